@@ -1,0 +1,64 @@
+# Nothing needs to be prepared: every target makes .venv and installs the library when it is not there yet.
+#
+#   make demo       three questions about a video, answered by the embedded model
+#   make lab        JupyterLab on notebooks/
+#   make test       all tests, and the notebooks' stored outputs compared
+#   make check      ruff, mypy, import-linter
+#   make notebooks  run the notebooks and store their outputs
+#   make wheel      dist/*.whl
+#   make clean      remove .venv, caches and results
+
+# The first Python of 3.11 to 3.13 on the path; `make PYTHON=/path/to/python3.12 demo` chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	then echo $$p; break; fi; done)
+BIN := .venv/bin
+READY := .venv/.installed
+WORKERS ?= 2
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: help setup demo lab test check notebooks wheel clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "Tempo Lab needs Python 3.11, 3.12 or 3.13; found: $$(python3 --version 2>&1 || true)."; \
+	  echo "Install one of them, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; \
+	  exit 1; fi
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "$(PYTHON) could not make .venv. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python -m tempo_lab.demo
+
+lab: $(READY)
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+	  --nbval --nbval-current-env --nbval-cell-timeout=180 tests $(wildcard notebooks)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+notebooks: $(READY)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=180 \
+	  notebooks/*.ipynb
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv dist results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

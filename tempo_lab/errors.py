@@ -1,0 +1,56 @@
+"""The few ways in which Tempo Lab refuses: each says what was asked, what was found, and the fix."""
+
+from __future__ import annotations
+
+
+class TempoLabError(Exception):
+    """Base of every error that Tempo Lab raises on purpose.
+
+    Args:
+        message: what went wrong, in one sentence.
+        asked: what the caller asked for.
+        found: what was there instead.
+        fix: what to do about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        asked: object = None,
+        found: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.asked, self.found, self.fix = asked, found, fix
+        lines = [message]
+        if asked is not None:
+            lines.append(f"  asked: {asked}")
+        if found is not None:
+            lines.append(f"  found: {found}")
+        if fix is not None:
+            lines.append(f"  fix:   {fix}")
+        super().__init__("\n".join(lines))
+
+
+class VideoError(TempoLabError):
+    """A video cannot be opened, decoded or sampled."""
+
+
+class CheckpointError(TempoLabError):
+    """A checkpoint is missing, incomplete or of another shape."""
+
+
+class BudgetError(TempoLabError):
+    """A token budget, or the context, cannot hold what was asked."""
+
+
+class QueryError(TempoLabError):
+    """A question cannot be put to this model."""
+
+
+class CaptureError(TempoLabError):
+    """Something that was to be recorded cannot be, or was not."""
+
+
+class TraceError(TempoLabError):
+    """A trace cannot be made, saved, or read."""
