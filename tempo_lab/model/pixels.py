@@ -1,0 +1,118 @@
+"""Frames to patches: the last resize and Qwen3-VL's patch order, without torchvision.
+
+A frame arrives here as the decoder's process left it (see `tempo_lab.resize`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from tempo_lab.resize import smart_size
+
+VIDEO_MIN_PIXELS = 128 * 32 * 32
+VIDEO_MAX_PIXELS = 768 * 32 * 32
+IMAGE_MIN_PIXELS = 65536
+IMAGE_MAX_PIXELS = 16777216
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """How many patches a segment has: temporal pairs x rows x columns, before merging."""
+
+    pairs: int
+    rows: int
+    columns: int
+    merge: int = 2
+
+    @property
+    def tokens_per_pair(self) -> int:
+        """Visual tokens that one temporal patch (two frames) becomes after merging."""
+        return self.rows * self.columns // self.merge**2
+
+    @property
+    def merged(self) -> tuple[int, int]:
+        """(rows, columns) of visual tokens after merging."""
+        return self.rows // self.merge, self.columns // self.merge
+
+
+def video_size(width: int, height: int) -> tuple[int, int]:
+    """The released chain's last step for a video frame: multiples of 32, at least 131072 px."""
+    return smart_size(
+        width, height, factor=32, min_pixels=VIDEO_MIN_PIXELS, max_pixels=VIDEO_MAX_PIXELS
+    )
+
+
+def image_size(width: int, height: int) -> tuple[int, int]:
+    """The only resize of a single image: multiples of 32, at least 65536 px."""
+    return smart_size(
+        width, height, factor=32, min_pixels=IMAGE_MIN_PIXELS, max_pixels=IMAGE_MAX_PIXELS
+    )
+
+
+def resize_frames(frames: np.ndarray, size: tuple[int, int], *, in_float: bool) -> np.ndarray:
+    """Antialiased bicubic resize.
+
+    Args:
+        frames: uint8 [frame, row, column, rgb].
+        size: (width, height) in pixels.
+        in_float: compute in float32 and round once (the released video path), or in uint8
+            (its image path).
+
+    Returns:
+        uint8 [frame, row, column, rgb].
+    """
+    if frames.shape[2] == size[0] and frames.shape[1] == size[1]:
+        return frames
+    # one frame at a time: the float copy of a whole segment is eight times as large
+    resized = []
+    for frame in frames:
+        x = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+        x = F.interpolate(
+            x.float() if in_float else x,
+            size=(size[1], size[0]),
+            mode="bicubic",
+            antialias=True,
+        )
+        if in_float:
+            x = x.clamp(0, 255).round().to(torch.uint8)
+        resized.append(x[0].permute(1, 2, 0).numpy())
+    return np.stack(resized)
+
+
+def patchify(
+    frames: np.ndarray, *, patch: int = 16, merge: int = 2, temporal: int = 2
+) -> tuple[np.ndarray, PatchGrid]:
+    """Cut frames into patches in Qwen3-VL's order: pairs of frames, blocks of merge x merge.
+
+    An odd number of frames has its last one repeated (two frames make one temporal patch).
+
+    Args:
+        frames: uint8 [frame, row, column, rgb], edges multiples of patch * merge.
+
+    Returns:
+        uint8 [patch, rgb * temporal * patch * patch], and the grid.
+    """
+    missing = -len(frames) % temporal
+    if missing:
+        frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+    count, height, width, channels = frames.shape
+    pairs, rows, columns = count // temporal, height // patch, width // patch
+    # [pair, temporal, block row, in-block row, y, block column, in-block column, x, rgb]
+    x = frames.reshape(
+        pairs, temporal, rows // merge, merge, patch, columns // merge, merge, patch, channels
+    )
+    # -> [pair, block row, block column, in-block row, in-block column | rgb, temporal, y, x]
+    x = x.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
+    return (
+        np.ascontiguousarray(x).reshape(pairs * rows * columns, -1),
+        PatchGrid(pairs, rows, columns, merge),
+    )
+
+
+def normalize(patches: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """uint8 -> (x - 127.5) / 127.5, computed in float32 as in the released processor."""
+    return ((patches.float() - 127.5) / 127.5).to(dtype)

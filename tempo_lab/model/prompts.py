@@ -1,0 +1,373 @@
+"""The exact words that the SVLM and the LLM read, and which position is what.
+
+Words and positions are those of METHOD sections 2 and 6. A prompt is built as token ids, piece by
+piece, together with its map: nothing ever has to search for a token. Text from a user is plain
+text: a control token written in a question is read as the characters that it is made of.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tempo_lab.errors import CheckpointError
+from tempo_lab.model.pixels import PatchGrid
+
+COMPRESSOR_SYSTEM = (
+    "You are a query-conditioned visual compressor. Store in the provided memory tokens the minimal"
+    " visual information needed to answer the Query. Ignore irrelevant details."
+)
+RELEVANCE_SENTENCE = (
+    " Now, before compressing, answer exactly 'Yes' or 'No': is this segment relevant to the Query?"
+)
+LLM_SYSTEM = "You are a helpful assistant."
+BLANK_QUERY = "Describe this content."
+
+IM_START, IM_END = "<|im_start|>", "<|im_end|>"
+VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
+VIDEO_PAD, IMAGE_PAD = "<|video_pad|>", "<|image_pad|>"
+
+SYSTEM, TIMESTAMP, VISION_MARK, VISION, QUERY, DECISION, MEMORY, TEXT, ANSWER = range(9)
+ROLES = (
+    "system", "timestamp", "vision_mark", "vision", "query", "decision", "memory", "text", "answer"
+)  # fmt: skip
+
+
+def pair_seconds(positions: np.ndarray, fps: float) -> np.ndarray:
+    """Seconds that stand before each temporal patch: the mean position of its two frames / fps.
+
+    Args:
+        positions: numbers of the segment's frames among the sampled ones; the last is repeated
+            when there is an odd number of them.
+        fps: frames a second of the sampled clock.
+
+    Returns:
+        float [pair].
+    """
+    positions = np.asarray(positions)
+    if len(positions) % 2:
+        positions = np.append(positions, positions[-1])
+    return positions.reshape(-1, 2).mean(axis=1) / fps
+
+
+def segment_clock(index: int, fps: float, window: int = 8, stride: int | None = None) -> float:
+    """The seconds written before a segment's memory tokens: the middle of a full window."""
+    return (index * (stride or window) + window / 2) / (fps or 1.0)
+
+
+def timestamp(seconds: float) -> str:
+    """`<2.0 seconds>`, as released weights were trained (not the `<t=2.0s>` of the figures)."""
+    return f"<{seconds:.1f} seconds>"
+
+
+def encode_text(tokenizer: Any, trusted: str, plain: str = "") -> list[int]:
+    """Token ids of `trusted + plain` in which nothing in `plain` becomes a control token.
+
+    An added token (`<|im_end|>`, `<think>`, ...) written in `plain` is cut after its first
+    character, so that the tokenizer reads it as ordinary text.
+    """
+    added = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)
+    pieces = [trusted + plain]
+    if added and plain:
+        found = re.finditer("|".join(map(re.escape, added)), plain)
+        cuts = [0, *(len(trusted) + match.start() + 1 for match in found), len(trusted + plain)]
+        pieces = [(trusted + plain)[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    ids: list[int] = []
+    for piece in pieces:
+        ids += tokenizer.encode(piece, add_special_tokens=False)
+    return ids
+
+
+@dataclass(frozen=True)
+class TokenMap:
+    """What each position of one prompt is. All arrays have one entry a position.
+
+    Attributes:
+        ids: token ids; memory slots and visual tokens of the LLM have -1 (they are embeddings).
+        role: an index into `ROLES`.
+        index: which one of its kind: temporal pair of a vision token or timestamp, slot of a memory
+            token, -1 elsewhere.
+        segment: segment that an LLM position belongs to, -1 for text.
+        row, column: place of a vision token in the merged grid, -1 elsewhere.
+    """
+
+    ids: np.ndarray
+    role: np.ndarray
+    index: np.ndarray
+    segment: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(value) for name, value in vars(self).items()}
+        assert len(set(lengths.values())) == 1, lengths
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def positions(self, role: str, index: int | None = None) -> np.ndarray:
+        """Positions of a role, e.g. `positions("vision", 3)`: all tokens of frame pair 3."""
+        found = self.role == ROLES.index(role)
+        if index is not None:
+            found &= self.index == index
+        return np.flatnonzero(found)
+
+    @property
+    def decision(self) -> int:
+        """Position of the last prompt token, whose hidden state is the relevance decision."""
+        return int(self.positions("decision")[0])
+
+    def names(self) -> list[str]:
+        """A readable name for every position: `vision[pair 0, row 2, column 5]`, `memory[7]`."""
+        return [self.name(i) for i in range(len(self))]
+
+    def name(self, position: int) -> str:
+        """A readable name for one position."""
+        role, index = ROLES[self.role[position]], self.index[position]
+        where = f"segment {self.segment[position]}, " if self.segment[position] >= 0 else ""
+        if role == "vision" and self.row[position] >= 0:
+            place = f"row {self.row[position]}, column {self.column[position]}"
+            return f"vision[{where}pair {index}, {place}]"
+        return f"{role}[{where}{index}]" if index >= 0 else role
+
+
+class _MapBuilder:
+    """Collects ids and what they are, in reading order."""
+
+    def __init__(self) -> None:
+        self.columns: list[list[np.ndarray]] = [[] for _ in range(6)]
+
+    def add(
+        self,
+        ids: Any,
+        role: int,
+        index: Any = -1,
+        segment: Any = -1,
+        row: Any = -1,
+        column: Any = -1,
+    ) -> None:
+        ids = np.asarray(ids, dtype=np.int64)
+        for stored, value in zip(
+            self.columns, (ids, role, index, segment, row, column), strict=True
+        ):
+            stored.append(np.broadcast_to(np.asarray(value, dtype=np.int64), ids.shape))
+
+    def build(self) -> TokenMap:
+        return TokenMap(*(np.concatenate(column) for column in self.columns))
+
+
+class Prompts:
+    """Builds the prompts of one model.
+
+    Args:
+        svlm_tokenizer: the base Qwen3-VL's tokenizer.
+        llm_tokenizer: the Tempo checkpoint's tokenizer.
+    """
+
+    def __init__(self, svlm_tokenizer: Any, llm_tokenizer: Any) -> None:
+        self.svlm, self.llm = svlm_tokenizer, llm_tokenizer
+        for tokenizer, whose in ((self.svlm, "SVLM"), (self.llm, "LLM")):
+            known = tokenizer.get_vocab()
+            needed = [IM_START, IM_END]
+            if tokenizer is self.svlm:
+                needed += [VISION_START, VISION_END, VIDEO_PAD, IMAGE_PAD]
+            missing = [token for token in needed if token not in known]
+            if missing:
+                raise CheckpointError(
+                    f"the {whose}'s tokenizer lacks control tokens that the prompts need",
+                    asked=", ".join(needed),
+                    found=f"no {', '.join(missing)}",
+                    fix="use the tokenizer files that belong to the checkpoint",
+                )
+
+    @cached_property
+    def yes_no(self) -> tuple[int, int]:
+        """Ids of `Yes` and `No` in the SVLM's vocabulary."""
+        ids = [self.svlm.encode(word, add_special_tokens=False) for word in ("Yes", "No")]
+        if any(len(word) != 1 for word in ids):
+            raise CheckpointError(
+                "the relevance prior needs `Yes` and `No` as single tokens",
+                found=f"Yes = {ids[0]}, No = {ids[1]}",
+                fix="use the tokenizer files of the base Qwen3-VL",
+            )
+        return ids[0][0], ids[1][0]
+
+    def _svlm_id(self, token: str) -> int:
+        return int(self.svlm.convert_tokens_to_ids(token))
+
+    def _llm_id(self, token: str) -> int:
+        return int(self.llm.convert_tokens_to_ids(token))
+
+    def system(self, *, relevance: bool = True) -> TokenMap:
+        """The SVLM's system turn and the opening of the user's, the same for all segments.
+
+        Args:
+            relevance: with the Yes/No sentence, as at inference; without, as in training.
+        """
+        sentence = COMPRESSOR_SYSTEM + (RELEVANCE_SENTENCE if relevance else "")
+        build = _MapBuilder()
+        build.add([self._svlm_id(IM_START)], SYSTEM)
+        build.add(encode_text(self.svlm, f"system\n{sentence}"), SYSTEM)
+        build.add([self._svlm_id(IM_END)], SYSTEM)
+        build.add(encode_text(self.svlm, "\n"), SYSTEM)
+        build.add([self._svlm_id(IM_START)], SYSTEM)
+        build.add(encode_text(self.svlm, "user\n"), SYSTEM)
+        return build.build()
+
+    def video(self, grid: PatchGrid, seconds: np.ndarray | None) -> TokenMap:
+        """The visual part of one segment: a timestamp and visual tokens for each temporal pair.
+
+        Args:
+            grid: patches of the segment.
+            seconds: float [pair], see `pair_seconds`; None for a single image (no timestamps).
+        """
+        rows, columns = grid.merged
+        row, column = np.divmod(np.arange(rows * columns), columns)
+        pad = self._svlm_id(IMAGE_PAD if seconds is None else VIDEO_PAD)
+        build = _MapBuilder()
+        for pair in range(grid.pairs):
+            if seconds is not None:
+                ids = encode_text(self.svlm, timestamp(float(seconds[pair])))
+                build.add(ids, TIMESTAMP, index=pair)
+            build.add([self._svlm_id(VISION_START)], VISION_MARK, index=pair)
+            build.add(np.full(rows * columns, pad), VISION, index=pair, row=row, column=column)
+            build.add([self._svlm_id(VISION_END)], VISION_MARK, index=pair)
+        return build.build()
+
+    def question(self, query: str) -> TokenMap:
+        """What follows the video in the SVLM's prompt; its last token is the decision."""
+        query = query if query.strip() else BLANK_QUERY
+        build = _MapBuilder()
+        build.add(encode_text(self.svlm, "\nQuery:\n", query), QUERY)
+        build.add([self._svlm_id(IM_END)], TEXT)
+        build.add(encode_text(self.svlm, "\n"), TEXT)
+        build.add([self._svlm_id(IM_START)], TEXT)
+        last = encode_text(self.svlm, "assistant\n")
+        build.add(last[:-1], TEXT)
+        build.add(last[-1:], DECISION)
+        return build.build()
+
+    def segment(
+        self,
+        grid: PatchGrid,
+        seconds: np.ndarray | None,
+        query: str,
+        slots: int = 0,
+        *,
+        relevance: bool = True,
+    ) -> TokenMap:
+        """The SVLM's whole prompt for one segment, with its memory slots: for reading."""
+        parts = [self.system(relevance=relevance), self.video(grid, seconds), self.question(query)]
+        memory = _MapBuilder()
+        memory.add(np.full(slots, -1), MEMORY, index=np.arange(slots))
+        return concatenate([*parts, memory.build()])
+
+    def opening(self) -> TokenMap:
+        """The LLM's system turn and the opening of the user's, before the video."""
+        build = _MapBuilder()
+        build.add([self._llm_id(IM_START)], SYSTEM)
+        build.add(encode_text(self.llm, f"system\n{LLM_SYSTEM}"), SYSTEM)
+        build.add([self._llm_id(IM_END)], SYSTEM)
+        build.add(encode_text(self.llm, "\n"), SYSTEM)
+        build.add([self._llm_id(IM_START)], SYSTEM)
+        build.add(encode_text(self.llm, "user\n"), SYSTEM)
+        return build.build()
+
+    def clock(self, seconds: float) -> list[int]:
+        """Ids of the timestamp before a segment's memory tokens in the LLM's prompt."""
+        return encode_text(self.llm, timestamp(seconds))
+
+    def closing(self, query: str, history: tuple[tuple[str, str], ...] = ()) -> TokenMap:
+        """What follows the video in the LLM's prompt.
+
+        Args:
+            query: the question, plain text.
+            history: earlier (question, answer) turns of the conversation, oldest first.
+        """
+        build = _MapBuilder()
+        questions = [*(asked for asked, _ in history), query]
+        answers = [answer for _, answer in history]
+        for turn, asked in enumerate(questions):
+            opening = "\n" if turn == 0 else "user\n"
+            build.add(encode_text(self.llm, opening, asked), QUERY, index=turn)
+            build.add([self._llm_id(IM_END)], TEXT)
+            build.add(encode_text(self.llm, "\n"), TEXT)
+            build.add([self._llm_id(IM_START)], TEXT)
+            if turn < len(answers):
+                build.add(encode_text(self.llm, "assistant\n", answers[turn]), ANSWER, index=turn)
+                build.add([self._llm_id(IM_END)], TEXT)
+                build.add(encode_text(self.llm, "\n"), TEXT)
+                build.add([self._llm_id(IM_START)], TEXT)
+            else:
+                last = encode_text(self.llm, "assistant\n")
+                build.add(last[:-1], TEXT)
+                build.add(last[-1:], DECISION)
+        return build.build()
+
+    def conversation(
+        self,
+        clocks: list[list[int]] | None,
+        kept: np.ndarray,
+        query: str,
+        history: tuple[tuple[str, str], ...] = (),
+    ) -> TokenMap:
+        """The LLM's whole prompt.
+
+        Args:
+            clocks: timestamp ids of each segment; None for a single image.
+            kept: int [segment], memory tokens of each segment. One with 0 has no timestamp either.
+            query: the question.
+            history: earlier turns.
+        """
+        build = _MapBuilder()
+        for segment, count in enumerate(kept):
+            if count:
+                if clocks is not None:
+                    build.add(clocks[segment], TIMESTAMP, segment=segment)
+                build.add(np.full(count, -1), MEMORY, index=np.arange(count), segment=segment)
+        empty = [] if not build.columns[0] else [build.build()]
+        return concatenate([self.opening(), *empty, self.closing(query, history)])
+
+
+def concatenate(parts: list[TokenMap]) -> TokenMap:
+    """One map of several that follow each other."""
+    return TokenMap(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("ids", "role", "index", "segment", "row", "column")
+        )
+    )
+
+
+def rope_positions(part: TokenMap, start: int = 0) -> tuple[np.ndarray, int]:
+    """Three-axis rotary positions of a piece of the SVLM's prompt.
+
+    Text counts up on all axes; the vision token at (row, column) of a frame pair that begins at s
+    has (s, s + row, s + column), and the text after it starts at s + max(rows, columns).
+
+    Args:
+        part: any run of whole pieces of the prompt (`system`, `video`, `question`, ...).
+        start: position of its first token.
+
+    Returns:
+        int [3, position], and the position of the token that follows.
+    """
+    positions = np.empty((3, len(part)), dtype=np.int64)
+    vision = part.role == VISION
+    i = 0
+    while i < len(part):
+        if not vision[i]:
+            positions[:, i] = start
+            start, i = start + 1, i + 1
+            continue
+        same = np.flatnonzero(vision & (part.index == part.index[i]))
+        positions[:, same] = start + np.stack(
+            [np.zeros_like(same), part.row[same], part.column[same]]
+        )
+        start += int(max(part.row[same].max(), part.column[same].max())) + 1
+        i = int(same[-1]) + 1
+    return positions, start
