@@ -41,8 +41,8 @@ def pair_seconds(positions: np.ndarray, fps: float) -> np.ndarray:
     """Seconds that stand before each temporal patch: the mean position of its two frames / fps.
 
     Args:
-        positions: numbers of the segment's frames among the sampled ones; the last is repeated
-            when there is an odd number of them.
+        positions: numbers of the segment's frames among the sampled ones. Where there is an odd
+            number, the repeated last frame counts as the next position.
         fps: frames a second of the sampled clock.
 
     Returns:
@@ -50,7 +50,7 @@ def pair_seconds(positions: np.ndarray, fps: float) -> np.ndarray:
     """
     positions = np.asarray(positions)
     if len(positions) % 2:
-        positions = np.append(positions, positions[-1])
+        positions = np.append(positions, positions[-1] + 1)
     return positions.reshape(-1, 2).mean(axis=1) / fps
 
 

@@ -1,0 +1,21 @@
+"""The model: compressor (SVLM + memory tokens), projector and LLM.
+
+Importing this package registers the type `tempo_qwen` with transformers' auto classes.
+"""
+
+from tempo_lab.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tempo_lab.model.compressor import Compressor
+from tempo_lab.model.config import TempoConfig
+from tempo_lab.model.prompts import Prompts, TokenMap
+from tempo_lab.model.tempo import TempoForConditionalGeneration
+
+__all__ = [
+    "Checkpoint",
+    "Compressor",
+    "Prompts",
+    "TempoConfig",
+    "TempoForConditionalGeneration",
+    "TokenMap",
+    "load_checkpoint",
+    "save_checkpoint",
+]

@@ -1,0 +1,129 @@
+"""TempoForConditionalGeneration: compressor + projector + LLM, in the released key layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen3ForCausalLM, Qwen3Model
+from transformers.models.qwen3.modeling_qwen3 import Qwen3PreTrainedModel
+
+from tempo_lab.errors import CheckpointError
+from tempo_lab.model.compressor import Compressor
+from tempo_lab.model.config import TempoConfig
+from tempo_lab.model.prompts import MEMORY, TokenMap
+
+RELEASED_LEFTOVER = "vision_tower_aux_list.0.linear_layer.weight"
+
+
+def build_projector(config: TempoConfig) -> nn.Module:
+    """Memory width -> LLM width: `linear`, or `mlp2x_gelu` (linear, GELU, linear)."""
+    source, target = config.compressor_config.text_config.hidden_size, config.hidden_size
+    if config.mm_projector_type == "linear":
+        return nn.Linear(source, target)
+    if config.mm_projector_type == "mlp2x_gelu":
+        return nn.Sequential(nn.Linear(source, target), nn.GELU(), nn.Linear(target, target))
+    raise CheckpointError(
+        "unknown projector",
+        asked=f"mm_projector_type = {config.mm_projector_type!r}",
+        found="linear, mlp2x_gelu",
+        fix="correct mm_projector_type in config.json",
+    )
+
+
+class TempoModel(Qwen3Model):
+    """The LLM's body, with the compressor and the projector beside it."""
+
+    def __init__(self, config: TempoConfig) -> None:
+        super().__init__(config)
+        if config.compressor_config is None:
+            raise CheckpointError(
+                "this configuration does not say what the compressor is",
+                asked="compressor_config",
+                found=f"None (base: {list(config.mm_vision_tower_aux_list)})",
+                fix="load the checkpoint with base=<folder of the base Qwen3-VL>",
+            )
+        self.vision_tower_aux_list = nn.ModuleList(
+            [Compressor(config.compressor_config, config.num_compression_tokens)]
+        )
+        self.mm_projector = build_projector(config)
+        self.post_init()
+
+
+class TempoForConditionalGeneration(Qwen3ForCausalLM):
+    """A Tempo as a transformers model.
+
+    Keys are those of the released checkpoint, plus the buffer `yes_no_rows` (the two base rows of
+    the relevance prior). `generate` and everything else of transformers work on the LLM with
+    `inputs_embeds` from `embed`.
+    """
+
+    config_class = TempoConfig
+    # a released training run may have saved its router; the base's rows are the truth
+    _keys_to_ignore_on_load_unexpected = [rf".*{RELEASED_LEFTOVER}"]
+
+    def __init__(self, config: TempoConfig) -> None:
+        # not Qwen3ForCausalLM.__init__, which would build the LLM's body a first time
+        Qwen3PreTrainedModel.__init__(self, config)
+        self.model = TempoModel(config)
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers'; a released checkpoint also needs its base (found, or `base=`)."""
+        from tempo_lab.model.checkpoint import complete_config, read_yes_no_rows
+
+        base = kwargs.pop("base", None)
+        config = kwargs.pop("config", None)
+        if not isinstance(config, TempoConfig):
+            config = TempoConfig.from_pretrained(config or pretrained_model_name_or_path)
+        folder = complete_config(config, pretrained_model_name_or_path, base)
+        loaded = super().from_pretrained(
+            pretrained_model_name_or_path, *args, config=config, **kwargs
+        )
+        if folder is not None:
+            model = loaded[0] if isinstance(loaded, tuple) else loaded
+            rows = model.compressor.yes_no_rows
+            rows.copy_(read_yes_no_rows(folder).to(rows))
+        return loaded
+
+    @property
+    def compressor(self) -> Compressor:
+        """SVLM and memory tokens."""
+        return self.model.vision_tower_aux_list[0]
+
+    @property
+    def projector(self) -> nn.Module:
+        """Memory width -> LLM width."""
+        return self.model.mm_projector
+
+    def project(self, memory: torch.Tensor) -> torch.Tensor:
+        """Memory tokens [..., hidden] -> LLM embeddings [..., LLM hidden]."""
+        return self.model.mm_projector(memory)
+
+    def embed(self, prompt: TokenMap, memory: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The LLM's input (METHOD section 6).
+
+        Args:
+            prompt: `Prompts.conversation`.
+            memory: projected tokens [k, LLM hidden] of each segment, in order.
+
+        Returns:
+            [1, position, LLM hidden].
+        """
+        table = self.model.embed_tokens
+        device = table.weight.device
+        embeddings = table(torch.as_tensor(prompt.ids, device=device).clamp_min(0))
+        where = torch.as_tensor(prompt.role == MEMORY, device=device)
+        tokens = [part for part in memory if len(part)]
+        if tokens:
+            embeddings[where] = torch.cat(tokens).to(embeddings)
+        return embeddings[None]
+
+
+AutoConfig.register(TempoConfig.model_type, TempoConfig)
+AutoModelForCausalLM.register(TempoConfig, TempoForConditionalGeneration)
