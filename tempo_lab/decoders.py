@@ -1,0 +1,185 @@
+"""What can be read frame by frame, and which reader reads it.
+
+A reader opens one source and yields the frames that are asked for. Readers run in the child
+process of `tempo_lab.decode` only: what they do wrong cannot hurt the caller.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tempo_lab.errors import VideoError
+
+MAX_PIXELS = 2**27
+"""Largest frame that is decoded: 134 million pixels (16K video), 400 MB as RGB."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a source is. Sizes in pixels as displayed (after rotation), times in seconds.
+
+    Attributes:
+        path: the source, absolute.
+        kind: "video", "frames" (a folder), "array", "gif" or "image".
+        frames: how many frames the source holds, by count and not by its header.
+        fps: average source frames a second; for frames and arrays the rate that they are taken at.
+        duration: seconds from the first frame's start to the last frame's end.
+        codec: name of the codec or file format.
+        decoder: the reader that was chosen.
+        reason: why it was chosen over decord; empty where decord reads or was not an option.
+    """
+
+    path: str
+    kind: str
+    width: int
+    height: int
+    frames: int
+    fps: float
+    duration: float
+    codec: str
+    decoder: str
+    reason: str = ""
+
+
+Timed = tuple[float, np.ndarray]
+"""A frame's presentation time in seconds, and the frame, uint8 [row, column, rgb]."""
+
+Tick = Callable[[], None]
+"""Called while a reader works without yielding, to say that it still makes progress."""
+
+
+class Reader(Protocol):
+    """An open source.
+
+    `info.fps` and `info.duration` are 0 where the source has no clock of its own. `read` yields one
+    frame for each of the ascending, distinct 0-based frame numbers (with a time of nan where there
+    is no clock), and raises `VideoError` where the source does not hold what `info` promised.
+    """
+
+    info: VideoInfo
+
+    def read(self, indices: Sequence[int]) -> Iterator[Timed]: ...
+
+
+OpenReader = Callable[[str, Tick], Reader]
+
+_VIDEO_READERS: dict[str, OpenReader] = {}
+
+
+def register_decoder(name: str) -> Callable[[OpenReader], OpenReader]:
+    """Decorator: `Video(path, decoder=name)` opens video files with this function from now on.
+
+    The registration must be visible in the child process: put it in an importable module and name
+    the decoder "module:name", which imports the module there.
+    """
+
+    def register(opener: OpenReader) -> OpenReader:
+        _VIDEO_READERS[name] = opener
+        return opener
+
+    return register
+
+
+def open_source(path: str, decoder: str, tick: Tick) -> Reader:
+    """Opens a file or folder with the reader that its content (not its name) calls for.
+
+    Raises:
+        VideoError: nothing readable is there, or the decoder is not known.
+    """
+    from tempo_lab import decoders_still
+
+    still = decoders_still.open_still(path)
+    return still if still is not None else _find_decoder(decoder)(path, tick)
+
+
+def _find_decoder(name: str) -> OpenReader:
+    from tempo_lab import decoders_video  # noqa: F401  (registers the built-in ones)
+
+    module, separator, _ = name.partition(":")
+    if separator and name not in _VIDEO_READERS:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise VideoError(
+                "the decoder's module cannot be imported", asked=name, found=str(error)
+            ) from error
+    if name not in _VIDEO_READERS:
+        known = sorted(_VIDEO_READERS)
+        near = get_close_matches(name, known, n=1)
+        raise VideoError(
+            "no decoder has this name",
+            asked=name,
+            found=", ".join(known),
+            fix=f"decoder={near[0]!r}" if near else 'decoder="auto"',
+        )
+    return _VIDEO_READERS[name]
+
+
+def check_source(source: object) -> Path:
+    """The absolute path of a regular file or folder that exists and may be read.
+
+    Raises:
+        VideoError: it does not exist, is a pipe or device, may not be read, or is empty.
+    """
+    if not isinstance(source, str | Path):
+        raise VideoError(
+            "a video is opened by its path",
+            asked=f"a {type(source).__name__}",
+            fix="give a path; save an array with numpy.save and give that file",
+        )
+    path = Path(source).expanduser()
+    try:
+        path = path.resolve(strict=True)
+        if path.is_dir():
+            next(path.iterdir(), None)
+        elif not path.is_file():
+            raise VideoError(
+                "this is not a regular file",
+                asked=str(source),
+                found="a pipe, socket or device",
+                fix="save it as a file first",
+            )
+        else:
+            with path.open("rb") as file:
+                if not file.read(1):
+                    raise VideoError("the file is empty", asked=str(source), found="0 bytes")
+    except FileNotFoundError:
+        near = get_close_matches(path.name, _names_beside(path), n=1)
+        raise VideoError(
+            "there is no such file",
+            asked=str(source),
+            found=f"a near name: {near[0]}" if near else None,
+            fix="check the path; download a network address first" if "://" in str(source) else None,
+        ) from None
+    except (OSError, RuntimeError, ValueError) as error:  # a symlink loop is one or the other
+        raise VideoError("the file cannot be read", asked=str(source), found=error) from error
+    return path
+
+
+def _names_beside(path: Path) -> list[str]:
+    try:
+        return [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def check_size(path: str, width: int, height: int) -> None:
+    """Refuses frames too large to decode.
+
+    Raises:
+        VideoError: the frame has no pixels or more than `MAX_PIXELS`.
+    """
+    if not 0 < width * height <= MAX_PIXELS:
+        raise VideoError(
+            f"the frames of {path} are too large to decode",
+            asked=f"at most {MAX_PIXELS:,} pixels a frame",
+            found=f"{width}x{height} = {width * height:,} pixels",
+            fix="scale it down first",
+        )
