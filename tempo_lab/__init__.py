@@ -1,0 +1,87 @@
+"""Tempo Lab: see inside query-aware video compression.
+
+    import tempo_lab as tl
+
+    tempo = tl.load("nano")
+    with tempo.open("data/clips/voyage.mp4") as video:
+        trace = video.ask("What color is the star?", budget=64)
+
+Names are imported when they are first used, so that `import tempo_lab` needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tempo_lab._version import __version__
+
+if TYPE_CHECKING:
+    from tempo_lab import plots
+    from tempo_lab.allocation import Allocation, allocate
+    from tempo_lab.errors import (
+        BudgetError,
+        CaptureError,
+        CheckpointError,
+        QueryError,
+        TempoLabError,
+        TraceError,
+        VideoError,
+    )
+    from tempo_lab.session import Session
+    from tempo_lab.tempo import Tempo, load
+    from tempo_lab.trace import Trace
+    from tempo_lab.video import Video, plan_sampling
+
+_HOMES = {
+    # video -> model -> session -> trace
+    "Video": "video",
+    "plan_sampling": "video",
+    "load": "tempo",
+    "Tempo": "tempo",
+    "Session": "session",
+    "Trace": "trace",
+    # allocation
+    "allocate": "allocation",
+    "Allocation": "allocation",
+    # errors
+    "TempoLabError": "errors",
+    "VideoError": "errors",
+    "CheckpointError": "errors",
+    "BudgetError": "errors",
+    "QueryError": "errors",
+    "CaptureError": "errors",
+    "TraceError": "errors",
+}
+
+__all__ = [
+    "Allocation",
+    "BudgetError",
+    "CaptureError",
+    "CheckpointError",
+    "QueryError",
+    "Session",
+    "Tempo",
+    "TempoLabError",
+    "Trace",
+    "TraceError",
+    "Video",
+    "VideoError",
+    "__version__",
+    "allocate",
+    "load",
+    "plan_sampling",
+    "plots",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return import_module("tempo_lab.plots")
+    if name in _HOMES:
+        return getattr(import_module(f"tempo_lab.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'tempo_lab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

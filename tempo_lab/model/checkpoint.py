@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoTokenizer, Qwen3VLConfig
+from transformers import AutoTokenizer, GenerationConfig, Qwen3VLConfig
 
 from tempo_lab.errors import CheckpointError
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.prompts import Prompts
+from tempo_lab.model.prompts import IM_END, Prompts
 from tempo_lab.model.rope import round_as_released
 from tempo_lab.model.tempo import RELEASED_LEFTOVER, TempoForConditionalGeneration
 
@@ -87,6 +87,7 @@ def load_checkpoint(
     if rope == "released":
         round_as_released(model)
     prompts = Prompts(_tokenizer(svlm_folder(folder, base_folder)), _tokenizer(folder))
+    model.generation_config = _greedy(folder, prompts)
     return Checkpoint(model.eval(), prompts, str(name), digest(folder, base_folder))
 
 
@@ -269,6 +270,16 @@ def _tokenizer(folder: Path) -> Any:
             found=str(err).strip().splitlines()[0],
             fix="a checkpoint needs tokenizer.json and tokenizer_config.json",
         ) from err
+
+
+def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
+    """Greedy decoding that stops at `<|im_end|>` and at the checkpoint's own stop tokens."""
+    stops = [int(prompts.llm.convert_tokens_to_ids(IM_END))]
+    if (folder / "generation_config.json").is_file():
+        written = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
+        stops += [written] if isinstance(written, int) else (written or [])
+    stops = list(dict.fromkeys(stops))
+    return GenerationConfig(do_sample=False, eos_token_id=stops, pad_token_id=stops[0])
 
 
 def weight_files(folder: Path) -> dict[str, Path]:
