@@ -1,0 +1,249 @@
+"""A trace says what happened, survives its file, and opens without torch."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tempo_lab.allocation import allocate
+from tempo_lab.errors import TraceError
+from tempo_lab.trace import Trace
+from tests.traces import make_trace
+
+
+def same(a: Trace, b: Trace) -> None:
+    assert (a.question, a.answer, a.prompts) == (b.question, b.answer, b.prompts)
+    assert a.provenance == b.provenance
+    xr.testing.assert_identical(a.data, b.data)
+
+
+# What it says
+
+
+def test_the_ledger_adds_up():
+    trace = make_trace(segments=6, budget=64)
+    table, totals = trace.to_pandas(), trace.totals
+    assert len(table) == totals["segments"] == 6
+    assert table["tokens"].sum() == totals["used"] <= totals["budget"] == 64
+    assert table["timestamp_tokens"].sum() == totals["timestamps"] == 42
+    assert totals["prompt"] == totals["used"] + 42 + 30
+    assert totals["context_left"] == 16384 - totals["prompt"]
+    assert totals["answer"] == 2
+    assert (table["tokens"] == trace.data["kept"].sum("slot").to_numpy()).all()
+    assert table["slots"].iloc[0] == f"0-{table['tokens'].iloc[0] - 1}"
+
+
+def test_every_number_has_a_name_and_a_unit():
+    data = make_trace().data
+    for name in data.data_vars:
+        assert data[name].attrs["units"]
+        assert data[name].attrs["long_name"]
+    assert set(data.sizes) == {"segment", "slot", "answer_token"}
+    assert data["start"].attrs["units"] == "s"
+    assert data["relevance"].attrs["units"] == "probability"
+
+
+def test_kept_slots_are_said_in_words():
+    trace = make_trace(strategy="random", budget=40)
+    for text, kept in zip(trace.to_pandas()["slots"], trace.data["kept"].to_numpy(), strict=True):
+        named = set()
+        for run in text.split(","):
+            first, _, last = run.partition("-")
+            named |= set(range(int(first), int(last or first) + 1))
+        assert named == set(np.flatnonzero(kept))
+    assert "merged" in set(make_trace(strategy="tome", budget=40).to_pandas()["slots"])
+    dropped = make_trace(strategy="topk", budget=40).to_pandas()
+    assert (dropped.loc[dropped["tokens"] == 0, "slots"] == "").all()
+
+
+def test_top_ranks_by_relevance():
+    top = make_trace(segments=9).top(3)
+    assert len(top) == 3
+    assert top.index[0] == 4
+    assert top["relevance"].is_monotonic_decreasing
+
+
+def test_arrays_of_another_length_are_refused():
+    for name, value in {
+        "relevance": np.zeros(5),
+        "times": np.zeros((6, 3)),
+        "true_times": np.zeros(6),
+        "clock": np.zeros((6, 1)),
+        "timestamp_tokens": [],
+    }.items():
+        with pytest.raises(TraceError) as error:
+            make_trace(segments=6, **{name: value})
+        assert name in str(error.value)
+
+
+def test_a_trace_without_its_parts_is_refused():
+    trace = make_trace()
+    with pytest.raises(TraceError, match="relevance"):
+        Trace("q", "a", trace.data.drop_vars("relevance"))
+    with pytest.raises(TraceError, match="budget"):
+        Trace("q", "a", trace.data.drop_attrs(deep=False))
+
+
+# Its file
+
+
+@pytest.mark.parametrize("segments", [1, 6, 300])
+@pytest.mark.parametrize("strategy", ["head", "tome"])
+def test_saved_and_loaded_it_is_the_same(tmp_path, segments, strategy):
+    trace = make_trace(segments=segments, budget=8 * segments, strategy=strategy)
+    assert trace.save(tmp_path / "a.nc") == tmp_path / "a.nc"
+    same(Trace.load(tmp_path / "a.nc"), trace)
+    assert os.listdir(tmp_path) == ["a.nc"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nul \0 inside", "lone \ud800 half", "<|im_end|>\x07\x1b[31m", "x" * 200_000, "ü 💥"],
+)
+def test_any_text_survives(tmp_path, text):
+    trace = make_trace(
+        question=text, answer=text, prompts={"llm": text}, provenance={"path": text, "n": [1, 2.5]}
+    )
+    same(Trace.load(trace.save(tmp_path / "a.nc")), trace)
+
+
+def test_numbers_that_are_missing_survive(tmp_path):
+    trace = make_trace(true_times=np.full((6, 2), np.nan), answer_logprob=[])
+    loaded = Trace.load(trace.save(tmp_path / "a.nc"))
+    assert np.isnan(loaded.data["true_start"]).all()
+    assert loaded.totals["answer"] == 0
+
+
+def test_provenance_of_any_kind_becomes_plain(tmp_path):
+    given = {"path": tmp_path, "count": np.int64(3), "list": np.arange(2), "deep": {"x": None}}
+    trace = make_trace(provenance=given)
+    assert trace.provenance == {
+        "path": str(tmp_path),
+        "count": 3,
+        "list": [0, 1],
+        "deep": {"x": None},
+    }
+    same(Trace.load(trace.save(tmp_path / "a.nc")), trace)
+
+
+def test_plain_xarray_opens_it(tmp_path):
+    path = make_trace().save(tmp_path / "a.nc")
+    with xr.open_dataset(path) as data:
+        assert data.attrs["budget"] == 64
+        assert data["tokens"].sum() == data.attrs["used"]
+        assert data["end"].dtype == np.float64
+
+
+def test_it_loads_where_torch_is_not_installed(tmp_path):
+    path = make_trace().save(tmp_path / "a.nc")
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'transformers'): sys.modules[name] = None\n"
+        "from tempo_lab.trace import Trace\n"
+        "trace = Trace.load(sys.argv[1])\n"
+        "trace.save(sys.argv[2])\n"
+        "assert len(trace.to_pandas()) == 6 and trace._repr_html_()\n"
+        "print(trace.answer)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path, tmp_path / "b.nc"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "red\n"
+    same(Trace.load(tmp_path / "b.nc"), Trace.load(path))
+
+
+# Bad files
+
+
+def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path, monkeypatch):
+    path = make_trace().save(tmp_path / "a.nc")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TraceError, match="No space left"):
+        make_trace(answer="blue").save(path)
+    monkeypatch.undo()
+    assert Trace.load(path).answer == "red"
+    assert os.listdir(tmp_path) == ["a.nc"]
+
+
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = make_trace().save(tmp_path / "a.nc")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make_trace(answer="blue").save(path)
+    monkeypatch.undo()
+    assert Trace.load(path).answer == "red"
+    assert os.listdir(tmp_path) == ["a.nc"]
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "no" / "a.nc", tmp_path, tmp_path / "file" / "a.nc", ""):
+        with pytest.raises(TraceError) as error:
+            make_trace().save(place)
+        assert str(place) in str(error.value)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("part", [0, 7, 1000, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(tmp_path, part):
+    content = make_trace().save(tmp_path / "a.nc").read_bytes()
+    kept = int(len(content) * part) if isinstance(part, float) else part
+    (tmp_path / "b.nc").write_bytes(content[:kept])
+    with pytest.raises(TraceError) as error:
+        Trace.load(tmp_path / "b.nc")
+    assert f"{kept} bytes" in str(error.value)
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "text.nc").write_text("question: what?\n" * 100)
+    xr.Dataset({"a": ("x", [1, 2])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    for name in ("text.nc", "other.nc", "missing.nc", "."):
+        with pytest.raises(TraceError):
+            Trace.load(tmp_path / name)
+
+
+def test_a_later_format_says_so(tmp_path):
+    path = make_trace().save(tmp_path / "a.nc")
+    data = xr.load_dataset(path, engine="h5netcdf")
+    data.attrs["format_version"] = 99
+    data.to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
+    with pytest.raises(TraceError, match="later version"):
+        Trace.load(tmp_path / "b.nc")
+
+
+# Its page
+
+
+def test_the_page_escapes_what_users_wrote():
+    page = make_trace(
+        question="<script>alert(1)</script> & \x1b[31m \ud800", answer='"><img src=x>' + "y" * 9999
+    )._repr_html_()
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "\x1b" not in page
+    assert "\\x1b[31m" in page
+    assert "&lt;script&gt;" in page
+    assert "y" * 3000 not in page
+    page.encode("utf-8")
+
+
+def test_an_allocation_is_shown_as_it_was():
+    allocation = allocate([0.2, 0.9], 20, strategy="tail", max_tokens=8)
+    trace = make_trace(segments=2, allocation=allocation)
+    assert trace.data.attrs["strategy"] == "tail"
+    assert trace.data.attrs["memory_slots"] == 8
+    assert trace.to_pandas()["slots"].tolist() == ["4-7", "0-7"]
