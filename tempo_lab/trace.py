@@ -37,6 +37,7 @@ FORMAT, FORMAT_VERSION = "tempo-lab trace", 1
 _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
     "relevance": (("segment",), np.float32, "probability", "that the segment helps to answer"),
     "logit": (("segment",), np.float32, "1", "of Yes over No"),
+    "score": (("segment",), np.float32, "1", "that shared the budget: relevance, or a forced one"),
     "wanted": (("segment",), np.int64, "tokens", "before the budget spoke"),
     "tokens": (("segment",), np.int64, "tokens", "memory tokens given"),
     "timestamp_tokens": (("segment",), np.int64, "tokens", "of the timestamp, outside the budget"),
@@ -138,6 +139,7 @@ class Trace:
         arrays: dict[str, ArrayLike] = {
             "relevance": relevance,
             "logit": logit,
+            "score": allocation.scores,
             "wanted": allocation.wanted,
             "tokens": allocation.tokens,
             "timestamp_tokens": timestamp_tokens,
