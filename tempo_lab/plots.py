@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tempo_lab.text import one_line
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -58,8 +60,8 @@ def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]
 
     segments = f"{len(tokens)} segment" + ("s" if len(tokens) > 1 else "")
     ledger = f"{attrs['used']} of {attrs['budget']} tokens used, {segments}"
-    figure.suptitle(_line(trace.question, 95), x=0.01, ha="left", fontsize="medium")
-    upper.set_title(_line(trace.answer, 75), loc="left", fontsize="medium", fontweight="bold")
+    figure.suptitle(_title(trace.question, 95), x=0.01, ha="left", fontsize="medium")
+    upper.set_title(_title(trace.answer, 75), loc="left", fontsize="medium", fontweight="bold")
     lower.set_title(
         f"{ledger} ({attrs['strategy']}, {attrs['mode']})", loc="left", fontsize="small"
     )
@@ -79,8 +81,6 @@ def _edges(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return edges if edges[-1] > edges[0] else edges[0] + np.arange(len(edges), dtype=float)
 
 
-def _line(text: str, longest: int) -> str:
-    """Text as one line of a title: no control characters, no mathematics, not too long."""
-    shown = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    cut = shown if len(shown) <= longest else shown[: longest - 4].rstrip() + " ..."
-    return cut.replace("$", r"\$")
+def _title(text: str, longest: int) -> str:
+    """Text as one line of a title, in which a dollar sign begins no mathematics."""
+    return one_line(text, longest).replace("$", r"\$")

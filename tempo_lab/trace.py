@@ -12,9 +12,7 @@ import html
 import io
 import json
 import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,8 @@ from numpy.typing import ArrayLike
 
 from tempo_lab.allocation import Allocation
 from tempo_lab.errors import TraceError
+from tempo_lab.files import write_whole
+from tempo_lab.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,15 +217,10 @@ class Trace:
         # ASCII JSON carries what NetCDF text cannot: NUL, lone surrogates, nesting.
         header = {"format": FORMAT, "format_version": FORMAT_VERSION, "record": json.dumps(record)}
         data = self.data.assign_attrs(header)
-        # Made in memory first: a disk that fills up is then a plain OSError.
-        part = path.parent / f".{secrets.token_hex(8)}.part"
         try:
+            # Made in memory first: a disk that fills up is then a plain OSError.
             content = data.to_netcdf(engine="h5netcdf", encoding=_encoding(data))
-            with open(part, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            return write_whole(path, content)
         except Exception as error:
             raise TraceError(
                 "the trace could not be saved; nothing that was there has changed",
@@ -233,10 +228,6 @@ class Trace:
                 found=f"{type(error).__name__}: {error}",
                 fix="save it to a folder that exists, can be written to and has room",
             ) from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
-        return path
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
@@ -292,11 +283,11 @@ class Trace:
         table = self.top(8)[["start", "end", "relevance", "wanted", "tokens", "slots"]]
         ledger = ", ".join(f"{name} {value}" for name, value in self.totals.items())
         cells = table.round(3).to_html(border=0, escape=True)
-        return (
-            "<div><p><b>Question</b> " + _shown(self.question) + "<br><b>Answer</b> "
-            + _shown(self.answer) + "<br><b>Tokens</b> " + _shown(ledger) + "</p>"
-            + cells + "</div>"
-        )  # fmt: skip
+        lines = {"Question": self.question, "Answer": self.answer, "Tokens": ledger}
+        shown = "<br>".join(
+            f"<b>{name}</b> {html.escape(visible(text, 2000))}" for name, text in lines.items()
+        )
+        return f"<div><p>{shown}</p>{cells}</div>"
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
@@ -332,12 +323,3 @@ def _slots_text(kept: np.ndarray) -> str:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
     runs = zip(edges[::2], edges[1::2] - 1, strict=True)
     return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)
-
-
-def _shown(text: str, longest: int = 2000) -> str:
-    """Text for a page: escaped, control characters and lone surrogates made visible."""
-    cut = text[:longest] + (" ..." if len(text) > longest else "")
-    visible = "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in cut
-    )
-    return html.escape(visible)
