@@ -1,0 +1,169 @@
+"""First and second question on one video, beside the released way: time and memory as ratios.
+
+    python benchmarks/first_and_second_question.py [CHECKPOINT] [--segments 32] [--size 256]
+
+The defaults are the tiny recorded checkpoint and 32 segments of 8 frames at 256x256, on one thread.
+Each path runs in processes of its own, in turn, so that neither warms the other; the median of the
+rounds is printed. Memory is the peak above what was resident after importing and loading, the
+decoder's process included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST, SECOND = "What color is the moving square?", "When does the red circle appear?"
+NEW_TOKENS = 8
+
+
+def resident() -> float:
+    """MiB resident now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def peak(who: int) -> float:
+    """MiB resident at most so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(who).ru_maxrss * unit / 2**20
+
+
+def run(path: str, checkpoint: Path, video: Path) -> dict[str, Any]:
+    """One path in this process: times, peak memory, answers, breakdown."""
+    import torch
+
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(ROOT))
+    import tempo_lab as tl
+    from benchmarks import plain
+
+    tempo = tl.load(checkpoint, device="cpu")
+    before = resident()
+    result: dict[str, Any] = {}
+    if path == "plain":
+        start = time.perf_counter()
+        wrote = plain.plain_answer(
+            tempo.checkpoint, video, FIRST, budget=8192, max_new_tokens=NEW_TOKENS
+        )
+        result["first"] = time.perf_counter() - start
+        result["ids"], result["stages"] = wrote.ids.tolist(), plain.STAGES
+    else:
+        stages = timed_stages()
+        start = time.perf_counter()
+        with tempo.open(video, progress=False) as session:
+            first = session.ask(FIRST, max_new_tokens=NEW_TOKENS)
+            result["first"] = time.perf_counter() - start
+            result["stages"] = dict(stages)
+            stages.clear()
+            start = time.perf_counter()
+            session.ask(SECOND, max_new_tokens=NEW_TOKENS)
+            result["second"] = time.perf_counter() - start
+            result["second stages"] = dict(stages)
+        result["text"] = first.answer
+    result["memory"] = peak(resource.RUSAGE_SELF) - before
+    result["decoder memory"] = peak(resource.RUSAGE_CHILDREN)
+    result["text"] = result.get("text") or tempo.prompts.llm.decode(
+        result["ids"], skip_special_tokens=True
+    ).strip()
+    return result
+
+
+def timed_stages() -> dict[str, float]:
+    """Time the public calls of our path by wrapping them, in this process only."""
+    from tempo_lab import session
+    from tempo_lab.model.compressor import Compressor
+    from tempo_lab.reading import Reader
+
+    stages: dict[str, float] = {}
+
+    def timed(owner: Any, name: str, label: str) -> None:
+        call = getattr(owner, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                stages[label] = stages.get(label, 0.0) + time.perf_counter() - start
+
+        setattr(owner, name, wrapped)
+
+    timed(Reader, "patches", "resize and patches")
+    timed(Compressor, "see", "vision")
+    timed(Compressor, "prefix", "SVLM prefix")
+    timed(Compressor, "relevance", "SVLM question")
+    timed(Compressor, "memory", "SVLM memory tokens")
+    timed(session, "answer", "LLM")
+    return stages
+
+
+def child(path: str, checkpoint: Path, video: Path) -> dict[str, Any]:
+    """Run one path in a process of its own."""
+    command = [sys.executable, __file__, str(checkpoint), "--path", path, "--video", str(video)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", nargs="?", type=Path, default=ROOT / "tests/golden/tempo")
+    parser.add_argument("--segments", type=int, default=32)
+    parser.add_argument("--size", type=int, default=256, help="edge of the square frames in pixels")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--path", help=argparse.SUPPRESS)
+    parser.add_argument("--video", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.path:
+        print(json.dumps(run(options.path, options.checkpoint, options.video)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "video.npy"
+        shape = (options.segments * 8, options.size, options.size, 3)
+        np.save(video, np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+        rounds = [
+            (child("plain", options.checkpoint, video), child("tempo", options.checkpoint, video))
+            for _ in range(options.rounds)
+        ]
+    plain, ours = zip(*rounds, strict=True)
+
+    def middle(results: Any, key: str) -> float:
+        return statistics.median(result[key] for result in results)
+
+    print(f"{options.segments} segments of 8 frames, {options.size}x{options.size}, one thread")
+    print(f"same answer: {all(p['text'] == t['text'] for p, t in rounds)}")
+    first = middle(plain, "first") / middle(ours, "first")
+    memory = middle(ours, "memory") / middle(plain, "memory")
+    whole = (middle(ours, "memory") + middle(ours, "decoder memory")) / middle(plain, "memory")
+    second = middle(ours, "first") / middle(ours, "second")
+    print(f"first answer:   {first:.2f}x faster than the plain path")
+    print(f"peak memory:    {memory:.2f} of the plain path's ({whole:.2f} with the decoder)")
+    print(f"second answer:  {second:.1f}x faster than the first")
+    for name, results, key in (
+        ("plain, first", plain, "stages"),
+        ("Tempo Lab, first", ours, "stages"),
+        ("Tempo Lab, second", ours, "second stages"),
+    ):
+        total = middle(results, "second" if "second" in name else "first")
+        parts = {
+            part: statistics.median(result[key].get(part, 0.0) for result in results) / total
+            for part in results[0][key]
+        }
+        parts["other"] = 1 - sum(parts.values())
+        shares = ", ".join(f"{part} {share:.0%}" for part, share in parts.items())
+        print(f"{name}: {shares}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+"""Compare Tempo Lab with recorded outputs of the released implementation, stage by stage.
+
+    python tests/parity.py DIR
+
+DIR is laid out like the record: `cases/*.json` + `.npz`, the checkpoints `tempo/` and
+`tempo_linear/`, the base `svlm/qwen3-vl-tiny/`, and where they exist `alloc_cases.json`,
+`sampling_cases.json` and `resize_cases.json`. Prints the worst absolute difference of each stage of
+each case and exits 1 if one is beyond tolerance. Everything runs in float32 on the CPU, through the
+public classes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from tempo_lab.allocation import allocate, keep
+from tempo_lab.errors import TempoLabError
+from tempo_lab.model import Checkpoint, load_checkpoint
+from tempo_lab.model.answer import answer
+from tempo_lab.model.pixels import image_size, video_size
+from tempo_lab.model.prompts import concatenate, pair_seconds, rope_positions, segment_clock
+from tempo_lab.model.prompts import timestamp as stamp
+from tempo_lab.resize import ReleasedResize
+from tempo_lab.session import Session
+from tempo_lab.video import Video, plan_sampling
+
+# from the record's own noise floor; pixels, ids and positions are exact
+TOLERANCE = {
+    "pixels": 0.0,
+    "ids": 0.0,
+    "positions": 0.0,
+    "vision": 3e-5,
+    "scores": 5e-6,
+    "memory": 3e-5,
+    "allocation": 0.0,
+    "projected": 3e-5,
+    "embeddings": 3e-5,
+    "logits": 5e-4,
+    "generated": 0.0,
+}
+
+
+@lru_cache
+def checkpoint(folder: Path, base: Path, rope: str) -> Checkpoint:
+    """A checkpoint of the record, loaded once."""
+    return load_checkpoint(folder, base=base, device="cpu", dtype="float32", rope=rope)
+
+
+def case_checkpoint(root: Path, case: dict[str, Any]) -> Checkpoint:
+    """The checkpoint that a case was recorded with; its name or note says which."""
+    about = f"{case['name']} {case.get('note', '')}"
+    folder = root / ("tempo_linear" if "linear" in about else "tempo")
+    rope = "released" if "rope" in about and "round" in about else "correct"
+    return checkpoint(folder, root / "svlm" / "qwen3-vl-tiny", rope)
+
+
+def worst(found: Any, recorded: Any) -> float:
+    """Largest absolute difference; infinite if the shapes differ."""
+    found, recorded = np.asarray(found), np.asarray(recorded)
+    if found.shape != recorded.shape:
+        return float("inf")
+    difference = np.abs(found.astype(np.float64) - recorded.astype(np.float64))
+    return float(difference.max(initial=0.0))
+
+
+def open_case(case: dict[str, Any], frames: np.ndarray, folder: Path) -> Video:
+    """The recorded frames as a source that needs no decoding."""
+    if case["data_type"] == "image":
+        Image.fromarray(frames).save(folder / "image.png")
+        return Video(folder / "image.png")
+    np.save(folder / "frames.npy", frames)
+    return Video(
+        folder / "frames.npy", fps=case["fps"] or 1.0, window=case.get("frame_windows") or 8
+    )
+
+
+def run_case(root: Path, path: Path) -> Iterator[tuple[str, float]]:
+    """Yield (stage, worst absolute difference) of one case."""
+    case = json.loads(path.read_text())
+    record = np.load(path.with_suffix(".npz"))
+    loaded = case_checkpoint(root, case)
+    if case.get("frame_stride", 8) != case.get("frame_windows", 8):
+        raise ValueError("overlapping windows are not part of the method")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_case(case, record["frames_u8"], Path(folder)) as video,
+        Session(loaded, video, keep="kv", progress=False) as session,
+        torch.inference_mode(),
+    ):
+        yield from compare_reading(session, case, record)
+        yield from compare_answer(session, loaded, case, record)
+
+
+def compare_reading(
+    session: Session, case: dict[str, Any], record: Any
+) -> Iterator[tuple[str, float]]:
+    """Pixels, prompts, positions and visual features."""
+    reader, prompts, compressor = session.reader, session.reader.prompts, session.reader.compressor
+    slots = compressor.slots
+    pixels, merged, deepstack = [], [], []
+    ids = positions = 0.0
+    for segment in session.video.segments(reader.resize):
+        patches, grid = reader.patches(segment)
+        pixels.append(patches)
+        prompt = concatenate(
+            [
+                prompts.system(),
+                prompts.video(grid, reader.seconds(segment)),
+                prompts.question(case["query"]),
+            ]
+        )
+        length = int(record["vlm_attention_mask"][segment.index].sum())
+        ids = max(ids, worst(prompt.ids, record["vlm_input_ids"][segment.index, :length]))
+        placed, following = rope_positions(prompt)
+        placed = np.concatenate([placed, np.tile(following + np.arange(slots), (3, 1))], axis=1)
+        # the record pads shorter prompts on the right, after their memory tokens
+        recorded = record["svlm_position_ids"][:, segment.index, : length + slots]
+        positions = max(positions, worst(placed, recorded))
+        features = compressor.see(torch.from_numpy(patches)[None], grid)
+        merged.append(features.merged[0].numpy())
+        deepstack.append([level[0].numpy() for level in features.deepstack])
+    if "pixel_u8_patches" in record:
+        yield "pixels", worst(np.concatenate(pixels), record["pixel_u8_patches"])
+    yield "ids", ids
+    yield "positions", positions
+    levels = [np.concatenate(merged), *(np.concatenate(level) for level in zip(*deepstack, strict=True))]
+    names = ["vit_merged", *(f"vit_deepstack{i}" for i in range(len(levels) - 1))]
+    for name, level in zip(names, levels, strict=True):
+        if name in record:
+            yield "vision", worst(level, record[name])
+        elif f"{name}_rows" in record:
+            yield "vision", worst(level[record["vit_rows_idx"]], record[f"{name}_rows"])
+
+
+def compare_answer(
+    session: Session, loaded: Checkpoint, case: dict[str, Any], record: Any
+) -> Iterator[tuple[str, float]]:
+    """Scores, memory tokens, allocation, the LLM's input, its logits and what it wrote."""
+    reader, model = session.reader, loaded.model
+    reading = reader.read(case["query"], lambda n: None)
+    n, slots = len(session.video), model.config.num_compression_tokens
+    scores = torch.sigmoid(torch.tensor(reading.logit)).numpy()
+    if "relevance_scores_natural" in record:
+        yield "scores", worst(scores, record["relevance_scores_natural"])
+    memory = reader.memory(reading, np.full(n, slots))
+    yield "memory", worst(torch.stack(list(memory)), record["compression_features"])
+
+    dynamic = case["dynamic_compress"] and not session.video.is_image
+    if case.get("forced_scores") is not None:
+        scores = np.asarray(case["forced_scores"], dtype=np.float32)
+    allocation = allocate(
+        scores,
+        case["budget"] if dynamic else n * slots,
+        strategy="head" if dynamic else "none",
+        mode="faithful",
+        max_tokens=slots,
+    )
+    if "allocations" in record:
+        yield "allocation", worst(allocation.tokens, record["allocations"])
+    kept = [model.project(keep(memory[i], allocation, i)) for i in range(n)]
+    recorded = record["projected_features"]
+    yield "projected", worst(torch.cat(kept), recorded.reshape(-1, recorded.shape[-1]))
+
+    prompt, _ = session._conversation(allocation, case["query"], ())
+    embeddings = model.embed(prompt, kept)
+    # the released code cuts what is beyond the context; Tempo Lab refuses it, so cut here
+    embeddings = embeddings[:, : case.get("tokenizer_model_max_length") or None]
+    yield "embeddings", worst(embeddings, record["inputs_embeds"])
+    ids = record["generated_ids"]
+    wrote = answer(model, loaded.prompts.llm, embeddings, max_new_tokens=max(len(ids), 1))
+    yield "logits", worst(wrote.logits[0], record["last_logits"])
+    yield "generated", worst(wrote.ids, ids)
+    if "step_logits" in record and len(wrote.logits) == len(record["step_logits"]):
+        yield "logits", worst(wrote.logits, record["step_logits"])
+
+
+def check_allocation(path: Path) -> Iterator[str]:
+    """Names of allocation cases that differ."""
+    for case in json.loads(path.read_text())["cases"]:
+        if case.get("error") or case["strategy"] == "random":
+            continue
+        slots = case["n_tokens"]
+        tokens = allocate(
+            np.asarray(case["scores"], dtype=np.float32),
+            case["max_budget"],
+            mode="faithful",
+            min_tokens=case["min_tokens"],
+            max_tokens=min(case["max_tokens"] or slots, slots),
+        ).tokens.tolist()
+        recorded = case["result_lens"]
+        if "TIE_AT_REMAINDER_CUT" in case["flags"]:
+            tokens, recorded = sorted(tokens), sorted(recorded)
+        if tokens != recorded:
+            yield case["name"]
+
+
+def check_sampling(path: Path) -> Iterator[str]:
+    """Descriptions of sampling and timestamp cases that differ."""
+    cases = json.loads(path.read_text())
+    for case in cases["infer_compute_sample_indices"]:
+        plan = plan_sampling(
+            case["total_frames"],
+            case["original_fps"],
+            fps=case["video_fps"],
+            min_frames=case["min_frames_num"],
+            max_frames=case["max_frames_num"],
+        )
+        clock = plan.fps if case["real_fps"] is None else case["real_fps"]
+        if plan.indices.tolist() != case["indices"] or abs(plan.fps - clock) > 1e-9:
+            yield f"plan of {case['total_frames']} frames at {case['original_fps']} fps"
+    for case in cases.get("segment_timestamps_llm", []):
+        window, stride = case["window"] or 8, case["stride"]
+        texts = [
+            stamp(segment_clock(i, case["real_fps"] or 1.0, window, stride))
+            for i in range(case["num_segments"])
+        ]
+        if texts != case["text"]:
+            yield f"clock of {case['num_segments']} segments at {case['real_fps']} fps"
+    for case in cases.get("frame_timestamps_svlm", []):
+        positions = case["frame_offset"] + np.arange(case["frames"])
+        if [stamp(s) for s in pair_seconds(positions, case["fps"])] != case["text"]:
+            yield f"timestamps of {case['frames']} frames from {case['frame_offset']}"
+
+
+def check_resize(path: Path) -> Iterator[str]:
+    """Frame sizes whose chain differs."""
+    for case in json.loads(path.read_text())["cases"]:
+        size = (case["w"], case["h"])
+        try:
+            first, second = ReleasedResize().steps(*size)
+            found = [first, second, video_size(*second)]
+            image = image_size(*size)
+        except TempoLabError:
+            if not case["error"]:
+                yield f"{size[0]}x{size[1]}"
+            continue
+        recorded = [
+            tuple(case[key]) for key in ("after_resize_images", "after_fetch_image", "final")
+        ]
+        grid = [1, image[1] // 16, image[0] // 16]
+        if found != recorded or grid != case.get("image_path_grid_thw", grid):
+            yield f"{size[0]}x{size[1]}"
+
+
+CHECKS: dict[str, Callable[[Path], Iterator[str]]] = {
+    "alloc_cases.json": check_allocation,
+    "sampling_cases.json": check_sampling,
+    "resize_cases.json": check_resize,
+}
+
+
+def compare(root: Path) -> dict[str, dict[str, float]]:
+    """Worst absolute difference of each stage of each case, {case: {stage: difference}}."""
+    results: dict[str, dict[str, float]] = {}
+    for path in sorted((root / "cases").glob("*.json")):
+        stages = results.setdefault(path.stem, {})
+        try:
+            for stage, difference in run_case(root, path):
+                stages[stage] = max(difference, stages.get(stage, 0.0))
+        except (TempoLabError, ValueError) as err:
+            print(f"{path.stem}: {err}", file=sys.stderr)
+            stages["generated"] = float("inf")
+    return results
+
+
+def beyond(stages: dict[str, float]) -> list[str]:
+    """Stages of a case that are beyond tolerance."""
+    return [stage for stage, found in stages.items() if not found <= TOLERANCE[stage]]
+
+
+def main(root: Path) -> int:
+    """Compare and print; 1 if anything is beyond tolerance."""
+    console = Console(width=None if sys.stdout.isatty() else 170)
+    results = compare(root)
+    table = Table("case", *TOLERANCE, title="worst absolute difference")
+    for name, stages in results.items():
+        cells = []
+        for stage, limit in TOLERANCE.items():
+            if stage not in stages:
+                cells.append("-")
+                continue
+            text = f"{stages[stage]:.1e}" if limit else ("equal" if not stages[stage] else "DIFFERS")
+            cells.append(f"[bold red]{text}" if stage in beyond(stages) else text)
+        table.add_row(name, *cells)
+    limits = (f"{limit:.0e}" if limit else "exact" for limit in TOLERANCE.values())
+    table.add_row("tolerance", *limits, style="dim")
+    console.print(table)
+    failed = [name for name, stages in results.items() if beyond(stages)]
+    if not results:
+        console.print(f"no case in {root / 'cases'}")
+        failed.append("cases")
+    for file, check in CHECKS.items():
+        if (root / file).is_file():
+            differing = list(check(root / file))
+            failed += [f"{file}: {name}" for name in differing]
+            console.print(f"{file}: {'equal' if not differing else ', '.join(differing)}")
+    console.print(f"beyond tolerance: {', '.join(failed)}" if failed else "all within tolerance")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    torch.set_num_threads(1)
+    sys.exit(main(Path(sys.argv[1])))
