@@ -74,9 +74,10 @@ def run(path: str, checkpoint: Path, video: Path) -> dict[str, Any]:
         result["text"] = first.answer
     result["memory"] = peak(resource.RUSAGE_SELF) - before
     result["decoder memory"] = peak(resource.RUSAGE_CHILDREN)
-    result["text"] = result.get("text") or tempo.prompts.llm.decode(
-        result["ids"], skip_special_tokens=True
-    ).strip()
+    result["text"] = (
+        result.get("text")
+        or tempo.prompts.llm.decode(result["ids"], skip_special_tokens=True).strip()
+    )
     return result
 
 

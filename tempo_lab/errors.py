@@ -1,4 +1,4 @@
-"""The few ways in which Tempo Lab refuses: each says what was asked, what was found, and the fix."""
+"""The few ways in which Tempo Lab refuses; each says what was asked, what was found, the fix."""
 
 from __future__ import annotations
 

@@ -89,9 +89,7 @@ class Reader:
         batch_bytes: int = 256 << 20,
     ) -> None:
         if keep not in ("auto", "kv", "features", "nothing"):
-            raise BudgetError(
-                "unknown keep", asked=repr(keep), found="auto, kv, features, nothing"
-            )
+            raise BudgetError("unknown keep", asked=repr(keep), found="auto, kv, features, nothing")
         self.compressor, self.prompts = checkpoint.model.compressor, checkpoint.prompts
         self.config, self.video = checkpoint.model.config, video
         self.keep, self.batch_bytes = keep, batch_bytes
@@ -247,7 +245,8 @@ class Reader:
             yield batch
 
     def _read_prefix(self, batch: Batch) -> None:
-        assert self._system is not None and batch.features is not None
+        assert self._system is not None
+        assert batch.features is not None
         batch.prefix = self.compressor.prefix(self._system, batch.videos, batch.features)
         self.computed["prefixes"] += len(batch.segments)
 
@@ -265,8 +264,8 @@ class Reader:
         stream = self.video.segments(self.resize, start)
         try:
             for segment in stream:
-                patches, grid = self._patches(segment)
-                video = self.prompts.video(grid, self._seconds(segment))
+                patches, grid = self.patches(segment)
+                video = self.prompts.video(grid, self.seconds(segment))
                 if not waiting:
                     size = self._batch_size(grid, video)
                 elif len(waiting) == size or (grid, len(video)) != (
@@ -284,7 +283,8 @@ class Reader:
             if close is not None:
                 close()
 
-    def _patches(self, segment: Segment) -> tuple[np.ndarray, PatchGrid]:
+    def patches(self, segment: Segment) -> tuple[np.ndarray, PatchGrid]:
+        """uint8 patches [patch, value] of a decoded segment, and their grid."""
         vision = self.config.compressor_config.vision_config
         frames = segment.frames
         if self.config.frame_size is None:
@@ -298,7 +298,8 @@ class Reader:
             temporal=vision.temporal_patch_size,
         )
 
-    def _seconds(self, segment: Segment) -> np.ndarray | None:
+    def seconds(self, segment: Segment) -> np.ndarray | None:
+        """Seconds written before each temporal pair, [pair]; None for a single image."""
         if self.video.is_image:
             return None
         return pair_seconds(segment.positions, self.video.plan.fps)

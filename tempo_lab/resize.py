@@ -100,9 +100,7 @@ class ReleasedResize:
 
     def steps(self, width: int, height: int) -> list[tuple[int, int]]:
         """The sizes after each of the two steps."""
-        first = shrink_size(
-            width, height, longest_edge=self.longest_edge, multiple=self.multiple
-        )
+        first = shrink_size(width, height, longest_edge=self.longest_edge, multiple=self.multiple)
         second = smart_size(
             *first, factor=self.factor, min_pixels=self.min_pixels, max_pixels=self.max_pixels
         )

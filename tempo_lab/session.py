@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from itertools import groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -266,23 +267,18 @@ class Session:
         )
 
     def _prompt_texts(self, question: str, prompt: TokenMap) -> dict[str, str]:
-        """The prompts as text; memory tokens of the LLM's are shown as `[memory]`."""
+        """The prompts as text; memory tokens of the LLM's are shown as `[4 memory tokens]`."""
         prompts = self.checkpoint.prompts
         system, asked = prompts.system(), prompts.question(question)
-        pieces: list[str] = []
-        run: list[int] = []
-        for token in [*prompt.ids.tolist(), -1]:
-            if token >= 0:
-                run.append(token)
-                continue
-            if run:
-                pieces.append(prompts.llm.decode(run, skip_special_tokens=False))
-                run = []
-            pieces.append("[memory]")
+        pieces = []
+        for is_text, run in groupby(prompt.ids.tolist(), key=lambda token: token >= 0):
+            tokens = list(run)
+            text = prompts.llm.decode(tokens, skip_special_tokens=False) if is_text else ""
+            pieces.append(text or f"[{len(tokens)} memory tokens]")
         return {
             "svlm_system": prompts.svlm.decode(system.ids, skip_special_tokens=False),
             "svlm_question": prompts.svlm.decode(asked.ids, skip_special_tokens=False),
-            "llm": "".join(pieces[:-1]),
+            "llm": "".join(pieces),
         }
 
     def _provenance(self, turns: tuple[tuple[str, str], ...], answer_tokens: int) -> dict[str, Any]:
@@ -290,7 +286,7 @@ class Session:
 
         info, model = self.video.info, self.checkpoint.model
         return {
-            "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "tempo_lab": __version__,
             "torch": torch.__version__,
             "transformers": transformers.__version__,

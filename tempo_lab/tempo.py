@@ -97,7 +97,9 @@ class Tempo:
             progress=progress,
         )
 
-    def ask(self, source: Any, question: str, *, open: dict[str, Any] | None = None, **options: Any) -> Trace:
+    def ask(
+        self, source: Any, question: str, *, open: dict[str, Any] | None = None, **options: Any
+    ) -> Trace:
         """Open a video, ask one question, close it. `open`: options of `open`; others of `ask`."""
         with self.open(source, **(open or {})) as session:
             return session.ask(question, **options)

@@ -135,7 +135,10 @@ def compare_reading(
         yield "pixels", worst(np.concatenate(pixels), record["pixel_u8_patches"])
     yield "ids", ids
     yield "positions", positions
-    levels = [np.concatenate(merged), *(np.concatenate(level) for level in zip(*deepstack, strict=True))]
+    levels = [
+        np.concatenate(merged),
+        *(np.concatenate(level) for level in zip(*deepstack, strict=True)),
+    ]
     names = ["vit_merged", *(f"vit_deepstack{i}" for i in range(len(levels) - 1))]
     for name, level in zip(names, levels, strict=True):
         if name in record:
@@ -291,7 +294,9 @@ def main(root: Path) -> int:
             if stage not in stages:
                 cells.append("-")
                 continue
-            text = f"{stages[stage]:.1e}" if limit else ("equal" if not stages[stage] else "DIFFERS")
+            text = (
+                f"{stages[stage]:.1e}" if limit else ("equal" if not stages[stage] else "DIFFERS")
+            )
             cells.append(f"[bold red]{text}" if stage in beyond(stages) else text)
         table.add_row(name, *cells)
     limits = (f"{limit:.0e}" if limit else "exact" for limit in TOLERANCE.values())

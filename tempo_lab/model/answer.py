@@ -77,7 +77,7 @@ def answer(
         max_new_tokens: tokens at most.
         stream: called with each new piece of text.
     """
-    output = model.generate(
+    output: Any = model.generate(
         inputs_embeds=embeddings,
         attention_mask=torch.ones(embeddings.shape[:2], dtype=torch.long, device=embeddings.device),
         max_new_tokens=max_new_tokens,

@@ -153,9 +153,7 @@ def _fetch(name: str, *, offline: bool = False, patterns: list[str] | None = Non
 
     try:
         return Path(
-            snapshot_download(
-                name, allow_patterns=patterns or _PATTERNS, local_files_only=offline
-            )
+            snapshot_download(name, allow_patterns=patterns or _PATTERNS, local_files_only=offline)
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as err:
         raise CheckpointError(

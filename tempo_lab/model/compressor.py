@@ -151,9 +151,7 @@ class Compressor(nn.Module):
         embeddings[:, visual] = features.merged.to(embeddings.dtype)
         positions, following = rope_positions(videos[0], system.next_position)
         cache = qwen.fork(system.cache, repeat=len(videos))
-        qwen.read(
-            self.svlm, embeddings, self._positions(positions), cache, features, visual
-        )
+        qwen.read(self.svlm, embeddings, self._positions(positions), cache, features, visual)
         return Prefix(cache, following)
 
     def relevance(self, prefix: Prefix, question: TokenMap) -> Relevance:
@@ -215,8 +213,8 @@ class Compressor(nn.Module):
         positions = np.concatenate([positions, np.stack([memory] * 3)], axis=1)
         features = self.see(patches[None], grid)
         embeddings = torch.cat([self._embed(prompt.ids)[None], self.compression_tokens], dim=1)
-        visual = np.concatenate([prompt.role == VISION, np.zeros(self.slots, dtype=bool)])
-        visual = torch.as_tensor(visual, device=embeddings.device)
+        is_visual = np.concatenate([prompt.role == VISION, np.zeros(self.slots, dtype=bool)])
+        visual = torch.as_tensor(is_visual, device=embeddings.device)
         embeddings[:, visual] = features.merged.to(embeddings.dtype)
         states = qwen.read(
             self.svlm, embeddings, self._positions(positions), None, features, visual

@@ -6,7 +6,6 @@ from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import Qwen3Config, Qwen3VLConfig
-from transformers.configuration_utils import PreTrainedConfig
 
 
 @strict
@@ -39,7 +38,7 @@ class TempoConfig(Qwen3Config):
     dynamic_compress: bool = True
     tokenizer_model_max_length: int | None = 16384
     # ours
-    compressor_config: dict[str, Any] | PreTrainedConfig | None = None
+    compressor_config: Any = None  # a Qwen3VLConfig once made; a dict in a file
     frame_size: list[int] | tuple[int, ...] | None = None
     segment_frames: int = 8
     min_tokens: int = 4

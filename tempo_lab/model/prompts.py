@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def encode_text(tokenizer: Any, trusted: str, plain: str = "") -> list[int]:
     if added and plain:
         found = re.finditer("|".join(map(re.escape, added)), plain)
         cuts = [0, *(len(trusted) + match.start() + 1 for match in found), len(trusted + plain)]
-        pieces = [(trusted + plain)[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        pieces = [(trusted + plain)[a:b] for a, b in pairwise(cuts)]
     ids: list[int] = []
     for piece in pieces:
         ids += tokenizer.encode(piece, add_special_tokens=False)

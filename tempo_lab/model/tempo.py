@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -60,9 +60,10 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
     `inputs_embeds` from `embed`.
     """
 
+    config: TempoConfig
     config_class = TempoConfig
     # a released training run may have saved its router; the base's rows are the truth
-    _keys_to_ignore_on_load_unexpected = [rf".*{RELEASED_LEFTOVER}"]
+    _keys_to_ignore_on_load_unexpected: ClassVar = [rf".*{RELEASED_LEFTOVER}"]
 
     def __init__(self, config: TempoConfig) -> None:
         # not Qwen3ForCausalLM.__init__, which would build the LLM's body a first time
@@ -94,7 +95,8 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
     @property
     def compressor(self) -> Compressor:
         """SVLM and memory tokens."""
-        return self.model.vision_tower_aux_list[0]
+        compressor: Compressor = self.model.vision_tower_aux_list[0]
+        return compressor
 
     @property
     def projector(self) -> nn.Module:

@@ -1,0 +1,33 @@
+"""Shared fixtures: the tiny recorded checkpoint, loaded once, and small videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Recorded outputs and tiny checkpoints of the released implementation."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The tiny released-format checkpoint as a Tempo."""
+    import tempo_lab as tl
+
+    return tl.load(GOLDEN / "tempo", base=GOLDEN / "svlm" / "qwen3-vl-tiny", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def frames_file(tmp_path_factory) -> Path:
+    """44 sampled frames of noise: five segments of 8 and one of 4."""
+    path = tmp_path_factory.mktemp("frames") / "noise.npy"
+    noise = np.random.default_rng(0).integers(0, 256, (44, 24, 32, 3), dtype=np.uint8)
+    np.save(path, noise)
+    return path
