@@ -28,7 +28,7 @@ help:
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt tempo_lab/_version.py
 	@if [ -z "$(PYTHON)" ]; then \
 	  echo "Tempo Lab needs Python 3.11, 3.12 or 3.13; found: $$(python3 --version 2>&1 || true)."; \
 	  echo "Install one of them, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; \

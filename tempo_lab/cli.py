@@ -1,0 +1,215 @@
+"""tempo-lab: the command line.
+
+What takes long to import is imported inside the commands, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from tempo_lab.errors import TempoLabError
+from tempo_lab.text import visible
+
+if TYPE_CHECKING:
+    from tempo_lab.trace import Trace
+
+REFUSED, INTERRUPTED = 2, 130
+FIGURES = (".png", ".pdf", ".svg", ".jpg")
+
+
+class _Commands(TyperGroup):
+    """Errors on purpose become one message on stderr; Ctrl-C ends quietly."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal may lack letters of an answer
+        try:
+            return super().invoke(ctx)
+        except TempoLabError as error:
+            print(visible(f"tempo-lab: {error}"), file=sys.stderr)
+            raise typer.Exit(REFUSED) from None
+        except KeyboardInterrupt:
+            print("tempo-lab: interrupted", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Ask a video a question, and see where the model's tokens went.",
+)
+world = typer.Typer(no_args_is_help=True, help="Procedural videos with known answers.")
+train = typer.Typer(no_args_is_help=True, help="Train the embedded model.")
+app.add_typer(world, name="world")
+app.add_typer(train, name="train")
+
+Fps = Annotated[float, typer.Option(help="Frames sampled a second.")]
+MaxFrames = Annotated[int, typer.Option(help="Frames sampled at most.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Figure = Annotated[Path | None, typer.Option(help="Save the allocation as a picture, here.")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from tempo_lab import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def ask(
+    video: Annotated[str, typer.Argument(help="A video, GIF, image, .npy or folder of frames.")],
+    question: Annotated[str, typer.Argument()],
+    model: Annotated[str, typer.Option(help="nano, a folder, or a hub name.")] = "nano",
+    base: Annotated[
+        str | None, typer.Option(help="Folder or hub name of a released checkpoint's Qwen3-VL.")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="Memory tokens for the whole video.", show_default="8192")
+    ] = None,
+    fps: Fps = 2.0,
+    max_frames: MaxFrames = 1024,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="Which tokens stay: head, tail, random, tome, topk, uniform, none.",
+            show_default="head",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, mps.", show_default="the best there is")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16.", show_default="float32 on CPU, else bfloat16"),
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the whole trace, here.")] = None,
+    figure: Figure = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question about a video."""
+    _check_places(save, figure)
+    import tempo_lab as tl
+
+    tempo = tl.load(model, base=base, device=device, dtype=dtype)
+    with tempo.open(video, fps=fps, max_frames=max_frames) as session:
+        trace = session.ask(
+            question,
+            budget=budget,
+            strategy=strategy,
+            stream=None if as_json else lambda piece: print(visible(piece), end="", flush=True),
+        )
+    if not as_json:
+        print("\n")
+    if save is not None:
+        trace.save(save)
+    _show(trace, as_json=as_json, figure=figure)
+
+
+@app.command()
+def trace(
+    file: Annotated[Path, typer.Argument(help="What `tempo-lab ask --save` wrote.")],
+    every: Annotated[bool, typer.Option("--all", help="Show every segment.")] = False,
+    figure: Figure = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a saved trace. Needs no model."""
+    _check_places(None, figure)
+    from tempo_lab.tables import facts
+    from tempo_lab.trace import Trace
+
+    loaded = Trace.load(file)
+    if not as_json:
+        shown = {"question": loaded.question, "answer": loaded.answer, **loaded.provenance}
+        _console().print(facts(shown))
+        print()
+    _show(loaded, as_json=as_json, figure=figure, rows=None if every else 16)
+
+
+@app.command()
+def info(
+    what: Annotated[str, typer.Argument(help="A video, or a checkpoint's folder or name.")],
+    fps: Fps = 2.0,
+    max_frames: MaxFrames = 1024,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a video or a checkpoint is."""
+    from tempo_lab.describe import describe
+    from tempo_lab.tables import facts
+
+    values = describe(what, fps=fps, max_frames=max_frames)
+    if as_json:
+        print(json.dumps(values, indent=2))
+    else:
+        _console().print(facts(values))
+
+
+def _show(trace: Trace, *, as_json: bool, figure: Path | None, rows: int | None = 16) -> None:
+    from tempo_lab import tables
+
+    if as_json:
+        print(json.dumps(tables.as_json(trace), indent=2, allow_nan=False))
+    else:
+        console = _console()
+        console.print(tables.ledger(trace, rows))
+        console.print(tables.totals(trace), markup=False)
+    if figure is not None:
+        save_figure(trace, figure)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False)
+
+
+def _check_places(save: Path | None, figure: Path | None) -> None:
+    """Refuse before the work what could not be written after it."""
+    for option, path in (("--save", save), ("--figure", figure)):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise TempoLabError(
+                f"{option} needs the name of a file in a folder that exists",
+                asked=path,
+                found="a folder" if path.is_dir() else f"no folder {path.parent}",
+            )
+    if figure is not None and figure.suffix.lower() not in FIGURES:
+        raise TempoLabError(
+            "no picture can be saved under this name",
+            asked=figure,
+            fix=f"end it in one of {', '.join(FIGURES)}",
+        )
+
+
+def save_figure(trace: Trace, path: Path) -> None:
+    """Draw the allocation into a file, whatever the display."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    from tempo_lab import plots
+    from tempo_lab.files import write_whole
+
+    drawn, _ = plots.allocation(trace)
+    content = io.BytesIO()
+    drawn.savefig(content, format=path.suffix.lstrip(".").lower(), dpi=150)
+    pyplot.close(drawn)
+    try:
+        write_whole(path, content.getvalue())
+    except OSError as error:
+        raise TempoLabError(
+            "the figure could not be saved", asked=path, found=error.strerror or error
+        ) from error

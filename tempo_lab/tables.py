@@ -1,0 +1,91 @@
+"""Traces and descriptions as tables on a terminal. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from tempo_lab.text import one_line
+
+if TYPE_CHECKING:
+    from tempo_lab.trace import Trace
+
+BAR = 12  # characters of a relevance bar
+
+
+def ledger(trace: Trace, rows: int | None = 16) -> Table:
+    """The ledger, a row a segment; only the `rows` most relevant ones of more, in time order."""
+    every = trace.to_pandas()
+    shown = every if rows is None or len(every) <= rows else trace.top(rows).sort_index()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("segment", justify="right")
+    table.add_column("time (s)", justify="right")
+    table.add_column("relevance")
+    table.add_column("wanted", justify="right")
+    table.add_column("tokens", justify="right")
+    table.add_column("kept slots", overflow="ellipsis", no_wrap=True, max_width=24)
+    for segment, row in shown.iterrows():
+        table.add_row(
+            str(segment),
+            f"{row['start']:.1f} - {row['end']:.1f}",
+            f"{row['relevance']:.3f} {_bar(row['relevance'])}",
+            str(row["wanted"]),
+            str(row["tokens"]),
+            Text(row["slots"]),
+        )
+    if len(shown) < len(every):
+        table.caption = f"the {len(shown)} most relevant of {len(every)} segments"
+    return table
+
+
+def totals(trace: Trace) -> str:
+    """The ledger's totals in one sentence."""
+    t = trace.totals
+    return (
+        f"{t['used']} of {t['budget']} tokens used; a prompt of {t['prompt']} = {t['used']} memory"
+        f" + {t['timestamps']} timestamps + {t['text']} text; {t['context_left']} of"
+        f" {t['context']} tokens of context left"
+    )
+
+
+def facts(values: Mapping[str, Any]) -> Table:
+    """Names and values, a row each."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), Text(one_line(shown, 2000)))
+    return table
+
+
+def as_json(trace: Trace) -> dict[str, Any]:
+    """A trace as plain JSON values: question, answer, totals, segments, prompts, provenance."""
+    table = trace.to_pandas()
+    segments = [
+        {"segment": index, **{name: _plain(value) for name, value in row.items()}}
+        for index, row in enumerate(table.to_dict("records"))
+    ]
+    return {
+        "question": trace.question,
+        "answer": trace.answer,
+        "totals": trace.totals,
+        "strategy": trace.data.attrs["strategy"],
+        "mode": trace.data.attrs["mode"],
+        "segments": segments,
+        "prompts": trace.prompts,
+        "provenance": trace.provenance,
+    }
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _bar(relevance: float) -> str:
+    return "█" * round(BAR * relevance) if np.isfinite(relevance) else ""

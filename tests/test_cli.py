@@ -1,0 +1,201 @@
+"""The command line: what it prints, where, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import tempo_lab
+from tempo_lab.cli import app
+from tempo_lab.trace import Trace
+from tests.traces import make_trace
+
+GOLDEN = Path(__file__).parent / "golden"
+TINY = ["--model", str(GOLDEN / "tempo"), "--base", str(GOLDEN / "svlm" / "qwen3-vl-tiny")]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return make_trace(segments=40, budget=400).save(tmp_path / "trace.nc")
+
+
+@pytest.fixture
+def short_answers(monkeypatch):
+    """Random weights seldom end an answer by themselves."""
+    monkeypatch.setattr("tempo_lab.session.MAX_NEW_TOKENS", 8)
+
+
+# ask
+
+
+def test_ask_answers_and_saves(tmp_path, frames_file, short_answers):
+    trace, figure = tmp_path / "t.nc", tmp_path / "f.png"
+    done = run(
+        *("ask", frames_file, "What is it?", *TINY, "--budget", 60, "--strategy", "tail"),
+        *("--device", "cpu", "--dtype", "float32", "--save", trace, "--figure", figure),
+    )
+    assert done.exit_code == 0, done.output
+    loaded = Trace.load(trace)
+    assert loaded.question == "What is it?"
+    assert loaded.data.attrs["strategy"] == "tail"
+    assert loaded.totals["used"] <= 60
+    assert "of 60 tokens used" in done.stdout
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert sorted(os.listdir(tmp_path)) == ["f.png", "t.nc"]
+
+
+def test_ask_json_prints_json_alone(frames_file, short_answers):
+    done = run("ask", frames_file, "What?", *TINY, "--budget", 60, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["question"] == "What?"
+    assert len(told["segments"]) == 6
+    assert sum(row["tokens"] for row in told["segments"]) == told["totals"]["used"]
+    assert told["provenance"]["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["missing.mp4", "What?"], ["missing.mp4"]),
+        (["{video}", "What?", "--budget", "2"], ["asked: budget 2", "found:", "fix:"]),
+        (["{video}", "What?", "--strategy", "haed"], ["did you mean 'head'"]),
+        (["{video}", "What?", "--save", "no/such/t.nc"], ["--save", "no folder"]),
+        (["{video}", "What?", "--figure", "a.xyz"], [".png"]),
+        (["{video}", "What?", "--fps", "-1"], ["fps"]),
+    ],
+)
+def test_refusals_are_one_message_on_stderr(frames_file, arguments, words):
+    done = run("ask", *(str(a).format(video=frames_file) for a in arguments), *TINY)
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("tempo-lab: ")
+    for word in words:
+        assert word in done.stderr
+
+
+def test_no_such_model(frames_file):
+    done = run("ask", frames_file, "What?", "--model", "./nowhere")
+    assert done.exit_code == 2
+    assert "no such checkpoint" in done.stderr
+
+
+def test_an_interrupt_ends_with_130(monkeypatch, frames_file):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempo_lab, "load", interrupt, raising=False)
+    done = run("ask", frames_file, "What?")
+    assert done.exit_code == 130
+    assert done.stderr == "tempo-lab: interrupted\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
+def test_ctrl_c_while_it_answers(frames_file):
+    command = [sys.executable, "-c", "from tempo_lab.cli import app; app()", "ask"]
+    with subprocess.Popen(
+        [*command, str(frames_file), "What?", *TINY, "--budget", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.read(1)  # the answer of random weights goes on for 1024 tokens
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+
+
+# trace and info
+
+
+def test_trace_shows_what_was_saved(saved):
+    done = run("trace", saved)
+    assert done.exit_code == 0, done.output
+    assert "What color is the star?" in done.stdout
+    assert "the 16 most relevant of 40 segments" in done.stdout
+    everything = run("trace", saved, "--all").stdout
+    assert sum(f" - {4 * (i + 1):.1f}" in everything for i in range(40)) == 40
+
+
+def test_trace_as_json_and_as_a_picture(saved, tmp_path):
+    done = run("trace", saved, "--json", "--figure", tmp_path / "f.svg")
+    assert len(json.loads(done.stdout)["segments"]) == 40
+    assert "<svg" in (tmp_path / "f.svg").read_text()
+
+
+def test_what_a_file_says_never_reaches_the_terminal_raw(tmp_path):
+    wild = "\x1b[31m[bold]red[/bold]\x07 \ud800"
+    trace = make_trace(question=wild, answer=wild, provenance={"video": wild})
+    done = run("trace", trace.save(tmp_path / "t.nc"))
+    assert done.exit_code == 0, done.output
+    assert "\x1b" not in done.stdout
+    assert "\\x1b[31m[bold]red[/bold]\\x07" in done.stdout
+
+
+def test_missing_numbers_are_null_in_json(tmp_path):
+    nothing = [float("nan")] * 6
+    path = make_trace(relevance=nothing, logit=nothing).save(tmp_path / "t.nc")
+    assert json.loads(run("trace", path, "--json").stdout)["segments"][0]["relevance"] is None
+    assert "nan" in run("trace", path).stdout
+
+
+def test_info_of_a_video(frames_file):
+    told = json.loads(run("info", frames_file, "--json").stdout)
+    assert (told["width"], told["height"], told["frames"]) == (32, 24, 44)
+    assert told["segments"] == "6 of 8 frames"
+    assert "kind" in run("info", frames_file).stdout
+
+
+def test_info_of_a_checkpoint():
+    done = run("info", GOLDEN / "tempo")
+    assert done.exit_code == 0, done.output
+    for word in ("mlp2x_gelu", "128", "3 layers, 80 wide", "0.70 M"):
+        assert word in done.stdout
+
+
+def test_info_of_nothing(tmp_path):
+    assert run("info", tmp_path / "missing.mp4").exit_code == 2
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    done = run("info", tmp_path)
+    assert done.exit_code == 2
+    assert "not a Tempo checkpoint" in done.stderr
+
+
+# speed and help
+
+
+def test_help_and_version_load_no_torch():
+    program = (
+        "import sys\n"
+        "from tempo_lab.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = {'torch', 'transformers', 'matplotlib', 'xarray', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.exit(code)\n"
+    )
+    for arguments, word in ((["--help"], "ask"), (["ask", "--help"], "--budget"),
+                            (["--version"], tempo_lab.__version__)):  # fmt: skip
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+        )
+        assert word in done.stdout
+        assert time.perf_counter() - start < 5
+
+
+def test_unknown_commands_and_options_are_usage_errors():
+    assert run("aks").exit_code == 2
+    assert run("ask", "video.mp4").exit_code == 2
+    assert run("ask", "video.mp4", "What?", "--budget", "many").exit_code == 2

@@ -1,0 +1,157 @@
+"""The house: what is said twice is equal, what is promised exists, the package stays light."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tempo_lab
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DEV = PROJECT["optional-dependencies"]["dev"]
+
+
+def name_of(requirement):
+    return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+# What is said twice
+
+
+def test_environment_equals_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert conda == [f"python{PROJECT['requires-python']}", "pip"]
+    options = [line for line in pip["pip"] if line.startswith("-")]
+    requirements = [line for line in pip["pip"] if not line.startswith("-")]
+    assert options == ["-c constraints.txt", "-e ."]
+    assert requirements == PROJECT["dependencies"] + DEV
+
+
+def test_every_dependency_has_a_tested_version():
+    pins = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line
+    )
+    pinned = {name.lower().replace("_", "-") for name in pins}
+    elsewhere = {"eva-decord"}  # for a platform that the constraints were not made on
+    for requirement in PROJECT["dependencies"] + DEV:
+        assert name_of(requirement) in pinned | elsewhere, requirement
+    assert "+" not in "".join(pins.values())  # no build of one platform only
+
+
+def test_the_version_is_in_one_place():
+    assert version("tempo-lab") == tempo_lab.__version__
+    assert "version" in PROJECT["dynamic"]
+    assert f"## {tempo_lab.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    says = [
+        path
+        for path in [*(ROOT / "tempo_lab").rglob("*.py"), ROOT / "pyproject.toml"]
+        if f'"{tempo_lab.__version__}"' in path.read_text(encoding="utf-8")
+    ]
+    assert says == [ROOT / "tempo_lab" / "_version.py"]
+
+
+# What is promised
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_commands_that_pages_name_exist(page):
+    text = (ROOT / page).read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    named = set(re.findall(r"\bmake ([a-z]+)", text))
+    assert named
+    assert named <= targets
+    for path in re.findall(r"\]\(([^)#:]+)\)", text):  # links inside the repository
+        assert (ROOT / path).exists(), path
+
+
+def test_help_names_every_target():
+    makefile = (ROOT / "Makefile").read_text()
+    phony = set(re.search(r"^\.PHONY: (.+)$", makefile, re.M)[1].split())
+    told = set(re.findall(r"^#   make ([a-z]+)", makefile, re.M))
+    assert phony - told <= {"help", "setup"}
+
+
+def test_ci_runs_checks_and_tests():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert [line for line in script.read_text().splitlines() if line.startswith("make")] == [
+        "make check",
+        "make test",
+    ]
+
+
+def test_make_says_what_to_install_where_python_is_too_old(tmp_path):
+    done = subprocess.run(
+        ["make", "-f", ROOT / "Makefile", "PYTHON=", "setup"],
+        cwd=_inputs(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "needs Python 3.11, 3.12 or 3.13" in done.stdout
+
+
+def _inputs(folder):
+    for name in ("pyproject.toml", "constraints.txt"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    return folder
+
+
+# Light
+
+
+def test_importing_the_package_loads_no_torch_and_is_quick():
+    program = (
+        "import sys, time\n"
+        "before, start = set(sys.modules), time.perf_counter()\n"
+        "import tempo_lab\n"
+        "print(time.perf_counter() - start)\n"
+        "loaded = set(sys.modules) - before\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'xarray', 'matplotlib', 'pandas'} & loaded\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 1
+
+
+def test_public_names_are_few_and_exist():
+    assert len(tempo_lab.__all__) <= 25
+    program = "import tempo_lab\nfor name in tempo_lab.__all__: getattr(tempo_lab, name)\n"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert set(tempo_lab.__all__) <= set(dir(tempo_lab))
+
+
+# The wheel
+
+
+def test_the_wheel_carries_the_package_and_its_weights(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+         "--no-index", "--wheel-dir", tmp_path, ROOT],
+        check=True,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("tempo_lab-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    source = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tempo_lab").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+    }
+    assert source <= inside
+    for needed in ("cli.py", "py.typed", "model/nano/config.json", "model/nano/model.safetensors"):
+        assert f"tempo_lab/{needed}" in inside
+    packages = {name.split("/")[0] for name in inside}
+    assert packages == {"tempo_lab", f"tempo_lab-{tempo_lab.__version__}.dist-info"}
