@@ -28,7 +28,7 @@ FIGURES = (".png", ".pdf", ".svg", ".jpg")
 class _Commands(TyperGroup):
     """Errors on purpose become one message on stderr; Ctrl-C ends quietly."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal may lack letters of an answer

@@ -219,7 +219,7 @@ class Trace:
         data = self.data.assign_attrs(header)
         try:
             # Made in memory first: a disk that fills up is then a plain OSError.
-            content = data.to_netcdf(engine="h5netcdf", encoding=_encoding(data))
+            content = bytes(data.to_netcdf(engine="h5netcdf", encoding=_encoding(data)))
             return write_whole(path, content)
         except Exception as error:
             raise TraceError(
