@@ -41,7 +41,8 @@ class Session:
             features), "nothing", or "auto": the best that `keep_bytes` affords (see `price`).
         keep_bytes: bytes that may be kept; by default 2 GiB, or half of an accelerator's free
             memory.
-        batch_bytes: bytes that one micro-batch may take while it is computed, about.
+        batch_bytes: bytes that one micro-batch may take while it is computed, about; by default
+            64 MiB, or 1 GiB on an accelerator.
         progress: show progress bars for what takes longer than a second.
     """
 
@@ -52,7 +53,7 @@ class Session:
         *,
         keep: Keep = "auto",
         keep_bytes: int | None = None,
-        batch_bytes: int = 64 << 20,
+        batch_bytes: int | None = None,
         progress: bool = True,
     ) -> None:
         self.video = video

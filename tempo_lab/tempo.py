@@ -61,7 +61,7 @@ class Tempo:
         timeout: float | None = None,
         keep: Keep = "auto",
         keep_bytes: int | None = None,
-        batch_bytes: int = 64 << 20,
+        batch_bytes: int | None = None,
         progress: bool = True,
     ) -> Session:
         """Open a video, a folder of frames, a `.npy` array, a GIF or an image.
@@ -97,11 +97,9 @@ class Tempo:
             progress=progress,
         )
 
-    def ask(
-        self, source: Any, question: str, *, open: dict[str, Any] | None = None, **options: Any
-    ) -> Trace:
-        """Open a video, ask one question, close it. `open`: options of `open`; others of `ask`."""
-        with self.open(source, **(open or {})) as session:
+    def ask(self, source: Any, question: str, **options: Any) -> Trace:
+        """Open a video, ask one question (options of `Session.ask`), and close it."""
+        with self.open(source) as session:
             return session.ask(question, **options)
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import nn
@@ -95,8 +95,7 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
     @property
     def compressor(self) -> Compressor:
         """SVLM and memory tokens."""
-        compressor: Compressor = self.model.vision_tower_aux_list[0]
-        return compressor
+        return cast(Compressor, self.model.vision_tower_aux_list[0])
 
     @property
     def projector(self) -> nn.Module:
