@@ -1,0 +1,1 @@
+"""The recipe that made the embedded model: one command, stage after stage, resumable."""

@@ -1,0 +1,107 @@
+"""From the parts of a run to a self-contained checkpoint folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import Qwen3VLConfig
+
+from tempo_lab.model.config import TempoConfig
+from tempo_lab.world.scenes import WORLD_VERSION
+
+from .nano_config import FRAME, WINDOW, Sizes
+from .words import Words
+
+MIN_TOKENS = 2
+
+
+def tempo_config(sizes: Sizes, words: Words, training: dict[str, Any]) -> TempoConfig:
+    """The configuration of a trained model."""
+
+    def token(text: str) -> int:
+        return int(words.tokenizer.convert_tokens_to_ids(text))
+
+    compressor = Qwen3VLConfig(
+        text_config=sizes.text_config(len(words)),
+        vision_config=sizes.vision_config(),
+        image_token_id=token("<|image_pad|>"),
+        video_token_id=token("<|video_pad|>"),
+        vision_start_token_id=token("<|vision_start|>"),
+        vision_end_token_id=token("<|vision_end|>"),
+        tie_word_embeddings=True,
+    )
+    return TempoConfig(
+        **sizes.llm_config(len(words)),
+        compressor_config=compressor.to_dict(),
+        mm_projector_type="mlp2x_gelu",
+        mm_hidden_size=sizes.width,
+        num_compression_tokens=sizes.memory,
+        dynamic_compress=True,
+        tokenizer_model_max_length=16384,
+        frame_size=[FRAME, FRAME],
+        segment_frames=WINDOW,
+        min_tokens=MIN_TOKENS,
+        training=training,
+        eos_token_id=words.end,
+        pad_token_id=words.pad,
+        architectures=["TempoForConditionalGeneration"],
+    )
+
+
+def commit() -> str:
+    """The repository's commit, or ``unknown`` where there is none."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def released_keys(
+    visual: dict[str, Tensor],
+    svlm: dict[str, Tensor],
+    llm: dict[str, Tensor],
+    memory: dict[str, Tensor],
+    yes_no_rows: Tensor,
+) -> dict[str, Tensor]:
+    """All tensors under the names of the released format (METHOD section 7)."""
+    tower = "model.vision_tower_aux_list.0"
+    tensors = {f"{tower}.vlm.model.visual.{k}": v for k, v in visual.items()}
+    tensors |= {f"{tower}.vlm.model.language_model.{k}": v for k, v in svlm.items()}
+    tensors |= {f"model.{k}": v for k, v in llm.items()}
+    tensors[f"{tower}.compression_tokens"] = memory["compression_tokens"]
+    tensors |= {f"model.{k}": v for k, v in memory.items() if k.startswith("mm_projector")}
+    tensors[f"{tower}.yes_no_rows"] = yes_no_rows
+    return tensors
+
+
+def export(
+    folder: Path,
+    sizes: Sizes,
+    tensors: dict[str, Tensor],
+    training: dict[str, Any],
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write configuration, weights and tokenizer; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = Words()
+    words.tokenizer.save_pretrained(folder)
+    config = tempo_config(sizes, words, {**training, "data_version": WORLD_VERSION})
+    config.dtype = dtype
+    config.save_pretrained(folder)
+    plain = {k: v.detach().to(dtype).contiguous().clone() for k, v in tensors.items()}
+    part = folder / "model.part"
+    save_file(plain, part, metadata={"format": "pt"})
+    os.replace(part, folder / "model.safetensors")

@@ -1,0 +1,156 @@
+"""A stage of training: steps that depend only on (seed, stage, step), saved and resumed.
+
+The data of a step is drawn from a generator seeded with the step's number, so a resumed run needs
+no generator state: weights, optimizer tensors, the step and a small JSON state are everything.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .optimizers import Pair
+
+StepFunction = Callable[[np.random.Generator, int, dict[str, Any]], tuple[Tensor, dict[str, float]]]
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
+    """Save tensors and a JSON note in one file, atomically."""
+    temporary = path.with_suffix(".part")
+    plain = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(plain, temporary, metadata={"note": json.dumps(note)})
+    os.replace(temporary, path)
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """The JSON note of a file that :func:`write_tensors` made."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        note: dict[str, Any] = json.loads((file.metadata() or {}).get("note", "{}"))
+    return note
+
+
+class Log:
+    """Rows of numbers, appended to a CSV file and cut back to the step a run resumes from."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self.path = path
+        rows: list[dict[str, str]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) < start]
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["step", "seconds", "name", "value"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def add(self, step: int, seconds: float, values: dict[str, float]) -> None:
+        """One line for each value."""
+        with self.path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            for name, value in values.items():
+                writer.writerow([step, f"{seconds:.1f}", name, f"{value:.4f}"])
+
+
+def named(prefix: str, module: nn.Module) -> dict[str, nn.Parameter]:
+    """A module's parameters by name; tied ones once."""
+    return {f"{prefix}{name}": p for name, p in module.named_parameters()}
+
+
+def run_stage(
+    folder: Path,
+    name: str,
+    seed: int,
+    steps: int,
+    modules: dict[str, nn.Module],
+    optimizer: Pair,
+    step_function: StepFunction,
+    *,
+    state: dict[str, Any] | None = None,
+    save_seconds: float = 120.0,
+    log_every: int = 25,
+    after: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """Run (or finish, or skip when finished) one stage.
+
+    Args:
+        folder: where ``NAME.safetensors`` and ``NAME.csv`` live.
+        modules: everything the stage may change, saved under its name.
+        step_function: (generator, step, state) -> loss and numbers to log.
+        state: small JSON values that the step function may change (a curriculum's level).
+        after: called once when the last step is done, before the final save.
+
+    Returns:
+        The state at the end.
+    """
+    path = folder / f"{name}.safetensors"
+    state = dict(state or {})
+    start, spent = 0, 0.0
+
+    def weights() -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for prefix, module in modules.items():
+            for key, value in module.state_dict().items():
+                found[f"weights/{prefix}/{key}"] = value
+        return found
+
+    def save(step: int, seconds: float, done: bool) -> None:
+        tensors = weights()
+        if not done:
+            tensors.update({f"optimizer/{k}": v for k, v in optimizer.state().items()})
+        note = {"step": step, "seconds": seconds, "done": done, "state": state}
+        write_tensors(path, tensors, note)
+
+    if path.exists():
+        note = read_note(path)
+        tensors = load_file(path)
+        for prefix, module in modules.items():
+            lead = f"weights/{prefix}/"
+            own = {k.removeprefix(lead): v for k, v in tensors.items() if k.startswith(lead)}
+            module.load_state_dict(own)
+        state = note["state"]
+        if note["done"]:
+            return state
+        lead = "optimizer/"
+        optimizer.load_state(
+            {k.removeprefix(lead): v for k, v in tensors.items() if k.startswith(lead)}
+        )
+        start, spent = int(note["step"]), float(note["seconds"])
+
+    log = Log(folder / f"{name}.csv", start)
+    sums: dict[str, list[float]] = {}
+    began = saved = time.monotonic()
+    bar = tqdm(range(start, steps), desc=name, initial=start, total=steps, mininterval=10)
+    for step in bar:
+        generator = np.random.default_rng([seed, sum(map(ord, name)), step])
+        loss, numbers = step_function(generator, step, state)
+        loss.backward()
+        optimizer.step(step)
+        for key, value in {"loss": float(loss.detach()), **numbers}.items():
+            sums.setdefault(key, []).append(value)
+        now = time.monotonic()
+        if (step + 1) % log_every == 0 or step + 1 == steps:
+            means = {key: float(np.nanmean(v)) for key, v in sums.items() if not np.all(np.isnan(v))}
+            log.add(step, spent + now - began, means)
+            bar.set_postfix({k: f"{v:.3f}" for k, v in list(means.items())[:8]}, refresh=False)
+            sums.clear()
+        if now - saved >= save_seconds and step + 1 < steps:
+            save(step + 1, spent + now - began, False)
+            saved = time.monotonic()
+    if after is not None:
+        with torch.no_grad():
+            after()
+    save(steps, spent + time.monotonic() - began, True)
+    return state

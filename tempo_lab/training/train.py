@@ -1,0 +1,279 @@
+"""The whole recipe, stage after stage: `tempo-lab train nano --out runs/nano`.
+
+Every stage writes ``STAGE.safetensors`` and ``STAGE.csv`` into the run's folder and is skipped when
+its file says that it is done, so a killed run continues where its last save was.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import Qwen3ForCausalLM
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
+
+from tempo_lab.errors import TempoLabError
+
+from .bank import Bank, make_bank
+from .export import commit, export, released_keys
+from .joint import Joint, Memory, Shape, joint_step
+from .nano_config import RECIPES, Recipe
+from .optimizers import Pair
+from .stages import named, read_note, run_stage
+from .svlm import Reader, build_svlm, svlm_step
+from .text import build_llm, text_step
+from .vision import FrameTower, Probe, build_vision, rescale, vision_step
+from .words import Words
+
+CPU_ENVIRONMENT = {
+    # glibc's malloc gives pages back after every step and pays for them again: ten times slower
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "500000000",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OMP_NUM_THREADS": "1",
+}
+JOINT_STAGES = ("align", "single", "short", "long")
+
+
+def shapes(recipe: Recipe) -> dict[str, Shape]:
+    """What the videos of each joint stage look like."""
+    return {
+        "align": Shape(recipe.align.batch, 1, 1, 4, 0.2),
+        "single": Shape(recipe.single.batch, 1, 1, 4, 0.4),
+        "short": Shape(recipe.short.batch, 2, 8, 3, 0.6),
+        "long": Shape(recipe.long.batch, 6, 32, 3, 0.65, partial=True),
+    }
+
+
+def train_vision(recipe: Recipe, out: Path) -> FrameTower:
+    """Stage 1; returns the tower, frozen, with its outputs rescaled."""
+    torch.manual_seed(recipe.seed)
+    tower = FrameTower(build_vision(recipe.sizes))
+    probes = [Probe(recipe.sizes.width) for _ in range(1 + len(recipe.sizes.deepstack))]
+    modules = {"visual": tower.model, **{f"probe{i}": p for i, p in enumerate(probes)}}
+    parameters = {n: p for key, m in modules.items() for n, p in named(f"{key}.", m).items()}
+    steps, batch = recipe.vision.steps, recipe.vision.batch
+    run_stage(
+        out,
+        "vision",
+        recipe.seed,
+        steps,
+        modules,
+        Pair([(parameters, 0.01, 2e-3)], steps),
+        vision_step(tower, probes, batch, recipe.sizes),
+        save_seconds=recipe.save_seconds,
+        after=lambda: rescale(tower, recipe.seed),
+    )
+    tower.model.requires_grad_(False)
+    return tower
+
+
+def train_svlm(recipe: Recipe, out: Path, bank: Bank) -> Qwen3VLTextModel:
+    """Stage 2, on the frozen tower's features."""
+    torch.manual_seed(recipe.seed + 2)
+    words = Words()
+    model = build_svlm(recipe.sizes, len(words))
+    steps = recipe.svlm.steps
+    run_stage(
+        out,
+        "svlm",
+        recipe.seed,
+        steps,
+        {"svlm": model},
+        Pair([(named("svlm.", model), 0.015, 3e-3)], steps),
+        svlm_step(Reader(model, words), bank, recipe.svlm.batch),
+        save_seconds=recipe.save_seconds,
+    )
+    return model
+
+
+def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
+    """Stage 3; needs no other stage."""
+    torch.manual_seed(recipe.seed + 1)
+    words = Words()
+    model = build_llm(recipe.sizes, len(words))
+    steps, batch = recipe.llm.steps, recipe.llm.batch
+    run_stage(
+        out,
+        "llm",
+        recipe.seed,
+        steps,
+        {"llm": model.model},
+        Pair([(named("llm.", model.model), 0.008, 1.5e-3)], steps),
+        text_step(model, words, batch, recipe.seed),
+        state={"level": 0, "mean": 0.0},
+        save_seconds=recipe.save_seconds,
+    )
+    return model
+
+
+def train_joint(
+    recipe: Recipe, out: Path, svlm: Qwen3VLTextModel, llm: Qwen3ForCausalLM, bank: Bank
+) -> None:
+    """Stages 4 to 7, each with fresh optimizers; export follows each of them."""
+    torch.manual_seed(recipe.seed + 3)
+    rows = yes_no_rows(out)
+    memory = Memory(recipe.sizes)
+    joint = Joint(svlm, llm, memory, Words(), bank)
+    modules = {"svlm": svlm, "llm": llm.model, "memory": memory}
+    for number, name in enumerate(JOINT_STAGES):
+        steps = getattr(recipe, name).steps
+        aligning = name == "align"
+        svlm.requires_grad_(not aligning)
+        llm.requires_grad_(not aligning)
+        groups = [(named("memory.", memory), 0.015, 3e-3)]
+        if not aligning:
+            groups.append((named("svlm.", svlm), 3e-3, 6e-4))
+            groups.append((named("llm.", llm.model), 5e-3, 1e-3))
+        run_stage(
+            out,
+            name,
+            recipe.seed,
+            steps,
+            modules,
+            Pair(groups, steps, decay=0.4 if number < 3 else 0.7),
+            joint_step(joint, shapes(recipe)[name], keep_prior=not aligning),
+            save_seconds=recipe.save_seconds,
+        )
+        export_run(recipe, out, out / "checkpoint", rows)
+
+
+def weights_of(out: Path, stage: str, module: str) -> dict[str, Tensor]:
+    """One module's weights as a stage's file has them."""
+    lead = f"weights/{module}/"
+    tensors = load_file(out / f"{stage}.safetensors")
+    return {k.removeprefix(lead): v for k, v in tensors.items() if k.startswith(lead)}
+
+
+def yes_no_rows(out: Path) -> Tensor:
+    """The relevance rows: the SVLM's Yes and No embeddings before joint training, [2, width]."""
+    words = Words()
+    return weights_of(out, "svlm", "svlm")["embed_tokens.weight"][[words.yes, words.no]].clone()
+
+
+def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = None) -> None:
+    """Export the newest joint weights of a run, finished or not."""
+    stages = [name for name in JOINT_STAGES if (out / f"{name}.safetensors").exists()]
+    if not stages:
+        raise TempoLabError(
+            "this run has nothing to export yet",
+            asked=str(out),
+            found="no joint stage has been saved",
+            fix="let the training run on, or resume it",
+        )
+    newest = stages[-1]
+    parts = ("vision", "svlm", "llm", *stages)
+    notes = {name: read_note(out / f"{name}.safetensors") for name in parts}
+    note = notes[newest]
+    training: dict[str, Any] = {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "commit": commit(),
+        "minutes": round(sum(n["seconds"] for n in notes.values()) / 60, 1),
+        "minutes_by_stage": {name: round(n["seconds"] / 60, 1) for name, n in notes.items()},
+        "steps": {name: n["step"] for name, n in notes.items()},
+        "finished": newest == "long" and bool(note["done"]),
+        "device": "cpu",
+        "torch": torch.__version__,
+    }
+    tensors = released_keys(
+        weights_of(out, "vision", "visual"),
+        weights_of(out, newest, "svlm"),
+        weights_of(out, newest, "llm"),
+        weights_of(out, newest, "memory"),
+        rows if rows is not None else yes_no_rows(out),
+    )
+    export(folder, recipe.sizes, tensors, training)
+
+
+def run(recipe: Recipe, out: Path, part: str) -> None:
+    """Run one part of the recipe in this process: ``eyes``, ``llm`` or ``joint``."""
+    torch.set_num_threads(1)
+    if part == "llm":
+        train_llm(recipe, out)
+        return
+    tower = train_vision(recipe, out)
+    bank = make_bank(tower, recipe.bank, recipe.seed, out)
+    svlm = train_svlm(recipe, out, bank)
+    if part == "joint":
+        train_joint(recipe, out, svlm, train_llm(recipe, out), bank)
+
+
+def train(
+    name: str = "nano",
+    out: str | Path = "runs/nano",
+    *,
+    resume: bool = True,
+    in_process: bool = False,
+) -> Path:
+    """Train a recipe from nothing, or finish a run that was stopped.
+
+    Two single-thread processes work side by side: the vision tower and the SVLM in one, the LLM
+    on text in the other; then one process ties them together.
+
+    Args:
+        name: a recipe's name (``nano``, or ``tiny`` for tests).
+        out: the run's folder.
+        resume: continue what is there; otherwise a folder with a run in it is refused.
+        in_process: everything in this process, one part after another.
+
+    Returns:
+        The folder of the exported checkpoint.
+
+    Raises:
+        TempoLabError: no such recipe, a run is in the way, or a part failed.
+    """
+    if name not in RECIPES:
+        raise TempoLabError(
+            "no such recipe", asked=name, found=", ".join(RECIPES), fix="name one of these"
+        )
+    folder = Path(out)
+    found = sorted(path.name for path in folder.glob("*.safetensors"))
+    if found and not resume:
+        raise TempoLabError(
+            "a run is already in this folder",
+            asked=f"a new run in {folder}",
+            found=", ".join(found),
+            fix="resume it, or name another folder",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if in_process:
+        for part in ("llm", "joint"):
+            run(RECIPES[name], folder, part)
+        return folder / "checkpoint"
+    _wait([_start(name, folder, "llm"), _start(name, folder, "eyes")])
+    _wait([_start(name, folder, "joint")])
+    return folder / "checkpoint"
+
+
+def _start(name: str, folder: Path, part: str) -> tuple[str, subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tempo_lab.training.train", name, str(folder), part]
+    return part, subprocess.Popen(command, env={**os.environ, **CPU_ENVIRONMENT})
+
+
+def _wait(parts: list[tuple[str, subprocess.Popen[bytes]]]) -> None:
+    try:
+        for part, process in parts:
+            if process.wait():
+                raise TempoLabError(
+                    "a part of the training stopped",
+                    asked=part,
+                    found=f"exit status {process.returncode}",
+                    fix="read its last lines above; the same command resumes it",
+                )
+    finally:
+        for _, process in parts:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+
+
+if __name__ == "__main__":
+    run(RECIPES[sys.argv[1]], Path(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,213 @@
+"""Stage 1: the vision tower learns to name what each merged token shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLVisionConfig
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
+
+from tempo_lab.world.renderer import render, sampled
+from tempo_lab.world.scenes import COLORS, MOTIONS, PLACES, SHAPES, UNITS, Segment, draw_segment
+
+from .nano_config import FRAME, GRID, MERGE, PATCH, PATCHES, TEMPORAL, TOKENS_A_PATCH, WINDOW, Sizes
+
+SIDE = GRID // MERGE
+HEADS = {
+    "shape": len(SHAPES) + 1,
+    "color": len(COLORS),
+    "motion": len(MOTIONS),
+    "digit": 11,
+    "place": len(PLACES),
+}
+
+
+def patchify(frames: Tensor) -> Tensor:
+    """Frames uint8 [segment, frame, row, column, rgb] -> patches [pair of frames, 36, 1536].
+
+    The order within a temporal patch is Qwen3-VL's: merge blocks row by row, the four patches of
+    a block together; a patch is (rgb, frame, row, column).
+    """
+    pairs = frames.shape[0] * frames.shape[1] // TEMPORAL
+    x = (frames.float() - 127.5) / 127.5
+    x = x.view(pairs, TEMPORAL, SIDE, MERGE, PATCH, SIDE, MERGE, PATCH, 3)
+    x = x.permute(0, 2, 5, 3, 6, 8, 1, 4, 7)
+    return x.reshape(pairs, GRID * GRID, 3 * TEMPORAL * PATCH * PATCH)
+
+
+class FrameTower:
+    """Qwen3-VL's own vision modules, run over a batch of equal temporal patches at once.
+
+    The modules' plain forward loops over temporal patches; they never attend to each other, so a
+    batch dimension gives the same numbers (``tests/test_training.py`` holds them equal).
+    """
+
+    def __init__(self, model: Qwen3VLVisionModel) -> None:
+        self.model = model
+        rows, columns = np.divmod(np.arange(GRID * GRID), GRID)
+        order = np.arange(GRID * GRID).reshape(SIDE, MERGE, SIDE, MERGE).transpose(0, 2, 1, 3).ravel()
+        self.order = torch.from_numpy(order)
+        self.positions = torch.from_numpy(np.stack([rows[order], columns[order]], 1))
+
+    def __call__(self, patches: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Patches [patch, 36, 1536] -> merged [patch, 9, width] and one such per deepstack level."""
+        model, count = self.model, patches.shape[0]
+        weight = model.patch_embed.proj.weight
+        x = F.linear(patches, weight.view(weight.shape[0], -1), model.patch_embed.proj.bias)
+        x = x + model.pos_embed.weight[self.order]
+        cos, sin = model.rotary_pos_emb(x, self.positions)
+        deep: list[Tensor] = []
+        for index, block in enumerate(model.blocks):
+            heads, width = block.attn.num_heads, block.attn.head_dim
+            qkv = block.attn.qkv(block.norm1(x)).view(count, GRID * GRID, 3, heads, width)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+            q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+            mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+            x = x + block.attn.proj(mixed.reshape(count, GRID * GRID, heads * width))
+            x = x + block.mlp(block.norm2(x))
+            if index in model.deepstack_visual_indexes:
+                merger = model.deepstack_merger_list[model.deepstack_visual_indexes.index(index)]
+                deep.append(merger(x).view(count, TOKENS_A_PATCH, -1))
+        return model.merger(x).view(count, TOKENS_A_PATCH, -1), deep
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
+
+
+def build_vision(sizes: Sizes) -> Qwen3VLVisionModel:
+    """Transformers' vision tower at nano's size."""
+    return Qwen3VLVisionModel(Qwen3VLVisionConfig(**sizes.vision_config()))
+
+
+def disturb(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """What a camera or a codec might do to [segment, frame, row, column, rgb]: light, noise, chroma."""
+    count = frames.shape[0]
+    gain = rng.uniform(0.9, 1.1, (count, 1, 1, 1, 1)).astype(np.float32)
+    shift = rng.uniform(-10, 10, (count, 1, 1, 1, 1)).astype(np.float32)
+    x = frames.astype(np.float32) * gain + shift
+    if rng.random() < 0.5:  # chroma at half resolution, as in yuv420
+        light = x.mean(-1, keepdims=True)
+        tint = x - light
+        small = tint.reshape(*tint.shape[:2], FRAME // 2, 2, FRAME // 2, 2, 3).mean((3, 5))
+        x = light + small.repeat(2, axis=2).repeat(2, axis=3)
+    if rng.random() < 0.3:  # a slight blur, as resizing leaves
+        x[:, :, 1:-1] = 0.7 * x[:, :, 1:-1] + 0.15 * (x[:, :, :-2] + x[:, :, 2:])
+        x[:, :, :, 1:-1] = 0.7 * x[:, :, :, 1:-1] + 0.15 * (x[:, :, :, :-2] + x[:, :, :, 2:])
+    if rng.random() < 0.6:
+        x += rng.standard_normal(x.shape[1:], dtype=np.float32) * rng.uniform(1, 5)
+    return np.clip(x + 0.5, 0, 255).astype(np.uint8)
+
+
+def pairs_of(
+    segments: list[Segment], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """One random frame pair of each segment: frames [segment, 2, 96, 96, rgb] and which pair."""
+    which = rng.integers(PATCHES, size=len(segments))
+    starts = which + rng.uniform(0, 0.45, len(segments))
+    pairs = [render(s, [t, t + 0.5], FRAME) for s, t in zip(segments, starts, strict=True)]
+    return disturb(np.stack(pairs), rng), which
+
+
+def frames_of(
+    segments: list[Segment], rng: np.random.Generator | None
+) -> npt.NDArray[np.uint8]:
+    """Sampled frames [segment, 8, 96, 96, rgb]; with a generator, disturbed and slightly late."""
+    if rng is None:
+        return np.stack([sampled(segment, FRAME) for segment in segments])
+    phases = rng.uniform(0, 0.45, len(segments))
+    frames = [sampled(s, FRAME, float(p)) for s, p in zip(segments, phases, strict=True)]
+    return disturb(np.stack(frames), rng)
+
+
+def targets(segments: list[Segment]) -> dict[str, npt.NDArray[np.int64]]:
+    """Label of each merged token [segment, 4, 9] for each head; -100 where nothing is asked."""
+    shape = (len(segments), PATCHES, TOKENS_A_PATCH)
+    labels = {name: np.full(shape, -100, np.int64) for name in HEADS}
+    labels["shape"][:] = len(SHAPES)
+    labels["digit"][:] = 10
+    cell = UNITS / SIDE
+    for index, segment in enumerate(segments):
+        labels["place"][index] = PLACES.index(segment.place)
+        for patch in range(PATCHES):
+            x, y = segment.center(patch + 0.25)
+            column, row = (int(np.clip(v // cell, 0, SIDE - 1)) for v in (x, y))
+            token = row * SIDE + column
+            labels["shape"][index, patch, token] = SHAPES.index(segment.shape)
+            labels["color"][index, patch, token] = COLORS.index(segment.color)
+            labels["motion"][index, patch, token] = MOTIONS.index(segment.motion)
+            if segment.digit is not None:
+                column, row = segment.corner % 2, segment.corner // 2
+                token = (SIDE - 1) * (row * SIDE + column)
+                labels["digit"][index, patch, token] = segment.digit
+    return labels
+
+
+class Probe(nn.Module):
+    """Linear heads on merged tokens."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in HEADS.items()})
+
+    def loss(
+        self, features: Tensor, labels: dict[str, npt.NDArray[np.int64]]
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Summed cross-entropy and accuracies where an attribute is shown."""
+        total = features.new_zeros(())
+        numbers: dict[str, float] = {}
+        for name, head in self.heads.items():
+            label = torch.from_numpy(labels[name]).view(-1)
+            logits = head(features).view(len(label), -1)
+            each = F.cross_entropy(logits, label, reduction="none", ignore_index=-100)
+            shown = label >= 0
+            weight = shown.float()
+            if name in ("shape", "digit"):  # most tokens show none of them
+                shown = shown & (label < HEADS[name] - 1)
+                weight = torch.where(shown, 1.0, 0.15)
+            if name == "place":
+                weight = weight * 0.2
+            total = total + (each * weight).sum() / weight.sum().clamp(min=1) * (
+                2.0 if name == "shape" else 1.0
+            )
+            right = (logits.argmax(-1) == label)[shown]
+            numbers[name] = float(right.float().mean()) if len(right) else float("nan")
+        return total, numbers
+
+
+def vision_step(
+    tower: FrameTower, probes: list[Probe], batch: int, sizes: Sizes
+) -> Any:
+    """The step function of stage 1."""
+
+    def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
+        segments = [draw_segment(rng) for _ in range(batch)]
+        frames, which = pairs_of(segments, rng)
+        merged, deep = tower(patchify(torch.from_numpy(frames)))
+        labels = {k: v[np.arange(batch), which] for k, v in targets(segments).items()}
+        loss, numbers = probes[0].loss(merged, labels)
+        for probe, features in zip(probes[1:], deep, strict=True):
+            extra, _ = probe.loss(features, labels)
+            loss = loss + 0.3 * extra
+        return loss, numbers
+
+    return step
+
+
+@torch.no_grad()
+def rescale(tower: FrameTower, seed: int, std: float = 0.35) -> None:
+    """Scale the mergers' outputs to one standard deviation, so that text embeddings match them."""
+    rng = np.random.default_rng([seed, 7])
+    frames = torch.from_numpy(frames_of([draw_segment(rng) for _ in range(64)], rng))
+    merged, deep = tower(patchify(frames))
+    mergers = [tower.model.merger, *tower.model.deepstack_merger_list]
+    for merger, features in zip(mergers, [merged, *deep], strict=True):
+        shift, scale = features.mean((0, 1)), std / float(features.std())
+        merger.linear_fc2.weight.mul_(scale)
+        merger.linear_fc2.bias.sub_(shift).mul_(scale)

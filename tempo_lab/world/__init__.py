@@ -1,0 +1,39 @@
+"""Procedural videos whose every question has a known answer (no torch).
+
+``make`` writes one as an H.264 file with its truth in JSON; it and the renderer's encoder are
+imported when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .questions import KINDS, Question, questions
+from .scenes import COLORS, MOTIONS, PLACES, SHAPES, WORLD_VERSION, Scene, Segment, draw_scene
+
+if TYPE_CHECKING:
+    from .files import make, write_video
+
+__all__ = [
+    "COLORS",
+    "KINDS",
+    "MOTIONS",
+    "PLACES",
+    "SHAPES",
+    "WORLD_VERSION",
+    "Question",
+    "Scene",
+    "Segment",
+    "draw_scene",
+    "make",
+    "questions",
+    "write_video",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("make", "write_video"):
+        from . import files
+
+        return getattr(files, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,108 @@
+"""Scenes as real H.264 files with their truth beside them in JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from .questions import Question, questions
+from .renderer import Pixels, render
+from .scenes import SEGMENT_SECONDS, Scene, draw_scene
+
+FPS = 8
+"""Frames a second of the files: a multiple of the sampling rate, so that segments line up."""
+
+SIZE = 288
+"""Rows and columns of the files' frames: three times what the embedded model sees."""
+
+
+def frames(scene: Scene, size: int = SIZE, fps: int = FPS) -> Iterator[Pixels]:
+    """Frames of a scene in order, a segment's worth at a time: uint8 [frame, row, column, rgb]."""
+    seconds = np.arange(round(SEGMENT_SECONDS * fps)) / fps
+    for segment in scene.segments:
+        yield render(segment, seconds, size)
+
+
+def write_video(
+    scene: Scene, path: str | Path, *, size: int = SIZE, fps: int = FPS, crf: int = 21
+) -> Path:
+    """Encode a scene as H.264 (yuv420p) in MP4; the file appears whole or not at all."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    with av.open(str(part), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        options = {"crf": str(crf), "preset": "medium", "threads": "1"}
+        stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
+        stream.width = stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = round(SEGMENT_SECONDS * fps)
+        for batch in frames(scene, size, fps):
+            for image in batch:
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    os.replace(part, path)
+    return path
+
+
+def demo_questions(scene: Scene, count: int = 3) -> list[Question]:
+    """A few questions for showing: about the star first, colours before other kinds."""
+    order = ("color", "place", "motion")
+    rows = sorted(
+        (q for q in questions(scene) if q.kind in order),
+        key=lambda q: (q.subject != "star", order.index(q.kind), q.evidence),
+    )
+    chosen = rows[:1]
+    for kind in ("color", "place", "motion", "color", "place", "motion"):
+        used = {q.subject for q in chosen}
+        fresh = [q for q in rows if q.kind == kind and q not in chosen]
+        fresh.sort(key=lambda q: q.subject in used)
+        chosen += fresh[:1]
+    return chosen[:count]
+
+
+def truth(scene: Scene) -> dict[str, Any]:
+    """What a file shows and what may be asked about it, as plain JSON values.
+
+    Keys ``segments`` and ``chapters`` say what is shown, ``questions`` lists every question with
+    one right answer, ``demo`` a few of them for showing.
+    """
+    return {
+        **scene.to_dict(),
+        "demo": [question.to_dict() for question in demo_questions(scene)],
+        "questions": [question.to_dict() for question in questions(scene)],
+    }
+
+
+def make(
+    seed: int, segments: int, out: str | Path, *, size: int = SIZE, fps: int = FPS
+) -> tuple[Path, Path]:
+    """Write the video of a seed and its truth.
+
+    Args:
+        seed: any non-negative integer; the same seed gives the same video.
+        segments: length in segments of four seconds.
+        out: a path that ends in ``.mp4``, or a folder (made if need be).
+        size: rows and columns of a frame, even.
+        fps: frames a second of the file; a multiple of two keeps segments where they are.
+
+    Returns:
+        The video's path and that of its truth in JSON.
+    """
+    path = Path(out)
+    if path.suffix.lower() != ".mp4":
+        path = path / f"world-{seed}-{segments}.mp4"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scene = draw_scene(seed, segments)
+    write_video(scene, path, size=size, fps=fps)
+    written = path.with_suffix(".json")
+    part = written.with_name(written.name + ".part")
+    part.write_text(json.dumps(truth(scene), indent=1) + "\n", encoding="utf-8")
+    os.replace(part, written)
+    return path, written
