@@ -50,9 +50,7 @@ app = typer.Typer(
     help="Ask a video a question, and see where the model's tokens went.",
 )
 world = typer.Typer(no_args_is_help=True, help="Procedural videos with known answers.")
-train = typer.Typer(no_args_is_help=True, help="Train the embedded model.")
 app.add_typer(world, name="world")
-app.add_typer(train, name="train")
 
 Fps = Annotated[float, typer.Option(help="Frames sampled a second.")]
 MaxFrames = Annotated[int, typer.Option(help="Frames sampled at most.")]
@@ -157,6 +155,38 @@ def info(
         print(json.dumps(values, indent=2))
     else:
         _console().print(facts(values))
+
+
+@world.command("make")
+def world_make(
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same video.")] = 0,
+    segments: Annotated[int, typer.Option(min=1, help="Length, four seconds each.")] = 8,
+    out: Annotated[Path, typer.Option(help="A file that ends in .mp4, or a folder.")] = Path(),
+) -> None:
+    """Make a video (H.264) and its questions and answers (JSON)."""
+    from tempo_lab.world.files import make
+
+    try:
+        for path in make(seed, segments, out):
+            print(path)
+    except OSError as error:
+        raise TempoLabError(
+            "the video could not be written", asked=out, found=error.strerror or error
+        ) from error
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="nano, or tiny for a quick look.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with what is in the folder.")] = True,
+) -> None:
+    """Train the embedded model from nothing, or finish a run that was stopped."""
+    from tempo_lab.training.train import train as train_recipe
+
+    print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume))
 
 
 def _show(trace: Trace, *, as_json: bool, figure: Path | None, rows: int | None = 16) -> None:

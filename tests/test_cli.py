@@ -172,6 +172,33 @@ def test_info_of_nothing(tmp_path):
     assert "not a Tempo checkpoint" in done.stderr
 
 
+# world and train
+
+
+def test_world_makes_a_video_with_its_truth(tmp_path):
+    path = tmp_path / "clips" / "a.mp4"
+    done = run("world", "make", "--seed", 3, "--segments", 2, "--out", path)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.split() == [str(path), str(path.with_suffix(".json"))]
+    truth = json.loads(path.with_suffix(".json").read_text())
+    assert truth["seed"] == 3
+    assert truth["questions"]
+    assert json.loads(run("info", path, "--json").stdout)["duration"] == pytest.approx(8)
+
+
+def test_world_refuses_places_it_cannot_write(tmp_path):
+    (tmp_path / "file").write_text("x")
+    done = run("world", "make", "--segments", 1, "--out", tmp_path / "file" / "a.mp4")
+    assert done.exit_code == 2
+    assert "could not be written" in done.stderr
+
+
+def test_train_refuses_unknown_recipes(tmp_path):
+    done = run("train", "giga", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "nano" in done.stderr
+
+
 # speed and help
 
 
