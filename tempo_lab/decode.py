@@ -1,9 +1,9 @@
 """The child process in which a source is decoded, and from which nothing but frames can come back.
 
 Decoders hang, crash and allocate without limit on bad files. Here they do it in a process that can
-be killed. The child is this module, run by a fresh interpreter (not a fork, which would hang decord,
-and not `multiprocessing`, which would run the caller's script again). It reads JSON lines from its
-standard input and answers with JSON lines, each followed by the bytes of the frame it announces.
+be killed. The child is this module, run by a fresh interpreter: a fork would hang decord, and
+`multiprocessing` would run the caller's script again. It reads JSON lines from its standard input
+and answers with JSON lines, each followed by the bytes of the frame that it announces.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -75,7 +76,7 @@ class DecoderProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def frames(self, indices: Sequence[int], resize: Resize | None) -> Iterator[Timed]:
+    def frames(self, indices: Sequence[int], resize: Resize | None) -> Generator[Timed, None, None]:
         """(presentation seconds, uint8 [row, column, rgb]) of each ascending, distinct index."""
         try:
             yield from self._frames(indices, resize)
@@ -90,14 +91,14 @@ class DecoderProcess:
             if "shape" not in header:
                 raise VideoError(
                     f"the decoder found fewer frames in {self._path} than it had announced",
-                    asked=f"frame {index} of {self.info.frames}, the {number + 1}. of {len(indices)}",
+                    asked=f"{len(indices)} of {self.info.frames} frames, next number {index}",
                     found=f"{number} frames",
                     fix="the file is probably cut short: fetch it again",
                 )
             rows, columns = header["shape"]
             check_size(self._path, columns, rows)
             frame = np.empty((rows, columns, 3), dtype=np.uint8)
-            self._fill(memoryview(frame).cast("B"))
+            self._fill(frame.reshape(-1).data)
             yield float(header["time"]), frame
 
     def close(self) -> None:
@@ -233,7 +234,7 @@ class _Outbox:
             try:
                 self._pipe.write(line)
                 if frame is not None:
-                    self._pipe.write(memoryview(frame).cast("B"))
+                    self._pipe.write(frame.reshape(-1).data)
                 self._pipe.flush()
             except OSError:
                 os._exit(0)  # the caller has gone
@@ -256,6 +257,9 @@ def serve() -> None:
         sentence = str(error).splitlines()[0]
         said = {"message": sentence, "asked": asked, "found": found, "fix": error.fix}
         outbox.put({"error": said})
+    except BaseException:
+        traceback.print_exc()  # the caller quotes the last line
+        os._exit(1)
     outbox.flush()
     os._exit(0)  # a decoder that cannot be torn down must not keep the process
 

@@ -95,8 +95,11 @@ def open_source(path: str, decoder: str, tick: Tick) -> Reader:
     """
     from tempo_lab import decoders_still
 
-    still = decoders_still.open_still(path)
-    return still if still is not None else _find_decoder(decoder)(path, tick)
+    try:
+        still = decoders_still.open_still(path)
+        return still if still is not None else _find_decoder(decoder)(path, tick)
+    except OSError as error:
+        raise VideoError("the file cannot be read", asked=path, found=error) from error
 
 
 def _find_decoder(name: str) -> OpenReader:
@@ -156,7 +159,7 @@ def check_source(source: object) -> Path:
             "there is no such file",
             asked=str(source),
             found=f"a near name: {near[0]}" if near else None,
-            fix="check the path; download a network address first" if "://" in str(source) else None,
+            fix="download it first" if "://" in str(source) else "check the path",
         ) from None
     except (OSError, RuntimeError, ValueError) as error:  # a symlink loop is one or the other
         raise VideoError("the file cannot be read", asked=str(source), found=error) from error

@@ -39,7 +39,7 @@ def open_image(path: str) -> Reader:
     """An animation (GIF, WebP, PNG with more than one frame) or a single image."""
     image = _open(path)
     # A phone's JPEG may hold further "frames" (a depth map, a preview): not an animation.
-    animated = image.format in {"GIF", "WEBP", "PNG"} and getattr(image, "n_frames", 1) > 1
+    animated = image.format in {"GIF", "WEBP", "PNG"} and getattr(image, "is_animated", False)
     return AnimationReader(path, image) if animated else ImageReader(path, image)
 
 
@@ -82,7 +82,7 @@ class AnimationReader:
     def __init__(self, path: str, image: Image.Image) -> None:
         self._path, self._image = path, image
         seconds = []
-        for number in range(image.n_frames):
+        for number in range(getattr(image, "n_frames", 1)):
             self._seek(number)
             # Zero means "as fast as possible" in the format; every viewer takes 0.1 s.
             seconds.append((image.info.get("duration") or 100) / 1000)
@@ -99,7 +99,7 @@ class AnimationReader:
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise VideoError(
                 f"{self._path} is damaged",
-                asked=f"frame {number} of {self._image.n_frames}",
+                asked=f"frame {number}",
                 found=error,
             ) from error
 
@@ -131,9 +131,7 @@ class FolderReader:
         self._shape = _pixels(str(self._files[0]), _open(str(self._files[0]))).shape
         height, width = self._shape[:2]
         codec = self._files[0].suffix.lower()[1:]
-        self.info = VideoInfo(
-            path, "frames", width, height, len(files), 0.0, 0.0, codec, "pillow"
-        )
+        self.info = VideoInfo(path, "frames", width, height, len(files), 0.0, 0.0, codec, "pillow")
 
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
         for index in indices:
@@ -177,9 +175,7 @@ class ArrayReader:
         self._array = array
         frames, height, width, _ = array.shape
         check_size(path, width, height)
-        self.info = VideoInfo(
-            path, "array", width, height, frames, 0.0, 0.0, "npy", "numpy"
-        )
+        self.info = VideoInfo(path, "array", width, height, frames, 0.0, 0.0, "npy", "numpy")
 
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
         for index in indices:

@@ -1,4 +1,4 @@
-"""A video, decoded lazily into segments: which frames are sampled, when they are shown, what is in them.
+"""A video, decoded lazily into segments: which frames are sampled, what they show, and when.
 
 METHOD section 1. Which frames are sampled is arithmetic (`plan_sampling`); decoding them happens in
 a child process (`tempo_lab.decode`) that is killed when it hangs.

@@ -1,0 +1,86 @@
+"""Decoders that misbehave, named "fake_decoders:NAME"; the child process imports this module."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from media import numbered
+
+from tempo_lab.decoders import VideoInfo, register_decoder
+
+
+class Fake:
+    """Gives numbered frames, and something worse from frame 20 on."""
+
+    def __init__(self, path, tick):
+        self.info = VideoInfo(path, "video", 64, 48, 60, 30.0, 2.0, "fake", "fake")
+
+    def read(self, indices):
+        for index in indices:
+            if index >= 20:
+                self.worse()
+                return
+            yield index / 30, numbered(index)
+
+    def worse(self):
+        """Over-reports: the frames simply end."""
+
+
+register_decoder("fake_decoders:over-reports")(Fake)
+
+
+@register_decoder("fake_decoders:hangs")
+class Hangs(Fake):
+    def worse(self):
+        while True:
+            time.sleep(1)
+
+
+@register_decoder("fake_decoders:hangs-at-open")
+class HangsAtOpen(Fake):
+    def __init__(self, path, tick):
+        Hangs.worse(self)
+
+
+@register_decoder("fake_decoders:crashes")
+class Crashes(Fake):
+    def worse(self):
+        sys.stderr.write("corrupted size vs. prev_size\n")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@register_decoder("fake_decoders:raises")
+class Raises(Fake):
+    def worse(self):
+        raise ZeroDivisionError("deep inside")
+
+
+@register_decoder("fake_decoders:slow")
+class Slow(Fake):
+    """Works for two seconds without a frame, but says so."""
+
+    def __init__(self, path, tick):
+        super().__init__(path, tick)
+        self.tick = tick
+
+    def read(self, indices):
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until:
+            time.sleep(0.05)
+            self.tick()
+        for index in indices:
+            yield index / 30, numbered(index)
+
+
+@register_decoder("fake_decoders:chatty")
+class Chatty(Fake):
+    """Prints to the standard output, as C libraries do."""
+
+    def read(self, indices):
+        os.write(1, b"hello {}\n")
+        for index in indices:
+            yield index / 30, numbered(index)

@@ -1,0 +1,136 @@
+"""Small media files made on the fly. Each frame shows its own number, for a test to read."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+BITS = 8
+
+
+def numbered(number: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """uint8 [row, column, rgb]: the top half shows `number` in 8 black or white blocks."""
+    frame = np.empty((height, width, 3), dtype=np.uint8)
+    frame[..., 0] = np.linspace(30, 200, width)[None, :]
+    frame[..., 1] = np.linspace(200, 30, height)[:, None]
+    frame[..., 2] = (number * 5) % 200
+    for bit in range(BITS):
+        left, right = bit * width // BITS, (bit + 1) * width // BITS
+        frame[: height // 2, left:right] = 235 if number >> bit & 1 else 20
+    return frame
+
+
+def read_number(frame: np.ndarray) -> int:
+    """The number that a decoded frame shows."""
+    height, width = frame.shape[:2]
+    row = frame[height // 8 : 3 * height // 8].mean(axis=(0, 2))
+    levels = [row[(2 * bit + 1) * width // (2 * BITS)] for bit in range(BITS)]
+    return sum(1 << bit for bit, level in enumerate(levels) if level > 128)
+
+
+def write_video(
+    path: Path,
+    *,
+    frames: int = 60,
+    size: tuple[int, int] = (64, 48),
+    fps: int = 30,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    gop: int = 12,
+    seconds: Sequence[float] | None = None,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """A video of numbered frames; `seconds` gives each frame's time for a variable frame rate."""
+    quiet = {
+        "libx264": {"preset": "ultrafast", "bf": "2"},
+        "libx265": {"x265-params": "log-level=0"},
+    }
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=fps, options=options or quiet.get(codec, {}))
+        stream.width, stream.height = size
+        stream.pix_fmt, stream.codec_context.gop_size = pix_fmt, gop
+        base = Fraction(1, 1000) if seconds is not None else Fraction(1, fps)
+        stream.codec_context.time_base = base
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(numbered(number, *size), format="rgb24")
+            frame.pts = number if seconds is None else round(seconds[number] * 1000)
+            frame.time_base = base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def remux(source: Path, target: Path, *, shift: float = 0.0, **options: str) -> Path:
+    """The same packets in another container, `shift` seconds later (earlier where negative)."""
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                ticks = round(shift / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def rotate(source: Path, target: Path, degrees: int) -> Path:
+    """An MP4 with a rotation (clockwise, for display) in its track header."""
+    data = bytearray(source.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of fields
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    matrix = [cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30]
+    data[at : at + 36] = struct.pack(">9i", *matrix)
+    target.write_bytes(data)
+    return target
+
+
+def cut(source: Path, target: Path, part: float) -> Path:
+    """The first `part` of a file's bytes."""
+    data = source.read_bytes()
+    target.write_bytes(data[: int(len(data) * part)])
+    return target
+
+
+def damage(source: Path, target: Path, start: float = 0.5, length: int = 400) -> Path:
+    """Noise in the middle of a file's bytes."""
+    data = bytearray(source.read_bytes())
+    at = int(len(data) * start)
+    data[at : at + length] = np.random.default_rng(0).bytes(length)
+    target.write_bytes(data)
+    return target
+
+
+def write_audio(path: Path) -> Path:
+    """A tenth of a second of silence, no video."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_gif(path: Path, milliseconds: Sequence[int], **options: Any) -> Path:
+    """An animation of numbered frames, each shown for its own time."""
+    images = [Image.fromarray(numbered(number)) for number in range(len(milliseconds))]
+    images[0].save(
+        path, save_all=True, append_images=images[1:], duration=list(milliseconds), **options
+    )
+    return path
+
+
+def write_folder(path: Path, count: int, size: tuple[int, int] = (64, 48)) -> Path:
+    """frame0.png, frame1.png ... frame10.png (natural, not alphabetic order)."""
+    path.mkdir()
+    for number in range(count):
+        Image.fromarray(numbered(number, *size)).save(path / f"frame{number}.png")
+    return path
