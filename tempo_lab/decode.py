@@ -57,13 +57,17 @@ class DecoderProcess:
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         root = str(Path(__file__).resolve().parents[1])
         search = [entry for entry in sys.path if entry] + [root]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM, *search],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._messages,
-            start_new_session=True,  # a Ctrl-C in the terminal is the caller's to handle
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM, *search],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._messages,
+                start_new_session=True,  # a Ctrl-C in the terminal is the caller's to handle
+            )
+        except OSError as error:
+            self._messages.close()
+            raise self._failed(f"it cannot be started: {error}") from error
         self._end = weakref.finalize(self, _end, self._process, self._messages)
         try:
             self._send({"path": path, "decoder": decoder})

@@ -96,7 +96,7 @@ def open_source(path: str, decoder: str, tick: Tick) -> Reader:
     from tempo_lab import decoders_still
 
     try:
-        still = decoders_still.open_still(path)
+        still = decoders_still.open_still(path, tick)
         return still if still is not None else _find_decoder(decoder)(path, tick)
     except OSError as error:
         raise VideoError("the file cannot be read", asked=path, found=error) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tempo_lab.decoders import Reader, Timed, VideoInfo, check_size
+from tempo_lab.decoders import Reader, Tick, Timed, VideoInfo, check_size
 from tempo_lab.errors import VideoError
 
 Image.MAX_IMAGE_PIXELS = None  # check_size holds the limit, with an error instead of a warning
@@ -22,7 +22,7 @@ _IMAGE_MAGIC = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*",
 _NUMPY_MAGIC = b"\x93NUMPY"
 
 
-def open_still(path: str) -> Reader | None:
+def open_still(path: str, tick: Tick) -> Reader | None:
     """The reader for this source, or None where it can only be a video file."""
     if Path(path).is_dir():
         return FolderReader(path)
@@ -31,16 +31,16 @@ def open_still(path: str) -> Reader | None:
     if head.startswith(_NUMPY_MAGIC):
         return ArrayReader(path)
     if head.startswith(_IMAGE_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        return open_image(path)
+        return open_image(path, tick)
     return None
 
 
-def open_image(path: str) -> Reader:
+def open_image(path: str, tick: Tick) -> Reader:
     """An animation (GIF, WebP, PNG with more than one frame) or a single image."""
     image = _open(path)
     # A phone's JPEG may hold further "frames" (a depth map, a preview): not an animation.
     animated = image.format in {"GIF", "WEBP", "PNG"} and getattr(image, "is_animated", False)
-    return AnimationReader(path, image) if animated else ImageReader(path, image)
+    return AnimationReader(path, image, tick) if animated else ImageReader(path, image)
 
 
 def _open(path: str) -> Image.Image:
@@ -79,8 +79,8 @@ class ImageReader:
 class AnimationReader:
     """A GIF (or animated WebP or PNG) with its own durations."""
 
-    def __init__(self, path: str, image: Image.Image) -> None:
-        self._path, self._image = path, image
+    def __init__(self, path: str, image: Image.Image, tick: Tick) -> None:
+        self._path, self._image, self._tick = path, image, tick
         seconds = []
         for number in range(getattr(image, "n_frames", 1)):
             self._seek(number)
@@ -94,6 +94,8 @@ class AnimationReader:
         )  # fmt: skip
 
     def _seek(self, number: int) -> None:
+        """Decodes up to a frame: each is drawn onto the one before."""
+        self._tick()
         try:
             self._image.seek(number)
         except (OSError, ValueError, SyntaxError, EOFError) as error:
