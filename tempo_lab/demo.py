@@ -21,7 +21,6 @@ from tempo_lab.errors import TempoLabError
 from tempo_lab.text import one_line
 
 VIDEO = Path(__file__).parent.parent / "data" / "clips" / "voyage.mp4"
-QUESTIONS = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,10 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def questions(video: Path) -> list[dict[str, Any]]:
-    """The first questions of the video's truth: text, answer, evidence (segments)."""
+    """The questions that the video was made for: text, answer, evidence (segments)."""
     path = video.with_suffix(".json")
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["questions"][:QUESTIONS])
+        return list(json.loads(path.read_text(encoding="utf-8"))["demo"])
     except (OSError, ValueError, KeyError) as error:
         raise TempoLabError(
             "the demonstration needs a video with its truth beside it",
@@ -71,23 +70,23 @@ def demonstrate(
     with tempo.open(video) as session:
         plural = f"{len(session)} segments of {session.video.window} frames"
         console.print(f"{tempo!r}\n{video.name}: {session.video.info.duration:.0f} s, {plural}")
+        console.print("A star marks the segments that hold the answer.")
         for number, question in enumerate(asked, start=1):
             start = time.perf_counter()
-            trace = session.ask(question["text"], budget=budget)
+            trace = session.ask(question["text"], budget=budget, max_new_tokens=16)
             seconds = time.perf_counter() - start
             right = trace.answer.strip().lower() == question["answer"].strip().lower()
             wrong += not right
-            where = ", ".join(map(str, question["evidence"]))
             console.print()
             console.print(Text(f"{number}. {one_line(trace.question)}", style="bold"))
             console.print(
                 Text.assemble(
                     "   answer: ",
                     (one_line(trace.answer, 200), "bold green" if right else "bold red"),
-                    f"   expected: {question['answer']}, seen in segment {where}   {seconds:.1f} s",
+                    f"   expected: {question['answer']}   ({seconds:.1f} s)",
                 )
             )
-            console.print(tables.ledger(trace))
+            console.print(tables.ledger(trace, marked=question["evidence"]))
             console.print(tables.totals(trace))
             picture = out / f"demo_{number}.png"
             save_figure(trace, picture)

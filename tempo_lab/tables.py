@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 BAR = 12  # characters of a relevance bar
 
 
-def ledger(trace: Trace, rows: int | None = 16) -> Table:
-    """The ledger, a row a segment; only the `rows` most relevant ones of more, in time order."""
+def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) -> Table:
+    """The ledger, a row a segment; only the `rows` most relevant ones of more, in time order.
+
+    Segments in `marked` are bold and have a star.
+    """
     every = trace.to_pandas()
     shown = every if rows is None or len(every) <= rows else trace.top(rows).sort_index()
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -30,12 +33,13 @@ def ledger(trace: Trace, rows: int | None = 16) -> Table:
     table.add_column("kept slots", overflow="ellipsis", no_wrap=True, max_width=24)
     for segment, row in shown.iterrows():
         table.add_row(
-            str(segment),
+            f"* {segment}" if segment in marked else str(segment),
             f"{row['start']:.1f} - {row['end']:.1f}",
             f"{row['relevance']:.3f} {_bar(row['relevance'])}",
             str(row["wanted"]),
             str(row["tokens"]),
             Text(row["slots"]),
+            style="bold" if segment in marked else None,
         )
     if len(shown) < len(every):
         table.caption = f"the {len(shown)} most relevant of {len(every)} segments"
