@@ -54,7 +54,8 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 notebooks: $(READY)
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=180 \
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.timeout=180 --ExecutePreprocessor.record_timing=False \
 	  notebooks/*.ipynb
 
 wheel: $(READY)

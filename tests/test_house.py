@@ -102,7 +102,9 @@ def test_make_says_what_to_install_where_python_is_too_old(tmp_path):
 
 
 def _inputs(folder):
-    for name in ("pyproject.toml", "constraints.txt"):
+    """A folder with what `make setup` looks at."""
+    (folder / "tempo_lab").mkdir()
+    for name in ("pyproject.toml", "constraints.txt", "tempo_lab/_version.py"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     return folder
 
