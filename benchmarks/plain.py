@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionPatchEmbed
 
 from tempo_lab.allocation import allocate
 from tempo_lab.model import Checkpoint
@@ -42,7 +43,9 @@ def plain_answer(
     """Answer a question about a `.npy` video of 8-frame segments sampled at 2 frames a second."""
     model, prompts = loaded.model, loaded.prompts
     compressor, vlm = model.compressor, model.compressor.svlm
-    vlm.visual.set_attn_implementation("sdpa")  # transformers' own loop over frames
+    # transformers' own loop over frames and own convolution
+    vlm.visual.set_attn_implementation("sdpa")
+    vlm.visual.patch_embed.__class__ = Qwen3VLVisionPatchEmbed
 
     with stage("load and resize"):
         frames = np.load(path)
@@ -52,9 +55,8 @@ def plain_answer(
             images = [image.resize(sizes[step], Image.Resampling.BICUBIC) for image in images]
         video = torch.stack([torch.from_numpy(np.asarray(image).copy()) for image in images])
         width, height = video_size(*images[0].size)
-        video = F.interpolate(
-            video.permute(0, 3, 1, 2).float(), size=(height, width), mode="bicubic", antialias=True
-        )
+        video = video.permute(0, 3, 1, 2).contiguous()
+        video = F.interpolate(video.float(), size=(height, width), mode="bicubic", antialias=True)
         video = (video.clamp(0, 255).round() - 127.5) / 127.5
 
     with stage("patches"):

@@ -11,9 +11,12 @@ because coming back for some would mean reading the video twice.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Literal
 
 import numpy as np
@@ -31,6 +34,8 @@ from tempo_lab.video import Segment, Video
 Keep = Literal["auto", "kv", "features", "nothing"]
 QUESTIONS_KEPT = 4
 """Questions whose memory tokens stay at hand, so that a changed budget reruns no SVLM."""
+SEGMENTS_AHEAD = 4
+"""Segments that are resized and cut into patches while others are computed."""
 
 
 @dataclass
@@ -263,27 +268,34 @@ class Reader:
             batch = Batch(list(numbers), list(videos), grids[0])
             return batch, torch.from_numpy(np.stack(patches))
 
-        stream = self.video.segments(self.resize, start)
-        try:
-            for segment in stream:
-                patches, grid = self.patches(segment)
-                video = self.prompts.video(grid, self.seconds(segment))
-                if not waiting:
-                    size = self._batch_size(grid, video)
-                elif len(waiting) == size or (grid, len(video)) != (
-                    waiting[0][2],
-                    len(waiting[0][3]),
-                ):
-                    yield flush()
-                    size = self._batch_size(grid, video)
-                self._remember(segment)
-                waiting.append((segment.index, patches, grid, video))
-            if waiting:
+        for segment, patches, grid in self._prepare(start):
+            video = self.prompts.video(grid, self.seconds(segment))
+            if not waiting:
+                size = self._batch_size(grid, video)
+            elif len(waiting) == size or (grid, len(video)) != (waiting[0][2], len(waiting[0][3])):
                 yield flush()
-        finally:
-            close = getattr(stream, "close", None)
-            if close is not None:
-                close()
+                size = self._batch_size(grid, video)
+            waiting.append((segment.index, patches, grid, video))
+        if waiting:
+            yield flush()
+
+    def _prepare(self, start: int) -> Iterator[tuple[Segment, np.ndarray, PatchGrid]]:
+        """Segments with their patches; a thread makes those of the next while one is computed."""
+        stream = self.video.segments(self.resize, start)
+        coming: deque[tuple[Segment, Future[tuple[str, np.ndarray, PatchGrid]]]] = deque()
+
+        def work(segment: Segment) -> tuple[str, np.ndarray, PatchGrid]:
+            return hashlib.sha256(segment.frames.tobytes()).hexdigest(), *self.patches(segment)
+
+        with ThreadPoolExecutor(1) as worker, closing(stream):
+            for following in chain(stream, repeat(None, SEGMENTS_AHEAD)):
+                if following is not None:
+                    coming.append((following, worker.submit(work, following)))
+                if len(coming) > SEGMENTS_AHEAD or (following is None and coming):
+                    segment, made = coming.popleft()
+                    digest, patches, grid = made.result()
+                    self._remember(segment, digest)
+                    yield segment, patches, grid
 
     def patches(self, segment: Segment) -> tuple[np.ndarray, PatchGrid]:
         """uint8 patches [patch, value] of a decoded segment, and their grid."""
@@ -306,9 +318,8 @@ class Reader:
             return None
         return pair_seconds(segment.positions, self.video.plan.fps)
 
-    def _remember(self, segment: Segment) -> None:
+    def _remember(self, segment: Segment, digest: str) -> None:
         """Note times and digest; a file that changed since the first question is refused."""
-        digest = hashlib.sha256(segment.frames.tobytes()).hexdigest()
         self.computed["segments decoded"] += 1
         if segment.index < len(self.digests):
             if digest != self.digests[segment.index]:
@@ -328,8 +339,9 @@ class Reader:
         vision, text = config.vision_config, config.text_config
         itemsize = self.compressor.compression_tokens.element_size()
         patches = grid.pairs * grid.rows * grid.columns
-        # measured: about 10 widths of hidden states and twice the MLP's alive in a layer
-        seen = patches * (10 * vision.hidden_size + 2 * vision.intermediate_size)
+        pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        # about 10 widths of hidden states and twice the MLP's are alive in a layer
+        seen = patches * (pixels + 10 * vision.hidden_size + 2 * vision.intermediate_size)
         read = (len(video) + 64) * (10 * text.hidden_size + 3 * text.intermediate_size)
         return int(np.clip(self.batch_bytes // (max(seen, read) * itemsize), 1, 64))
 

@@ -7,7 +7,7 @@ a child process (`tempo_lab.decode`) that is killed when it hangs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Self
@@ -206,7 +206,7 @@ class Video:
         ends = np.minimum(starts + self.window, len(self.plan))
         return np.stack([starts, ends], axis=1) / self.plan.fps
 
-    def segments(self, resize: Resize | None = None, start: int = 0) -> Iterator[Segment]:
+    def segments(self, resize: Resize | None = None, start: int = 0) -> Generator[Segment]:
         """Decodes the segments from number `start` on, one after the other.
 
         The child resizes each frame as soon as it is decoded and works ahead by a bounded amount
@@ -226,7 +226,7 @@ class Video:
             )
         return self._segments(resize, start)
 
-    def _segments(self, resize: Resize | None, start: int) -> Iterator[Segment]:
+    def _segments(self, resize: Resize | None, start: int) -> Generator[Segment]:
         if start == len(self):
             return
         indices = self.plan.indices[start * self.window :]

@@ -105,8 +105,7 @@ class Compressor(nn.Module):
         # output-embedding rows of Yes and No of the BASE model, not of the tuned tower
         self.register_buffer("yes_no_rows", torch.zeros(2, hidden))
         self.vlm = _Tower(config)
-        if self.svlm.visual.config._attn_implementation == "sdpa":
-            self.svlm.visual.set_attn_implementation(qwen.FRAMES_SDPA)
+        qwen.prepare(self.svlm)
 
     @property
     def svlm(self) -> Qwen3VLModel:

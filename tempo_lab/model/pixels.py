@@ -70,7 +70,8 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int], *, in_float: bool) 
     # one frame at a time: the float copy of a whole segment is eight times as large
     resized = []
     for frame in frames:
-        x = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+        # channels first in memory too: the kernel is twice as slow on a transposed view
+        x = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))[None]
         x = F.interpolate(
             x.float() if in_float else x,
             size=(size[1], size[0]),
@@ -78,7 +79,7 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int], *, in_float: bool) 
             antialias=True,
         )
         if in_float:
-            x = x.clamp(0, 255).round().to(torch.uint8)
+            x = x.clamp_(0, 255).round_().to(torch.uint8)
         resized.append(x[0].permute(1, 2, 0).numpy())
     return np.stack(resized)
 
@@ -115,4 +116,4 @@ def patchify(
 
 def normalize(patches: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """uint8 -> (x - 127.5) / 127.5, computed in float32 as in the released processor."""
-    return ((patches.float() - 127.5) / 127.5).to(dtype)
+    return patches.to(torch.float32, copy=True).sub_(127.5).div_(127.5).to(dtype)

@@ -1,8 +1,9 @@
 """The one place that knows how transformers' Qwen3-VL is called.
 
-Everything here hands tensors to transformers' own modules. Two things are ours: all frames go
-through the vision tower as one batch (its own loop runs them one after another), and a key-value
-cache can be continued many times without being copied first.
+Everything here hands tensors to transformers' own modules. Three things are ours: all frames go
+through the vision tower as one batch (its own loop runs them one after another), patches are
+embedded by a matrix product, and a key-value cache can be continued many times without being
+copied first.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 from transformers import AttentionInterface, DynamicCache, Qwen3VLModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionPatchEmbed
 
 from tempo_lab.model.pixels import PatchGrid, normalize
 
@@ -52,6 +54,25 @@ def frames_sdpa(
 
 
 AttentionInterface.register(FRAMES_SDPA, frames_sdpa)
+
+
+class LinearPatchEmbed(Qwen3VLVisionPatchEmbed):
+    """The patch embedding as one matrix product: its convolution's stride is its kernel.
+
+    Same parameters and keys; the convolution's own kernels are several times slower at this shape.
+    """
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Patches [patch, rgb * temporal * patch * patch] -> [patch, hidden]."""
+        weight = self.proj.weight.flatten(1)
+        return nn.functional.linear(hidden_states.to(weight.dtype), weight, self.proj.bias)
+
+
+def prepare(model: Qwen3VLModel) -> None:
+    """Put our two shortcuts into transformers' vision tower; its parameters stay as they are."""
+    model.visual.patch_embed = LinearPatchEmbed(model.visual.config)
+    if model.visual.config._attn_implementation == "sdpa":
+        model.visual.set_attn_implementation(FRAMES_SDPA)
 
 
 @dataclass(frozen=True)
