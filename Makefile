@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt tempo_lab/_version.py
 	  echo "Tempo Lab needs Python 3.11, 3.12 or 3.13; found: $$(python3 --version 2>&1 || true)."; \
 	  echo "Install one of them, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; \
 	  exit 1; fi
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { rm -rf .venv; \
 	  echo "$(PYTHON) could not make .venv. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
