@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,6 +33,9 @@ DECORD_FRAMES = 20_000
 
 SEEK_GAP = 16
 """PyAV seeks to a key frame only when that saves decoding more frames than this."""
+
+HELD_BACK = 4
+"""Frames that PyAV's reader keeps until it is known that the ones after them are whole."""
 
 _COMPLAINT = re.compile(rb"(?i)error|invalid|corrupt|missing|truncat")
 
@@ -71,19 +75,26 @@ class AvReader:
     def _numbered(self, container: Any, key: int | None = None) -> Iterator[tuple[int, Any]]:
         """(number, frame) from a key frame on; the frame is None where it is damaged.
 
-        A frame is drawn from those before it, so damage lasts until the next key frame.
+        A frame is drawn from those before it, so damage lasts until the next key frame. It also
+        reaches back: a few frames shown before a damaged one may have been drawn from it.
         """
         pts = self._index.pts
         start = None if key is None or pts is None else int(pts[key])
         damaged, count = False, -1
+        held: deque[tuple[int, Any]] = deque()
         for frame in decode(container, self._tick, start):
             count += 1
-            if frame is None:
+            if frame is None or frame.is_corrupt:
                 damaged = True
-                continue
-            damaged = frame.is_corrupt or (damaged and not frame.key_frame)
-            number = count if pts is None else int(np.searchsorted(pts, frame.pts))
-            yield number, None if damaged else frame
+                held = deque((number, None) for number, _ in held)
+            elif frame.key_frame:
+                damaged = False
+            if frame is not None:
+                number = count if pts is None else int(np.searchsorted(pts, frame.pts))
+                held.append((number, None if damaged else frame))
+            if len(held) > HELD_BACK:
+                yield held.popleft()
+        yield from held
 
     def _missing(self, index: int) -> VideoError:
         time = self._index.times[index]

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import media
 import numpy as np
@@ -14,9 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tempo_lab import decoders_video
+from tempo_lab.decoders_index import PacketIndex
+from tempo_lab.decoders_video import AvReader
 from tempo_lab.errors import VideoError
 from tempo_lab.resize import ExactResize, ReleasedResize
-from tempo_lab.video import Video, plan_sampling
+from tempo_lab.video import Video, VideoInfo, plan_sampling
 
 RECORDED = json.loads((Path(__file__).parent / "golden" / "sampling_cases.json").read_text())
 
@@ -514,6 +518,29 @@ def test_damaged_middle_is_an_error_and_never_a_wrong_frame(folder, container, d
 
     with pytest.raises(VideoError, match="damaged"):
         read_all()
+
+
+@pytest.mark.parametrize(
+    ("stream", "whole"),
+    [
+        ("K....C....K...", [0, 10, 11, 12, 13]),  # reaches back 4 frames, on to the next key
+        ("K.........K..C", [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ("K....x....K...", [0, 10, 11, 12, 13]),  # a packet that is not decodable at all
+        ("K........", list(range(9))),
+    ],
+)
+def test_damage_reaches_back_a_little_and_on_to_the_next_key_frame(monkeypatch, stream, whole):
+    def decode(container, tick, start):
+        for number, kind in enumerate(stream):
+            frame = SimpleNamespace(pts=number, key_frame=kind == "K", is_corrupt=kind == "C")
+            yield None if kind == "x" else frame
+
+    monkeypatch.setattr(decoders_video, "decode", decode)
+    info = VideoInfo("", "video", 64, 48, len(stream), 30.0, 1.0, "", "pyav")
+    pts = np.arange(len(stream))
+    index = PacketIndex(info, pts, pts[:1], pts / 30, "")
+    numbered = list(AvReader("", lambda: None, index)._numbered(None))
+    assert [number for number, frame in numbered if frame is not None] == whole
 
 
 def test_near_names_are_offered(clip):
