@@ -104,8 +104,8 @@ def run(path: str, checkpoint: Path, video: Path) -> dict[str, Any]:
 def timed_stages() -> dict[str, float]:
     """Time the public calls of our path by wrapping them, in this process only."""
     from tempo_lab import session
+    from tempo_lab.batches import Batches
     from tempo_lab.model.compressor import Compressor
-    from tempo_lab.reading import Reader
 
     stages: dict[str, float] = {}
 
@@ -121,7 +121,7 @@ def timed_stages() -> dict[str, float]:
 
         setattr(owner, name, wrapped)
 
-    timed(Reader, "patches", "resize and patches")
+    timed(Batches, "patches", "resize and patches (own thread)")
     timed(Compressor, "see", "vision")
     timed(Compressor, "prefix", "SVLM prefix")
     timed(Compressor, "relevance", "SVLM question")

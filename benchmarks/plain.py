@@ -22,7 +22,8 @@ from tempo_lab.allocation import allocate
 from tempo_lab.model import Checkpoint
 from tempo_lab.model.answer import Answer, answer
 from tempo_lab.model.pixels import PatchGrid, video_size
-from tempo_lab.model.prompts import VISION, concatenate, pair_seconds, rope_positions, segment_clock
+from tempo_lab.model.prompts import pair_seconds, segment_clock
+from tempo_lab.model.token_map import VISION, concatenate, rope_positions
 from tempo_lab.resize import ReleasedResize
 
 STAGES: dict[str, float] = {}

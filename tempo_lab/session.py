@@ -17,7 +17,8 @@ from tempo_lab.allocation import Allocation, allocate, keep
 from tempo_lab.errors import BudgetError, QueryError
 from tempo_lab.model.answer import answer
 from tempo_lab.model.checkpoint import Checkpoint
-from tempo_lab.model.prompts import TokenMap, segment_clock
+from tempo_lab.model.prompts import segment_clock
+from tempo_lab.model.token_map import TokenMap
 from tempo_lab.reading import Keep, Reader
 from tempo_lab.trace import Trace
 from tempo_lab.video import Video
@@ -151,7 +152,7 @@ class Session:
 
         with self._bar("reading segments", len(self.video)) as bar:
             reading = self.reader.read(question, bar.update)
-        logit = np.array(reading.logit, dtype=np.float32)
+        logit = reading.logit
         relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
         allocation = allocate(relevance if forced is None else forced, budget, **share)
         prompt, clocks = self._conversation(allocation, question, turns)
@@ -248,7 +249,7 @@ class Session:
         clocks: list[list[int]] | None,
     ) -> Trace:
         segments = range(len(self.video))
-        times = self.reader.times
+        times = self.reader.batches.times
         stamps = [len(clocks[i]) if clocks and allocation.tokens[i] else 0 for i in segments]
         return Trace.from_run(
             question=question,
@@ -296,7 +297,7 @@ class Session:
             "device": str(model.device),
             "dtype": str(model.dtype).removeprefix("torch."),
             "video": str(info.path),
-            "video_digest": self.reader.digest,
+            "video_digest": self.reader.batches.digest,
             "decoder": info.decoder,
             "frames": len(self.video.plan.indices),
             "fps": float(self.video.plan.fps),

@@ -30,8 +30,9 @@ from tempo_lab.errors import TempoLabError
 from tempo_lab.model import Checkpoint, load_checkpoint
 from tempo_lab.model.answer import answer
 from tempo_lab.model.pixels import image_size, video_size
-from tempo_lab.model.prompts import concatenate, pair_seconds, rope_positions, segment_clock
+from tempo_lab.model.prompts import pair_seconds, segment_clock
 from tempo_lab.model.prompts import timestamp as stamp
+from tempo_lab.model.token_map import concatenate, rope_positions
 from tempo_lab.resize import ReleasedResize
 from tempo_lab.session import Session
 from tempo_lab.video import Video, plan_sampling
@@ -107,17 +108,18 @@ def compare_reading(
     session: Session, case: dict[str, Any], record: Any
 ) -> Iterator[tuple[str, float]]:
     """Pixels, prompts, positions and visual features."""
-    reader, prompts, compressor = session.reader, session.reader.prompts, session.reader.compressor
+    prompts, compressor = session.reader.prompts, session.reader.compressor
+    batches = session.reader.batches
     slots = compressor.slots
     pixels, merged, deepstack = [], [], []
     ids = positions = 0.0
-    for segment in session.video.segments(reader.resize):
-        patches, grid = reader.patches(segment)
+    for segment in session.video.segments(batches.resize):
+        patches, grid = batches.patches(segment)
         pixels.append(patches)
         prompt = concatenate(
             [
                 prompts.system(),
-                prompts.video(grid, reader.seconds(segment)),
+                prompts.video(grid, batches.seconds(segment)),
                 prompts.question(case["query"]),
             ]
         )
@@ -152,9 +154,9 @@ def compare_answer(
 ) -> Iterator[tuple[str, float]]:
     """Scores, memory tokens, allocation, the LLM's input, its logits and what it wrote."""
     reader, model = session.reader, loaded.model
-    reading = reader.read(case["query"], lambda n: None)
+    reading = reader.read(case["query"])
     n, slots = len(session.video), model.config.num_compression_tokens
-    scores = torch.sigmoid(torch.tensor(reading.logit)).numpy()
+    scores = torch.sigmoid(torch.from_numpy(reading.logit)).numpy()
     if "relevance_scores_natural" in record:
         yield "scores", worst(scores, record["relevance_scores_natural"])
     memory = reader.memory(reading, np.full(n, slots))

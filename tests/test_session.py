@@ -53,15 +53,15 @@ def test_a_trace_says_where_the_budget_went(session):
 def test_memory_tokens_are_computed_when_they_are_wanted(session):
     session.ask(QUESTION, budget=48, **SHORT)
     computed = session.reader.computed
-    assert computed["segments decoded"] == computed["prefixes"] == computed["relevance"] == 6
+    assert computed["decoded"] == computed["prefix"] == computed["relevance"] == 6
     assert computed["memory"] < 2 * 48
 
 
 def test_a_second_question_reads_no_frame_again(session):
     session.ask(QUESTION, budget=48, **SHORT)
     session.ask("When does the red circle appear?", budget=48, **SHORT)
-    assert session.reader.computed["segments decoded"] == 6
-    assert session.reader.computed["prefixes"] == 6
+    assert session.reader.computed["decoded"] == 6
+    assert session.reader.computed["prefix"] == 6
     assert session.reader.computed["relevance"] == 12
 
 
@@ -91,7 +91,7 @@ def test_what_is_kept_changes_no_number(tiny, frames_file, expected, keep):
     with tiny.open(frames_file, progress=False, keep=keep, batch_bytes=1) as session:
         session.ask("When?", budget=100, **SHORT)
         same(session.ask(QUESTION, budget=100, **SHORT), expected)
-        assert session.reader.computed["segments decoded"] == (12 if keep == "nothing" else 6)
+        assert session.reader.computed["decoded"] == (12 if keep == "nothing" else 6)
 
 
 def test_auto_keeps_the_best_that_is_affordable(tiny, frames_file):
@@ -110,7 +110,7 @@ def test_auto_keeps_the_best_that_is_affordable(tiny, frames_file):
 def test_the_price_is_what_is_kept(session):
     price = session.price()
     session.ask(QUESTION, budget=48, **SHORT)
-    kept = sum(batch.prefix.nbytes for batch in session.reader._batches)
+    kept = sum(part.prefix.nbytes for part in session.reader._kept)
     assert 0.9 < kept / price["kv"] < 1.1
 
 
@@ -220,7 +220,7 @@ def test_a_context_that_cannot_hold_the_video_says_what_would_fit(session):
 def test_impossible_budgets_are_refused_before_any_work(session, budget):
     with pytest.raises(BudgetError):
         session.ask(QUESTION, budget=budget)
-    assert session.reader.computed["segments decoded"] == 0
+    assert session.reader.computed["decoded"] == 0
 
 
 def test_a_question_is_text(session):

@@ -6,8 +6,9 @@ Importing this package registers the type `tempo_qwen` with transformers' auto c
 from tempo_lab.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.prompts import Prompts, TokenMap
+from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.tempo import TempoForConditionalGeneration
+from tempo_lab.model.token_map import TokenMap
 
 __all__ = [
     "Checkpoint",

@@ -21,7 +21,7 @@ from transformers import DynamicCache, Qwen3VLConfig, Qwen3VLModel
 
 from tempo_lab.model import qwen
 from tempo_lab.model.pixels import PatchGrid
-from tempo_lab.model.prompts import VISION, TokenMap, concatenate, rope_positions
+from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positions
 
 
 @dataclass(frozen=True)

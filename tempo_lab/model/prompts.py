@@ -8,7 +8,6 @@ text: a control token written in a question is read as the characters that it is
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -17,6 +16,20 @@ import numpy as np
 
 from tempo_lab.errors import CheckpointError
 from tempo_lab.model.pixels import PatchGrid
+from tempo_lab.model.token_map import (
+    ANSWER,
+    DECISION,
+    MEMORY,
+    QUERY,
+    SYSTEM,
+    TEXT,
+    TIMESTAMP,
+    VISION,
+    VISION_MARK,
+    MapBuilder,
+    TokenMap,
+    concatenate,
+)
 
 COMPRESSOR_SYSTEM = (
     "You are a query-conditioned visual compressor. Store in the provided memory tokens the minimal"
@@ -31,11 +44,6 @@ BLANK_QUERY = "Describe this content."
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
 VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
 VIDEO_PAD, IMAGE_PAD = "<|video_pad|>", "<|image_pad|>"
-
-SYSTEM, TIMESTAMP, VISION_MARK, VISION, QUERY, DECISION, MEMORY, TEXT, ANSWER = range(9)
-ROLES = (
-    "system", "timestamp", "vision_mark", "vision", "query", "decision", "memory", "text", "answer"
-)  # fmt: skip
 
 
 def pair_seconds(positions: np.ndarray, fps: float) -> np.ndarray:
@@ -81,84 +89,6 @@ def encode_text(tokenizer: Any, trusted: str, plain: str = "") -> list[int]:
     for piece in pieces:
         ids += tokenizer.encode(piece, add_special_tokens=False)
     return ids
-
-
-@dataclass(frozen=True)
-class TokenMap:
-    """What each position of one prompt is. All arrays have one entry a position.
-
-    Attributes:
-        ids: token ids; memory slots and visual tokens of the LLM have -1 (they are embeddings).
-        role: an index into `ROLES`.
-        index: which one of its kind: temporal pair of a vision token or timestamp, slot of a memory
-            token, -1 elsewhere.
-        segment: segment that an LLM position belongs to, -1 for text.
-        row, column: place of a vision token in the merged grid, -1 elsewhere.
-    """
-
-    ids: np.ndarray
-    role: np.ndarray
-    index: np.ndarray
-    segment: np.ndarray
-    row: np.ndarray
-    column: np.ndarray
-
-    def __post_init__(self) -> None:
-        lengths = {name: len(value) for name, value in vars(self).items()}
-        assert len(set(lengths.values())) == 1, lengths
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def positions(self, role: str, index: int | None = None) -> np.ndarray:
-        """Positions of a role, e.g. `positions("vision", 3)`: all tokens of frame pair 3."""
-        found = self.role == ROLES.index(role)
-        if index is not None:
-            found &= self.index == index
-        return np.flatnonzero(found)
-
-    @property
-    def decision(self) -> int:
-        """Position of the last prompt token, whose hidden state is the relevance decision."""
-        return int(self.positions("decision")[0])
-
-    def names(self) -> list[str]:
-        """A readable name for every position: `vision[pair 0, row 2, column 5]`, `memory[7]`."""
-        return [self.name(i) for i in range(len(self))]
-
-    def name(self, position: int) -> str:
-        """A readable name for one position."""
-        role, index = ROLES[self.role[position]], self.index[position]
-        where = f"segment {self.segment[position]}, " if self.segment[position] >= 0 else ""
-        if role == "vision" and self.row[position] >= 0:
-            place = f"row {self.row[position]}, column {self.column[position]}"
-            return f"vision[{where}pair {index}, {place}]"
-        return f"{role}[{where}{index}]" if index >= 0 else role
-
-
-class _MapBuilder:
-    """Collects ids and what they are, in reading order."""
-
-    def __init__(self) -> None:
-        self.columns: list[list[np.ndarray]] = [[] for _ in range(6)]
-
-    def add(
-        self,
-        ids: Any,
-        role: int,
-        index: Any = -1,
-        segment: Any = -1,
-        row: Any = -1,
-        column: Any = -1,
-    ) -> None:
-        ids = np.asarray(ids, dtype=np.int64)
-        for stored, value in zip(
-            self.columns, (ids, role, index, segment, row, column), strict=True
-        ):
-            stored.append(np.broadcast_to(np.asarray(value, dtype=np.int64), ids.shape))
-
-    def build(self) -> TokenMap:
-        return TokenMap(*(np.concatenate(column) for column in self.columns))
 
 
 class Prompts:
@@ -210,7 +140,7 @@ class Prompts:
             relevance: with the Yes/No sentence, as at inference; without, as in training.
         """
         sentence = COMPRESSOR_SYSTEM + (RELEVANCE_SENTENCE if relevance else "")
-        build = _MapBuilder()
+        build = MapBuilder()
         build.add([self._svlm_id(IM_START)], SYSTEM)
         build.add(encode_text(self.svlm, f"system\n{sentence}"), SYSTEM)
         build.add([self._svlm_id(IM_END)], SYSTEM)
@@ -229,7 +159,7 @@ class Prompts:
         rows, columns = grid.merged
         row, column = np.divmod(np.arange(rows * columns), columns)
         pad = self._svlm_id(IMAGE_PAD if seconds is None else VIDEO_PAD)
-        build = _MapBuilder()
+        build = MapBuilder()
         for pair in range(grid.pairs):
             if seconds is not None:
                 ids = encode_text(self.svlm, timestamp(float(seconds[pair])))
@@ -242,7 +172,7 @@ class Prompts:
     def question(self, query: str) -> TokenMap:
         """What follows the video in the SVLM's prompt; its last token is the decision."""
         query = query if query.strip() else BLANK_QUERY
-        build = _MapBuilder()
+        build = MapBuilder()
         build.add(encode_text(self.svlm, "\nQuery:\n", query), QUERY)
         build.add([self._svlm_id(IM_END)], TEXT)
         build.add(encode_text(self.svlm, "\n"), TEXT)
@@ -263,13 +193,13 @@ class Prompts:
     ) -> TokenMap:
         """The SVLM's whole prompt for one segment, with its memory slots: for reading."""
         parts = [self.system(relevance=relevance), self.video(grid, seconds), self.question(query)]
-        memory = _MapBuilder()
+        memory = MapBuilder()
         memory.add(np.full(slots, -1), MEMORY, index=np.arange(slots))
         return concatenate([*parts, memory.build()])
 
     def opening(self) -> TokenMap:
         """The LLM's system turn and the opening of the user's, before the video."""
-        build = _MapBuilder()
+        build = MapBuilder()
         build.add([self._llm_id(IM_START)], SYSTEM)
         build.add(encode_text(self.llm, f"system\n{LLM_SYSTEM}"), SYSTEM)
         build.add([self._llm_id(IM_END)], SYSTEM)
@@ -289,7 +219,7 @@ class Prompts:
             query: the question, plain text.
             history: earlier (question, answer) turns of the conversation, oldest first.
         """
-        build = _MapBuilder()
+        build = MapBuilder()
         questions = [*(asked for asked, _ in history), query]
         answers = [answer for _, answer in history]
         for turn, asked in enumerate(questions):
@@ -324,7 +254,7 @@ class Prompts:
             query: the question.
             history: earlier turns.
         """
-        build = _MapBuilder()
+        build = MapBuilder()
         for segment, count in enumerate(kept):
             if count:
                 if clocks is not None:
@@ -332,43 +262,3 @@ class Prompts:
                 build.add(np.full(count, -1), MEMORY, index=np.arange(count), segment=segment)
         empty = [] if not build.columns[0] else [build.build()]
         return concatenate([self.opening(), *empty, self.closing(query, history)])
-
-
-def concatenate(parts: list[TokenMap]) -> TokenMap:
-    """One map of several that follow each other."""
-    return TokenMap(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("ids", "role", "index", "segment", "row", "column")
-        )
-    )
-
-
-def rope_positions(part: TokenMap, start: int = 0) -> tuple[np.ndarray, int]:
-    """Three-axis rotary positions of a piece of the SVLM's prompt.
-
-    Text counts up on all axes; the vision token at (row, column) of a frame pair that begins at s
-    has (s, s + row, s + column), and the text after it starts at s + max(rows, columns).
-
-    Args:
-        part: any run of whole pieces of the prompt (`system`, `video`, `question`, ...).
-        start: position of its first token.
-
-    Returns:
-        int [3, position], and the position of the token that follows.
-    """
-    positions = np.empty((3, len(part)), dtype=np.int64)
-    vision = part.role == VISION
-    i = 0
-    while i < len(part):
-        if not vision[i]:
-            positions[:, i] = start
-            start, i = start + 1, i + 1
-            continue
-        same = np.flatnonzero(vision & (part.index == part.index[i]))
-        positions[:, same] = start + np.stack(
-            [np.zeros_like(same), part.row[same], part.column[same]]
-        )
-        start += int(max(part.row[same].max(), part.column[same].max())) + 1
-        i = int(same[-1]) + 1
-    return positions, start

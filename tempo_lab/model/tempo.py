@@ -13,7 +13,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3PreTrainedModel
 from tempo_lab.errors import CheckpointError
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.prompts import MEMORY, TokenMap
+from tempo_lab.model.token_map import MEMORY, TokenMap
 
 RELEASED_LEFTOVER = "vision_tower_aux_list.0.linear_layer.weight"
 

@@ -1,0 +1,134 @@
+"""TokenMap: what each position of a prompt is. The only thing that knows which index is what.
+
+A map is built together with its prompt, so nothing ever has to search for a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SYSTEM, TIMESTAMP, VISION_MARK, VISION, QUERY, DECISION, MEMORY, TEXT, ANSWER = range(9)
+ROLES = (
+    "system", "timestamp", "vision_mark", "vision", "query", "decision", "memory", "text", "answer"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TokenMap:
+    """What each position of one prompt is. All arrays have one entry a position.
+
+    Attributes:
+        ids: token ids; memory slots and visual tokens of the LLM have -1 (they are embeddings).
+        role: an index into `ROLES`.
+        index: which one of its kind: temporal pair of a vision token or timestamp, slot of a memory
+            token, -1 elsewhere.
+        segment: segment that an LLM position belongs to, -1 for text.
+        row, column: place of a vision token in the merged grid, -1 elsewhere.
+    """
+
+    ids: np.ndarray
+    role: np.ndarray
+    index: np.ndarray
+    segment: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(value) for name, value in vars(self).items()}
+        assert len(set(lengths.values())) == 1, lengths
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def positions(self, role: str, index: int | None = None) -> np.ndarray:
+        """Positions of a role, e.g. `positions("vision", 3)`: all tokens of frame pair 3."""
+        found = self.role == ROLES.index(role)
+        if index is not None:
+            found &= self.index == index
+        return np.flatnonzero(found)
+
+    @property
+    def decision(self) -> int:
+        """Position of the last prompt token, whose hidden state is the relevance decision."""
+        return int(self.positions("decision")[0])
+
+    def names(self) -> list[str]:
+        """A readable name for every position: `vision[pair 0, row 2, column 5]`, `memory[7]`."""
+        return [self.name(i) for i in range(len(self))]
+
+    def name(self, position: int) -> str:
+        """A readable name for one position."""
+        role, index = ROLES[self.role[position]], self.index[position]
+        where = f"segment {self.segment[position]}, " if self.segment[position] >= 0 else ""
+        if role == "vision" and self.row[position] >= 0:
+            place = f"row {self.row[position]}, column {self.column[position]}"
+            return f"vision[{where}pair {index}, {place}]"
+        return f"{role}[{where}{index}]" if index >= 0 else role
+
+
+class MapBuilder:
+    """Collects ids and what they are, in reading order."""
+
+    def __init__(self) -> None:
+        self.columns: list[list[np.ndarray]] = [[] for _ in range(6)]
+
+    def add(
+        self,
+        ids: Any,
+        role: int,
+        index: Any = -1,
+        segment: Any = -1,
+        row: Any = -1,
+        column: Any = -1,
+    ) -> None:
+        ids = np.asarray(ids, dtype=np.int64)
+        for stored, value in zip(
+            self.columns, (ids, role, index, segment, row, column), strict=True
+        ):
+            stored.append(np.broadcast_to(np.asarray(value, dtype=np.int64), ids.shape))
+
+    def build(self) -> TokenMap:
+        return TokenMap(*(np.concatenate(column) for column in self.columns))
+
+
+def concatenate(parts: list[TokenMap]) -> TokenMap:
+    """One map of several that follow each other."""
+    return TokenMap(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("ids", "role", "index", "segment", "row", "column")
+        )
+    )
+
+
+def rope_positions(part: TokenMap, start: int = 0) -> tuple[np.ndarray, int]:
+    """Three-axis rotary positions of a piece of the SVLM's prompt.
+
+    Text counts up on all axes; the vision token at (row, column) of a frame pair that begins at s
+    has (s, s + row, s + column), and the text after it starts at s + max(rows, columns).
+
+    Args:
+        part: any run of whole pieces of the prompt (`system`, `video`, `question`, ...).
+        start: position of its first token.
+
+    Returns:
+        int [3, position], and the position of the token that follows.
+    """
+    positions = np.empty((3, len(part)), dtype=np.int64)
+    vision = part.role == VISION
+    i = 0
+    while i < len(part):
+        if not vision[i]:
+            positions[:, i] = start
+            start, i = start + 1, i + 1
+            continue
+        same = np.flatnonzero(vision & (part.index == part.index[i]))
+        positions[:, same] = start + np.stack(
+            [np.zeros_like(same), part.row[same], part.column[same]]
+        )
+        start += int(max(part.row[same].max(), part.column[same].max())) + 1
+        i = int(same[-1]) + 1
+    return positions, start
