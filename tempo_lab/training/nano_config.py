@@ -100,12 +100,12 @@ class Recipe:
     sizes: Sizes = field(default_factory=Sizes)
     bank: int = 12288
     vision: StageLength = StageLength(2500, 64)
-    svlm: StageLength = StageLength(1600, 16)
+    svlm: StageLength = StageLength(1200, 16)
     llm: StageLength = StageLength(2500, 16)
-    align: StageLength = StageLength(250, 16)
-    single: StageLength = StageLength(1400, 16)
-    short: StageLength = StageLength(1500, 4)
-    long: StageLength = StageLength(500, 2)
+    align: StageLength = StageLength(150, 16)
+    single: StageLength = StageLength(750, 16)
+    short: StageLength = StageLength(1300, 4)
+    long: StageLength = StageLength(400, 2)
     save_seconds: float = 120.0
 
 

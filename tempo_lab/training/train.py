@@ -26,7 +26,7 @@ from .joint import Joint, Memory, Shape, joint_step
 from .nano_config import RECIPES, Recipe
 from .optimizers import Pair
 from .stages import named, read_note, run_stage
-from .svlm import Reader, build_svlm, svlm_step
+from .svlm import Reader, build_svlm, name_what_is_seen, svlm_step
 from .text import build_llm, text_step
 from .vision import FrameTower, Probe, build_vision, rescale, vision_step
 from .words import Words
@@ -80,6 +80,7 @@ def train_svlm(recipe: Recipe, out: Path, bank: Bank) -> Qwen3VLTextModel:
     torch.manual_seed(recipe.seed + 2)
     words = Words()
     model = build_svlm(recipe.sizes, len(words))
+    name_what_is_seen(model, bank, words)
     steps = recipe.svlm.steps
     run_stage(
         out,

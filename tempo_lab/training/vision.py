@@ -15,7 +15,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
 from tempo_lab.world.renderer import render, sampled
 from tempo_lab.world.scenes import COLORS, MOTIONS, PLACES, SHAPES, UNITS, Segment, draw_segment
 
-from .nano_config import FRAME, GRID, MERGE, PATCH, PATCHES, TEMPORAL, TOKENS_A_PATCH, WINDOW, Sizes
+from .nano_config import FRAME, GRID, MERGE, PATCH, PATCHES, TEMPORAL, TOKENS_A_PATCH, Sizes
 
 SIDE = GRID // MERGE
 HEADS = {
