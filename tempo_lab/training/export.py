@@ -104,4 +104,5 @@ def export(
     plain = {k: v.detach().to(dtype).contiguous().clone() for k, v in tensors.items()}
     part = folder / "model.part"
     save_file(plain, part, metadata={"format": "pt"})
+    part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all
     os.replace(part, folder / "model.safetensors")
