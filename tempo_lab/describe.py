@@ -20,10 +20,12 @@ def describe(what: str, *, fps: float = 2.0, max_frames: int = 1024) -> dict[str
     Raises:
         VideoError, CheckpointError: it is neither, or cannot be read.
     """
+    from tempo_lab.model.files import is_hub_name
+
     path = Path(what).expanduser()
     if what == "nano" or (path / "config.json").is_file():
         return describe_checkpoint(what)
-    if _is_hub_name(what) and not path.parent.exists():
+    if is_hub_name(what) and not path.parent.exists():
         return describe_checkpoint(what)
     return describe_video(what, fps=fps, max_frames=max_frames)
 
@@ -40,10 +42,11 @@ def describe_video(source: str, *, fps: float = 2.0, max_frames: int = 1024) -> 
 
 def describe_checkpoint(name: str) -> dict[str, Any]:
     """What a checkpoint is; of one on the hub, only its descriptions are fetched."""
-    from tempo_lab.model.checkpoint import _fetch, find_folder, read_config
+    from tempo_lab.model.checkpoint import read_config
+    from tempo_lab.model.files import fetch, find_folder
 
     local = name == "nano" or Path(name).expanduser().is_dir()
-    folder = find_folder(name) if local else _fetch(name, patterns=["*.json"])
+    folder = find_folder(name) if local else fetch(name, patterns=["*.json"])
     config = read_config(folder)
     facts: dict[str, Any] = {
         "checkpoint": name,
@@ -69,16 +72,11 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
     return facts
 
 
-def _is_hub_name(name: str) -> bool:
-    owner, _, repository = name.partition("/")
-    return bool(owner and repository) and "/" not in repository
-
-
 def _parameters(folder: Path) -> int:
     """How many numbers the weights hold, from the headers of their files."""
     from safetensors import safe_open
 
-    from tempo_lab.model.checkpoint import weight_files
+    from tempo_lab.model.files import weight_files
 
     total = 0
     for path in set(weight_files(folder).values()):

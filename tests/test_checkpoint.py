@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import tempo_lab as tl
 from tempo_lab.errors import CheckpointError
 from tempo_lab.model import TempoConfig, TempoForConditionalGeneration
-from tempo_lab.model.checkpoint import load_checkpoint, weight_files
+from tempo_lab.model.checkpoint import load_checkpoint
+from tempo_lab.model.files import weight_files
 
 BASE = "svlm/qwen3-vl-tiny"
 TOWER = "model.vision_tower_aux_list.0."

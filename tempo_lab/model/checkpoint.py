@@ -7,29 +7,25 @@ holds all of it. Only safetensors are read, and nothing is fetched unless a hub 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoTokenizer, GenerationConfig, Qwen3VLConfig
+from transformers import GenerationConfig
 
 from tempo_lab.errors import CheckpointError
+from tempo_lab.model.base import complete_config, load_tokenizer, read_yes_no_rows
 from tempo_lab.model.config import TempoConfig
+from tempo_lab.model.files import digest, find_folder, weight_files
 from tempo_lab.model.prompts import IM_END, Prompts
 from tempo_lab.model.rope import round_as_released
 from tempo_lab.model.tempo import RELEASED_LEFTOVER, TempoForConditionalGeneration
 
-NANO = Path(__file__).parent / "nano"
 SVLM_FILES = "compressor"
 """Where a folder that we saved keeps the SVLM's tokenizer."""
 ROWS_KEY = "model.vision_tower_aux_list.0.yes_no_rows"
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
-_HASHED_WHOLE = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def load_checkpoint(
     _rebuild_rotary(model, place)
     if rope == "released":
         round_as_released(model)
-    prompts = Prompts(_tokenizer(svlm_folder(folder, base_folder)), _tokenizer(folder))
+    prompts = Prompts(load_tokenizer(svlm_folder(folder, base_folder)), load_tokenizer(folder))
     model.generation_config = _greedy(folder, prompts)
     return Checkpoint(model.eval(), prompts, str(name), digest(folder, base_folder))
 
@@ -125,45 +121,6 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
     return found
 
 
-def find_folder(name: str | Path) -> Path:
-    """The folder of a checkpoint; a hub name is fetched through the hub's own cache."""
-    if str(name) == "nano":
-        return NANO
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if not _is_hub_name(str(name)):
-        raise CheckpointError(
-            "no such checkpoint",
-            asked=name,
-            found="neither `nano`, nor a folder, nor a hub name (owner/name)",
-            fix="check the path",
-        )
-    return _fetch(str(name))
-
-
-def _is_hub_name(name: str) -> bool:
-    parts = name.split("/")
-    return len(parts) == 2 and all(parts) and not name.startswith((".", "/", "~"))
-
-
-def _fetch(name: str, *, offline: bool = False, patterns: list[str] | None = None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(name, allow_patterns=patterns or _PATTERNS, local_files_only=offline)
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as err:
-        raise CheckpointError(
-            "this hub name cannot be fetched",
-            asked=name,
-            found=(str(err).strip() or type(err).__name__).splitlines()[0],
-            fix="check the name and the connection, or download the folder and give its path",
-        ) from err
-
-
 def read_config(folder: Path) -> TempoConfig:
     """config.json of a Tempo checkpoint."""
     path = folder / "config.json"
@@ -198,76 +155,10 @@ def read_config(folder: Path) -> TempoConfig:
         ) from err
 
 
-def complete_config(
-    config: TempoConfig, folder: str | Path, base: str | Path | None
-) -> Path | None:
-    """Fill in the SVLM's configuration of a released checkpoint.
-
-    Returns:
-        the base's folder, or None where the checkpoint is self-contained.
-    """
-    if config.compressor_config is not None and base is None:
-        return None
-    base_folder = _find_base(config, Path(folder), base)
-    path = base_folder / "config.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found.get("model_type") != "qwen3_vl":
-            raise ValueError(f"model_type = {found.get('model_type')!r}, not 'qwen3_vl'")
-        config.compressor_config = Qwen3VLConfig.from_pretrained(base_folder)
-    except (OSError, ValueError, TypeError) as err:
-        raise CheckpointError(
-            "the base is not a Qwen3-VL",
-            asked=path,
-            found=str(err),
-            fix="give the base Qwen3-VL's folder as base=",
-        ) from None
-    config.mm_hidden_size = config.compressor_config.text_config.hidden_size
-    return base_folder
-
-
-def _find_base(config: TempoConfig, folder: Path, base: str | Path | None) -> Path:
-    if base is not None:
-        return find_folder(base)
-    tried = []
-    for written in config.mm_vision_tower_aux_list:
-        for candidate in (folder / written, folder.parent / written, Path(written)):
-            tried.append(str(candidate))
-            if candidate.is_dir():
-                return candidate
-        if _is_hub_name(written):
-            # a hub checkpoint was asked for by name, so its base may be fetched too
-            return _fetch(written, offline=folder.is_dir() and not _in_hub_cache(folder))
-    raise CheckpointError(
-        "this checkpoint needs its base Qwen3-VL, which was not found",
-        asked=f"mm_vision_tower_aux_list = {list(config.mm_vision_tower_aux_list)}",
-        found=f"none of {', '.join(tried) or 'no path'}",
-        fix="pass base=<folder of the base Qwen3-VL>",
-    )
-
-
-def _in_hub_cache(folder: Path) -> bool:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE).resolve() in folder.absolute().parents
-
-
 def svlm_folder(folder: Path, base_folder: Path | None) -> Path:
     """Where the SVLM's tokenizer is."""
     saved = folder / SVLM_FILES
     return base_folder or (saved if saved.is_dir() else folder)
-
-
-def _tokenizer(folder: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise CheckpointError(
-            "the tokenizer cannot be read",
-            asked=folder,
-            found=str(err).strip().splitlines()[0],
-            fix="a checkpoint needs tokenizer.json and tokenizer_config.json",
-        ) from err
 
 
 def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
@@ -278,48 +169,6 @@ def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
         stops += [written] if isinstance(written, int) else (written or [])
     stops = list(dict.fromkeys(stops))
     return GenerationConfig(do_sample=False, eos_token_id=stops, pad_token_id=stops[0])
-
-
-def weight_files(folder: Path) -> dict[str, Path]:
-    """Which safetensors file each key of a checkpoint is in."""
-    index = folder / _INDEX
-    try:
-        if index.is_file():
-            written = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            strange = sorted(name for name in set(written.values()) if Path(name).name != name)
-            if strange:
-                raise ValueError(f"file names with a path: {', '.join(strange)}")
-            return {key: folder / name for key, name in written.items()}
-        with safe_open(folder / _WEIGHTS, framework="pt") as file:
-            return dict.fromkeys(file.keys(), folder / _WEIGHTS)
-    except (OSError, ValueError, KeyError, SafetensorError) as err:
-        raise CheckpointError(
-            "this checkpoint's weights cannot be read",
-            asked=f"{_WEIGHTS} or {_INDEX} in {folder}",
-            found=str(err),
-            fix="download or copy the folder again",
-        ) from None
-
-
-def read_yes_no_rows(base_folder: Path) -> torch.Tensor:
-    """The output-embedding rows of Yes and No of the base, [2, hidden]; nothing else is read."""
-    files = weight_files(base_folder)
-    tied = json.loads((base_folder / "config.json").read_text()).get("tie_word_embeddings", False)
-    names = ["model.language_model.embed_tokens.weight", "model.embed_tokens.weight"]
-    names = names if tied else ["lm_head.weight", *names]
-    key = next((name for name in names if name in files), None)
-    if key is None:
-        raise CheckpointError(
-            "the base has no output embedding to read the Yes and No rows from",
-            asked=" or ".join(names),
-            found=f"{len(files)} other keys in {base_folder}",
-            fix="give the folder of the base Qwen3-VL, weights included",
-        )
-    tokenizer = _tokenizer(base_folder)
-    ids = Prompts(tokenizer, tokenizer).yes_no
-    with safe_open(files[key], framework="pt") as file:
-        rows = file.get_slice(key)
-        return torch.cat([rows[i : i + 1] for i in ids])
 
 
 def _read_weights(
@@ -385,26 +234,3 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     checkpoint.prompts.llm.save_pretrained(folder)
     if checkpoint.prompts.svlm is not checkpoint.prompts.llm:
         checkpoint.prompts.svlm.save_pretrained(folder / SVLM_FILES)
-
-
-def digest(folder: Path, base_folder: Path | None = None) -> str:
-    """A digest of a checkpoint's configuration and weights.
-
-    Files up to 64 MiB are hashed whole; of larger ones the size and 64 blocks of 1 MiB, evenly
-    spread (the header among them), so that a 6B checkpoint is identified in under a second.
-    """
-    sha = hashlib.sha256()
-    paths = [folder / "config.json", *sorted(set(weight_files(folder).values()))]
-    if base_folder is not None:
-        paths.append(base_folder / "config.json")
-    for path in paths:
-        size = path.stat().st_size
-        sha.update(f"{path.name}:{size};".encode())
-        with path.open("rb") as file:
-            if size <= _HASHED_WHOLE:
-                sha.update(file.read())
-                continue
-            for block in range(64):
-                file.seek(block * (size - (1 << 20)) // 63)
-                sha.update(file.read(1 << 20))
-    return sha.hexdigest()[:16]

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, Qwen3ForCausalLM, Qwe
 from transformers.models.qwen3.modeling_qwen3 import Qwen3PreTrainedModel
 
 from tempo_lab.errors import CheckpointError
+from tempo_lab.model.base import complete_config, read_yes_no_rows
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.token_map import MEMORY, TokenMap
@@ -76,8 +77,6 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """As transformers'; a released checkpoint also needs its base (found, or `base=`)."""
-        from tempo_lab.model.checkpoint import complete_config, read_yes_no_rows
-
         base = kwargs.pop("base", None)
         config = kwargs.pop("config", None)
         if not isinstance(config, TempoConfig):

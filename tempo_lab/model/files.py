@@ -1,0 +1,144 @@
+"""Where a checkpoint's files are: the embedded folder, a folder, or a hub name.
+
+Nothing is fetched unless a hub name was given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from tempo_lab.errors import CheckpointError
+
+NANO = Path(__file__).parent / "nano"
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
+_HASHED_WHOLE = 64 << 20
+
+
+def find_folder(name: str | Path) -> Path:
+    """The folder of a checkpoint; a hub name is fetched through the hub's own cache."""
+    if str(name) == "nano":
+        return NANO
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if not is_hub_name(str(name)):
+        raise CheckpointError(
+            "no such checkpoint",
+            asked=name,
+            found="neither `nano`, nor a folder, nor a hub name (owner/name)",
+            fix="check the path",
+        )
+    return fetch(str(name))
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether this looks like `owner/name`."""
+    parts = name.split("/")
+    return len(parts) == 2 and all(parts) and not name.startswith((".", "/", "~"))
+
+
+def fetch(name: str, *, offline: bool = False, patterns: list[str] | None = None) -> Path:
+    """The folder of a hub name, through the hub's own client and cache.
+
+    Args:
+        name: `owner/name`.
+        offline: only look into the cache.
+        patterns: which files; by default all that a checkpoint has.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=patterns or _PATTERNS, local_files_only=offline)
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as err:
+        raise CheckpointError(
+            "this hub name cannot be fetched",
+            asked=name,
+            found=(str(err).strip() or type(err).__name__).splitlines()[0],
+            fix="check the name and the connection, or download the folder and give its path",
+        ) from err
+
+
+def find_base(folder: Path, names: Sequence[str], base: str | Path | None) -> Path:
+    """The folder of the base Qwen3-VL.
+
+    Args:
+        folder: of the Tempo checkpoint.
+        names: `mm_vision_tower_aux_list`: paths, from the checkpoint or from here, or hub names.
+        base: what the user gave, which wins.
+    """
+    if base is not None:
+        return find_folder(base)
+    tried = []
+    for written in names:
+        for candidate in (folder / written, folder.parent / written, Path(written)):
+            tried.append(str(candidate))
+            if candidate.is_dir():
+                return candidate
+        if is_hub_name(written):
+            # a hub checkpoint was asked for by name, so its base may be fetched too
+            return fetch(written, offline=folder.is_dir() and not _in_hub_cache(folder))
+    raise CheckpointError(
+        "this checkpoint needs its base Qwen3-VL, which was not found",
+        asked=f"mm_vision_tower_aux_list = {list(names)}",
+        found=f"none of {', '.join(tried) or 'no path'}",
+        fix="pass base=<folder of the base Qwen3-VL>",
+    )
+
+
+def _in_hub_cache(folder: Path) -> bool:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE).resolve() in folder.absolute().parents
+
+
+def weight_files(folder: Path) -> dict[str, Path]:
+    """Which safetensors file each key of a checkpoint is in."""
+    index = folder / _INDEX
+    try:
+        if index.is_file():
+            written = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            strange = sorted(name for name in set(written.values()) if Path(name).name != name)
+            if strange:
+                raise ValueError(f"file names with a path: {', '.join(strange)}")
+            return {key: folder / name for key, name in written.items()}
+        with safe_open(folder / _WEIGHTS, framework="pt") as file:
+            return dict.fromkeys(file.keys(), folder / _WEIGHTS)
+    except (OSError, ValueError, KeyError, SafetensorError) as err:
+        raise CheckpointError(
+            "this checkpoint's weights cannot be read",
+            asked=f"{_WEIGHTS} or {_INDEX} in {folder}",
+            found=str(err),
+            fix="download or copy the folder again",
+        ) from None
+
+
+def digest(folder: Path, base_folder: Path | None = None) -> str:
+    """A digest of a checkpoint's configuration and weights.
+
+    Files up to 64 MiB are hashed whole; of larger ones the size and 64 blocks of 1 MiB, evenly
+    spread (the header among them), so that a 6B checkpoint is identified in under a second.
+    """
+    sha = hashlib.sha256()
+    paths = [folder / "config.json", *sorted(set(weight_files(folder).values()))]
+    if base_folder is not None:
+        paths.append(base_folder / "config.json")
+    for path in paths:
+        size = path.stat().st_size
+        sha.update(f"{path.name}:{size};".encode())
+        with path.open("rb") as file:
+            if size <= _HASHED_WHOLE:
+                sha.update(file.read())
+                continue
+            for block in range(64):
+                file.seek(block * (size - (1 << 20)) // 63)
+                sha.update(file.read(1 << 20))
+    return sha.hexdigest()[:16]
