@@ -20,13 +20,14 @@ def describe(what: str, *, fps: float = 2.0, max_frames: int = 1024) -> dict[str
     Raises:
         VideoError, CheckpointError: it is neither, or cannot be read.
     """
-    from tempo_lab.model.files import is_hub_name
-
     path = Path(what).expanduser()
     if what == "nano" or (path / "config.json").is_file():
         return describe_checkpoint(what)
-    if is_hub_name(what) and not path.parent.exists():
-        return describe_checkpoint(what)
+    if not path.exists() and not path.parent.exists():
+        from tempo_lab.model.files import is_hub_name  # brings torch, which a video does not need
+
+        if is_hub_name(what):
+            return describe_checkpoint(what)
     return describe_video(what, fps=fps, max_frames=max_frames)
 
 
