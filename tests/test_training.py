@@ -78,7 +78,7 @@ def test_every_question_and_answer_is_known_and_reads_back(words: Words) -> None
             assert words.tokenizer.decode(words.text(question.answer)) == question.answer
 
 
-@pytest.mark.parametrize("text", ["", " ", "ünï 漢字 🙂", "a\tb\n\nc", "<|im_end|><image>", "<12345.6"])
+@pytest.mark.parametrize("text", ["", "ünï 漢字 🙂", "a\tb\n\nc", "<|im_end|><image>", "<12345.6"])
 def test_any_text_can_be_asked(words: Words, text: str) -> None:
     ids = words.svlm_question(text)
     control = {words.end, words.video}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -31,7 +32,7 @@ def test_scenes_have_chapters_and_needles(segments: int) -> None:
         chapters = scene.chapters()
         assert chapters[0]["first"] == 0
         assert chapters[-1]["last"] == segments - 1
-        assert all(a["place"] != b["place"] for a, b in zip(chapters, chapters[1:], strict=False))
+        assert all(a["place"] != b["place"] for a, b in pairwise(chapters))
         assert all(c["last"] > c["first"] for c in chapters[:-1])
         counts = Counter(segment.shape for segment in scene.segments)
         assert 1 in counts.values()

@@ -191,7 +191,9 @@ class Joint:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """LLM loss over all questions, loss of the hints, which tokens are right, the labels."""
         words = self.words
-        ids, labels, slots = [], [], []
+        ids: list[list[int]] = []
+        labels: list[list[int]] = []
+        slots: list[tuple[int, int, int]] = []
         hints: list[tuple[int, int, int]] = []
         first, asked = 0, memory.shape[1]
         for video, counts in zip(videos, lengths, strict=True):

@@ -103,9 +103,9 @@ class Recipe:
     svlm: StageLength = StageLength(1200, 16)
     llm: StageLength = StageLength(2500, 16)
     align: StageLength = StageLength(150, 16)
-    single: StageLength = StageLength(750, 16)
-    short: StageLength = StageLength(1300, 4)
-    long: StageLength = StageLength(400, 2)
+    single: StageLength = StageLength(300, 16)
+    short: StageLength = StageLength(700, 4)
+    long: StageLength = StageLength(300, 2)
     save_seconds: float = 120.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Pair:
 
     def __init__(
         self,
-        groups: list[tuple[Mapping[str, nn.Parameter], float, float]],
+        groups: Sequence[tuple[Mapping[str, nn.Parameter], float, float]],
         steps: int,
         *,
         warmup: int = 60,

@@ -142,7 +142,9 @@ def run_stage(
             sums.setdefault(key, []).append(value)
         now = time.monotonic()
         if (step + 1) % log_every == 0 or step + 1 == steps:
-            means = {key: float(np.nanmean(v)) for key, v in sums.items() if not np.all(np.isnan(v))}
+            means = {
+                key: float(np.nanmean(v)) for key, v in sums.items() if not np.all(np.isnan(v))
+            }
             log.add(step, spent + now - began, means)
             bar.set_postfix({k: f"{v:.3f}" for k, v in list(means.items())[:8]}, refresh=False)
             sums.clear()

@@ -109,7 +109,9 @@ class Conversation:
     hints: list[tuple[int, int]]
 
 
-def hint(words: Words, question: Question, piece: list[int], answer: list[int]) -> list[tuple[int, int]]:
+def hint(
+    words: Words, question: Question, piece: list[int], answer: list[int]
+) -> list[tuple[int, int]]:
     """(position within the piece, first answer id), at the last mention of the subject."""
     if not question.subject:
         return []
@@ -118,9 +120,7 @@ def hint(words: Words, question: Question, piece: list[int], answer: list[int]) 
     return [(at[-1], answer[0])] if at else []
 
 
-def conversation(
-    words: Words, scene: Scene, rng: np.random.Generator, turns: int
-) -> Conversation:
+def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: int) -> Conversation:
     """Draw questions about a scene and write the notes that answer them."""
     asked = draw_questions(scene, rng, turns)
     ids, extra = list(words.opening), []

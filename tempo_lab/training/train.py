@@ -23,10 +23,11 @@ from tempo_lab.errors import TempoLabError
 from .bank import Bank, make_bank
 from .export import commit, export, released_keys
 from .joint import Joint, Memory, Shape, joint_step
+from .naming import name_what_is_seen
 from .nano_config import RECIPES, Recipe
 from .optimizers import Pair
 from .stages import named, read_note, run_stage
-from .svlm import Reader, build_svlm, name_what_is_seen, svlm_step
+from .svlm import Reader, build_svlm, svlm_step
 from .text import build_llm, text_step
 from .vision import FrameTower, Probe, build_vision, rescale, vision_step
 from .words import Words

@@ -50,12 +50,14 @@ class FrameTower:
     def __init__(self, model: Qwen3VLVisionModel) -> None:
         self.model = model
         rows, columns = np.divmod(np.arange(GRID * GRID), GRID)
-        order = np.arange(GRID * GRID).reshape(SIDE, MERGE, SIDE, MERGE).transpose(0, 2, 1, 3).ravel()
+        order = (
+            np.arange(GRID * GRID).reshape(SIDE, MERGE, SIDE, MERGE).transpose(0, 2, 1, 3).ravel()
+        )
         self.order = torch.from_numpy(order)
         self.positions = torch.from_numpy(np.stack([rows[order], columns[order]], 1))
 
     def __call__(self, patches: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Patches [patch, 36, 1536] -> merged [patch, 9, width] and one such per deepstack level."""
+        """Patches [pair, 36, 1536] -> merged [pair, 9, width], and as much per deepstack level."""
         model, count = self.model, patches.shape[0]
         weight = model.patch_embed.proj.weight
         x = F.linear(patches, weight.view(weight.shape[0], -1), model.patch_embed.proj.bias)
@@ -87,7 +89,7 @@ def build_vision(sizes: Sizes) -> Qwen3VLVisionModel:
 
 
 def disturb(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """What a camera or a codec might do to [segment, frame, row, column, rgb]: light, noise, chroma."""
+    """What camera and codec do to [segment, frame, row, column, rgb]: light, noise, chroma."""
     count = frames.shape[0]
     gain = rng.uniform(0.9, 1.1, (count, 1, 1, 1, 1)).astype(np.float32)
     shift = rng.uniform(-10, 10, (count, 1, 1, 1, 1)).astype(np.float32)
@@ -115,9 +117,7 @@ def pairs_of(
     return disturb(np.stack(pairs), rng), which
 
 
-def frames_of(
-    segments: list[Segment], rng: np.random.Generator | None
-) -> npt.NDArray[np.uint8]:
+def frames_of(segments: list[Segment], rng: np.random.Generator | None) -> npt.NDArray[np.uint8]:
     """Sampled frames [segment, 8, 96, 96, rgb]; with a generator, disturbed and slightly late."""
     if rng is None:
         return np.stack([sampled(segment, FRAME) for segment in segments])
@@ -181,9 +181,7 @@ class Probe(nn.Module):
         return total, numbers
 
 
-def vision_step(
-    tower: FrameTower, probes: list[Probe], batch: int, sizes: Sizes
-) -> Any:
+def vision_step(tower: FrameTower, probes: list[Probe], batch: int, sizes: Sizes) -> Any:
     """The step function of stage 1."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:

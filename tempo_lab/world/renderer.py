@@ -86,7 +86,7 @@ def _distance(shape: str, x: Floats, y: Floats) -> Floats:
 
 @lru_cache(maxsize=2048)
 def sprite(shape: str, color: str, radius: int, size: int) -> tuple[Floats, Floats]:
-    """A shape as (colour * alpha [row, column, rgb], 1 - alpha [row, column, 1]) at a frame size."""
+    """A shape at a frame size: colour * alpha [row, column, rgb], 1 - alpha [row, column, 1]."""
     scale = size / UNITS
     half = int(np.ceil((radius * 1.1 + 4) * scale))
     axis = (np.arange(2 * half, dtype=np.float32) - half + 0.5) / (radius * scale)
@@ -118,8 +118,8 @@ def card(digit: int, size: int) -> Floats:
 
 def _grid(size: int) -> tuple[Floats, Floats]:
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size
-    x, y = np.meshgrid(axis, axis)
-    return x, y
+    columns, rows = np.meshgrid(axis, axis)
+    return columns.astype(np.float32), rows.astype(np.float32)
 
 
 def _rgb(mask: Floats, over: Floats, color: tuple[int, int, int]) -> Floats:
@@ -167,14 +167,14 @@ def background(place: str, variant: int, size: int) -> Floats:
         image = _ramp(y, (176, 178, 190), (214, 208, 204))
         left = -0.05
         while left < 1:
-            width, top = rng.uniform(0.12, 0.24), rng.uniform(0.12, 0.5)
-            tone = int(rng.integers(78, 122))
-            inside = edge(x - left) * edge(left + width - x) * edge(y - top)
-            image = _rgb(inside, image, (tone, tone, tone + 10))
+            wide, top = rng.uniform(0.12, 0.24), rng.uniform(0.12, 0.5)
+            gray = int(rng.integers(78, 122))
+            inside = edge(x - left) * edge(left + wide - x) * edge(y - top)
+            image = _rgb(inside, image, (gray, gray, gray + 10))
             window = (np.sin(x * 88) > 0.3) & (np.sin(y * 70) > 0.3) & (y > top + 0.04)
-            window &= (x > left + 0.02) & (x < left + width - 0.02)
+            window &= (x > left + 0.02) & (x < left + wide - 0.02)
             image = _rgb(window.astype(np.float32) * 0.75, image, (246, 226, 160))
-            left += width + rng.uniform(0, 0.03)
+            left += wide + rng.uniform(0, 0.03)
     elif place == "space":
         image = _ramp(y, (8, 8, 26), (24, 12, 44))
         cx, cy = rng.uniform(0.2, 0.8, 2)

@@ -123,7 +123,7 @@ def draw_segment(
 
 
 def draw_places(rng: np.random.Generator, segments: int) -> list[str]:
-    """Places of a video's segments: chapters of two to six segments, never the same twice in a row."""
+    """Places of a video's segments: chapters of two to six, never the same twice in a row."""
     places: list[str] = []
     while len(places) < segments:
         choices = [place for place in PLACES if not places or place != places[-1]]
