@@ -40,12 +40,14 @@ class MicroBatch:
         videos: the visual part of each one's prompt.
         grid: patches of each one.
         patches: uint8 [segment, patch, rgb * temporal * patch * patch].
+        digest: of the frames and of what the prompts say about them.
     """
 
     segments: list[int]
     videos: list[TokenMap]
     grid: PatchGrid
     patches: torch.Tensor
+    digest: str
 
 
 class Batches:
@@ -100,9 +102,10 @@ class Batches:
         def flush() -> MicroBatch:
             numbers, videos, grids, patches = zip(*waiting, strict=True)
             waiting.clear()
-            return MicroBatch(
-                list(numbers), list(videos), grids[0], torch.from_numpy(np.stack(patches))
-            )
+            seen = hashlib.sha256("".join(self.digests[number] for number in numbers).encode())
+            seen.update(np.stack([video.ids for video in videos]).tobytes())
+            stacked = torch.from_numpy(np.stack(patches))
+            return MicroBatch(list(numbers), list(videos), grids[0], stacked, seen.hexdigest()[:16])
 
         with closing(self._prepare(start)) as prepared:
             for segment, patches, grid in prepared:

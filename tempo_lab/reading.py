@@ -121,8 +121,10 @@ class Reader:
         self.batches = Batches(video, checkpoint.model.config, checkpoint.prompts, limit)
         self.keep_bytes = _default_keep_bytes(device) if keep_bytes is None else keep_bytes
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
-        self._kept: list[Kept] = []
-        self._readings: OrderedDict[str, Reading] = OrderedDict()
+        # keyed by digests of the model and of what it was shown, never by a path
+        self._model = checkpoint.digest
+        self._kept: dict[tuple[str, str], Kept] = {}
+        self._readings: OrderedDict[tuple[str, str], Reading] = OrderedDict()
         self._system: SystemPrefix | None = None
 
     def price(self) -> dict[str, int]:
@@ -169,8 +171,9 @@ class Reader:
             step: called with the number of segments that were just read.
         """
         self.keep = self._decide_keep()
-        reading = self._readings.setdefault(question, Reading())
-        self._readings.move_to_end(question)
+        key = (self._model, question)
+        reading = self._readings.setdefault(key, Reading())
+        self._readings.move_to_end(key)
         while len(self._readings) > QUESTIONS_KEPT:
             self._readings.popitem(last=False)
         step = step or (lambda segments: None)
@@ -230,7 +233,7 @@ class Reader:
         if self._system is None:
             self._system = self.compressor.system(self.prompts.system())
         reached = start
-        for kept in self._kept:
+        for kept in list(self._kept.values()):
             if kept.segments[0] >= start:
                 yield self._with_prefix(kept)
             reached = max(reached, kept.segments[-1] + 1)
@@ -242,7 +245,7 @@ class Reader:
                 if self.keep == "kv":
                     kept.features = None
                 if self.keep != "nothing":
-                    self._kept.append(kept)
+                    self._kept[self._model, batch.digest] = kept
                 yield kept
 
     def _see(self, batch: MicroBatch) -> Kept:

@@ -94,6 +94,17 @@ def test_what_is_kept_changes_no_number(tiny, frames_file, expected, keep):
         assert session.reader.computed["decoded"] == (12 if keep == "nothing" else 6)
 
 
+def test_segments_that_look_alike_are_kept_apart(tiny, tmp_path):
+    np.save(tmp_path / "still.npy", np.full((24, 24, 32, 3), 77, dtype=np.uint8))
+    logits = {}
+    for keep in ("kv", "nothing"):
+        with tiny.open(tmp_path / "still.npy", progress=False, keep=keep, batch_bytes=1) as session:
+            session.ask("When?", budget=48, **SHORT)
+            logits[keep] = session.ask(QUESTION, budget=48, **SHORT).data["logit"].values
+    np.testing.assert_allclose(logits["kv"], logits["nothing"], atol=1e-5)
+    assert len(set(logits["kv"].round(4))) == 3  # their timestamps differ
+
+
 def test_auto_keeps_the_best_that_is_affordable(tiny, frames_file):
     with tiny.open(frames_file, progress=False) as session:
         price = session.price()
@@ -110,7 +121,7 @@ def test_auto_keeps_the_best_that_is_affordable(tiny, frames_file):
 def test_the_price_is_what_is_kept(session):
     price = session.price()
     session.ask(QUESTION, budget=48, **SHORT)
-    kept = sum(part.prefix.nbytes for part in session.reader._kept)
+    kept = sum(part.prefix.nbytes for part in session.reader._kept.values())
     assert 0.9 < kept / price["kv"] < 1.1
 
 
