@@ -3,7 +3,7 @@
 #   make demo       three questions about a video, answered by the embedded model
 #   make lab        JupyterLab on notebooks/
 #   make test       all tests, and the notebooks' stored outputs compared
-#   make check      ruff, mypy, import-linter
+#   make check      ruff (rules and format), mypy, import-linter
 #   make notebooks  run the notebooks and store their outputs
 #   make wheel      dist/*.whl
 #   make clean      remove .venv, caches and results
@@ -50,6 +50,7 @@ test: $(READY)
 
 check: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
