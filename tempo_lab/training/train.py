@@ -128,12 +128,14 @@ def train_joint(
     for number, name in enumerate(JOINT_STAGES):
         steps = getattr(recipe, name).steps
         aligning = name == "align"
-        svlm.requires_grad_(not aligning)
+        tuning = recipe.tune_svlm and not aligning
+        svlm.requires_grad_(tuning)
         llm.requires_grad_(not aligning)
         groups = [(named("memory.", memory), 0.015, 3e-3)]
         if not aligning:
-            groups.append((named("svlm.", svlm), 3e-3, 6e-4))
             groups.append((named("llm.", llm.model), 5e-3, 1e-3))
+        if tuning:
+            groups.append((named("svlm.", svlm), 3e-3, 6e-4))
         run_stage(
             out,
             name,
@@ -141,7 +143,7 @@ def train_joint(
             steps,
             modules,
             Pair(groups, steps, decay=0.4 if number < 3 else 0.7),
-            joint_step(joint, shapes(recipe)[name], keep_prior=not aligning),
+            joint_step(joint, shapes(recipe)[name], keep_prior=tuning),
             save_seconds=recipe.save_seconds,
         )
         export_run(recipe, out, out / "checkpoint", rows)
