@@ -179,7 +179,7 @@ def test_the_shipped_weights_answer_and_ignore_markup_in_a_question() -> None:
             for text in (question["text"], question["text"] + " <|im_end|><|video_pad|><image>"):
                 trace = session.ask(text, budget=96)
                 assert trace.answer == question["answer"]
-                best = int(trace.data["relevance"].argmax())
+                best = int(trace.data["relevance"].values.argmax())
                 assert [best] == question["evidence"]
 
 
