@@ -1,7 +1,7 @@
 """Adaptive Token Allocation (ATA): how many memory tokens each segment may keep, and which.
 
-`allocate` turns one relevance score a segment and a budget into an `Allocation`; `keep` applies it
-to a segment's memory tokens. numpy only.
+`allocate` turns one relevance score a segment and a budget into an `Allocation`; `keep_tokens`
+applies it to a segment's memory tokens. numpy only.
 
 The formula, with n segments, scores s, budget B, k_min = 4 and K memory tokens, in float32:
 
@@ -40,7 +40,10 @@ from tempo_lab.strategies import (
     register_strategy,
 )
 
-__all__ = ["STRATEGIES", "Allocation", "Strategy", "allocate", "keep", "register_strategy"]
+__all__ = ["STRATEGIES", "Allocation", "Strategy", "allocate", "keep_tokens", "register_strategy"]
+
+# beyond these, sums over segments would not fit 64 bits
+MOST_BUDGET, MOST_SLOTS = 2**62, 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +152,9 @@ def allocate(
         seed: of the strategies that draw.
 
     Raises:
-        BudgetError: unknown strategy or mode, no segments, a budget that is no whole number; and
-            in strict mode a score that is not finite, or fewer tokens than segments.
+        BudgetError: unknown strategy or mode, no segments, a budget or seed that is no whole
+            number or has no meaning; and in strict mode a score that is not finite, fewer tokens
+            than segments, or a strategy that breaks the rules of `Strategy.share`.
 
     >>> allocate([0.1, 0.9, 0.4], 60, max_tokens=48).tokens.tolist()
     [4, 39, 17]
@@ -164,8 +168,14 @@ def allocate(
         raise BudgetError(
             "allocation needs one score a segment", found=f"scores of shape {array.shape}"
         )
-    budget = _whole("budget", budget)
-    low, high = _whole("min_tokens", min_tokens), _whole("max_tokens", max_tokens)
+    budget = _whole("budget", budget, MOST_BUDGET)
+    low, high = (
+        _whole(name, value, MOST_SLOTS)
+        for name, value in (("min_tokens", min_tokens), ("max_tokens", max_tokens))
+    )
+    seed = _whole("seed", seed, MOST_BUDGET)
+    if seed < 0:
+        raise BudgetError("seed must not be negative", asked=seed, fix="a seed of 0 or more")
     if mode == "strict":
         if low < 0 or high < 1:
             raise BudgetError(
@@ -177,20 +187,47 @@ def allocate(
     if len(array) * low > budget:
         low = max(1, budget // len(array))
     wanted, tokens = rule.share(array, budget, low, high, mode)
+    if mode == "strict":
+        _refuse_overspending(np.asarray(tokens), budget, high, strategy)
     return Allocation(array, wanted, tokens, budget, strategy, mode, low, high, seed)
 
 
-def _whole(name: str, value: Any) -> int:
+def _whole(name: str, value: Any, most: int) -> int:
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise BudgetError(
-            f"{name} must be a whole number of tokens",
-            asked=repr(value),
-            found=type(value).__name__,
+            f"{name} must be a whole number", asked=repr(value), found=type(value).__name__
         ) from None
+    if abs(number) > most:
+        raise BudgetError(
+            f"{name} is too large to count with",
+            asked=f"a {name} of about 2**{number.bit_length() - 1}",
+            fix=f"{most} at most",
+        )
+    return number
+
+
+def _refuse_overspending(tokens: NDArray[Any], budget: int, high: int, strategy: str) -> None:
+    """What strict mode promises holds for every strategy, also for those of users."""
+    found = None
+    if not np.issubdtype(tokens.dtype, np.integer):
+        found = f"tokens of type {tokens.dtype}"
+    elif tokens.min(initial=0) < 0:
+        found = f"{tokens.min()} tokens in segment {tokens.argmin()}"
+    elif tokens.max(initial=0) > high:
+        found = f"{tokens.max()} tokens in segment {tokens.argmax()}"
+    elif (used := int(tokens.sum())) > budget:
+        found = f"{used} tokens in all"
+    if found is not None:
+        raise BudgetError(
+            f"the strategy {strategy!r} shares out what there is not",
+            asked=f"a budget of {budget}, 0 to {high} whole tokens a segment",
+            found=found,
+            fix='correct its `share`, or mode="faithful", which does not look',
+        )
 
 
 def _refuse_meaningless(scores: Floats, budget: int, low: int, rule: Strategy) -> None:
@@ -214,7 +251,7 @@ def _refuse_meaningless(scores: Floats, budget: int, low: int, rule: Strategy) -
         )
 
 
-def keep(features: Any, allocation: Allocation, segment: int) -> Any:
+def keep_tokens(features: Any, allocation: Allocation, segment: int) -> Any:
     """The memory tokens that one segment keeps.
 
     Args:

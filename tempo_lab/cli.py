@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from tempo_lab.errors import TempoLabError
+from tempo_lab.files import is_special, same_place
 from tempo_lab.text import visible
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask a question about a video."""
-    _check_places(save, figure)
+    _check_places(save, figure, video)
     import tempo_lab as tl
 
     tempo = tl.load(model, base=base, device=device, dtype=dtype)
@@ -114,9 +116,8 @@ def ask(
         )
     if not as_json:
         print("\n")
-    if save is not None:
-        trace.save(save)
-    _show(trace, as_json=as_json, figure=figure)
+    _show(trace, as_json=as_json)
+    _write(trace, save, figure)
 
 
 @app.command()
@@ -127,7 +128,7 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Show a saved trace. Needs no model."""
-    _check_places(None, figure)
+    _check_places(None, figure, file)
     from tempo_lab.tables import facts
     from tempo_lab.trace import Trace
 
@@ -136,7 +137,8 @@ def trace(
         shown = {"question": loaded.question, "answer": loaded.answer, **loaded.provenance}
         _console().print(facts(shown))
         print()
-    _show(loaded, as_json=as_json, figure=figure, rows=None if every else 16)
+    _show(loaded, as_json=as_json, rows=None if every else 16)
+    _write(loaded, None, figure)
 
 
 @app.command()
@@ -148,11 +150,11 @@ def info(
 ) -> None:
     """Say what a video or a checkpoint is."""
     from tempo_lab.describe import describe
-    from tempo_lab.tables import facts
+    from tempo_lab.tables import facts, plain
 
     values = describe(what, fps=fps, max_frames=max_frames)
     if as_json:
-        print(json.dumps(values, indent=2))
+        print(json.dumps(plain(values), indent=2, allow_nan=False))
     else:
         _console().print(facts(values))
 
@@ -189,7 +191,7 @@ def train(
     print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume))
 
 
-def _show(trace: Trace, *, as_json: bool, figure: Path | None, rows: int | None = 16) -> None:
+def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
     from tempo_lab import tables
 
     if as_json:
@@ -198,23 +200,53 @@ def _show(trace: Trace, *, as_json: bool, figure: Path | None, rows: int | None 
         console = _console()
         console.print(tables.ledger(trace, rows))
         console.print(tables.totals(trace), markup=False)
-    if figure is not None:
-        save_figure(trace, figure)
+
+
+def _write(trace: Trace, save: Path | None, figure: Path | None) -> None:
+    """Write what was asked for. It is told first: what then fails to be written is not lost."""
+    sys.stdout.flush()
+    try:
+        if save is not None:
+            trace.save(save)
+    finally:
+        if figure is not None:
+            save_figure(trace, figure)
 
 
 def _console() -> Console:
     return Console(highlight=False, markup=False)
 
 
-def _check_places(save: Path | None, figure: Path | None) -> None:
-    """Refuse before the work what could not be written after it."""
+def _check_places(save: Path | None, figure: Path | None, source: str | Path) -> None:
+    """Refuse before the work what could not be written after it, or would overwrite `source`."""
+    from tempo_lab.decoders_still import IMAGE_SUFFIXES
+
     for option, path in (("--save", save), ("--figure", figure)):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        if path is None:
+            continue
+        folder = Path(os.path.realpath(path)).parent
+        if path.is_dir() or not folder.is_dir() or is_special(path):
             raise TempoLabError(
-                f"{option} needs the name of a file in a folder that exists",
+                f"{option} needs the name of a plain file in a folder that exists",
                 asked=path,
-                found="a folder" if path.is_dir() else f"no folder {path.parent}",
+                found="a folder"
+                if path.is_dir()
+                else f"no folder {folder}"
+                if not folder.is_dir()
+                else "a device, pipe or socket",
             )
+        frame = path.suffix.lower() in IMAGE_SUFFIXES and same_place(folder, source)
+        if frame or same_place(path, source):
+            raise TempoLabError(
+                f"{option} would write over what is read",
+                asked=path,
+                found="a frame of it" if frame else f"the same file as {source}",
+                fix="another name or folder",
+            )
+    if save is not None and figure is not None and same_place(save, figure):
+        raise TempoLabError(
+            "--save and --figure name the same file", asked=save, fix="another name for one of them"
+        )
     if figure is not None and figure.suffix.lower() not in FIGURES:
         raise TempoLabError(
             "no picture can be saved under this name",

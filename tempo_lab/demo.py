@@ -45,8 +45,16 @@ def questions(video: Path) -> list[dict[str, Any]]:
     """The questions that the video was made for: text, answer, evidence (segments)."""
     path = video.with_suffix(".json")
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["demo"])
-    except (OSError, ValueError, KeyError) as error:
+        asked = list(json.loads(path.read_text(encoding="utf-8"))["demo"])
+        return [
+            {
+                "text": str(question["text"]),
+                "answer": str(question["answer"]),
+                "evidence": [int(segment) for segment in question["evidence"]],
+            }
+            for question in asked
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise TempoLabError(
             "the demonstration needs a video with its truth beside it",
             asked=path,
@@ -64,7 +72,15 @@ def demonstrate(
     from tempo_lab.cli import save_figure
 
     console = Console(highlight=False, markup=False)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TempoLabError(
+            "the folder for the results cannot be made",
+            asked=out,
+            found=error.strerror or type(error).__name__,
+            fix="name a folder that can be written to with --out",
+        ) from None
     tempo = tl.load(model)
     wrong = 0
     with tempo.open(video) as session:

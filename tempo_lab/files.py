@@ -1,7 +1,8 @@
-"""Files are written whole: to a temporary name, then moved."""
+"""Files are written whole: to a temporary name, then moved; only plain files are ever replaced."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from contextlib import suppress
@@ -11,18 +12,36 @@ from pathlib import Path
 def write_whole(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write a file so that at any time it holds the old content or the new, never a part.
 
+    A link stays a link: the file that it names is written.
+
     Raises:
         OSError: it cannot be written; what was there has not changed.
     """
     path = Path(path)
-    part = path.parent / f".{secrets.token_hex(8)}.part"
+    target = Path(os.path.realpath(path))
+    if is_special(target):
+        raise OSError(errno.EINVAL, "a device, pipe or socket, not a plain file", str(path))
+    part = target.parent / f".{secrets.token_hex(8)}.part"
     try:
         with open(part, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(part, target)
     finally:
         with suppress(OSError):
             part.unlink()
     return path
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something that is neither a plain file nor a folder, as a pipe or device."""
+    path = Path(path)
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def same_place(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths name one file, there or yet to be made; links are followed."""
+    with suppress(OSError, ValueError):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -44,7 +44,10 @@ class Strategy:
     def share(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
-        """Tokens (wanted, given), int [segment], between `low` and `high` where possible."""
+        """Tokens (wanted, given), int [segment], between `low` and `high` where possible.
+
+        In strict mode `allocate` refuses what is given beyond `budget`, above `high` or below 0.
+        """
         return _adaptive(scores, budget, low, high, mode)
 
     def fewest(self, segments: int) -> int:

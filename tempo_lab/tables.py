@@ -68,13 +68,16 @@ def facts(values: Mapping[str, Any]) -> Table:
 
 
 def as_json(trace: Trace) -> dict[str, Any]:
-    """A trace as plain JSON values: question, answer, totals, segments, prompts, provenance."""
+    """A trace as plain JSON values: question, answer, totals, segments, prompts, provenance.
+
+    JSON has no NaN and no infinity: they become null, wherever they stand.
+    """
     table = trace.to_pandas()
     segments = [
-        {"segment": index, **{name: _plain(value) for name, value in row.items()}}
+        {"segment": index, **{str(name): value for name, value in row.items()}}
         for index, row in enumerate(table.to_dict("records"))
     ]
-    return {
+    told = {
         "question": trace.question,
         "answer": trace.answer,
         "totals": trace.totals,
@@ -84,9 +87,15 @@ def as_json(trace: Trace) -> dict[str, Any]:
         "prompts": trace.prompts,
         "provenance": trace.provenance,
     }
+    return {name: plain(value) for name, value in told.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON can say it: numpy scalars as numbers, NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not np.isfinite(value) else value
 

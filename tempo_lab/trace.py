@@ -91,6 +91,13 @@ class Trace:
                 )
         if missing := [name for name in _TOTALS if name not in self.data.attrs]:
             raise TraceError("a trace lacks totals of its ledger", asked=", ".join(missing))
+        for name in ("strategy", "mode"):
+            if not isinstance(found := self.data.attrs.get(name), str):
+                raise TraceError(
+                    "a trace must say how its tokens were shared",
+                    asked=f"the name of its {name}",
+                    found="nothing" if found is None else repr(found),
+                )
 
     @classmethod
     def from_run(
@@ -205,7 +212,7 @@ class Trace:
         """Write a NetCDF file; an older one stays as it was until the new one is complete.
 
         Raises:
-            TraceError: the file cannot be written.
+            TraceError: something in it cannot be stored, or the file cannot be written.
         """
         path = Path(path)
         record = {
@@ -220,8 +227,16 @@ class Trace:
         try:
             # Made in memory first: a disk that fills up is then a plain OSError.
             content = bytes(data.to_netcdf(engine="h5netcdf", encoding=_encoding(data)))
-            return write_whole(path, content)
         except Exception as error:
+            raise TraceError(
+                "something in the trace cannot be stored as NetCDF; nothing was written",
+                asked=str(path),
+                found=f"{type(error).__name__}: {error}",
+                fix="names without NUL, and whole numbers of 64 bits at most",
+            ) from error
+        try:
+            return write_whole(path, content)
+        except OSError as error:
             raise TraceError(
                 "the trace could not be saved; nothing that was there has changed",
                 asked=str(path),
@@ -292,7 +307,14 @@ class Trace:
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
     dims, dtype, unit, meaning = _VARIABLES[name]
-    array: np.ndarray = np.asarray(values, dtype=dtype)
+    try:
+        array: np.ndarray = np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TraceError(
+            "a part of the trace is not made of such numbers",
+            asked=f"{name} [{', '.join(dims)}] as {np.dtype(dtype)}",
+            found=str(error),
+        ) from error
     if array.ndim != len(dims) or (dims[0] == "segment" and len(array) != segments):
         raise TraceError(
             "every segment needs one entry",

@@ -25,7 +25,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from tempo_lab.allocation import allocate, keep
+from tempo_lab.allocation import allocate, keep_tokens
 from tempo_lab.errors import TempoLabError
 from tempo_lab.model import Checkpoint, load_checkpoint
 from tempo_lab.model.answer import answer
@@ -174,7 +174,7 @@ def compare_answer(
     )
     if "allocations" in record:
         yield "allocation", worst(allocation.tokens, record["allocations"])
-    kept = [model.project(keep(memory[i], allocation, i)) for i in range(n)]
+    kept = [model.project(keep_tokens(memory[i], allocation, i)) for i in range(n)]
     recorded = record["projected_features"]
     yield "projected", worst(torch.cat(kept), recorded.reshape(-1, recorded.shape[-1]))
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 import tempo_lab.allocation
 from tempo_lab import strategies
-from tempo_lab.allocation import STRATEGIES, Allocation, Strategy, allocate, keep, register_strategy
+from tempo_lab.allocation import (
+    STRATEGIES,
+    Allocation,
+    Strategy,
+    allocate,
+    keep_tokens,
+    register_strategy,
+)
 from tempo_lab.errors import BudgetError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "alloc_cases.json").read_text())
@@ -84,7 +91,7 @@ def test_kept_features_equal_the_record(strategy):
     assert allocation.tokens.tolist() == wanted["allocations"]
     for segment, result in enumerate(wanted["result"]):
         np.testing.assert_allclose(
-            keep(features[segment], allocation, segment), result, rtol=0, atol=1e-6
+            keep_tokens(features[segment], allocation, segment), result, rtol=0, atol=1e-6
         )
 
 
@@ -188,6 +195,12 @@ def test_min_tokens_zero_may_leave_the_least_relevant_out():
         ([0.1, 0.2, 0.3], None, {}, ["whole number", "None"]),
         ([0.1, 0.2, 0.3], True, {}, ["whole number", "True"]),
         ([0.1, 0.2, 0.3], "64", {}, ["whole number", "'64'"]),
+        ([0.1, 0.2, 0.3], 10**30, {}, ["budget", "too large"]),
+        ([0.1, 0.2, 0.3], 10**30, {"mode": "faithful"}, ["budget", "too large"]),
+        ([0.1, 0.2, 0.3], 9, {"max_tokens": 10**30}, ["max_tokens", "too large"]),
+        ([0.1, 0.2, 0.3], 9, {"seed": -1}, ["seed", "negative", "-1"]),
+        ([0.1, 0.2, 0.3], 9, {"seed": 1.5}, ["seed", "whole number", "1.5"]),
+        ([0.1, 0.2, 0.3], 9, {"seed": None}, ["seed", "whole number"]),
         ([0.1, 0.2, 0.3], 9, {"strategy": "haed"}, ["haed", "did you mean 'head'"]),
         ([0.1, 0.2, 0.3], 9, {"mode": "loose"}, ["loose", "strict, faithful"]),
         ([0.1, 0.2, 0.3], 9, {"min_tokens": -1}, ["min_tokens -1"]),
@@ -224,7 +237,7 @@ def test_more_tokens_of_the_head_begin_with_fewer():
     features = np.random.default_rng(0).normal(size=(128, 8)).astype(np.float32)
     small, large = allocate([0.2, 0.7, 0.4], 60), allocate([0.2, 0.7, 0.4], 120)
     for segment in range(3):
-        fewer, more = (keep(features, a, segment) for a in (small, large))
+        fewer, more = (keep_tokens(features, a, segment) for a in (small, large))
         np.testing.assert_array_equal(more[: len(fewer)], fewer)
 
 
@@ -233,12 +246,12 @@ def test_the_slots_said_to_be_needed_are_enough(strategy):
     features = np.random.default_rng(1).normal(size=(16, 4)).astype(np.float32)
     allocation = allocate([0.2, 0.9, 0.5], 48, strategy=strategy, max_tokens=16, seed=3)
     for segment, needed in enumerate(allocation.needed):
-        whole = keep(features, allocation, segment)
+        whole = keep_tokens(features, allocation, segment)
         assert whole.shape == (allocation.tokens[segment], 4)
-        np.testing.assert_array_equal(keep(features[:needed], allocation, segment), whole)
+        np.testing.assert_array_equal(keep_tokens(features[:needed], allocation, segment), whole)
         if needed:
             with pytest.raises(BudgetError, match="too few"):
-                keep(features[: needed - 1], allocation, segment)
+                keep_tokens(features[: needed - 1], allocation, segment)
 
 
 def test_random_follows_its_seed_and_differs_between_segments():
@@ -255,11 +268,11 @@ def test_random_follows_its_seed_and_differs_between_segments():
 def test_merging_keeps_the_mean_of_equal_groups_and_everything_when_nothing_is_cut():
     pair = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.float32)
     allocation = allocate([0.5], 2, strategy="tome", max_tokens=4)
-    np.testing.assert_allclose(keep(pair, allocation, 0), [[1, 0], [0, 1]])
+    np.testing.assert_allclose(keep_tokens(pair, allocation, 0), [[1, 0], [0, 1]])
     assert allocation.merged
     assert not allocation.kept.any()
     everything = allocate([0.5], 4, strategy="tome", max_tokens=4)
-    np.testing.assert_array_equal(keep(pair, everything, 0), pair)
+    np.testing.assert_array_equal(keep_tokens(pair, everything, 0), pair)
     assert everything.kept.all()
 
 
@@ -301,16 +314,53 @@ def test_a_strategy_of_ones_own():
         del STRATEGIES["every-other"]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        ([10, 11], ["21 tokens in all", "budget of 20"]),
+        ([3, 17], ["17 tokens in segment 1", "0 to 16"]),
+        ([-1, 12], ["-1 tokens in segment 0"]),
+        ([1.5, 2.5], ["float64"]),
+    ],
+)
+def test_a_strategy_of_ones_own_cannot_overspend(tokens, words):
+    @register_strategy("greedy")
+    class Greedy(Strategy):
+        def share(self, scores, budget, low, high, mode):
+            return np.array(tokens), np.array(tokens)
+
+    try:
+        with pytest.raises(BudgetError) as error:
+            allocate([0.1, 0.9], 20, strategy="greedy", max_tokens=16)
+        for word in ["greedy", "asked:", "found:", "fix:", *words]:
+            assert word in str(error.value)
+        assert len(allocate([0.1, 0.9], 20, strategy="greedy", mode="faithful", max_tokens=16)) == 2
+    finally:
+        del STRATEGIES["greedy"]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("mode", ["strict", "faithful"])
+def test_the_largest_budget_overflows_nowhere(strategy, mode):
+    for scores in ([0.1, 0.9, 0.4], [0.5, 0.5, 0.5]):
+        huge, enough = (
+            allocate(scores, budget, strategy=strategy, mode=mode) for budget in (2**62, 3 * 128)
+        )
+        assert huge.tokens.max() == 128
+        if strategy != "topk":
+            assert huge.tokens.tolist() == enough.tokens.tolist()
+
+
 def test_tensors_are_kept_as_tensors():
     torch = pytest.importorskip("torch")
     features = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
     for strategy in ("head", "tail", "random", "tome"):
         allocation = allocate([0.3, 0.6], 20, strategy=strategy, max_tokens=16)
-        kept = keep(features, allocation, 0)
+        kept = keep_tokens(features, allocation, 0)
         np.testing.assert_allclose(
-            kept.numpy(), keep(features.numpy(), allocation, 0), rtol=0, atol=1e-6
+            kept.numpy(), keep_tokens(features.numpy(), allocation, 0), rtol=0, atol=1e-6
         )
-        half = keep(features.bfloat16(), allocation, 0)
+        half = keep_tokens(features.bfloat16(), allocation, 0)
         assert half.dtype == torch.bfloat16
         assert half.shape == kept.shape
 
@@ -336,7 +386,7 @@ def test_kept_says_which_slots():
     assert allocation.kept.sum(axis=1).tolist() == allocation.tokens.tolist()
     assert np.flatnonzero(allocation.kept[0]).tolist() == [4, 5, 6, 7]
     with pytest.raises(BudgetError, match="no such segment"):
-        keep(np.zeros((8, 2)), allocation, 2)
+        keep_tokens(np.zeros((8, 2)), allocation, 2)
 
 
 def test_the_doctests():

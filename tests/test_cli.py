@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import tempo_lab
@@ -85,6 +87,75 @@ def test_refusals_are_one_message_on_stderr(frames_file, arguments, words):
         assert word in done.stderr
 
 
+@pytest.mark.parametrize("way", ["itself", "link", "hard link", "frame"])
+@pytest.mark.parametrize("option", ["--save", "--figure"])
+def test_the_video_is_never_written_over(tmp_path, way, option):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    video, place = tmp_path / "still.png", tmp_path / "place.png"
+    for file in (video, folder / "0.png"):
+        Image.fromarray(np.zeros((32, 32, 3), dtype=np.uint8)).save(file)
+    before = video.read_bytes()
+    if way == "itself":
+        place = tmp_path / "frames" / ".." / "still.png"
+    elif way == "link":
+        place.symlink_to(video)
+    elif way == "hard link":
+        os.link(video, place)
+    else:
+        video, place = folder, folder / "0.png"
+    done = run("ask", video, "What?", *TINY, option, place)
+    assert done.exit_code == 2, done.output
+    assert f"{option} would write over what is read" in done.stderr
+    assert place.read_bytes() == before
+
+
+def test_a_trace_and_its_picture_need_two_names(tmp_path, frames_file):
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    done = run("ask", frames_file, "What?", *TINY, "--save", tmp_path / "a.png",
+               "--figure", tmp_path / "b.png")  # fmt: skip
+    assert done.exit_code == 2
+    assert "name the same file" in done.stderr
+    trace = make_trace().save(tmp_path / "trace.png")
+    done = run("trace", trace, "--figure", trace)
+    assert done.exit_code == 2
+    assert "would write over what is read" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("option", ["--save", "--figure"])
+def test_pipes_and_devices_are_refused(tmp_path, frames_file, option):
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    link = tmp_path / "link.png"
+    link.symlink_to(os.devnull)
+    for place in (pipe, link):
+        done = run("ask", frames_file, "What?", *TINY, option, place)
+        assert done.exit_code == 2
+        assert "a device, pipe or socket" in done.stderr
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_failed_save_loses_neither_answer_nor_ledger(
+    tmp_path, frames_file, short_answers, monkeypatch, as_json
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempo_lab.trace.write_whole", full)
+    figure = tmp_path / "f.png"
+    done = run("ask", frames_file, "What?", *TINY, "--budget", 60, "--save", tmp_path / "t.nc",
+               "--figure", figure, *(["--json"] if as_json else []))  # fmt: skip
+    assert done.exit_code == 2
+    assert "No space left" in done.stderr
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    if as_json:
+        assert json.loads(done.stdout)["totals"]["budget"] == 60
+    else:
+        assert "of 60 tokens used" in done.stdout
+
+
 def test_no_such_model(frames_file):
     done = run("ask", frames_file, "What?", "--model", "./nowhere")
     assert done.exit_code == 2
@@ -148,6 +219,13 @@ def test_missing_numbers_are_null_in_json(tmp_path):
     path = make_trace(relevance=nothing, logit=nothing).save(tmp_path / "t.nc")
     assert json.loads(run("trace", path, "--json").stdout)["segments"][0]["relevance"] is None
     assert "nan" in run("trace", path).stdout
+
+
+def test_missing_numbers_are_null_in_json_also_where_it_was_run(tmp_path):
+    wild = {"a": float("nan"), "b": [float("inf"), {"c": (float("-inf"), 1.5)}]}
+    done = run("trace", make_trace(provenance=wild).save(tmp_path / "t.nc"), "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["provenance"] == {"a": None, "b": [None, {"c": [None, 1.5]}]}
 
 
 def test_info_of_a_video(frames_file):

@@ -30,10 +30,23 @@ def test_a_wrong_answer_ends_with_1(tmp_path, capsys):
     assert "0 of 1 answers are right." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [None, "no json", "{}"])
+LACKING = '{"demo": [{"text": "What?", "answer": "red"}]}'
+
+
+@pytest.mark.parametrize("content", [None, "no json", "{}", '{"demo": 3}', LACKING])
 def test_a_video_without_its_truth_is_refused(tmp_path, capsys, content):
     video = tmp_path / "clip.mp4"
     if content is not None:
         Path(video.with_suffix(".json")).write_text(content)
     assert demo.main([str(video), "--out", str(tmp_path)]) == 2
     assert str(video.with_suffix(".json")) in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        assert demo.main(["--out", str(place)]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err.startswith("the folder for the results cannot be made")
+        assert str(place) in told.err

@@ -87,6 +87,27 @@ def test_a_trace_without_its_parts_is_refused():
         Trace("q", "a", trace.data.drop_attrs(deep=False))
 
 
+@pytest.mark.parametrize("name", ["strategy", "mode"])
+@pytest.mark.parametrize("value", [None, 3])
+def test_a_trace_must_name_its_strategy_and_mode(tmp_path, name, value):
+    trace = make_trace()
+    path = trace.save(tmp_path / "a.nc")
+    with xr.load_dataset(path, engine="h5netcdf") as data:
+        del data.attrs[name]
+        if value is not None:
+            data.attrs[name] = value
+        data.to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(TraceError, match=f"the name of its {name}"):
+        Trace.load(path)
+
+
+def test_numbers_that_fit_no_array_are_refused():
+    with pytest.raises(TraceError, match="timestamp_tokens"):
+        make_trace(timestamp_tokens=[10**30] * 6)
+    with pytest.raises(TraceError, match="clock"):
+        make_trace(clock=["soon"] * 6)
+
+
 # Its file
 
 
@@ -173,6 +194,36 @@ def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert Trace.load(path).answer == "red"
     assert os.listdir(tmp_path) == ["a.nc"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("strategy", "he\0ad"), ("budget", 10**30)])
+def test_what_netcdf_cannot_hold_is_not_called_a_full_disk(tmp_path, name, value):
+    trace = make_trace()
+    trace.data.attrs[name] = value
+    with pytest.raises(TraceError) as error:
+        trace.save(tmp_path / "a.nc")
+    assert "cannot be stored as NetCDF" in str(error.value)
+    assert "room" not in str(error.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_link_stays_a_link_and_its_file_is_written(tmp_path):
+    path = make_trace().save(tmp_path / "a.nc")
+    link = tmp_path / "folder" / "link.nc"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    make_trace(answer="blue").save(link)
+    assert link.is_symlink()
+    assert Trace.load(path).answer == "blue"
+    assert os.listdir(link.parent) == ["link.nc"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TraceError, match="pipe or socket"):
+        make_trace().save(tmp_path / "pipe")
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
