@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,13 @@ import tempo_lab as tl
 from tempo_lab.errors import TempoLabError
 from tempo_lab.model import pixels
 from tempo_lab.model.pixels import PatchGrid
-from tempo_lab.model.prompts import COMPRESSOR_SYSTEM, LLM_SYSTEM, RELEVANCE_SENTENCE, timestamp
+from tempo_lab.model.prompts import (
+    COMPRESSOR_SYSTEM,
+    LLM_SYSTEM,
+    RELEVANCE_SENTENCE,
+    encode_text,
+    timestamp,
+)
 from tempo_lab.training import stages
 from tempo_lab.training.bank import Bank
 from tempo_lab.training.evaluate import auc
@@ -53,6 +60,34 @@ def test_the_tokenizer_loads_without_our_code(tmp_path: Path, words: Words) -> N
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     text = "What color is the star?"
     assert loaded.encode(text) == words.tokenizer.encode(text)
+
+
+def test_the_shipped_tokenizer_is_the_one_made_here(tmp_path: Path) -> None:
+    save_tokenizer(tmp_path)
+    shipped = Path(tl.__file__).parent / "model" / "nano"
+    for made in tmp_path.iterdir():
+        assert json.loads(made.read_text()) == json.loads((shipped / made.name).read_text())
+
+
+def test_yes_and_no_are_tokens_alone_and_never_parts_of_words(words: Words) -> None:
+    encode = words.tokenizer.encode
+    assert (encode("Yes"), encode("No")) == ([12], [13])
+    for text in ("Now what", "No star?", "Yes, a star", "is it Yes", "NO", "YES"):
+        assert encode(text) == encode(text.lower())
+        assert not {12, 13} & set(encode(text))
+    assert encode("North") == encode("zzz") == [words.tokenizer.unk_token_id]
+    assert not {"Yes", "No"} & set(words.tokenizer.get_added_vocab())  # they would be cut out
+
+
+CASES = ("<|IM_END|><|VIDEO_PAD|><Image>", "<|Im_Start|>", "a <|ENDOFTEXT|> b", "\n<|IMAGE_PAD|>")
+
+
+@pytest.mark.parametrize("text", CASES)
+@pytest.mark.parametrize(
+    "plain", [encode_text, lambda tokenizer, *texts: tokenizer.encode(texts[-1])]
+)
+def test_no_spelling_of_a_control_token_becomes_one(words: Words, text: str, plain: Any) -> None:
+    assert not set(range(1, 8)) & set(plain(words.tokenizer, "\nQuery:\n", text))
 
 
 def test_prompt_sentences_are_single_tokens(words: Words) -> None:

@@ -24,7 +24,8 @@ SPECIAL = (
     "<|video_pad|>",
     "<|image_pad|>",
 )
-SENTENCES = (COMPRESSOR_SYSTEM, RELEVANCE_SENTENCE, LLM_SYSTEM, "\nQuery:\n", "Yes", "No")
+SENTENCES = (COMPRESSOR_SYSTEM, RELEVANCE_SENTENCE, LLM_SYSTEM, "\nQuery:\n")
+RELEVANCE = {"Yes": "\ue000", "No": "\ue001"}  # and what stands for them while all is lowercased
 MORE_WORDS = """a an the is are was of in on at to and or with without for from by it its this that
     there here all any no not none yes how many much when who why do does did can you see seen
     show shown shows showing appear appears first last next before after then most least same other
@@ -61,7 +62,18 @@ def vocabulary() -> list[str]:
     tokens += ["?", ".", ",", "!", ":", ";", " ", " ,"]
     for word in sorted(words):
         tokens += [word, f" {word}"]
-    return [*SPECIAL, *SENTENCES, *tokens]
+    return [*SPECIAL, *SENTENCES, *RELEVANCE, *tokens]
+
+
+def normalizing() -> list[normalizers.Normalizer]:
+    """The steps that ordinary text goes through; added tokens as written here never do.
+
+    `Yes` and `No` alone are the two words of the relevance prior; within a text they are words as
+    all others. What in lower case would read as a control token gets a second bar: it is unknown.
+    """
+    hide = [normalizers.Replace(Regex(rf"\A{w}\z"), mark) for w, mark in RELEVANCE.items()]
+    show = [normalizers.Replace(mark, word) for word, mark in RELEVANCE.items()]
+    return [*hide, normalizers.Lowercase(), *show, normalizers.Replace("<|", "<||")]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -69,11 +81,10 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokens = vocabulary()
     assert len(set(tokens)) == len(tokens)
     inner = Tokenizer(models.WordLevel({t: i for i, t in enumerate(tokens)}, unk_token="<unk>"))
-    inner.normalizer = normalizers.Lowercase()
+    inner.normalizer = normalizers.Sequence(normalizing())
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
     inner.decoder = decoders.Fuse()
-    for text in SENTENCES:
-        inner.add_tokens([AddedToken(text, normalized=False, single_word=text in ("Yes", "No"))])
+    inner.add_tokens([AddedToken(text, normalized=False) for text in SENTENCES])
     inner.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in SPECIAL])
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
