@@ -60,14 +60,13 @@ class Batches:
         limit: bytes that one micro-batch may take while it is computed, about.
 
     Attributes:
-        times: float [frame] true presentation seconds of each segment decoded so far.
-        digests: of the frames of each segment decoded so far.
+        decoded: of each segment so far, a digest of its frames and their true presentation seconds,
+            float [frame].
     """
 
     def __init__(self, video: Video, config: TempoConfig, prompts: Prompts, limit: int) -> None:
         self.video, self.config, self.prompts, self.limit = video, config, prompts, limit
-        self.times: list[np.ndarray] = []
-        self.digests: list[str] = []
+        self.decoded: list[tuple[str, np.ndarray]] = []
 
     @property
     def resize(self) -> Resize | None:
@@ -79,7 +78,9 @@ class Batches:
     @property
     def digest(self) -> str:
         """A digest of all decoded frames, as the model saw them."""
-        return hashlib.sha256("".join(self.digests).encode()).hexdigest()[:16]
+        return hashlib.sha256("".join(digest for digest, _ in self.decoded).encode()).hexdigest()[
+            :16
+        ]
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -94,6 +95,17 @@ class Batches:
             return width, height
         return (image_size if self.video.is_image else video_size)(width, height)
 
+    def prompt(self, segment: int) -> TokenMap:
+        """The visual part of a segment's prompt, without decoding it."""
+        vision = self.config.compressor_config.vision_config
+        first = segment * self.video.window
+        positions = np.arange(first, min(first + self.video.window, len(self.video.plan)))
+        pairs = -(-len(positions) // vision.temporal_patch_size)
+        width, height = self.frame_size
+        rows, columns = height // vision.patch_size, width // vision.patch_size
+        grid = PatchGrid(pairs, rows, columns, vision.spatial_merge_size)
+        return self.prompts.video(grid, self._seconds(positions))
+
     def stream(self, start: int) -> Generator[MicroBatch]:
         """Decode from segment `start` on. Close it to end the decoder's process."""
         waiting: list[tuple[int, TokenMap, PatchGrid, np.ndarray]] = []
@@ -102,8 +114,9 @@ class Batches:
         def flush() -> MicroBatch:
             numbers, videos, grids, patches = zip(*waiting, strict=True)
             waiting.clear()
-            seen = hashlib.sha256("".join(self.digests[number] for number in numbers).encode())
-            seen.update(np.stack([video.ids for video in videos]).tobytes())
+            seen = hashlib.sha256(np.stack([video.ids for video in videos]).tobytes())
+            for number in numbers:
+                seen.update(f"{number}:{self.decoded[number][0]}".encode())
             stacked = torch.from_numpy(np.stack(patches))
             return MicroBatch(list(numbers), list(videos), grids[0], stacked, seen.hexdigest()[:16])
 
@@ -113,7 +126,7 @@ class Batches:
                 if waiting and (
                     len(waiting) == size
                     or grid != waiting[0][2]
-                    or len(video) != len(waiting[0][1])
+                    or not np.array_equal(video.role, waiting[0][1].role)
                 ):
                     yield flush()
                 if not waiting:
@@ -154,14 +167,15 @@ class Batches:
 
     def seconds(self, segment: Segment) -> np.ndarray | None:
         """Seconds written before each temporal pair, [pair]; None for a single image."""
-        if self.video.is_image:
-            return None
-        return pair_seconds(segment.positions, self.video.plan.fps)
+        return self._seconds(segment.positions)
+
+    def _seconds(self, positions: np.ndarray) -> np.ndarray | None:
+        return None if self.video.is_image else pair_seconds(positions, self.video.plan.fps)
 
     def _remember(self, segment: Segment, digest: str) -> None:
         """Note times and digest; a file that changed since the first question is refused."""
-        if segment.index < len(self.digests):
-            if digest != self.digests[segment.index]:
+        if segment.index < len(self.decoded):
+            if digest != self.decoded[segment.index][0]:
                 raise VideoError(
                     "the video changed since it was opened",
                     asked=f"segment {segment.index} of {self.video.info.path}",
@@ -169,11 +183,10 @@ class Batches:
                     fix="open it again",
                 )
             return
-        self.digests.append(digest)
-        self.times.append(np.asarray(segment.times, dtype=np.float64))
+        self.decoded.append((digest, np.asarray(segment.times, dtype=np.float64)))
 
     def _batch_size(self, grid: PatchGrid, video: TokenMap) -> int:
-        """Segments whose activations fit `batch_bytes`: the larger of vision and text."""
+        """Segments whose activations fit `limit`: the larger of vision and text."""
         config = self.config.compressor_config
         vision, text = config.vision_config, config.text_config
         patches = grid.pairs * grid.rows * grid.columns

@@ -22,7 +22,7 @@ import torch
 from tempo_lab.batches import Batches, MicroBatch
 from tempo_lab.errors import BudgetError
 from tempo_lab.model.checkpoint import Checkpoint
-from tempo_lab.model.compressor import Prefix, Relevance, SystemPrefix
+from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.qwen import VisualFeatures
 from tempo_lab.model.token_map import TokenMap
@@ -30,7 +30,8 @@ from tempo_lab.video import Video
 
 Keep = Literal["auto", "kv", "features", "nothing"]
 QUESTIONS_KEPT = 4
-"""Questions whose memory tokens stay at hand, so that a changed budget reruns no SVLM."""
+"""Questions whose memory tokens stay at hand, so that a changed budget reruns no SVLM; fewer where
+they do not fit `keep_bytes`."""
 
 
 @dataclass
@@ -66,7 +67,13 @@ class ReadPart:
     segments: list[int]
     logit: list[float]
     memory: list[torch.Tensor]
-    state: Relevance | None
+    state: QuestionState | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held for this question."""
+        state = 0 if self.state is None else self.state.nbytes
+        return state + sum(tokens.nbytes for tokens in self.memory)
 
 
 @dataclass
@@ -94,8 +101,8 @@ class Reader:
         video: the video.
         keep: what a second question may reuse: "kv", "features", "nothing", or "auto" for the
             first of these whose price is at most `keep_bytes`.
-        keep_bytes: bytes that may be kept; by default 2 GiB, or half of what an accelerator has
-            free.
+        keep_bytes: bytes that may be kept; by default 2 GiB, or half of what is free on a
+            CUDA device.
         batch_bytes: bytes that one micro-batch may take while it is computed, about; by default
             64 MiB (larger ones are slower on a CPU), or 1 GiB on an accelerator.
 
@@ -121,7 +128,7 @@ class Reader:
         self.batches = Batches(video, checkpoint.model.config, checkpoint.prompts, limit)
         self.keep_bytes = _default_keep_bytes(device) if keep_bytes is None else keep_bytes
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
-        # keyed by digests of the model and of what it was shown, never by a path
+        # keys are digests of the model and of what it was shown, in the order of the segments
         self._model = checkpoint.digest
         self._kept: dict[tuple[str, str], Kept] = {}
         self._readings: OrderedDict[tuple[str, str], Reading] = OrderedDict()
@@ -174,8 +181,7 @@ class Reader:
         key = (self._model, question)
         reading = self._readings.setdefault(key, Reading())
         self._readings.move_to_end(key)
-        while len(self._readings) > QUESTIONS_KEPT:
-            self._readings.popitem(last=False)
+        self._drop_old_readings()
         step = step or (lambda segments: None)
         done = len(reading.logit)
         step(done)
@@ -187,6 +193,15 @@ class Reader:
                 reading.parts.append(self._read_part(kept, tokens))
                 step(len(kept.segments))
         return reading
+
+    def _drop_old_readings(self) -> None:
+        def held() -> int:
+            parts = [part for reading in self._readings.values() for part in reading.parts]
+            return sum(part.nbytes for part in parts)
+
+        most = 1 if self.keep == "nothing" else QUESTIONS_KEPT
+        while len(self._readings) > most or (len(self._readings) > 1 and held() > self.keep_bytes):
+            self._readings.popitem(last=False)
 
     def _read_part(self, kept: Kept, question: TokenMap) -> ReadPart:
         assert kept.prefix is not None
@@ -202,14 +217,26 @@ class Reader:
         return ReadPart(segments, state.logit.tolist(), memory, None)
 
     @torch.inference_mode()
-    def memory(self, reading: Reading, needed: np.ndarray) -> list[torch.Tensor]:
+    def memory(
+        self,
+        reading: Reading,
+        needed: np.ndarray,
+        step: Callable[[int], object] | None = None,
+    ) -> list[torch.Tensor]:
         """At least the first `needed` memory tokens of each segment, [k, hidden] each.
 
         Segments of a part that want about the same number (within a factor of two) are computed
-        together.
+        together. A segment that has some tokens and wants more computes them from the first.
+
+        Args:
+            reading: what `read` gave.
+            needed: int [segment].
+            step: called with the number of segments that were just done.
         """
+        step = step or (lambda segments: None)
         for part in reading.parts:
             if part.state is None:
+                step(len(part.segments))
                 continue
             groups: dict[int, list[int]] = {}
             for row, segment in enumerate(part.segments):
@@ -221,12 +248,14 @@ class Reader:
                 self.computed["memory"] += len(rows) * slots
                 for row, written in zip(rows, tokens, strict=True):
                     part.memory[row] = written
+            step(len(part.segments))
         return reading.memory
 
     def forget(self) -> None:
         """Drop everything kept."""
         self._kept.clear()
         self._readings.clear()
+        self._system = None
 
     def _stream(self, start: int) -> Generator[Kept]:
         """Segments with their prefixes, from number `start` on: kept ones, then decoded ones."""

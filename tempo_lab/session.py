@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ import torch
 from tqdm.auto import tqdm
 
 from tempo_lab._version import __version__
-from tempo_lab.allocation import Allocation, allocate, keep
-from tempo_lab.errors import BudgetError, QueryError
-from tempo_lab.model.answer import answer
+from tempo_lab.allocation import Allocation, allocate, keep_tokens
+from tempo_lab.arguments import check_context, check_room, check_scores, check_texts
+from tempo_lab.model.answer import Answer, answer
 from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.prompts import segment_clock
 from tempo_lab.model.token_map import TokenMap
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from tempo_lab.strategies import Mode
 
 DEFAULT_BUDGET = 8192
-MAX_NEW_TOKENS = 1024
 
 
 class Session:
@@ -40,8 +38,8 @@ class Session:
         video: the video; closed with the session.
         keep: what a second question may reuse: "kv" (prefix keys and values), "features" (visual
             features), "nothing", or "auto": the best that `keep_bytes` affords (see `price`).
-        keep_bytes: bytes that may be kept; by default 2 GiB, or half of an accelerator's free
-            memory.
+        keep_bytes: bytes that may be kept; by default 2 GiB, or half of what is free on a
+            CUDA device.
         batch_bytes: bytes that one micro-batch may take while it is computed, about; by default
             64 MiB, or 1 GiB on an accelerator.
         progress: show progress bars for what takes longer than a second.
@@ -96,7 +94,7 @@ class Session:
         mode: Mode = "strict",
         min_tokens: int | None = None,
         seed: int = 0,
-        history: Iterable[Trace | tuple[str, str]] = (),
+        history: Sequence[Trace | tuple[str, str]] = (),
         max_new_tokens: int | None = None,
         stream: Callable[[str], object] | None = None,
         scores: Iterable[float] | None = None,
@@ -123,16 +121,15 @@ class Session:
             the trace of all that happened.
 
         Raises:
-            QueryError: the question is not text.
+            QueryError: the question, or an earlier turn, is not text.
             BudgetError: the budget, or the context, cannot hold what was asked; nothing was cut.
             VideoError: the video cannot be decoded.
         """
-        if not isinstance(question, str):
-            raise QueryError(
-                "a question is text", asked=repr(question), found=type(question).__name__
-            )
-        model, config = self.checkpoint.model, self.checkpoint.model.config
-        turns = tuple((t.question, t.answer) if isinstance(t, Trace) else t for t in history)
+        config = self.checkpoint.model.config
+        turns = check_texts(question, history)
+        prompts = self.checkpoint.prompts
+        text = len(prompts.opening()) + len(prompts.closing(question, turns))
+        room = check_room(max_new_tokens, text, self._context)
         whole = self.video.is_image or not config.dynamic_compress
         strategy = strategy or ("none" if whole else "head")
         if budget is None:
@@ -145,112 +142,107 @@ class Session:
             "max_tokens": config.num_compression_tokens,
             "seed": seed,
         }
-        forced = None if scores is None else self._forced(scores)
-        # an impossible budget is refused before any computing
-        allocate(np.linspace(0, 1, len(self.video)) if forced is None else forced, budget, **share)
-        room = self._room(question, turns, max_new_tokens)
+        forced = None if scores is None else check_scores(scores, len(self.video))
+        self._refuse_early(forced, budget, share, question, turns, room)
 
-        with self._bar("reading segments", len(self.video)) as bar:
+        with self._bar("reading segments") as bar:
             reading = self.reader.read(question, bar.update)
         logit = reading.logit
         relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
         allocation = allocate(relevance if forced is None else forced, budget, **share)
-        prompt, clocks = self._conversation(allocation, question, turns)
-        self._fits(prompt, allocation, room)
+        prompt, clocks = self._conversation(allocation.tokens, question, turns)
+        check_context(prompt, room, self._context, strategy)
 
-        memory = self.reader.memory(reading, allocation.needed)
-        with torch.inference_mode():
-            kept = [
-                model.project(keep(tokens, allocation, segment))
-                for segment, tokens in enumerate(memory)
-            ]
-            wrote = answer(
-                model,
-                self.checkpoint.prompts.llm,
-                model.embed(prompt, kept),
-                max_new_tokens=room,
-                stream=stream,
-            )
-        return self._trace(question, turns, wrote, logit, relevance, allocation, prompt, clocks)
+        with self._bar("writing memory tokens") as bar:
+            memory = self.reader.memory(reading, allocation.needed, bar.update)
+        wrote = self._answer(memory, allocation, prompt, room, stream)
+        arguments = {
+            "max_new_tokens": room,
+            "forced_scores": forced is not None,
+            "history": [list(turn) for turn in turns],
+            "stopped": wrote.stopped,
+            "answer_tokens": len(wrote.ids),
+        }
+        return self._trace(question, wrote, logit, relevance, allocation, prompt, clocks, arguments)
 
-    def _bar(self, stage: str, total: int) -> tqdm[Any]:
+    @torch.inference_mode()
+    def _answer(
+        self,
+        memory: list[torch.Tensor],
+        allocation: Allocation,
+        prompt: TokenMap,
+        room: int,
+        stream: Callable[[str], object] | None,
+    ) -> Answer:
+        model = self.checkpoint.model
+        kept = [
+            model.project(keep_tokens(tokens, allocation, segment))
+            for segment, tokens in enumerate(memory)
+        ]
+        return answer(
+            model,
+            self.checkpoint.prompts.llm,
+            model.embed(prompt, kept),
+            max_new_tokens=room,
+            stream=stream,
+        )
+
+    def _refuse_early(
+        self,
+        forced: np.ndarray | None,
+        budget: int,
+        share: dict[str, Any],
+        question: str,
+        turns: tuple[tuple[str, str], ...],
+        room: int,
+    ) -> None:
+        """Refuse an impossible budget or context before any computing."""
+        anything = np.linspace(0, 1, len(self.video)) if forced is None else forced
+        trial = allocate(anything, budget, **share)
+        least = trial.tokens
+        if forced is None and trial.rule.graded:
+            least = np.full(len(trial), trial.min_tokens)
+        prompt, _ = self._conversation(least, question, turns)
+        check_context(prompt, room, self._context, trial.strategy)
+
+    def _bar(self, stage: str) -> tqdm[Any]:
+        total = len(self.video)
         return tqdm(
             total=total, desc=stage, unit="segment", delay=1, leave=False, disable=not self.progress
         )
-
-    def _forced(self, scores: Iterable[float]) -> np.ndarray:
-        forced = np.asarray(list(scores), dtype=np.float32)
-        if forced.shape != (len(self.video),):
-            raise BudgetError(
-                "scores must have one value a segment",
-                asked=f"{forced.shape}",
-                found=f"{len(self.video)} segments",
-            )
-        return forced
 
     def _clock(self, segment: int) -> float:
         return segment_clock(segment, self.video.plan.fps, self.video.window)
 
     def _conversation(
-        self, allocation: Allocation, question: str, turns: tuple[tuple[str, str], ...]
+        self, tokens: np.ndarray, question: str, turns: tuple[tuple[str, str], ...]
     ) -> tuple[TokenMap, list[list[int]] | None]:
         prompts = self.checkpoint.prompts
         clocks = None
         if not self.video.is_image:
             clocks = [prompts.clock(self._clock(segment)) for segment in range(len(self.video))]
-        return prompts.conversation(clocks, allocation.tokens, question, turns), clocks
+        return prompts.conversation(clocks, tokens, question, turns), clocks
 
     @property
     def _context(self) -> int:
         config = self.checkpoint.model.config
         return int(config.tokenizer_model_max_length or config.max_position_embeddings)
 
-    def _room(
-        self, question: str, turns: tuple[tuple[str, str], ...], max_new_tokens: int | None
-    ) -> int:
-        """Tokens that the answer may have; a text that fills the context alone is refused."""
-        room = max_new_tokens or min(MAX_NEW_TOKENS, self._context // 4)
-        prompts = self.checkpoint.prompts
-        text = len(prompts.opening()) + len(prompts.closing(question, turns))
-        if text + room > self._context:
-            raise BudgetError(
-                "the question does not fit the model's context",
-                asked=f"{text} tokens of text + {room} for the answer",
-                found=f"a context of {self._context} tokens",
-                fix="a shorter question, fewer earlier turns, or a smaller max_new_tokens",
-            )
-        return room
-
-    def _fits(self, prompt: TokenMap, allocation: Allocation, room: int) -> None:
-        if len(prompt) + room <= self._context:
-            return
-        other = len(prompt) - allocation.used
-        fits = self._context - room - other
-        fix = f"a budget of at most {fits}"
-        if fits < len(self.video):
-            fix = "fewer segments (a lower fps or max_frames)"
-        raise BudgetError(
-            "the context cannot hold this video at this budget",
-            asked=f"{allocation.used} memory tokens + {other} of timestamps and text "
-            f"+ {room} for the answer = {len(prompt) + room}",
-            found=f"a context of {self._context} tokens",
-            fix=f"{fix}, or a smaller max_new_tokens",
-        )
-
     def _trace(
         self,
         question: str,
-        turns: tuple[tuple[str, str], ...],
-        wrote: Any,
+        wrote: Answer,
         logit: np.ndarray,
         relevance: np.ndarray,
         allocation: Allocation,
         prompt: TokenMap,
         clocks: list[list[int]] | None,
+        arguments: dict[str, Any],
     ) -> Trace:
         segments = range(len(self.video))
-        times = self.reader.batches.times
+        times = [times for _, times in self.reader.batches.decoded]
         stamps = [len(clocks[i]) if clocks and allocation.tokens[i] else 0 for i in segments]
+        svlm, llm = self.checkpoint.prompts.svlm, self.checkpoint.prompts.llm
         return Trace.from_run(
             question=question,
             answer=wrote.text,
@@ -264,26 +256,20 @@ class Session:
             text_tokens=len(prompt) - allocation.used - sum(stamps),
             context=self._context,
             answer_logprob=wrote.logprobs,
-            prompts=self._prompt_texts(question, prompt),
-            provenance=self._provenance(turns, len(wrote.ids)),
+            prompts={
+                "svlm": self.prompt(question).text(svlm),
+                "llm": prompt.text(llm),
+            },
+            provenance={**self._provenance(), **arguments},
         )
 
-    def _prompt_texts(self, question: str, prompt: TokenMap) -> dict[str, str]:
-        """The prompts as text; memory tokens of the LLM's are shown as `[4 memory tokens]`."""
-        prompts = self.checkpoint.prompts
-        system, asked = prompts.system(), prompts.question(question)
-        pieces = []
-        for is_text, run in groupby(prompt.ids.tolist(), key=lambda token: token >= 0):
-            tokens = list(run)
-            text = prompts.llm.decode(tokens, skip_special_tokens=False) if is_text else ""
-            pieces.append(text or f"[{len(tokens)} memory tokens]")
-        return {
-            "svlm_system": prompts.svlm.decode(system.ids, skip_special_tokens=False),
-            "svlm_question": prompts.svlm.decode(asked.ids, skip_special_tokens=False),
-            "llm": "".join(pieces),
-        }
+    def prompt(self, question: str, segment: int = 0) -> TokenMap:
+        """What the SVLM reads of one segment, position by position, with its memory slots."""
+        slots = self.checkpoint.model.config.num_compression_tokens
+        video = self.reader.batches.prompt(segment)
+        return self.checkpoint.prompts.segment(video, question, slots)
 
-    def _provenance(self, turns: tuple[tuple[str, str], ...], answer_tokens: int) -> dict[str, Any]:
+    def _provenance(self) -> dict[str, Any]:
         import transformers
 
         info, model = self.video.info, self.checkpoint.model
@@ -292,8 +278,10 @@ class Session:
             "tempo_lab": __version__,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
+            "numpy": np.__version__,
             "model": self.checkpoint.name,
             "model_digest": self.checkpoint.digest,
+            "rope": self.checkpoint.rope,
             "device": str(model.device),
             "dtype": str(model.dtype).removeprefix("torch."),
             "video": str(info.path),
@@ -304,7 +292,5 @@ class Session:
             "source_fps": float(info.fps),
             "duration": float(info.duration),
             "window": self.video.window,
-            "kept": self.reader.keep,
-            "history": [list(turn) for turn in turns],
-            "answer_tokens": answer_tokens,
+            "keep": self.reader.keep,
         }

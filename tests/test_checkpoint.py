@@ -238,3 +238,89 @@ def test_a_local_folder_never_reaches_for_the_network(folder, monkeypatch):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="not in the cache"):
         tl.load(folder)
+
+
+def test_saving_over_a_sharded_folder_leaves_no_old_weights(folder, tiny):
+    index = {"weight_map": {"model.norm.weight": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    tiny.save_pretrained(folder)
+    for found, expected in zip(logit(tl.load(folder).model), logit(tiny.model), strict=True):
+        assert torch.equal(found, expected)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["svlm", "tempo"]
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tiny, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="cannot be saved"):
+        tiny.save_pretrained(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_digest_knows_weights_rows_and_rope(folder, tiny):
+    digests = {tiny.checkpoint.digest, tl.load(folder, rope="released").checkpoint.digest}
+    base = folder.parent / BASE
+    key = "model.language_model.embed_tokens.weight"
+    rewrite(base, lambda tensors: tensors.update({key: -tensors[key]}))
+    digests.add(tl.load(folder).checkpoint.digest)
+    rewrite(folder, lambda tensors: tensors["model.norm.weight"].mul_(2))
+    digests.add(tl.load(folder).checkpoint.digest)
+    assert len(digests) == 4
+
+
+def test_no_code_of_a_checkpoint_is_run(folder, tmp_path, tiny):
+    evil = "open('pwned', 'w')\n"
+    (folder / "evil.py").write_text(evil)
+    for name in ("tokenizer_config.json", "config.json"):
+        values = json.loads((folder / name).read_text())
+        values["auto_map"] = {"AutoTokenizer": ["evil.T", None], "AutoConfig": "evil.C"}
+        values["attn_implementation"] = "owner/kernel"
+        (folder / name).write_text(json.dumps(values))
+    try:
+        loaded = tl.load(folder)
+    except CheckpointError:
+        return
+    assert loaded.model.config._attn_implementation == "sdpa"
+    assert not (folder / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": -1},
+        {"num_attention_heads": 0},
+        {"hidden_act": "nope"},
+        {"mm_projector_type": "nope"},
+        {"tokenizer_model_max_length": -5},
+        {"segment_frames": 0},
+        {"min_tokens": -3},
+        {"compressor_config": 5},
+    ],
+)
+def test_a_configuration_without_meaning_is_refused(folder, change):
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(values | change))
+    with pytest.raises(CheckpointError):
+        tl.load(folder)
+
+
+@pytest.mark.parametrize("size", [[100, 100], [96], [0, 0]])
+def test_a_frame_size_that_cannot_be_cut_into_patches(tiny, tmp_path, size):
+    tiny.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"frame_size": size}))
+    with pytest.raises(CheckpointError, match="frame_size"):
+        tl.load(tmp_path)
+
+
+def test_a_copied_folder_without_its_second_tokenizer(tiny, tmp_path):
+    tiny.save_pretrained(tmp_path)
+    shutil.rmtree(tmp_path / "compressor")
+    with pytest.raises(CheckpointError, match="lacks the SVLM's tokenizer"):
+        tl.load(tmp_path)
+
+
+def test_plain_transformers_refuses_a_checkpoint_without_relevance_rows(tiny, tmp_path):
+    tiny.save_pretrained(tmp_path)
+    rewrite(tmp_path, lambda tensors: tensors.pop(f"{TOWER}yes_no_rows"))
+    with pytest.raises(CheckpointError, match="relevance rows"):
+        AutoModelForCausalLM.from_pretrained(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from tempo_lab.errors import BudgetError, QueryError, VideoError
 from tempo_lab.model.compressor import Compressor
 
 SHORT = {"max_new_tokens": 6}
+CLIPS = Path(__file__).parent.parent / "data" / "clips"
 QUESTION = "What color is the moving square?"
 
 
@@ -105,12 +106,20 @@ def test_segments_that_look_alike_are_kept_apart(tiny, tmp_path):
     assert len(set(logits["kv"].round(4))) == 3  # their timestamps differ
 
 
+def test_segments_with_equal_frames_and_equal_timestamps(tiny, tmp_path):
+    np.save(tmp_path / "still.npy", np.full((48, 24, 32, 3), 77, dtype=np.uint8))
+    with tiny.open(tmp_path / "still.npy", fps=240, progress=False, batch_bytes=1) as session:
+        first = session.ask(QUESTION, budget=48, **SHORT)
+        session.ask("When?", budget=48, **SHORT)
+        same(session.ask(QUESTION, budget=48, **SHORT), first)
+
+
 def test_auto_keeps_the_best_that_is_affordable(tiny, frames_file):
     with tiny.open(frames_file, progress=False) as session:
         price = session.price()
     for limit, kept in ((price["kv"], "kv"), (price["features"], "features"), (0, "nothing")):
         with tiny.open(frames_file, progress=False, keep_bytes=limit) as session:
-            assert session.ask(QUESTION, budget=48, **SHORT).provenance["kept"] == kept
+            assert session.ask(QUESTION, budget=48, **SHORT).provenance["keep"] == kept
     with (
         tiny.open(frames_file, progress=False, keep="kv", keep_bytes=1) as session,
         pytest.raises(BudgetError, match="keep_bytes"),
@@ -172,26 +181,26 @@ def test_ctrl_c_leaves_the_session_usable(tiny, frames_file, expected, monkeypat
         assert session.reader.computed["relevance"] == 6  # nothing finished was done again
 
 
-def test_a_killed_decoder_is_an_error_and_the_next_question_works(tiny, frames_file, expected):
-    with tiny.open(frames_file, progress=False, batch_bytes=1) as session:
-        see = Compressor.see
-        killed: list[int] = []
+def test_a_killed_decoder_is_an_error_and_the_next_question_works(monkeypatch):
+    """On a real file that is longer than what the decoder holds ready."""
+    tempo = tl.load("nano", device="cpu")
+    question = {"question": "What color is the star?", "budget": 128}
+    expected = tempo.ask(CLIPS / "expedition.mp4", **question)
+    see, killed = Compressor.see, []
 
-        def kill_then_see(self, *args):
-            if not killed:
-                killed.extend(children_of(os.getpid()))
-                for child in killed:
-                    os.kill(child, signal.SIGKILL)
-            return see(self, *args)
+    def kill_then_see(self, *args):
+        if not killed:
+            killed.extend(children_of(os.getpid()))
+            for child in killed:
+                os.kill(child, signal.SIGKILL)
+        return see(self, *args)
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Compressor, "see", kill_then_see)
-            patch.setattr("tempo_lab.decode.PREFETCH_BYTES", 1)
-            # the child may have been done already
-            with suppress(VideoError):
-                session.ask(QUESTION, budget=100, **SHORT)
-        assert killed
-        same(session.ask(QUESTION, budget=100, **SHORT), expected)
+    with tempo.open(CLIPS / "expedition.mp4", progress=False, batch_bytes=1) as session:
+        monkeypatch.setattr(Compressor, "see", kill_then_see)
+        with pytest.raises(VideoError, match="decoder process failed"):
+            session.ask(**question)
+        assert 0 < session.reader.computed["relevance"] < len(session)
+        same(session.ask(**question), expected)
 
 
 def children_of(pid: int) -> list[int]:
@@ -217,6 +226,9 @@ def test_a_context_that_cannot_hold_the_video_says_what_would_fit(session):
     try:
         config.tokenizer_model_max_length = 600
         with pytest.raises(BudgetError, match=r"a budget of at most (\d+)") as caught:
+            session.ask(QUESTION, budget=700, strategy="uniform", **SHORT)
+        assert session.reader.computed["decoded"] == 0
+        with pytest.raises(BudgetError, match='strategy="head" with a budget'):
             session.ask(QUESTION, strategy="none", **SHORT)
         fits = int(str(caught.value).split("at most ")[1].split(",")[0])
         trace = session.ask(QUESTION, budget=fits, strategy="uniform", **SHORT)
@@ -234,9 +246,47 @@ def test_impossible_budgets_are_refused_before_any_work(session, budget):
     assert session.reader.computed["decoded"] == 0
 
 
-def test_a_question_is_text(session):
-    with pytest.raises(QueryError, match="NoneType"):
-        session.ask(None)
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"question": None}, QueryError),
+        ({"question": "\ud800 star?"}, QueryError),
+        ({"history": [("When?",)]}, QueryError),
+        ({"history": [("When?", None)]}, QueryError),
+        ({"max_new_tokens": 0}, BudgetError),
+        ({"max_new_tokens": 2.5}, BudgetError),
+        ({"max_new_tokens": 10**6}, BudgetError),
+        ({"scores": ["a"] * 6}, BudgetError),
+        ({"scores": 0.5}, BudgetError),
+        ({"strategy": "haed"}, BudgetError),
+        ({"strategy": "random", "seed": -1}, BudgetError),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(session, arguments, error):
+    with pytest.raises(error):
+        session.ask(**{"question": QUESTION, **arguments})
+    assert session.reader.computed["decoded"] == 0
+
+
+def test_a_single_earlier_turn_needs_no_list(session):
+    first = session.ask("When?", budget=100, **SHORT)
+    second = session.ask(QUESTION, budget=100, history=first, **SHORT)
+    assert second.provenance["history"] == [["When?", first.answer]]
+
+
+def test_an_answer_that_was_cut_says_so(session):
+    assert session.ask(QUESTION, budget=100, max_new_tokens=2).provenance["stopped"] == (
+        "max_new_tokens"
+    )
+
+
+def test_old_questions_are_dropped_when_their_bytes_do_not_fit(tiny, frames_file):
+    with tiny.open(frames_file, progress=False, keep="nothing", keep_bytes=0) as session:
+        for question in ("When?", "Where?", "Who?"):
+            session.ask(question, budget=48, **SHORT)
+        assert len(session.reader._readings) == 1
+        session.close()
+        assert session.reader._system is None
 
 
 def test_forced_scores_decide_the_allocation(session):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.generation.streamers import BaseStreamer
 
 from tempo_lab.model.tempo import TempoForConditionalGeneration
@@ -20,21 +21,28 @@ class Answer:
     Attributes:
         text: without control tokens, stripped.
         ids: int [token], as generated, with the stop token if there was one.
-        logits: float32 [token, vocabulary], before each token.
+        logprobs: float32 [token], natural logarithm of each token's probability.
+        stopped: "end" at a stop token, "max_new_tokens" where the answer was cut.
+        logits: float32 [token, vocabulary] before each token, if asked for.
     """
 
     text: str
     ids: np.ndarray
-    logits: np.ndarray
+    logprobs: np.ndarray
+    stopped: str
+    logits: np.ndarray | None = None
 
-    @property
-    def logprobs(self) -> np.ndarray:
-        """Natural logarithm of each token's probability, float32 [token]."""
-        logits = self.logits.astype(np.float64)
-        logits -= logits.max(axis=1, keepdims=True)
-        rows = np.arange(len(self.ids))
-        total = np.log(np.exp(logits).sum(axis=1))
-        return (logits[rows, self.ids] - total).astype(np.float32)
+
+class _GreedyLogprob(LogitsProcessor):
+    """Notes the probability of each step's best token; the vocabulary's logits are not kept."""
+
+    def __init__(self) -> None:
+        self.logprobs: list[float] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        logits = scores[0].float()
+        self.logprobs.append(float(logits.max() - logits.logsumexp(0)))
+        return scores
 
 
 class _TextStream(BaseStreamer):
@@ -67,6 +75,7 @@ def answer(
     *,
     max_new_tokens: int,
     stream: Callable[[str], object] | None = None,
+    logits: bool = False,
 ) -> Answer:
     """Answer greedily until a stop token (METHOD section 6).
 
@@ -76,17 +85,23 @@ def answer(
         embeddings: [1, position, hidden], the whole prompt.
         max_new_tokens: tokens at most.
         stream: called with each new piece of text.
+        logits: keep the logits of the whole vocabulary at each step.
     """
+    noted = _GreedyLogprob()
     output: Any = model.generate(
         inputs_embeds=embeddings,
         attention_mask=torch.ones(embeddings.shape[:2], dtype=torch.long, device=embeddings.device),
         max_new_tokens=max_new_tokens,
         do_sample=False,
+        logits_processor=LogitsProcessorList([noted]),
         return_dict_in_generate=True,
-        output_logits=True,
+        output_logits=logits,
         streamer=_TextStream(tokenizer, stream) if stream is not None else None,
     )
     ids = output.sequences[0].cpu().numpy()
-    logits = torch.stack([step[0].float() for step in output.logits]).cpu().numpy()
+    stopped = "end" if ids[-1] in model.generation_config.eos_token_id else "max_new_tokens"
+    kept = (
+        torch.stack([step[0].float() for step in output.logits]).cpu().numpy() if logits else None
+    )
     text = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    return Answer(text, ids, logits)
+    return Answer(text, ids, np.array(noted.logprobs, dtype=np.float32), stopped, kept)

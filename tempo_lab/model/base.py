@@ -32,8 +32,8 @@ def complete_config(
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.get("model_type") != "qwen3_vl":
             raise ValueError(f"model_type = {found.get('model_type')!r}, not 'qwen3_vl'")
-        config.compressor_config = Qwen3VLConfig.from_pretrained(base_folder)
-    except (OSError, ValueError, TypeError) as err:
+        config.compressor_config = Qwen3VLConfig(**plain_values(found))
+    except (OSError, ValueError, TypeError, AttributeError) as err:
         raise CheckpointError(
             "the base is not a Qwen3-VL",
             asked=path,
@@ -42,6 +42,16 @@ def complete_config(
         ) from None
     config.mm_hidden_size = config.compressor_config.text_config.hidden_size
     return base_folder
+
+
+def plain_values(values: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what would choose code to run: kernels and remote classes."""
+    code = ("auto_map", "attn_implementation", "_attn_implementation")
+    return {
+        key: plain_values(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if key not in code
+    }
 
 
 def read_yes_no_rows(base_folder: Path) -> torch.Tensor:
@@ -68,11 +78,13 @@ def read_yes_no_rows(base_folder: Path) -> torch.Tensor:
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a folder, from its files alone."""
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        return AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_fast=True
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise CheckpointError(
             "the tokenizer cannot be read",
             asked=folder,
-            found=str(err).strip().splitlines()[0],
+            found=(str(err).strip() or type(err).__name__).splitlines()[0],
             fix="a checkpoint needs tokenizer.json and tokenizer_config.json",
         ) from err

@@ -8,6 +8,8 @@ holds all of it. Only safetensors are read, and nothing is fetched unless a hub 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +17,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import GenerationConfig
 
-from tempo_lab.errors import CheckpointError
-from tempo_lab.model.base import complete_config, load_tokenizer, read_yes_no_rows
+from tempo_lab.errors import CheckpointError, TempoLabError
+from tempo_lab.model.base import (
+    complete_config,
+    load_tokenizer,
+    plain_values,
+    read_yes_no_rows,
+)
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.files import digest, find_folder, weight_files
 from tempo_lab.model.prompts import IM_END, Prompts
@@ -36,13 +43,15 @@ class Checkpoint:
         model: the model, in eval mode, on its device.
         prompts: the prompts of its two tokenizers.
         name: what was asked for.
-        digest: hexadecimal digest of configuration and weights.
+        digest: hexadecimal digest of configuration, weights, tokenizers, relevance rows and rope.
+        rope: "correct" or "released".
     """
 
     model: TempoForConditionalGeneration
     prompts: Prompts
     name: str
     digest: str
+    rope: str = "correct"
 
 
 def load_checkpoint(
@@ -74,17 +83,43 @@ def load_checkpoint(
     folder = find_folder(name)
     config = read_config(folder)
     base_folder = complete_config(config, folder, base)
-    with torch.device("meta"):
-        model = TempoForConditionalGeneration(config)
+    svlm = svlm_folder(config, folder, base_folder)
+    model = _build(config, folder)
     tensors = _read_weights(model, folder, place, pick_dtype(dtype, place), base_folder)
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
     _rebuild_rotary(model, place)
     if rope == "released":
         round_as_released(model)
-    prompts = Prompts(load_tokenizer(svlm_folder(folder, base_folder)), load_tokenizer(folder))
+    llm_tokenizer = load_tokenizer(folder)
+    svlm_tokenizer = llm_tokenizer if svlm == folder else load_tokenizer(svlm)
+    prompts = Prompts(svlm_tokenizer, llm_tokenizer)
     model.generation_config = _greedy(folder, prompts)
-    return Checkpoint(model.eval(), prompts, str(name), digest(folder, base_folder))
+    files = [
+        folder / "config.json",
+        *sorted(set(weight_files(folder).values())),
+        *(path / "tokenizer.json" for path in (folder, svlm)),
+        *([base_folder / "config.json"] if base_folder is not None else []),
+    ]
+    rows = model.compressor.yes_no_rows.float().cpu().numpy().tobytes()
+    identity = digest([path for path in files if path.is_file()], rows, rope.encode())
+    return Checkpoint(model.eval(), prompts, str(name), identity, rope)
+
+
+def _build(config: TempoConfig, folder: Path) -> TempoForConditionalGeneration:
+    """The model without its weights."""
+    try:
+        with torch.device("meta"):
+            return TempoForConditionalGeneration(config)
+    except TempoLabError:
+        raise
+    except Exception as err:  # whatever transformers makes of a configuration without meaning
+        raise CheckpointError(
+            "this configuration describes no model",
+            asked=folder / "config.json",
+            found=f"{type(err).__name__}: {err}",
+            fix="use the config.json that belongs to the weights",
+        ) from err
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
@@ -96,7 +131,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     try:
         picked = torch.device(device)
         torch.empty(1, device=picked)
-    except (RuntimeError, AssertionError) as err:
+    except (RuntimeError, AssertionError, TypeError) as err:
         raise CheckpointError(
             "this device cannot be used",
             asked=device,
@@ -126,6 +161,8 @@ def read_config(folder: Path) -> TempoConfig:
     path = folder / "config.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"a {type(values).__name__}, not an object")
     except (OSError, ValueError) as err:
         raise CheckpointError(
             "this checkpoint's config.json cannot be read",
@@ -148,25 +185,44 @@ def read_config(folder: Path) -> TempoConfig:
             fix="add it (128 in the released checkpoint)",
         )
     try:
-        return TempoConfig.from_pretrained(folder, local_files_only=True)
-    except (TypeError, ValueError) as err:
+        return TempoConfig(**plain_values(values))
+    except Exception as err:  # transformers checks with kinds of errors of its own
         raise CheckpointError(
             "this configuration is not valid", asked=path, found=str(err), fix="correct it"
         ) from err
 
 
-def svlm_folder(folder: Path, base_folder: Path | None) -> Path:
+def svlm_folder(config: TempoConfig, folder: Path, base_folder: Path | None) -> Path:
     """Where the SVLM's tokenizer is."""
-    saved = folder / SVLM_FILES
-    return base_folder or (saved if saved.is_dir() else folder)
+    if base_folder is not None:
+        return base_folder
+    if config.shared_tokenizer:
+        return folder
+    if not (folder / SVLM_FILES).is_dir():
+        raise CheckpointError(
+            "this checkpoint lacks the SVLM's tokenizer",
+            asked=folder / SVLM_FILES,
+            found="no such folder",
+            fix="copy the whole folder that was saved, or pass base=",
+        )
+    return folder / SVLM_FILES
 
 
 def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
     """Greedy decoding that stops at `<|im_end|>` and at the checkpoint's own stop tokens."""
     stops = [int(prompts.llm.convert_tokens_to_ids(IM_END))]
-    if (folder / "generation_config.json").is_file():
-        written = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
-        stops += [written] if isinstance(written, int) else (written or [])
+    path = folder / "generation_config.json"
+    if path.is_file():
+        try:
+            written = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+            stops += [written] if isinstance(written, int) else [int(i) for i in written or []]
+        except (OSError, ValueError, TypeError, AttributeError) as err:
+            raise CheckpointError(
+                "the stop tokens cannot be read",
+                asked=path,
+                found=str(err),
+                fix="correct or delete this file",
+            ) from None
     stops = list(dict.fromkeys(stops))
     return GenerationConfig(do_sample=False, eos_token_id=stops, pad_token_id=stops[0])
 
@@ -228,9 +284,35 @@ def _rebuild_rotary(model: TempoForConditionalGeneration, device: torch.device) 
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
-    """Write a self-contained folder: no base is needed to load it again."""
+    """Write a self-contained folder: no base is needed to load it again.
+
+    Everything is written beside `folder` first and then moved, so an interrupted or failed call
+    leaves what was there. Weights of a checkpoint that was there before do not survive.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
     folder = Path(folder)
-    checkpoint.model.save_pretrained(folder)
-    checkpoint.prompts.llm.save_pretrained(folder)
-    if checkpoint.prompts.svlm is not checkpoint.prompts.llm:
-        checkpoint.prompts.svlm.save_pretrained(folder / SVLM_FILES)
+    prompts, config = checkpoint.prompts, checkpoint.model.config
+    config.shared_tokenizer = prompts.svlm is prompts.llm
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as part:
+            checkpoint.model.save_pretrained(part)
+            prompts.llm.save_pretrained(part)
+            if not config.shared_tokenizer:
+                prompts.svlm.save_pretrained(Path(part) / SVLM_FILES)
+            folder.mkdir(exist_ok=True)
+            for old in folder.glob("model*.safetensors*"):
+                old.unlink()
+            for file in sorted(path for path in Path(part).rglob("*") if path.is_file()):
+                target = folder / file.relative_to(part)
+                target.parent.mkdir(exist_ok=True)
+                os.replace(file, target)
+    except OSError as err:
+        raise CheckpointError(
+            "the checkpoint cannot be saved",
+            asked=folder,
+            found=err.strerror or str(err),
+            fix="name a folder that can be written and has room",
+        ) from err

@@ -51,12 +51,12 @@ class Prefix:
 
 
 @dataclass(frozen=True)
-class Relevance:
+class QuestionState:
     """Some segments after the question was read, ready to write memory tokens.
 
     Attributes:
         hidden: [segment, hidden], final-norm state of the decision token.
-        logit: float32 [segment], h . (W[Yes] - W[No]); its sigmoid is the relevance score.
+        logit: float32 [segment], h . (W[Yes] - W[No]); its sigmoid is the relevance.
         prefix: what was known of these segments before the question.
         question: keys and values of the question alone.
         next_position: rotary position of memory token 1.
@@ -67,11 +67,6 @@ class Relevance:
     prefix: Prefix
     question: DynamicCache
     next_position: int
-
-    @property
-    def score(self) -> torch.Tensor:
-        """float32 [segment], the probability of Yes against No."""
-        return torch.sigmoid(self.logit)
 
     @property
     def nbytes(self) -> int:
@@ -153,7 +148,7 @@ class Compressor(nn.Module):
         qwen.read(self.svlm, embeddings, self._positions(positions), cache, features, visual)
         return Prefix(cache, following)
 
-    def relevance(self, prefix: Prefix, question: TokenMap) -> Relevance:
+    def relevance(self, prefix: Prefix, question: TokenMap) -> QuestionState:
         """Read the question after the video; the last token decides (METHOD section 3).
 
         `prefix` stays usable for other questions.
@@ -164,7 +159,7 @@ class Compressor(nn.Module):
         cache = qwen.fork(prefix.cache)
         states = qwen.read(self.svlm, embeddings, self._positions(positions), cache)
         hidden = states[:, -1]
-        return Relevance(
+        return QuestionState(
             hidden, self.logit(hidden), prefix, qwen.tail(cache, len(question)), following
         )
 
@@ -174,7 +169,7 @@ class Compressor(nn.Module):
         return hidden.float() @ (yes - no)
 
     def memory(
-        self, state: Relevance, slots: int, *, rows: Sequence[int] | None = None
+        self, state: QuestionState, slots: int, *, rows: Sequence[int] | None = None
     ) -> torch.Tensor:
         """The first `slots` memory tokens (METHOD section 4).
 

@@ -26,6 +26,7 @@ class TempoConfig(Qwen3Config):
         frame_size: (width, height) in pixels of every frame; None for the released resize chain.
         segment_frames: sampled frames in a segment.
         min_tokens: fewest memory tokens that ATA gives a segment.
+        shared_tokenizer: whether the SVLM and the LLM have one tokenizer.
         training: how the weights were made (commit, seed, time, data version).
     """
 
@@ -42,9 +43,30 @@ class TempoConfig(Qwen3Config):
     frame_size: list[int] | tuple[int, ...] | None = None
     segment_frames: int = 8
     min_tokens: int = 4
+    shared_tokenizer: bool = False
     training: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.compressor_config, dict):
             self.compressor_config = Qwen3VLConfig(**self.compressor_config)
         super().__post_init__(**kwargs)
+        self._validate()
+
+    def _validate(self) -> None:
+        """Refuse what would only fail later, or answer wrongly.
+
+        Raises:
+            ValueError: a size that no video can have.
+        """
+        for name in ("num_compression_tokens", "segment_frames", "tokenizer_model_max_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if not 0 <= self.min_tokens <= self.num_compression_tokens:
+            raise ValueError(f"min_tokens must be 0 to K, not {self.min_tokens}")
+        if self.frame_size is not None and self.compressor_config is not None:
+            vision = self.compressor_config.vision_config
+            edge = vision.patch_size * vision.spatial_merge_size
+            size = list(self.frame_size)
+            if len(size) != 2 or any(length < edge or length % edge for length in size):
+                raise ValueError(f"frame_size must be two multiples of {edge}, not {size}")

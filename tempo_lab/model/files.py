@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -27,11 +27,12 @@ def find_folder(name: str | Path) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if not is_hub_name(str(name)):
+    # `runs/nanox` is a mistyped path where there is a folder `runs`, not a hub name
+    if not is_hub_name(str(name)) or folder.parent.is_dir():
         raise CheckpointError(
             "no such checkpoint",
             asked=name,
-            found="neither `nano`, nor a folder, nor a hub name (owner/name)",
+            found="neither `nano`, nor a folder here, nor a hub name (owner/name)",
             fix="check the path",
         )
     return fetch(str(name))
@@ -62,7 +63,8 @@ def fetch(name: str, *, offline: bool = False, patterns: list[str] | None = None
         raise CheckpointError(
             "this hub name cannot be fetched",
             asked=name,
-            found=(str(err).strip() or type(err).__name__).splitlines()[0],
+            found="no such folder here; of the hub: "
+            + (str(err).strip() or type(err).__name__).splitlines()[0],
             fix="check the name and the connection, or download the folder and give its path",
         ) from err
 
@@ -105,14 +107,16 @@ def weight_files(folder: Path) -> dict[str, Path]:
     index = folder / _INDEX
     try:
         if index.is_file():
-            written = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            written = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+            if not all(isinstance(name, str) for name in written.values()):
+                raise ValueError("weight_map does not lead from keys to file names")
             strange = sorted(name for name in set(written.values()) if Path(name).name != name)
             if strange:
                 raise ValueError(f"file names with a path: {', '.join(strange)}")
             return {key: folder / name for key, name in written.items()}
         with safe_open(folder / _WEIGHTS, framework="pt") as file:
             return dict.fromkeys(file.keys(), folder / _WEIGHTS)
-    except (OSError, ValueError, KeyError, SafetensorError) as err:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as err:
         raise CheckpointError(
             "this checkpoint's weights cannot be read",
             asked=f"{_WEIGHTS} or {_INDEX} in {folder}",
@@ -121,16 +125,15 @@ def weight_files(folder: Path) -> dict[str, Path]:
         ) from None
 
 
-def digest(folder: Path, base_folder: Path | None = None) -> str:
-    """A digest of a checkpoint's configuration and weights.
+def digest(paths: Iterable[Path], *more: bytes) -> str:
+    """A digest of files, by content, and of what else decides what a model answers.
 
     Files up to 64 MiB are hashed whole; of larger ones the size and 64 blocks of 1 MiB, evenly
     spread (the header among them), so that a 6B checkpoint is identified in under a second.
     """
     sha = hashlib.sha256()
-    paths = [folder / "config.json", *sorted(set(weight_files(folder).values()))]
-    if base_folder is not None:
-        paths.append(base_folder / "config.json")
+    for part in more:
+        sha.update(part)
     for path in paths:
         size = path.stat().st_size
         sha.update(f"{path.name}:{size};".encode())

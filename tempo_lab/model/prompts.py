@@ -76,19 +76,33 @@ def timestamp(seconds: float) -> str:
 def encode_text(tokenizer: Any, trusted: str, plain: str = "") -> list[int]:
     """Token ids of `trusted + plain` in which nothing in `plain` becomes a control token.
 
-    An added token (`<|im_end|>`, `<think>`, ...) written in `plain` is cut after its first
-    character, so that the tokenizer reads it as ordinary text.
+    A control token (`<|im_end|>`, `<think>`, ...) written in `plain`, in whatever case, is cut
+    after its first character, so that the tokenizer reads it as ordinary text.
     """
-    added = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)
+    added = tokenizer.get_added_vocab()
+    controls = sorted((t for t in added if t[0] == "<" and t[-1] == ">"), key=len, reverse=True)
     pieces = [trusted + plain]
-    if added and plain:
-        found = re.finditer("|".join(map(re.escape, added)), plain)
+    if controls and plain:
+        found = re.finditer("|".join(map(re.escape, controls)), plain, re.IGNORECASE)
         cuts = [0, *(len(trusted) + match.start() + 1 for match in found), len(trusted + plain)]
         pieces = [(trusted + plain)[a:b] for a, b in pairwise(cuts)]
     ids: list[int] = []
     for piece in pieces:
         ids += tokenizer.encode(piece, add_special_tokens=False)
+    if plain and not {added[token] for token in controls}.isdisjoint(ids):
+        # a tokenizer that changes text before it looks for control tokens: letter by letter
+        return [i for piece in (trusted, *plain) for i in encode_text(tokenizer, piece)]
     return ids
+
+
+def _opening(tokenizer: Any, system: str) -> TokenMap:
+    """A system turn, and the opening of the user's turn after it."""
+    start, end = (int(tokenizer.convert_tokens_to_ids(token)) for token in (IM_START, IM_END))
+    ids = [start, *encode_text(tokenizer, f"system\n{system}"), end]
+    ids += [*encode_text(tokenizer, "\n"), start, *encode_text(tokenizer, "user\n")]
+    build = MapBuilder()
+    build.add(ids, SYSTEM)
+    return build.build()
 
 
 class Prompts:
@@ -140,14 +154,7 @@ class Prompts:
             relevance: with the Yes/No sentence, as at inference; without, as in training.
         """
         sentence = COMPRESSOR_SYSTEM + (RELEVANCE_SENTENCE if relevance else "")
-        build = MapBuilder()
-        build.add([self._svlm_id(IM_START)], SYSTEM)
-        build.add(encode_text(self.svlm, f"system\n{sentence}"), SYSTEM)
-        build.add([self._svlm_id(IM_END)], SYSTEM)
-        build.add(encode_text(self.svlm, "\n"), SYSTEM)
-        build.add([self._svlm_id(IM_START)], SYSTEM)
-        build.add(encode_text(self.svlm, "user\n"), SYSTEM)
-        return build.build()
+        return _opening(self.svlm, sentence)
 
     def video(self, grid: PatchGrid, seconds: np.ndarray | None) -> TokenMap:
         """The visual part of one segment: a timestamp and visual tokens for each temporal pair.
@@ -183,30 +190,17 @@ class Prompts:
         return build.build()
 
     def segment(
-        self,
-        grid: PatchGrid,
-        seconds: np.ndarray | None,
-        query: str,
-        slots: int = 0,
-        *,
-        relevance: bool = True,
+        self, video: TokenMap, query: str, slots: int = 0, *, relevance: bool = True
     ) -> TokenMap:
         """The SVLM's whole prompt for one segment, with its memory slots: for reading."""
-        parts = [self.system(relevance=relevance), self.video(grid, seconds), self.question(query)]
         memory = MapBuilder()
         memory.add(np.full(slots, -1), MEMORY, index=np.arange(slots))
-        return concatenate([*parts, memory.build()])
+        system = self.system(relevance=relevance)
+        return concatenate([system, video, self.question(query), memory.build()])
 
     def opening(self) -> TokenMap:
         """The LLM's system turn and the opening of the user's, before the video."""
-        build = MapBuilder()
-        build.add([self._llm_id(IM_START)], SYSTEM)
-        build.add(encode_text(self.llm, f"system\n{LLM_SYSTEM}"), SYSTEM)
-        build.add([self._llm_id(IM_END)], SYSTEM)
-        build.add(encode_text(self.llm, "\n"), SYSTEM)
-        build.add([self._llm_id(IM_START)], SYSTEM)
-        build.add(encode_text(self.llm, "user\n"), SYSTEM)
-        return build.build()
+        return _opening(self.llm, LLM_SYSTEM)
 
     def clock(self, seconds: float) -> list[int]:
         """Ids of the timestamp before a segment's memory tokens in the LLM's prompt."""

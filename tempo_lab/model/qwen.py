@@ -87,11 +87,6 @@ class VisualFeatures:
     merged: torch.Tensor
     deepstack: list[torch.Tensor]
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that these features hold."""
-        return sum(x.nbytes for x in (self.merged, *self.deepstack))
-
 
 def see(model: Qwen3VLModel, patches: torch.Tensor, grid: PatchGrid) -> VisualFeatures:
     """Run the vision tower on segments of one shape.

@@ -16,6 +16,7 @@ from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.token_map import MEMORY, TokenMap
 
+HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
 RELEASED_LEFTOVER = "vision_tower_aux_list.0.linear_layer.weight"
 
 
@@ -77,19 +78,30 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """As transformers'; a released checkpoint also needs its base (found, or `base=`)."""
-        base = kwargs.pop("base", None)
+        base, report = kwargs.pop("base", None), kwargs.pop("output_loading_info", False)
         config = kwargs.pop("config", None)
         if not isinstance(config, TempoConfig):
-            config = TempoConfig.from_pretrained(config or pretrained_model_name_or_path)
+            hub = {key: kwargs[key] for key in HUB_OPTIONS if key in kwargs}
+            config = TempoConfig.from_pretrained(config or pretrained_model_name_or_path, **hub)
         folder = complete_config(config, pretrained_model_name_or_path, base)
-        loaded = super().from_pretrained(
-            pretrained_model_name_or_path, *args, config=config, **kwargs
+        model, info = super().from_pretrained(
+            pretrained_model_name_or_path,
+            *args,
+            config=config,
+            output_loading_info=True,
+            **kwargs,
         )
+        rows = model.compressor.yes_no_rows
         if folder is not None:
-            model = loaded[0] if isinstance(loaded, tuple) else loaded
-            rows = model.compressor.yes_no_rows
             rows.copy_(read_yes_no_rows(folder).to(rows))
-        return loaded
+        elif any(key.endswith("yes_no_rows") for key in info["missing_keys"]):
+            raise CheckpointError(
+                "this checkpoint lacks the relevance rows",
+                asked="yes_no_rows",
+                found=f"not in {pretrained_model_name_or_path}",
+                fix="pass base=<folder of the base Qwen3-VL>",
+            )
+        return (model, info) if report else model
 
     @property
     def compressor(self) -> Compressor:

@@ -38,7 +38,8 @@ class TokenMap:
 
     def __post_init__(self) -> None:
         lengths = {name: len(value) for name, value in vars(self).items()}
-        assert len(set(lengths.values())) == 1, lengths
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"a token map has one entry a position in each array: {lengths}")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,6 +55,20 @@ class TokenMap:
     def decision(self) -> int:
         """Position of the last prompt token, whose hidden state is the relevance decision."""
         return int(self.positions("decision")[0])
+
+    def text(self, tokenizer: Any) -> str:
+        """The prompt as text, for reading: `<0.2 seconds>...[9 vision tokens]...`."""
+        pieces = []
+        start = 0
+        kinds = np.where(np.isin(self.role, (VISION, MEMORY)), self.role, -1)
+        for end in [*(np.flatnonzero(np.diff(kinds)) + 1), len(self)]:
+            if kinds[start] < 0:
+                ids = self.ids[start:end].tolist()
+                pieces.append(tokenizer.decode(ids, skip_special_tokens=False))
+            else:
+                pieces.append(f"[{end - start} {ROLES[kinds[start]]} tokens]")
+            start = end
+        return "".join(pieces)
 
     def names(self) -> list[str]:
         """A readable name for every position: `vision[pair 0, row 2, column 5]`, `memory[7]`."""

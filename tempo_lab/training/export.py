@@ -47,6 +47,7 @@ def tempo_config(sizes: Sizes, words: Words, training: dict[str, Any]) -> TempoC
         frame_size=[FRAME, FRAME],
         segment_frames=WINDOW,
         min_tokens=MIN_TOKENS,
+        shared_tokenizer=True,
         training=training,
         eos_token_id=words.end,
         pad_token_id=words.pad,

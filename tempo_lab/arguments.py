@@ -1,0 +1,126 @@
+"""What a question may ask for; the rest is refused before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tempo_lab.errors import BudgetError, QueryError
+from tempo_lab.model.token_map import MEMORY, TokenMap
+from tempo_lab.trace import Trace
+
+MAX_NEW_TOKENS = 1024
+"""Tokens of an answer at most, where the question does not say (METHOD section 6)."""
+
+
+def check_texts(question: object, history: object) -> tuple[tuple[str, str], ...]:
+    """The earlier turns as (question, answer).
+
+    Raises:
+        QueryError: the question or a turn is no text, or has characters that no file can hold.
+    """
+    turns = []
+    for turn in history if isinstance(history, list | tuple) else [history]:
+        pair = (turn.question, turn.answer) if isinstance(turn, Trace) else turn
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise QueryError(
+                "an earlier turn is a trace or (question, answer)",
+                asked=repr(turn),
+                fix='history=[trace, ("question", "answer")]',
+            )
+        turns.append((pair[0], pair[1]))
+    for text in (question, *(text for turn in turns for text in turn)):
+        if not isinstance(text, str):
+            raise QueryError("a question is text", asked=repr(text), found=type(text).__name__)
+        try:
+            text.encode()
+        except UnicodeEncodeError as err:
+            raise QueryError(
+                "this text has a character that is none",
+                asked=repr(text),
+                found=str(err),
+                fix="decode it with the encoding that it was written in",
+            ) from None
+    return tuple(turns)
+
+
+def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:
+    """Relevance scores given by the user, float32 [segment].
+
+    Raises:
+        BudgetError: they are not one number a segment.
+    """
+    try:
+        forced = np.asarray(list(scores), dtype=np.float32)
+    except (TypeError, ValueError) as err:
+        raise BudgetError("scores are numbers", asked=repr(scores), found=str(err)) from None
+    if forced.shape != (segments,):
+        raise BudgetError(
+            "scores must have one value a segment",
+            asked=f"{forced.shape}",
+            found=f"{segments} segments",
+        )
+    return forced
+
+
+def check_room(max_new_tokens: int | None, text: int, context: int) -> int:
+    """Tokens that the answer may have.
+
+    Args:
+        max_new_tokens: as asked; None for 1024, or a quarter of a small context.
+        text: tokens of the prompt without the video.
+        context: tokens that the LLM can hold.
+
+    Raises:
+        BudgetError: not a whole number from 1, or text and answer alone fill the context.
+    """
+    room = min(MAX_NEW_TOKENS, context // 4)
+    if max_new_tokens is not None:
+        whole = isinstance(max_new_tokens, int | np.integer) and max_new_tokens is not True
+        if not whole or max_new_tokens < 1:
+            raise BudgetError(
+                "an answer has a whole number of tokens, 1 or more",
+                asked=f"max_new_tokens={max_new_tokens!r}",
+                fix=f"leave it out for {room}",
+            )
+        room = int(max_new_tokens)
+    if text + room > context:
+        raise BudgetError(
+            "the question does not fit the model's context",
+            asked=f"{text} tokens of text + {room} for the answer",
+            found=f"a context of {context} tokens",
+            fix="a shorter question, fewer earlier turns, or a smaller max_new_tokens",
+        )
+    return room
+
+
+def check_context(prompt: TokenMap, room: int, context: int, strategy: str) -> None:
+    """Refuse a prompt that the context cannot hold; nothing is cut.
+
+    Args:
+        prompt: the LLM's prompt.
+        room: tokens that the answer may have.
+        context: tokens that the LLM can hold.
+        strategy: of the allocation, for the advice.
+
+    Raises:
+        BudgetError: it does not fit; says what would.
+    """
+    if len(prompt) + room <= context:
+        return
+    used = int((prompt.role == MEMORY).sum())
+    other = len(prompt) - used
+    fits = context - room - other
+    fix = f"a budget of at most {fits}"
+    if strategy == "none":
+        fix = f'strategy="head" with {fix}'
+    if fits < len(set(prompt.segment[prompt.role == MEMORY].tolist())):
+        fix = "fewer segments (a lower fps or max_frames)"
+    raise BudgetError(
+        "the context cannot hold this video at this budget",
+        asked=f"{used} memory tokens + {other} of timestamps and text "
+        f"+ {room} for the answer = {len(prompt) + room}",
+        found=f"a context of {context} tokens",
+        fix=f"{fix}, or a smaller max_new_tokens",
+    )
