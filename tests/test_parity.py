@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,23 @@ CASES = sorted(path.stem for path in (GOLDEN / "cases").glob("*.json"))
 @pytest.fixture(scope="module")
 def results() -> dict[str, dict[str, float]]:
     return parity.compare(GOLDEN)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A record of one case, to be changed: (folder, its description, its arrays, write)."""
+    name = "c15_image_100x75"
+    for folder in ("tempo", "tempo_linear", "svlm"):
+        (tmp_path / folder).symlink_to(GOLDEN / folder)
+    (tmp_path / "cases").mkdir()
+    case = json.loads((GOLDEN / "cases" / f"{name}.json").read_text())
+    record = dict(np.load(GOLDEN / "cases" / f"{name}.npz"))
+
+    def write(name: str, case: dict[str, Any], record: dict[str, Any]) -> None:
+        (tmp_path / "cases" / f"{name}.json").write_text(json.dumps(case))
+        np.savez(tmp_path / "cases" / f"{name}.npz", **record)
+
+    return tmp_path, case, record, write
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -42,3 +61,68 @@ def test_a_planted_difference_is_found(tmp_path):
     np.savez(tmp_path / "cases" / f"{case}.npz", **record)
     assert set(parity.beyond(parity.compare(tmp_path)[case])) == {"pixels", "memory"}
     assert parity.main(tmp_path) == 1
+
+
+def test_an_odd_case_is_marked_and_the_others_are_compared(copied, capsys):
+    folder, case, record, write = copied
+    write("a_broken", {}, {})
+    write("b_whole", case, record)
+    (folder / "cases" / "c_lone.json").write_text("no json")
+    results = parity.compare(folder)
+    assert parity.beyond(results["a_broken"]) == parity.beyond(results["c_lone"]) == ["failed"]
+    assert parity.beyond(results["b_whole"]) == []
+    told = capsys.readouterr().err
+    assert "a_broken: KeyError" in told
+    assert "c_lone: JSONDecodeError" in told
+    assert parity.main(folder) == 1
+
+
+def test_arrays_that_were_not_recorded_are_not_compared(copied):
+    folder, case, record, write = copied
+    few = {name: record[name] for name in ("frames_u8", "last_logits")}
+    write("few", case, few)
+    write("none", case, {"frames_u8": record["frames_u8"]})
+    results = parity.compare(folder)
+    assert list(results["few"]) == ["logits"]
+    assert parity.beyond(results["few"]) == []
+    assert parity.beyond(results["none"]) == ["failed"]
+    assert parity.main(folder) == 1
+
+
+def test_the_projector_is_told_by_the_record_and_not_by_loose_words(copied):
+    folder, case, record, _ = copied
+
+    def chosen(name: str, note: str, arrays: dict[str, Any]) -> tuple[str, str]:
+        asked = {**case, "name": name, "note": note}
+        loaded = parity.case_checkpoint(folder, asked, arrays)
+        return loaded.model.config.mm_projector_type, loaded.rope
+
+    assert chosen("c_linear", "linear projector", record)[0] == "mlp2x_gelu"
+    assert chosen("c_nonlinear", "collinear", {})[0] == "mlp2x_gelu"
+    assert chosen("c_linear_x", "", {})[0] == "linear"
+    assert chosen("c_grope", "rounds, europe", {})[1] == "correct"
+    assert chosen("c_reference_rope_rounding", "", {})[1] == "released"
+
+
+def test_a_difference_of_nan_is_a_difference():
+    assert parity.worst([np.nan, 1.0], [0.0, 1.0]) == float("inf")
+    assert parity.worst([np.nan, np.inf], [np.nan, np.inf]) == 0
+
+
+@pytest.mark.parametrize("file", parity.CHECKS)
+def test_an_empty_table_is_a_failure(tmp_path, file):
+    (tmp_path / file).write_text("{}")
+    assert parity.compare_table(parity.CHECKS[file], tmp_path / file) == [parity.EMPTY]
+    (tmp_path / file).write_text("[]")
+    assert "AttributeError" in parity.compare_table(parity.CHECKS[file], tmp_path / file)[0]
+
+
+@pytest.mark.parametrize("strategy", ["head", "tail", "tome"])
+def test_wrongly_kept_features_are_found(tmp_path, strategy):
+    table = json.loads((GOLDEN / "alloc_cases.json").read_text())
+    results = table["strategy_numeric"]["results"]
+    next(r for r in results if r["strategy"] == strategy)["result"][1][0][0] += 1e-3
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    assert list(parity.check_allocation(tmp_path / "table.json")) == [
+        f"features kept by {strategy}"
+    ]
