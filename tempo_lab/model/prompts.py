@@ -80,6 +80,7 @@ def encode_text(tokenizer: Any, trusted: str, plain: str = "") -> list[int]:
     after its first character, so that the tokenizer reads it as ordinary text.
     """
     added = tokenizer.get_added_vocab()
+    added.pop(tokenizer.unk_token, None)  # what unknown words become controls nothing
     controls = sorted((t for t in added if t[0] == "<" and t[-1] == ">"), key=len, reverse=True)
     pieces = [trusted + plain]
     if controls and plain:
