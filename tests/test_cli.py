@@ -34,7 +34,7 @@ def saved(tmp_path):
 @pytest.fixture
 def short_answers(monkeypatch):
     """Random weights seldom end an answer by themselves."""
-    monkeypatch.setattr("tempo_lab.session.MAX_NEW_TOKENS", 8)
+    monkeypatch.setattr("tempo_lab.arguments.MAX_NEW_TOKENS", 8)
 
 
 # ask
