@@ -3,9 +3,9 @@
     python benchmarks/first_and_second_question.py [CHECKPOINT] [--segments 32] [--size 256]
 
 The defaults are the tiny recorded checkpoint and 32 segments of 8 frames at 256x256, on one thread.
-Each path runs in processes of its own, in turn, so that neither warms the other; the median of the
-rounds is printed. Memory is the peak above what was resident after importing and loading, the
-decoder's process included.
+Each path runs in processes of its own, in turn, so that neither warms the other. The median of the
+rounds is printed, with the smallest and the largest. Memory is the peak above what was resident
+after importing and loading.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def run(path: str, checkpoint: Path, video: Path) -> dict[str, Any]:
             result["second stages"] = dict(stages)
         result["text"] = first.answer
     result["memory"] = peak() - before
-    result["decoder memory"] = watch.most
+    result["with decoder"] = result["memory"] + watch.most
     result["text"] = (
         result.get("text")
         or tempo.prompts.llm.decode(result["ids"], skip_special_tokens=True).strip()
@@ -164,13 +164,15 @@ def main() -> None:
 
     print(f"{options.segments} segments of 8 frames, {options.size}x{options.size}, one thread")
     print(f"same answer: {all(p['text'] == t['text'] for p, t in rounds)}")
-    first = middle(plain, "first") / middle(ours, "first")
-    memory = middle(ours, "memory") / middle(plain, "memory")
-    whole = (middle(ours, "memory") + middle(ours, "decoder memory")) / middle(plain, "memory")
-    second = middle(ours, "first") / middle(ours, "second")
-    print(f"first answer:   {first:.2f}x faster than the plain path")
-    print(f"peak memory:    {memory:.2f} of the plain path's ({whole:.2f} with the decoder)")
-    print(f"second answer:  {second:.1f}x faster than the first")
+    for label, of, key, than, its in (
+        ("first answer, times faster than the plain path", plain, "first", ours, "first"),
+        ("peak memory, share of the plain path's", ours, "memory", plain, "memory"),
+        ("peak memory with the decoder's process", ours, "with decoder", plain, "memory"),
+        ("second answer, times faster than the first", ours, "first", ours, "second"),
+    ):
+        ratios = [a[key] / b[its] for a, b in zip(of, than, strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"{label}: {statistics.median(ratios):.2f} ({spread})")
     for name, results, key in (
         ("plain, first", plain, "stages"),
         ("Tempo Lab, first", ours, "stages"),
