@@ -197,3 +197,9 @@ def test_a_scene_is_its_segments() -> None:
     assert len(scene) == 3
     assert scene.seconds == 12.0
     assert set(PLACES) >= {s.place for s in scene.segments}
+
+
+def test_chapters_of_an_hour_last_minutes() -> None:
+    chapters = draw_scene(3, 900).chapters()
+    minutes = [(c["last"] - c["first"] + 1) * 4 / 60 for c in chapters[:-1]]
+    assert 1.5 <= min(minutes) <= max(minutes) <= 6

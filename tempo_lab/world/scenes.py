@@ -123,11 +123,16 @@ def draw_segment(
 
 
 def draw_places(rng: np.random.Generator, segments: int) -> list[str]:
-    """Places of a video's segments: chapters of two to six, never the same twice in a row."""
+    """Places of a video's segments, never the same twice in a row.
+
+    Chapters last two to six segments; in videos of more than five minutes they grow with the video
+    (a few minutes each in an hour).
+    """
     places: list[str] = []
+    growth = max(1, segments // 72)
     while len(places) < segments:
         choices = [place for place in PLACES if not places or place != places[-1]]
-        length = int(rng.integers(2, 7)) if segments > 8 else int(rng.integers(2, 5))
+        length = growth * int(rng.integers(2, 7 if segments > 8 else 5))
         places += [choices[rng.integers(len(choices))]] * length
     return places[:segments]
 
