@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .questions import KINDS, Question, questions
-from .scenes import COLORS, MOTIONS, PLACES, SHAPES, WORLD_VERSION, Scene, Segment, draw_scene
+from .casting import draw_scene
+from .kinds import KINDS, NEEDLE, draw_questions, questions, reworded
+from .questions import Question
+from .scenes import COLORS, MOTIONS, PLACES, SHAPES, WORLD_VERSION, Scene, Segment
 
 if TYPE_CHECKING:
     from .files import make, write_video
@@ -18,15 +20,18 @@ __all__ = [
     "COLORS",
     "KINDS",
     "MOTIONS",
+    "NEEDLE",
     "PLACES",
     "SHAPES",
     "WORLD_VERSION",
     "Question",
     "Scene",
     "Segment",
+    "draw_questions",
     "draw_scene",
     "make",
     "questions",
+    "reworded",
     "write_video",
 ]
 

@@ -12,14 +12,16 @@ from typing import Any
 import av
 import numpy as np
 
-from .questions import Question, questions
+from .casting import draw_scene
+from .kinds import questions
+from .questions import Question
 from .renderer import Pixels, render
-from .scenes import SEGMENT_SECONDS, Scene, draw_scene
+from .scenes import SEGMENT_SECONDS, Scene
 
 FPS = 8
 """Frames a second of the files: a multiple of the sampling rate, so that segments line up."""
 
-SIZE = 288
+SIZE = 384
 """Rows and columns of the files' frames: three times what the embedded model sees."""
 
 
@@ -37,7 +39,7 @@ def write_video(
     path = Path(path)
     part = path.with_name(path.name + ".part")
     with av.open(str(part), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        options = {"crf": str(crf), "preset": "medium", "threads": "1"}
+        options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
         stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
         stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"
@@ -52,17 +54,15 @@ def write_video(
 
 
 def demo_questions(scene: Scene, count: int = 3) -> list[Question]:
-    """A few questions for showing: about the star first, colours before other kinds."""
-    order = ("color", "place", "motion")
-    rows = sorted(
-        (q for q in questions(scene) if q.kind in order),
-        key=lambda q: (q.subject != "star", order.index(q.kind), q.evidence),
-    )
-    chosen = rows[:1]
-    for kind in ("color", "place", "motion", "color", "place", "motion"):
-        used = {q.subject for q in chosen}
-        fresh = [q for q in rows if q.kind == kind and q not in chosen]
-        fresh.sort(key=lambda q: q.subject in used)
+    """A few questions for showing: about what comes once, each of another kind and thing.
+
+    A star comes first, where there is one.
+    """
+    chosen: list[Question] = []
+    for kind in ("color", "place", "motion", "multi", "order", "time"):
+        used = {noun for question in chosen for noun in question.nouns}
+        fresh = [q for q in questions(scene, (kind,)) if not any(n.color for n in q.nouns)]
+        fresh.sort(key=lambda q: (any(noun in used for noun in q.nouns), "star" not in q.text))
         chosen += fresh[:1]
     return chosen[:count]
 

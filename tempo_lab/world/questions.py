@@ -1,41 +1,20 @@
-"""Questions about a scene, with their answers and the segments that hold the evidence."""
+"""Questions about a scene: their words, what is relevant to them, and how answers are scored.
+
+What can be asked of a scene is in ``kinds.py``.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from .scenes import Scene, Segment
+from .scenes import SEGMENT_SECONDS, Noun, Segment
 
 DESCRIBE = "Describe this content."
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question.
-
-    Attributes:
-        text: as a user would type it.
-        answer: what the model should say, exactly.
-        kind: a key of :data:`KINDS`.
-        evidence: numbers of the segments that must be seen to answer.
-        subject: the word that the question turns on ("star"), for making paraphrases.
-    """
-
-    text: str
-    answer: str
-    kind: str
-    evidence: tuple[int, ...]
-    subject: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The question as plain JSON values."""
-        return {**asdict(self), "evidence": list(self.evidence)}
-
+NOT_SHOWN = "not shown"
 
 PHRASES: dict[str, tuple[str, ...]] = {
     "color": (
@@ -44,149 +23,232 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "What is the color of the {}?",
         "What color does the {} have?",
     ),
+    "size": (
+        "Is the {} big or small?",
+        "How big is the {}?",
+        "What size is the {}?",
+        "What is the size of the {}?",
+    ),
     "motion": (
         "Which way does the {} move?",
         "Which direction does the {} move?",
         "Where does the {} move?",
         "What is the direction of the {}?",
     ),
+    "position": (
+        "In which corner is the {}?",
+        "Where in the picture is the {}?",
+        "In which part of the picture is the {}?",
+        "Which corner is the {} in?",
+    ),
     "digit": (
         "Which digit is shown with the {}?",
-        "What digit is next to the {}?",
         "Which number is shown with the {}?",
+        "What digit is next to the {}?",
+        "What number is next to the {}?",
     ),
-    "place": ("Where is the {}?", "In which place is the {}?", "In what place is the {} shown?"),
-    "shape": ("Which shape is {}?", "What shape is {}?", "Which object is {}?"),
-    "present": ("Is there a {}?", "Is a {} shown?", "Does a {} appear?"),
-    "most": ("Which place is shown most?", "What place is seen most?", "Where are we most?"),
+    "word": (
+        "Which word is shown with the {}?",
+        "What word is next to the {}?",
+        "What is the word with the {}?",
+        "Which word is next to the {}?",
+    ),
+    "place": (
+        "Where is the {}?",
+        "In which place is the {}?",
+        "What place is the {} in?",
+        "In what place is the {} shown?",
+    ),
+    "with": (
+        "What color is the {1} with the {0}?",
+        "Which color is the {1} shown with the {0}?",
+        "What is the color of the {1} next to the {0}?",
+        "What color is the {1} next to the {0}?",
+    ),
+    "event": (
+        "What happens to the {}?",
+        "What does the {} do?",
+        "What is it that happens to the {}?",
+        "What can be seen to happen to the {}?",
+    ),
+    "present": (
+        "Is there {a}?",
+        "Is {a} shown?",
+        "Does {a} appear?",
+        "Can we see {a}?",
+    ),
+    "count": (
+        "How many times does the {} appear?",
+        "How often is the {} shown?",
+        "How many times is the {} shown?",
+        "How often does the {} appear?",
+    ),
+    "order": (
+        "Which comes first, the {} or the {}?",
+        "Which is shown first, the {} or the {}?",
+        "What comes first, the {} or the {}?",
+        "What is shown first, the {} or the {}?",
+    ),
+    "time": (
+        "When does the {} appear?",
+        "When is the {} shown?",
+        "At what time does the {} appear?",
+        "At what time is the {} shown?",
+    ),
+    "most": (
+        "Which place is shown most?",
+        "What place is seen most?",
+        "Where are we most?",
+        "Which place is seen most?",
+    ),
+    "two_hop": (
+        "What color is the {} after the digit {}?",
+        "What color is the first {} after the digit {}?",
+        "Which color is the {} after the digit {}?",
+        "What is the color of the {} after the digit {}?",
+    ),
+    "describe": (
+        "Describe the part at {} seconds.",
+        "What is shown at {} seconds?",
+        "Describe what is shown at {} seconds.",
+        "What can be seen at {} seconds?",
+    ),
 }
-"""Phrasings by kind; the first is the plain one."""
+"""Phrasings by what they ask: the first is the plain one, the last is kept out of training."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Attributes:
+        text: as a user would type it.
+        answer: what the model should say, exactly; parts are separated by a comma.
+        kind: a key of :data:`tempo_lab.world.kinds.KINDS`.
+        evidence: numbers of the segments that must be seen to answer.
+        nouns: the things that the question is about.
+        asks: keys of :data:`PHRASES`, one for each part.
+        fill: what the phrases are filled with.
+    """
+
+    text: str
+    answer: str
+    kind: str
+    evidence: tuple[int, ...]
+    nouns: tuple[Noun, ...] = ()
+    asks: tuple[str, ...] = ()
+    fill: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The question as plain JSON values."""
+        row = asdict(self)
+        return {**row, "evidence": list(self.evidence), "nouns": [str(n) for n in self.nouns]}
+
+    def score(self, given: str) -> float:
+        """How right an answer is, 0 to 1.
+
+        Most kinds are right or wrong. Of several parts the share that is right, in their order; of
+        a description the share of its parts, in any order, less for each that is not there. A time
+        is right within its own segment.
+        """
+        said = [part.strip(" .") for part in given.strip().lower().split(",")]
+        wanted = self.answer.split(", ")
+        if self.kind == "time":
+            seconds = [float(n) for n in re.findall(r"\d+(?:\.\d+)?", f"{given} {self.answer}")]
+            near = len(seconds) == 2 and abs(seconds[0] - seconds[1]) <= SEGMENT_SECONDS / 2
+            return float(near)
+        if self.kind == "describe":
+            return len(set(said) & set(wanted)) / max(len(said), len(wanted))
+        if self.kind != "multi":
+            return float(said == wanted)
+        right = sum(a == b for a, b in zip(said, wanted, strict=False))
+        return right / max(len(said), len(wanted))
 
 
 def caption(segment: Segment) -> str:
-    """One sentence that says everything a segment shows."""
-    text = f"a {segment.color} {segment.shape} moving {segment.motion} in the {segment.place}"
-    return text if segment.digit is None else f"{text} with the digit {segment.digit}"
+    """What a segment shows, from left to right, then the place and what is on its card."""
+    parts = [f"{item.color} {item.shape}" for item in segment.items]
+    parts.append(segment.place)
+    return ", ".join([*parts, segment.card] if segment.card is not None else parts)
 
 
-def _find(scene: Scene, attribute: str) -> dict[str, tuple[int, ...]]:
-    found: dict[str, list[int]] = {}
-    for index, segment in enumerate(scene.segments):
-        found.setdefault(getattr(segment, attribute), []).append(index)
-    return {value: tuple(indices) for value, indices in found.items()}
+def relevant(question: Question, segment: Segment, index: int) -> bool:
+    """Whether the segment of that number matters to the question, by what it alone shows."""
+    if question.kind == "most" or question.text == DESCRIBE:
+        return True
+    if question.kind == "describe":
+        return int(int(question.fill[0]) // SEGMENT_SECONDS) == index
+    if question.kind == "two_hop" and segment.card == question.fill[1]:
+        return True
+    return any(segment.find(noun) for noun in question.nouns)
 
 
-def _agreeing(scene: Scene, by: str, about: str) -> list[tuple[str, str, tuple[int, ...]]]:
-    """(value of ``by``, the one value of ``about`` it goes with, segments), where there is one."""
-    rows = []
-    for value, indices in _find(scene, by).items():
-        seen = {getattr(scene.segments[i], about) for i in indices}
-        if len(seen) == 1 and (only := seen.pop()) is not None:
-            rows.append((value, str(only), indices))
-    return rows
+def article(noun: str) -> str:
+    """A noun with its article."""
+    return f"{'an' if noun[0] in 'aeiou' or noun.startswith('hour') else 'a'} {noun}"
 
 
-def _about_shape(attribute: str) -> Callable[[Scene], list[Question]]:
-    def make(scene: Scene) -> list[Question]:
-        kind = attribute
-        return [
-            Question(PHRASES[kind][0].format(shape), answer, kind, where, shape)
-            for shape, answer, where in _agreeing(scene, "shape", attribute)
-            if len(where) == 1
-        ]
-
-    return make
+def phrase(ask: str, fill: tuple[str, ...], number: int = 0) -> str:
+    """A phrasing of one part."""
+    return PHRASES[ask][number].format(*fill, a=article(fill[0]) if fill else "")
 
 
-def _which_shape(scene: Scene) -> list[Question]:
-    return [
-        Question(PHRASES["shape"][0].format(color), shape, "shape", where, color)
-        for color, shape, where in _agreeing(scene, "color", "shape")
-        if len(where) == 1
-    ]
+def wording(asks: tuple[str, ...], fill: tuple[str, ...], numbers: tuple[int, ...]) -> str:
+    """All parts in one text; from the second on the thing is called "it"."""
+    if len(asks) == 1:
+        return phrase(asks[0], fill, numbers[0])
+    parts = []
+    for part, (ask, number) in enumerate(zip(asks, numbers, strict=True), 1):
+        text = phrase(ask, fill, number)
+        if part > 1:
+            text = text.replace(f"the {fill[0]}", "it")
+        parts.append(f"Q{part}: {text}")
+    return " ".join(parts)
 
 
-def _present(scene: Scene) -> list[Question]:
-    from .scenes import SHAPES
-
-    found = _find(scene, "shape")
-    return [
-        Question(
-            PHRASES["present"][0].format(shape),
-            "yes" if shape in found else "no",
-            "present",
-            found.get(shape, ()),
-            shape,
-        )
-        for shape in SHAPES
-    ]
-
-
-def _most(scene: Scene) -> list[Question]:
-    counts = Counter(segment.place for segment in scene.segments).most_common()
-    if len(counts) > 1 and counts[0][1] == counts[1][1]:
-        return []
-    everywhere = tuple(range(len(scene)))
-    return [Question(PHRASES["most"][0], counts[0][0], "most", everywhere)]
+def plain(
+    kind: str,
+    answer: str = "",
+    evidence: tuple[int, ...] = (),
+    nouns: tuple[Noun, ...] = (),
+    *,
+    asks: tuple[str, ...] = (),
+    fill: tuple[str, ...] = (),
+) -> Question:
+    """A plainly worded question; by default of one part, filled with what it is about."""
+    asks = asks or (kind,)
+    fill = fill or tuple(str(noun) for noun in nouns)
+    text = wording(asks, fill, (0,) * len(asks))
+    return Question(text, answer, kind, evidence, nouns, asks, fill)
 
 
-KINDS: dict[str, Callable[[Scene], list[Question]]] = {
-    "color": _about_shape("color"),
-    "motion": _about_shape("motion"),
-    "digit": _about_shape("digit"),
-    "place": _about_shape("place"),
-    "shape": _which_shape,
-    "present": _present,
-    "most": _most,
-}
-"""Every kind of question: a scene -> all its questions of that kind, plainly worded."""
+MARKUP = ("<|im_end|><|video_pad|><image>", "<|im_end|>", "<image>", "@@", "###", "<|endoftext|>")
 
 
-def questions(scene: Scene, kinds: tuple[str, ...] | None = None) -> list[Question]:
-    """All questions of a scene that have one right answer, plainly worded."""
-    return [q for kind in (kinds or tuple(KINDS)) for q in KINDS[kind](scene)]
+def rephrase(
+    question: Question, rng: np.random.Generator, *, held_out: bool = False, rough: bool = True
+) -> str:
+    """The question in other words.
 
-
-JUNK = (
-    "<|im_end|><|video_pad|><image>",
-    "<|im_end|>",
-    "<image>",
-    "please",
-    "zxqv",
-    "@@",
-    "###",
-    "<|endoftext|> hm",
-    "now , tell me",
-)
-
-
-def rephrase(question: Question, rng: np.random.Generator) -> str:
-    """The question in other words, spelled loosely, now and then with rubbish in it."""
-    text = question.text
-    if question.kind in PHRASES:
-        phrases = PHRASES[question.kind]
-        pick = int(rng.integers(len(phrases))) if rng.random() < 0.6 else 0
-        text = phrases[pick].format(question.subject)
-        if question.kind in ("color", "motion", "digit", "place") and rng.random() < 0.12:
-            word = {"color": "color", "motion": "direction", "digit": "digit", "place": "place"}
-            text = f"{word[question.kind]} of the {question.subject}?"
-            if rng.random() < 0.5:
-                text = f"{question.subject} {word[question.kind]}?"
-    if rng.random() < 0.25:
+    Args:
+        held_out: whether phrasings that training never shows may come.
+        rough: whether it is now and then spelled loosely, or has markup in it.
+    """
+    if not question.asks:
+        return question.text
+    choices = len(PHRASES[question.asks[0]]) - (not held_out)
+    numbers = tuple(int(n) for n in rng.integers(choices, size=len(question.asks)))
+    text = wording(question.asks, question.fill, numbers)
+    if not rough:
+        return text
+    if rng.random() < 0.2:
         text = text.replace("color", "colour")
-    if rng.random() < 0.12:
+    if rng.random() < 0.1:
         text = text.rstrip("?.")
-    if rng.random() < 0.08:
+    if rng.random() < 0.06:
         text = text.replace("the ", "")
-    if rng.random() < 0.13:
-        junk = " ".join(JUNK[i] for i in rng.integers(len(JUNK), size=rng.integers(1, 3)))
-        roll = rng.random()
-        if roll < 0.7:
-            text = text + ("" if rng.random() < 0.3 else " ") + junk
-        elif roll < 0.85:
-            text = f"{junk} {text}"
-        else:
-            words = text.split(" ")
-            cut = int(rng.integers(len(words)))
-            text = " ".join([*words[:cut], junk, *words[cut:]])
+    if rng.random() < 0.06:
+        text = f"{text} {MARKUP[rng.integers(len(MARKUP))]}"
+    elif rng.random() < 0.03:
+        text = f"please tell me, {text}"
     return text

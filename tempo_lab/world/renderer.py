@@ -1,6 +1,6 @@
-"""Pixels of a scene: cached backgrounds and sprites, pasted with numpy.
+"""Pixels of a scene: cached backgrounds, sprites and cards, pasted with numpy.
 
-Frames come at any square size; 96 is what the embedded model sees, larger sizes are for people.
+Frames come at any square size; 128 is what the embedded model sees, larger sizes are for people.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from .scenes import UNITS, Segment
+from .layout import card_box
+from .scenes import UNITS, Item, Segment
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -25,17 +26,36 @@ RGB = {
 }
 DARK = (24, 20, 26)
 FONT = {
-    0: "01110 10001 10011 10101 11001 10001 01110",
-    1: "00100 01100 00100 00100 00100 00100 01110",
-    2: "01110 10001 00001 00110 01000 10000 11111",
-    3: "11110 00001 00001 01110 00001 00001 11110",
-    4: "00010 00110 01010 10010 11111 00010 00010",
-    5: "11111 10000 11110 00001 00001 10001 01110",
-    6: "00110 01000 10000 11110 10001 10001 01110",
-    7: "11111 00001 00010 00100 01000 01000 01000",
-    8: "01110 10001 10001 01110 10001 10001 01110",
-    9: "01110 10001 10001 01111 00001 00010 01100",
+    "0": "01110 10001 10011 10101 11001 10001 01110",
+    "1": "00100 01100 00100 00100 00100 00100 01110",
+    "2": "01110 10001 00001 00110 01000 10000 11111",
+    "3": "11110 00001 00001 01110 00001 00001 11110",
+    "4": "00010 00110 01010 10010 11111 00010 00010",
+    "5": "11111 10000 11110 00001 00001 10001 01110",
+    "6": "00110 01000 10000 11110 10001 10001 01110",
+    "7": "11111 00001 00010 00100 01000 01000 01000",
+    "8": "01110 10001 10001 01110 10001 10001 01110",
+    "9": "01110 10001 10001 01111 00001 00010 01100",
+    "a": "01110 10001 10001 11111 10001 10001 10001",
+    "c": "01111 10000 10000 10000 10000 10000 01111",
+    "e": "11111 10000 10000 11110 10000 10000 11111",
+    "f": "11111 10000 10000 11110 10000 10000 10000",
+    "i": "11111 00100 00100 00100 00100 00100 11111",
+    "j": "00111 00010 00010 00010 00010 10010 01100",
+    "k": "10001 10010 10100 11000 10100 10010 10001",
+    "l": "10000 10000 10000 10000 10000 10000 11111",
+    "m": "10001 11011 10101 10101 10001 10001 10001",
+    "n": "10001 11001 11001 10101 10011 10011 10001",
+    "o": "01110 10001 10001 10001 10001 10001 01110",
+    "p": "11110 10001 10001 11110 10000 10000 10000",
+    "s": "01111 10000 10000 01110 00001 00001 11110",
+    "t": "11111 00100 00100 00100 00100 00100 00100",
+    "u": "10001 10001 10001 10001 10001 10001 01110",
+    "w": "10001 10001 10001 10101 10101 11011 10001",
+    "x": "10001 10001 01010 00100 01010 10001 10001",
+    "y": "10001 10001 01010 00100 00100 00100 00100",
 }
+"""Five by seven dots of what is written on cards."""
 
 
 def _polygon(points: Floats, x: Floats, y: Floats) -> Floats:
@@ -73,6 +93,15 @@ def _distance(shape: str, x: Floats, y: Floats) -> Floats:
         corners = np.array(
             [[-0.86, -0.96], [0.86, -0.96], [0.16, 0], [0.86, 0.96], [-0.86, 0.96], [-0.16, 0]]
         )
+    elif shape == "arrow":
+        corners = np.array(
+            [[0, -1.04], [0.94, -0.02], [0.36, -0.02], [0.36, 1.0]]
+            + [[-0.36, 1.0], [-0.36, -0.02], [-0.94, -0.02]]
+        )
+    elif shape == "bolt":
+        corners = np.array(
+            [[0.3, -1.06], [-0.72, 0.16], [-0.1, 0.16], [-0.34, 1.06], [0.74, -0.26], [0.1, -0.26]]
+        )
     elif shape == "cross":
         a, b = 0.3, 0.96
         corners = np.array(
@@ -104,15 +133,18 @@ def sprite(shape: str, color: str, radius: int, size: int) -> tuple[Floats, Floa
 
 
 @lru_cache(maxsize=64)
-def card(digit: int, size: int) -> Floats:
-    """A white card with a dark digit, [row, column, rgb], 21 by 27 units."""
-    rows = np.array([[int(bit) for bit in row] for row in FONT[digit].split()], np.float32)
-    ink = np.zeros((27, 21), np.float32)
-    ink[3:24, 3:18] = np.kron(rows, np.ones((3, 3), np.float32))
+def card(text: str, size: int) -> Floats:
+    """A white card with dark characters, [row, column, rgb], of :func:`card_box` units."""
+    wide, high = card_box(text)
+    ink = np.zeros((high, wide), np.float32)
+    for index, character in enumerate(text):
+        dots = np.array([[int(bit) for bit in row] for row in FONT[character].split()], np.float32)
+        left = 4 + 18 * index
+        ink[3:24, left : left + 15] = np.kron(dots, np.ones((3, 3), np.float32))
     paper = 252 - ink * 232
     paper[[0, -1], :] = paper[:, [0, -1]] = 60
-    index_y = (np.arange(round(27 * size / UNITS)) * UNITS / size).astype(int)
-    index_x = (np.arange(round(21 * size / UNITS)) * UNITS / size).astype(int)
+    index_y = (np.arange(round(high * size / UNITS)) * UNITS / size).astype(int)
+    index_x = (np.arange(round(wide * size / UNITS)) * UNITS / size).astype(int)
     return np.repeat(paper[index_y][:, index_x, None], 3, axis=2)
 
 
@@ -197,6 +229,20 @@ def background(place: str, variant: int, size: int) -> Floats:
     return np.ascontiguousarray(image, dtype=np.float32)
 
 
+def _paste(frame: Pixels, item: Item, seconds: float, scale: float) -> None:
+    """Draw an item into a frame [row, column, rgb]."""
+    size = len(frame)
+    paint, through = sprite(item.shape, item.color_at(seconds), item.radius, size)
+    half = paint.shape[0] // 2
+    cx, cy = item.center(seconds)
+    left, top = round(cx * scale) - half, round(cy * scale) - half
+    x0, y0 = max(left, 0), max(top, 0)
+    x1, y1 = min(left + 2 * half, size), min(top + 2 * half, size)
+    window = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    mixed = paint[window] + frame[y0:y1, x0:x1] * through[window]
+    frame[y0:y1, x0:x1] = (mixed + 0.5).astype(np.uint8)
+
+
 def render(segment: Segment, seconds: npt.ArrayLike, size: int = UNITS) -> Pixels:
     """Frames of a segment at the given seconds after its start.
 
@@ -205,25 +251,18 @@ def render(segment: Segment, seconds: npt.ArrayLike, size: int = UNITS) -> Pixel
     """
     times = np.atleast_1d(np.asarray(seconds, np.float64))
     scale = size / UNITS
-    still = background(segment.place, segment.variant, size)
-    if segment.digit is not None:
-        still = still.copy()
-        paper = card(segment.digit, size)
-        high, wide, gap = paper.shape[0], paper.shape[1], round(2 * scale)
-        row = size - gap - high if segment.corner >= 2 else gap
-        column = size - gap - wide if segment.corner % 2 else gap
+    still = (background(segment.place, segment.variant, size) + 0.5).astype(np.uint8)
+    if segment.card is not None:
+        paper = card(segment.card, size)
+        high, wide = paper.shape[:2]
+        row, column = round(segment.card_y * scale) - high // 2, round(segment.card_x * scale)
+        column -= wide // 2
         still[row : row + high, column : column + wide] = paper
-    frames = np.repeat((still + 0.5).astype(np.uint8)[None], len(times), axis=0)
-    paint, through = sprite(segment.shape, segment.color, segment.radius, size)
-    half = paint.shape[0] // 2
+    frames = np.repeat(still[None], len(times), axis=0)
     for frame, time in zip(frames, times, strict=True):
-        cx, cy = segment.center(float(time))
-        left, top = round(cx * scale) - half, round(cy * scale) - half
-        x0, y0 = max(left, 0), max(top, 0)
-        x1, y1 = min(left + 2 * half, size), min(top + 2 * half, size)
-        window = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-        mixed = paint[window] + still[y0:y1, x0:x1] * through[window]
-        frame[y0:y1, x0:x1] = (mixed + 0.5).astype(np.uint8)
+        for item in segment.items:
+            if item.shown(float(time)):
+                _paste(frame, item, float(time), scale)
     return frames
 
 

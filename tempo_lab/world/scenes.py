@@ -1,54 +1,128 @@
-"""Seeded scenes: a video is a row of four-second segments, each with one moving shape in a place.
+"""What a scene is: a row of four-second segments, each of three to five items in a place.
 
 Places last several segments (chapters). Everything a question can ask about is in the
-:class:`Segment`; nothing here draws a pixel.
+:class:`Segment` and its items. Scenes are drawn at random in ``casting.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
-import numpy as np
-
-WORLD_VERSION = "1"
-SHAPES = ("circle", "triangle", "star", "cross", "ring", "moon", "diamond", "hourglass")
+WORLD_VERSION = "2"
+SHAPES = (
+    "circle", "ring", "triangle", "star", "cross", "moon", "diamond", "hourglass", "arrow", "bolt",
+)  # fmt: skip
 COLORS = ("red", "green", "blue", "yellow", "purple", "white")
-MOTIONS = ("left", "right", "up", "down")
+SIZES = {"small": 12, "big": 18}
+"""Radius of an item in units."""
+MOTIONS = ("left", "right", "up", "down", "still")
 PLACES = ("forest", "desert", "sea", "city", "space", "snow")
+DIGITS = tuple(str(n) for n in range(10))
+WORDS = ("sun", "map", "key", "owl", "ice", "jam", "fox", "tea")
+CARDS = (*DIGITS, *WORDS)
+EVENTS = ("appears", "leaves", "changes", "meets")
+
+HELD_OUT = frozenset(zip(SHAPES, COLORS, strict=False))
+"""Pairs of shape and colour that no training video shows: one in ten of all."""
 
 SEGMENT_SECONDS = 4.0
 """Length of a segment: eight frames at two frames a second."""
 
-UNITS = 96
-"""Coordinates of a scene run over 0..96 on both axes, whatever the size of the frame."""
+EVENT_SECONDS = 2.0
+"""When an event happens, in seconds after the start of its segment."""
+
+UNITS = 128
+"""Coordinates of a scene run over 0..128 on both axes, whatever the size of the frame."""
 
 SPEED = 6.0
-"""Units a shape moves in a second, three in a sampled frame."""
+"""Units that a moving item travels in a second, three in a sampled frame."""
 
-STEP = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-VARIANTS = 12
+STEP = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still": (0, 0)}
+CLEAR = 12.0
+"""Units off the middle lines from which an item counts as in a corner of the picture."""
+
+
+class Noun(NamedTuple):
+    """What a question calls an item: "star", or "red star" where the colour tells it apart."""
+
+    shape: str
+    color: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.color} {self.shape}".strip()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One coloured shape.
+
+    Attributes:
+        shape, color, size, motion: what it is and what it does.
+        x, y: its centre at the start of the segment, in units.
+        event: one of :data:`EVENTS`, or None.
+        other: the colour it changes to, or the shape it meets.
+    """
+
+    shape: str
+    color: str
+    size: str
+    motion: str
+    x: float
+    y: float
+    event: str | None = None
+    other: str = ""
+
+    @property
+    def radius(self) -> int:
+        """Radius in units."""
+        return SIZES[self.size]
+
+    def center(self, seconds: float) -> tuple[float, float]:
+        """Centre, in units, so many seconds after the segment's start."""
+        dx, dy = STEP[self.motion]
+        return self.x + dx * SPEED * seconds, self.y + dy * SPEED * seconds
+
+    def shown(self, seconds: float) -> bool:
+        """Whether it is there, so many seconds after the segment's start."""
+        if self.event == "appears":
+            return seconds >= EVENT_SECONDS
+        return self.event != "leaves" or seconds < EVENT_SECONDS
+
+    def color_at(self, seconds: float) -> str:
+        """Its colour, so many seconds after the segment's start."""
+        return self.other if self.event == "changes" and seconds >= EVENT_SECONDS else self.color
+
+    @property
+    def position(self) -> str:
+        """The corner it is in over the whole segment, "" for one that is in none."""
+        x, y = self.center(SEGMENT_SECONDS / 2)
+        if min(abs(x - UNITS / 2), abs(y - UNITS / 2)) < CLEAR:
+            return ""
+        return f"{'top' if y < UNITS / 2 else 'bottom'} {'left' if x < UNITS / 2 else 'right'}"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What four seconds show. ``x, y`` is the shape's centre at the start, in units."""
+    """What four seconds show: a place, its items from left to right, now and then a card.
+
+    ``card`` is a digit or a short word, or None; ``card_x, card_y`` its centre in units.
+    """
 
     place: str
-    shape: str
-    color: str
-    motion: str
-    digit: int | None
-    radius: int
-    x: float
-    y: float
-    corner: int
     variant: int
+    items: tuple[Item, ...]
+    card: str | None = None
+    card_x: float = 0.0
+    card_y: float = 0.0
 
-    def center(self, seconds: float) -> tuple[float, float]:
-        """Centre of the shape, in units, so many seconds after the segment's start."""
-        dx, dy = STEP[self.motion]
-        return self.x + dx * SPEED * seconds, self.y + dy * SPEED * seconds
+    def find(self, noun: Noun) -> Item | None:
+        """The item of that name, if it is here; no shape comes twice in a segment."""
+        for item in self.items:
+            if item.shape == noun.shape and noun.color in ("", item.color):
+                return item
+        return None
 
 
 @dataclass(frozen=True)
@@ -76,6 +150,16 @@ class Scene:
                 runs.append({"place": segment.place, "first": index, "last": index})
         return runs
 
+    @cached_property
+    def where(self) -> dict[Noun, tuple[int, ...]]:
+        """Segments of each thing that is shown, by shape alone and by shape and colour."""
+        found: dict[Noun, list[int]] = {}
+        for index, segment in enumerate(self.segments):
+            for item in segment.items:
+                for noun in (Noun(item.shape), Noun(item.shape, item.color)):
+                    found.setdefault(noun, []).append(index)
+        return {noun: tuple(indices) for noun, indices in found.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """The scene as plain JSON values."""
         return {
@@ -85,82 +169,3 @@ class Scene:
             "chapters": self.chapters(),
             "segments": [asdict(segment) for segment in self.segments],
         }
-
-
-def draw_segment(
-    rng: np.random.Generator,
-    *,
-    place: str | None = None,
-    shape: str | None = None,
-    color: str | None = None,
-) -> Segment:
-    """One random segment; what is given is kept, the rest is drawn evenly."""
-    radius = int(rng.integers(18, 22))
-    motion = MOTIONS[rng.integers(len(MOTIONS))]
-    dx, dy = STEP[motion]
-    travel = SPEED * SEGMENT_SECONDS
-    low, high = radius + 2.0, UNITS - radius - 2.0
-    along = float(rng.integers(int(low), int(high - travel) + 1))
-    across = float(rng.integers(int(low), int(high) + 1))
-    if dx + dy < 0:
-        along += travel
-    x, y = (along, across) if dx else (across, along)
-    middle = (x + dx * travel / 2, y + dy * travel / 2)
-    # The digit card takes the corner farthest from the shape's path: 0 1 / 2 3.
-    corner = int(middle[0] < UNITS / 2) + 2 * int(middle[1] < UNITS / 2)
-    return Segment(
-        place=place if place is not None else PLACES[rng.integers(len(PLACES))],
-        shape=shape if shape is not None else SHAPES[rng.integers(len(SHAPES))],
-        color=color if color is not None else COLORS[rng.integers(len(COLORS))],
-        motion=motion,
-        digit=int(rng.integers(10)) if rng.random() < 0.5 else None,
-        radius=radius,
-        x=x,
-        y=y,
-        corner=corner,
-        variant=int(rng.integers(VARIANTS)),
-    )
-
-
-def draw_places(rng: np.random.Generator, segments: int) -> list[str]:
-    """Places of a video's segments, never the same twice in a row.
-
-    Chapters last two to six segments; in videos of more than five minutes they grow with the video
-    (a few minutes each in an hour).
-    """
-    places: list[str] = []
-    growth = max(1, segments // 72)
-    while len(places) < segments:
-        choices = [place for place in PLACES if not places or place != places[-1]]
-        length = growth * int(rng.integers(2, 7 if segments > 8 else 5))
-        places += [choices[rng.integers(len(choices))]] * length
-    return places[:segments]
-
-
-def draw_shapes(rng: np.random.Generator, segments: int, needles: int = 1) -> list[str]:
-    """Shapes of a video's segments; at least ``needles`` of them appear exactly once."""
-    order = [SHAPES[i] for i in rng.permutation(len(SHAPES))]
-    needles = min(needles, segments, len(SHAPES) - 1)
-    unique, common = order[:needles], order[needles:]
-    shapes = [common[rng.integers(len(common))] for _ in range(segments)]
-    for spot, shape in zip(rng.permutation(segments)[:needles], unique, strict=True):
-        shapes[spot] = shape
-    return shapes
-
-
-def draw_scene(seed: int, segments: int, *, needles: int | None = None) -> Scene:
-    """The scene of a seed.
-
-    Args:
-        seed: any non-negative integer; the same seed gives the same scene.
-        segments: length of the video in segments of four seconds.
-        needles: how many shapes appear exactly once; half of the segments, at most three, if None.
-    """
-    if segments < 1:
-        raise ValueError(f"a scene needs at least one segment, asked: {segments}")
-    rng = np.random.default_rng([seed, 17])
-    wanted = needles if needles is not None else max(1, min(3, segments // 2))
-    places = draw_places(rng, segments)
-    shapes = draw_shapes(rng, segments, wanted)
-    drawn = [draw_segment(rng, place=p, shape=s) for p, s in zip(places, shapes, strict=True)]
-    return Scene(seed, tuple(drawn))
