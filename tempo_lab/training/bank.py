@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,68 +12,59 @@ from safetensors.torch import load_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tempo_lab.world.scenes import PLACES, SHAPES, Segment, draw_segment
+from tempo_lab.world.scenes import WORLD_VERSION
 
+from .pool import CHUNK, Pool
 from .stages import read_note, write_tensors
 from .vision import FrameTower, frames_of, patchify
 
-CHUNK = 64
 
-
-class Bank:
-    """Random segments with their features; videos are put together from its rows.
+class Bank(Pool):
+    """A pool with the visual features of its segments.
 
     Attributes:
-        segments: what each row shows.
-        merged: float16 [row, 36, width].
-        deep: float16 [level, row, 36, width].
+        merged: float16 [row, 64, width].
+        deep: float16 [level, row, 64, width].
     """
 
-    def __init__(self, segments: list[Segment], merged: Tensor, deep: Tensor) -> None:
-        self.segments, self.merged, self.deep = segments, merged, deep
-        rows: dict[tuple[str, str], list[int]] = {(p, s): [] for p in PLACES for s in SHAPES}
-        for index, segment in enumerate(segments):
-            rows[segment.place, segment.shape].append(index)
-        self.rows = {key: np.array(value) for key, value in rows.items()}
-
-    def __len__(self) -> int:
-        return len(self.segments)
-
-    def pick(self, rng: np.random.Generator, place: str, shape: str) -> int:
-        """A random row that shows this shape in this place (any row of a bank without one)."""
-        rows = self.rows[place, shape]
-        return int(rows[rng.integers(len(rows))]) if len(rows) else int(rng.integers(len(self)))
+    def __init__(self, seed: int, count: int) -> None:
+        super().__init__(seed, count)
+        self.merged = self.deep = torch.empty(0)
 
     def features(self, rows: list[int]) -> tuple[Tensor, list[Tensor]]:
-        """Float32 merged features [row, 36, width] and one such for each deepstack level."""
+        """Float32 merged features [row, 64, width] and one such for each deepstack level."""
         return self.merged[rows].float(), [level[rows].float() for level in self.deep]
 
 
-def _segments(rng: np.random.Generator, count: int) -> list[Segment]:
-    return [draw_segment(rng) for _ in range(count)]
+def tower_digest(tower: FrameTower) -> str:
+    """Of a vision tower's weights: features of another one are of no use."""
+    sha = hashlib.sha256()
+    for tensor in tower.model.state_dict().values():
+        sha.update(tensor.contiguous().numpy().tobytes())
+    return sha.hexdigest()[:16]
 
 
 def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "bank") -> Bank:
-    """The bank of a seed, read from ``out/bank.safetensors`` if it is there."""
+    """The bank of a seed, its features read from ``out/bank.safetensors`` if they are there."""
     path = out / f"{name}.safetensors"
-    wanted: dict[str, Any] = {"count": count, "seed": seed}
-    segments: list[Segment] = []
-    merged, deep = [], []
-    ready = path.exists() and read_note(path) == wanted
-    chunks = tqdm(range(0, count, CHUNK), desc=name, mininterval=10, disable=ready)
-    with torch.no_grad():
-        for start in chunks:
-            rng = np.random.default_rng([seed, 1009, start])
-            drawn = _segments(rng, min(CHUNK, count - start))
-            segments += drawn
-            if ready:
-                continue
-            top, levels = tower(patchify(torch.from_numpy(frames_of(drawn, rng))))
-            shape = (len(drawn), -1, top.shape[-1])
-            merged.append(top.reshape(shape).half())
-            deep.append(torch.stack([level.reshape(shape) for level in levels]).half())
-    if not ready:
-        tensors = {"merged": torch.cat(merged), "deep": torch.cat(deep, 1)}
-        write_tensors(path, tensors, wanted)
+    wanted: dict[str, Any] = {
+        "count": count,
+        "seed": seed,
+        "world": WORLD_VERSION,
+        "tower": tower_digest(tower),
+    }
+    bank = Bank(seed, count)
+    if not (path.exists() and read_note(path) == wanted):
+        merged, deep = [], []
+        with torch.no_grad():
+            for start in tqdm(range(0, count, CHUNK), desc=name, mininterval=10):
+                rng = np.random.default_rng([seed, 1019, start])
+                drawn = bank.segments[start : start + CHUNK]
+                top, levels = tower(patchify(torch.from_numpy(frames_of(drawn, rng))))
+                shape = (len(drawn), -1, top.shape[-1])
+                merged.append(top.reshape(shape).half())
+                deep.append(torch.stack([level.reshape(shape) for level in levels]).half())
+        write_tensors(path, {"merged": torch.cat(merged), "deep": torch.cat(deep, 1)}, wanted)
     tensors = load_file(path)
-    return Bank(segments, tensors["merged"], tensors["deep"])
+    bank.merged, bank.deep = tensors["merged"], tensors["deep"]
+    return bank

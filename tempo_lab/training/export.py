@@ -4,24 +4,60 @@ from __future__ import annotations
 
 import os
 import subprocess
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Qwen3VLConfig
 
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.world.scenes import WORLD_VERSION
+from tempo_lab.model.familiar import Familiar
+from tempo_lab.world import KINDS, WORLD_VERSION, draw_scene
 
-from .nano_config import FRAME, WINDOW, Sizes
+from .nano_config import FRAME, PATCHES, WINDOW, Sizes
 from .words import Words
 
 MIN_TOKENS = 2
+FAMILIAR = "model.familiar."
+SEEN = 4096
+"""Segments of the bank from which the checkpoint learns what training frames look like."""
 
 
-def tempo_config(sizes: Sizes, words: Words, training: dict[str, Any]) -> TempoConfig:
+def example_questions() -> list[str]:
+    """A question of each kind, plainly worded, from the first scenes that have one.
+
+    Those of what is absent are in the words of the others.
+    """
+    found: dict[str, str] = {}
+    kinds = [kind for kind in KINDS if kind != "absence"]
+    for seed in count():
+        scene = draw_scene(seed, 8, held_out=False)
+        for kind in kinds:
+            plain = [q.text for q in KINDS[kind](scene) if not any(n.color for n in q.nouns)]
+            if plain and kind not in found:
+                found[kind] = plain[0]
+        if len(found) == len(kinds):
+            break
+    return [found[kind] for kind in kinds]
+
+
+def familiar_tensors(bank: Path) -> dict[str, Tensor]:
+    """What training frames look like, by the bank's visual features; nothing without a bank."""
+    if not bank.exists():
+        return {}
+    with safe_open(bank, framework="pt") as file:
+        merged = file.get_slice("merged")[:SEEN]
+    familiar = Familiar.of(merged.unflatten(1, (PATCHES, -1)).flatten(0, 1))
+    return {f"{FAMILIAR}{name}": value for name, value in familiar.state_dict().items()}
+
+
+def tempo_config(
+    sizes: Sizes, words: Words, training: dict[str, Any], *, familiar: bool
+) -> TempoConfig:
     """The configuration of a trained model."""
 
     def token(text: str) -> int:
@@ -49,6 +85,8 @@ def tempo_config(sizes: Sizes, words: Words, training: dict[str, Any]) -> TempoC
         min_tokens=MIN_TOKENS,
         shared_tokenizer=True,
         training=training,
+        example_questions=example_questions(),
+        familiar=familiar,
         eos_token_id=words.end,
         pad_token_id=words.pad,
         architectures=["TempoForConditionalGeneration"],
@@ -99,7 +137,9 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     words = Words()
     words.tokenizer.save_pretrained(folder)
-    config = tempo_config(sizes, words, {**training, "data_version": WORLD_VERSION})
+    familiar = any(key.startswith(FAMILIAR) for key in tensors)
+    training = {**training, "data_version": WORLD_VERSION}
+    config = tempo_config(sizes, words, training, familiar=familiar)
     config.dtype = dtype
     config.save_pretrained(folder)
     plain = {k: v.detach().to(dtype).contiguous().clone() for k, v in tensors.items()}

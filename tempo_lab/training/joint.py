@@ -8,7 +8,7 @@ steps, so that the prior it brought along stays.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,28 @@ from torch import Tensor, nn
 from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.world.questions import Question, rephrase
-from tempo_lab.world.scenes import Scene, draw_places, draw_shapes
+from tempo_lab.world.kinds import draw_questions
+from tempo_lab.world.questions import Question, relevant, rephrase
+from tempo_lab.world.scenes import SEGMENT_SECONDS, Scene
 
 from .bank import Bank
 from .nano_config import Sizes
-from .svlm import MEMORY_ID, Reader, segment_questions, segment_seconds, vlm_batch
-from .text import HINT, KIND_WEIGHTS, answer_loss, draw_questions, hint, hint_loss, pad
+from .notes import answer
+from .svlm import MEMORY_ID, Reader, draw_question, segment_seconds, vlm_batch
+from .text import HINT, KIND_WEIGHTS, answer_loss, hint, hint_loss, pad
 from .words import IGNORE, Words
 
 Rows = npt.NDArray[np.int64]
+SINGLE = {
+    "color": 0.07, "size": 0.04, "motion": 0.06, "position": 0.05, "digit": 0.07, "word": 0.06,
+    "place": 0.04, "with": 0.09, "event": 0.06, "present": 0.04, "absence": 0.07, "time": 0.05,
+    "multi": 0.2, "describe": 0.03, "caption": 0.07,
+}  # fmt: skip
+"""How often a question about a video of one segment is of each kind."""
+
+SEVERAL = {**KIND_WEIGHTS, "time": 0.22, "most": 0.1, "position": 0.02, "event": 0.02}
+"""The same for longer videos. Times are asked for more often than of notes in words: there a
+timestamp stands right before what it dates, here up to sixteen memory tokens lie between."""
 
 
 class Memory(nn.Module):
@@ -74,19 +86,26 @@ class Video:
 def draw(bank: Bank, rng: np.random.Generator, shape: Shape) -> Video:
     """A video put together from the bank's rows, with its questions."""
     count = int(rng.integers(shape.shortest, shape.longest + 1))
+    rows, scene = bank.video(rng, count)
     if count == 1:
-        rows = [int(rng.integers(len(bank)))]
+        start = int(rng.integers(64))
+        asked = [single(bank, rows[0], start, rng) for _ in range(shape.asked)]
     else:
-        shapes = draw_shapes(rng, count, int(rng.integers(1, 4)))
-        places = draw_places(rng, count)
-        rows = [bank.pick(rng, p, s) for p, s in zip(places, shapes, strict=True)]
-    scene = Scene(0, tuple(bank.segments[row] for row in rows))
-    if count == 1:
-        asked = segment_questions(scene.segments[0], rng, shape.asked)
-    else:
-        asked = draw_questions(scene, rng, shape.asked, KIND_WEIGHTS)
-    start = int(rng.integers(64)) if count == 1 or rng.random() < 0.3 else 0
+        asked = draw_questions(scene, rng, shape.asked, SEVERAL)
+        anywhen = not any(q.kind in ("time", "describe") for q in asked)
+        start = int(rng.integers(64)) if anywhen and rng.random() < 0.3 else 0
     return Video(rows, scene, start, asked, [rephrase(q, rng) for q in asked])
+
+
+def single(bank: Bank, row: int, index: int, rng: np.random.Generator) -> Question:
+    """A question about a video of one segment, the one of that number in a longer one."""
+    segment = bank.segments[row]
+    question = draw_question(bank, row, index, rng, SINGLE, 0.9)
+    fits = relevant(question, segment, index)
+    said = answer(question, segment, index)
+    if question.kind == "time" and fits:
+        said = f"at {SEGMENT_SECONDS * (index + 0.5):.0f} seconds"
+    return replace(question, answer=said, evidence=(0,) if fits else ())
 
 
 def kept(
@@ -94,21 +113,21 @@ def kept(
 ) -> Rows:
     """How many memory tokens the LLM gets of each segment [segment].
 
-    Mostly the shape that ATA gives: all of a relevant segment, one to four of the others, now and
-    then more for one that was taken for relevant. Else one length for all, as a uniform budget has.
+    Mostly the shape that ATA gives: most of a relevant segment, one to four tokens of the others,
+    now and then more for one that was taken for relevant. Seldom is a relevant segment cut below
+    half: what would then have to fit into the first tokens would not need the others.
     """
     full = np.full(segments, slots)
     if rng.random() >= truncate:
         return full
-    common = 2 ** int(rng.integers(0, 5))
-    if segments == 1 or question.kind == "most" or rng.random() < 0.2:
-        return np.minimum(full, common if segments > 1 else int(rng.integers(1, slots + 1)))
-    lengths = rng.integers(1, 5, segments)
-    lengths[rng.random(segments) < 0.08] = slots
-    if rng.random() < 0.4:
-        lengths[:] = rng.integers(1, 5)
+    if question.kind == "most" and segments > 1:
+        return rng.integers(1, slots // 2 + 1, segments)
+    lengths = rng.integers(1, 5, segments) if rng.random() < 0.4 else full * 0 + rng.integers(1, 5)
+    lengths[rng.random(segments) < 0.06] = slots
     evidence = list(question.evidence)
-    lengths[evidence] = slots if rng.random() < 0.7 else int(rng.integers(4, slots + 1))
+    roll = rng.random()
+    low = slots // 2 if roll < 0.45 else slots // 4 if roll < 0.55 else slots
+    lengths[evidence] = int(rng.integers(low, slots + 1))
     if not evidence:
         lengths[rng.integers(segments)] = slots
     return np.minimum(lengths, slots)
@@ -142,7 +161,7 @@ class Joint:
         """Projected memory [segment, question, slot, width] of segments with their questions."""
         tail = [MEMORY_ID] * self.slots
         branches = [[self.words.svlm_question(t) + tail for t in row] for row in texts]
-        states, ids = self.reader(system, self.bank.features(rows), seconds, branches)
+        states, ids, _ = self.reader(system, self.bank.features(rows), seconds, branches)
         found = states[ids == MEMORY_ID]
         shape = (len(rows), len(texts[0]), self.slots, -1)
         projected: Tensor = self.memory.mm_projector(found).view(shape)
@@ -202,7 +221,7 @@ class Joint:
                 for index, count in enumerate(counts[q]):
                     if not count:
                         continue
-                    row += words.clock((8 * (video.start + index) + 4) / 2.0)
+                    row += words.clock(SEGMENT_SECONDS * (video.start + index + 0.5))
                     at = ((first + index) * asked + q) * self.slots
                     slots += [(len(ids), len(row) + k, at + k) for k in range(count)]
                     row += [words.pad] * int(count)

@@ -1,26 +1,37 @@
-"""How the words for shapes and colours come to match what is seen."""
+"""How words come to match what is seen, from the first step."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.world.questions import Question
-from tempo_lab.world.scenes import COLORS, SHAPES, Segment
+from tempo_lab.world.scenes import CARDS, COLORS, MOTIONS, SHAPES, SIZES, Segment
 
 from .bank import Bank
+from .nano_config import PATCHES, TOKENS_A_PATCH
 from .vision import targets
 from .words import Words
+
+NAMES = {
+    "shape": SHAPES,
+    "color": COLORS,
+    "size": tuple(SIZES),
+    "motion": MOTIONS,
+    "card": CARDS,
+}
 
 
 @torch.no_grad()
 def name_what_is_seen(model: Qwen3VLTextModel, bank: Bank, words: Words, size: float = 1.0) -> None:
     """Give the words for shapes and colours a share of what such things look like.
 
-    The mean visual feature of objects of a shape, apart from that of all objects, is added to the
+    The mean visual feature of items of a shape, apart from that of all items, is added to the
     embedding of the shape's word, so that attention can match a word with what is seen from the
     first step, as it matches a word with itself. From unrelated embeddings the Yes/No instinct
     did not start within 1400 steps.
@@ -29,18 +40,14 @@ def name_what_is_seen(model: Qwen3VLTextModel, bank: Bank, words: Words, size: f
         size: length of what is added, in mean lengths of the embedding's rows.
     """
     rows = np.arange(min(len(bank), 4096))
-    segments = [bank.segments[row] for row in rows]
-    at = targets(segments)["shape"].reshape(len(rows), -1) < len(SHAPES)  # [row, token]
-    features = bank.merged[: len(rows)].float()
+    labels = targets([bank.segments[row] for row in rows], np.zeros(len(rows), np.int64))
+    features = bank.merged[: len(rows), :TOKENS_A_PATCH].float()  # of the first frame pair
     table = model.embed_tokens.weight
     length = size * float(table.norm(dim=-1).mean())
     for names, attribute in ((SHAPES, "shape"), (COLORS, "color")):
-        labels = np.array([names.index(getattr(segment, attribute)) for segment in segments])
+        at = torch.from_numpy(labels[attribute])  # [row, token]
         means = torch.stack(
-            [
-                features[torch.from_numpy(at & (labels == index)[:, None])].mean(0).nan_to_num()
-                for index in range(len(names))
-            ]
+            [features[at == index].mean(0).nan_to_num() for index in range(len(names))]
         )
         means = means - means.mean(0)
         means = means / means.norm(dim=-1).mean().clamp(min=1e-6) * length
@@ -49,27 +56,39 @@ def name_what_is_seen(model: Qwen3VLTextModel, bank: Bank, words: Words, size: f
                 table[words.text(word)[0]] += mean
 
 
-def actual(segment: Segment, question: Question) -> str:
-    """What the segment shows of the kind of thing that the question names ("moon" for a star).
+@torch.no_grad()
+def match_like_with_like(layers: Iterable[nn.Module]) -> None:
+    """Start attention's queries equal to the keys that they meet.
 
-    For the hints of a question that may not fit the segment: what is there is asked for at the
-    subject word, and whether it fits from there on. Without them Yes and No stayed guesses.
+    What a token looks for is then what is like it: the word "star" finds stars. From unrelated
+    projections the SVLM still guessed among the colours that it saw after 550 steps.
     """
-    if question.subject in SHAPES:
-        return segment.shape if question.kind == "present" or not question.answer else ""
-    return segment.color if question.subject in COLORS and not question.answer else ""
+    for layer in layers:
+        attention: Any = layer.self_attn
+        keys = attention.k_proj.weight.view(-1, attention.head_dim, attention.k_proj.in_features)
+        repeats = attention.num_key_value_groups
+        attention.q_proj.weight.copy_(keys.repeat_interleave(repeats, 0).flatten(0, 1))
 
 
-def seen_loss(
-    flat: Tensor, seen: list[tuple[int, int, str]], table: Tensor, words: Words
-) -> Tensor:
-    """Cross-entropy of what is there at (row, position), among all shapes or all colours."""
-    total = flat.new_zeros(())
-    for names in (SHAPES, COLORS):
-        mine = [entry for entry in seen if entry[2] in names]
-        if mine:
-            choices = table[[words.text(name)[0] for name in names]]
-            states = flat[[m[0] for m in mine], [m[1] for m in mine]]
-            wanted = torch.tensor([names.index(m[2]) for m in mine])
-            total = total + F.cross_entropy(states @ choices.T, wanted)
-    return total
+def naming_loss(states: Tensor, segments: list[Segment], table: Tensor, words: Words) -> Tensor:
+    """Cross-entropy of the words for what each visual token shows, where it shows something.
+
+    A token over an item's centre stands for its colour, shape, size and motion alike, one over the
+    middle of a card for what is written there.
+
+    Args:
+        states: the SVLM's final-norm states [segment, token, width].
+        segments: what they show.
+        table: output embedding [token, width].
+    """
+    at, wanted = [], []
+    for pair in range(PATCHES):
+        labels = targets(segments, np.full(len(segments), pair))
+        for name, choices in NAMES.items():
+            rows, tokens = np.nonzero((labels[name] >= 0) & (labels[name] < len(choices)))
+            at.append(np.stack([rows, tokens + pair * TOKENS_A_PATCH], 1))
+            ids = np.array([words.text(f" {choice}")[0] for choice in choices])
+            wanted.append(ids[labels[name][rows, tokens]])
+    rows, columns = torch.from_numpy(np.concatenate(at)).T
+    logits = F.linear(states[rows, columns], table)
+    return F.cross_entropy(logits, torch.from_numpy(np.concatenate(wanted)))

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from .workers import average
+
 EMBEDDINGS = ("embed_tokens", "pos_embed", "patch_embed", "compression_tokens", "lm_head", "heads.")
 
 
@@ -68,7 +70,8 @@ class Pair:
         return warm * min(1.0, max(0.02, left))
 
     def step(self, step: int) -> None:
-        """Clip, update, forget the gradients."""
+        """Average over the workers, clip, update, forget the gradients."""
+        average([parameter for parameter in self.parameters if parameter.requires_grad])
         torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
         for kind, optimizer in self.optimizers.items():
             for group, base in zip(optimizer.param_groups, self.base[kind], strict=True):

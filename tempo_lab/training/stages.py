@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .optimizers import Pair
+from .workers import rank, wait_for_all
 
 StepFunction = Callable[[np.random.Generator, int, dict[str, Any]], tuple[Tensor, dict[str, float]]]
 
@@ -107,6 +108,8 @@ def run_stage(
         return found
 
     def save(step: int, seconds: float, done: bool) -> None:
+        if rank():
+            return
         tensors = weights()
         if not done:
             tensors.update({f"optimizer/{k}": v for k, v in optimizer.state().items()})
@@ -129,12 +132,21 @@ def run_stage(
         )
         start, spent = int(note["step"]), float(note["seconds"])
 
-    log = Log(folder / f"{name}.csv", start)
+    log = None if rank() else Log(folder / f"{name}.csv", start)
     sums: dict[str, list[float]] = {}
     began = saved = time.monotonic()
-    bar = tqdm(range(start, steps), desc=name, initial=start, total=steps, mininterval=10)
+    bar = tqdm(
+        range(start, steps),
+        desc=name,
+        initial=start,
+        total=steps,
+        mininterval=10,
+        disable=log is None,
+    )
     for step in bar:
-        generator = np.random.default_rng([seed, sum(map(ord, name)), step])
+        generator = np.random.default_rng(
+            [seed, sum(map(ord, name)), step, *([rank()] * bool(rank()))]
+        )
         loss, numbers = step_function(generator, step, state)
         loss.backward()
         optimizer.step(step)
@@ -145,7 +157,8 @@ def run_stage(
             means = {
                 key: float(np.nanmean(v)) for key, v in sums.items() if not np.all(np.isnan(v))
             }
-            log.add(step, spent + now - began, means)
+            if log:
+                log.add(step, spent + now - began, means)
             bar.set_postfix({k: f"{v:.3f}" for k, v in list(means.items())[:8]}, refresh=False)
             sums.clear()
         if now - saved >= save_seconds and step + 1 < steps:
@@ -155,4 +168,5 @@ def run_stage(
         with torch.no_grad():
             after()
     save(steps, spent + time.monotonic() - began, True)
+    wait_for_all()
     return state

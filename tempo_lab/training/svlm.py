@@ -7,7 +7,7 @@ each branch sees exactly what it would see alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +17,14 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positions
-from tempo_lab.world.questions import DESCRIBE, Question, caption, rephrase
-from tempo_lab.world.scenes import COLORS, SHAPES, Scene, Segment
+from tempo_lab.world.questions import Question, relevant, rephrase
+from tempo_lab.world.scenes import SEGMENT_SECONDS
 
 from .bank import Bank
-from .naming import actual, seen_loss
+from .naming import naming_loss
 from .nano_config import GRID, PATCHES, Sizes
-from .text import HINT, KIND_WEIGHTS, answer_loss, draw_questions, hint, hint_loss
+from .notes import LOCAL, LONG, answer, draw_kind, segment_question
+from .text import HINT, answer_loss, hint, hint_loss
 from .words import IGNORE, Words
 
 MEMORY_ID = -1
@@ -45,6 +46,14 @@ class Layout:
     clocks: Tensor
     positions: Tensor
     following: int
+
+
+class Read(NamedTuple):
+    """What :class:`Reader` gives."""
+
+    states: Tensor
+    ids: Tensor
+    visual: Tensor
 
 
 class Reader:
@@ -87,18 +96,18 @@ class Reader:
         features: tuple[Tensor, list[Tensor]],
         seconds: np.ndarray,
         branches: list[list[list[int]]],
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Read:
         """Read segments, each with the same number of branches.
 
         Args:
             system: which system prompt.
-            features: merged [segment, 36, width] and deepstack levels alike.
+            features: merged [segment, 64, width] and deepstack levels alike.
             seconds: [segment, 4], the time before each temporal patch.
             branches: ids of each branch of each segment; ``MEMORY_ID`` stands for the next slot.
 
         Returns:
-            Final-norm states [segment, branch, position, width] and the ids [segment, branch,
-            position], padded on the right.
+            Final-norm states [segment, branch, position, width], the ids [segment, branch,
+            position], padded on the right, and the visual tokens' states [segment, 64, width].
         """
         layout, words, model = self.layouts[system], self.words, self.model
         merged, deep = features
@@ -130,8 +139,8 @@ class Reader:
             x = layer(x, attention_mask=mask, position_embeddings=cos_sin)
             if index < len(deep):
                 x = x + spread.index_copy(1, layout.vision, deep[index])
-        states = model.norm(x[:, size:])
-        return states.view(count, many, longest, -1), ids
+        states = model.norm(x[:, size:]).view(count, many, longest, -1)
+        return Read(states, ids, model.norm(x[:, layout.vision]))
 
     def _mask(self, prefix: int, many: int, longest: int) -> Tensor:
         """[1, 1, position, position]: causal, and branches do not see each other."""
@@ -144,34 +153,34 @@ class Reader:
 def segment_seconds(index: int, rng: np.random.Generator) -> np.ndarray:
     """Times [4] before the temporal patches of a segment; at times off the usual quarter."""
     shift = 0.25 if rng.random() < 0.8 else float(rng.uniform(0, 0.9))
-    return 4.0 * index + np.arange(PATCHES) + shift
+    return SEGMENT_SECONDS * index + np.arange(PATCHES) + shift
 
 
-def segment_questions(segment: Segment, rng: np.random.Generator, count: int) -> list[Question]:
-    """Questions about one segment alone; a caption is the first in three of four."""
-    asked = draw_questions(Scene(0, (segment,)), rng, count, KIND_WEIGHTS)
-    if rng.random() < 0.75:
-        asked[0] = Question(DESCRIBE, caption(segment), "caption", (0,))
-    if segment.digit is None and rng.random() < 0.3:
-        asked[-1] = Question("", "none", "digit", (0,), segment.shape)
-    return asked
+RELEVANT = {**LOCAL, "multi": 0.08, "describe": 0.08, "caption": 0.02}
+"""How often a question whose relevance is asked for is of each kind."""
 
 
-def relevance_question(segment: Segment, rng: np.random.Generator) -> tuple[Question, bool]:
-    """A question of a whole video, and whether this segment matters to it."""
-    roll = rng.random()
-    if roll < 0.06:
-        return Question(DESCRIBE, "", "caption", (0,)), True
-    if roll < 0.14:
-        return Question("", "", "most", (0,)), True
-    wanted = bool(rng.random() < 0.5)
-    if roll < 0.28:
-        pool = [segment.color] if wanted else [c for c in COLORS if c != segment.color]
-        return Question("", "", "shape", (0,), pool[rng.integers(len(pool))]), wanted
-    kinds = ("color", "color", "motion", "digit", "place", "present")
-    pool = [segment.shape] if wanted else [s for s in SHAPES if s != segment.shape]
-    kind = kinds[rng.integers(len(kinds))]
-    return Question("", "", kind, (0,), pool[rng.integers(len(pool))]), wanted
+def draw_question(
+    bank: Bank,
+    row: int,
+    index: int,
+    rng: np.random.Generator,
+    weights: dict[str, float],
+    own: float,
+) -> Question:
+    """A question to be asked about a row of the bank.
+
+    Args:
+        index: number of the segment in its video.
+        own: how often the question comes from what the segment itself shows.
+    """
+    segment = bank.segments[row]
+    while True:
+        mine = rng.random() < own
+        source = segment if mine else bank.segments[int(rng.integers(len(bank)))]
+        question = segment_question(segment, index, source, rng, draw_kind(rng, weights))
+        if question:
+            return question
 
 
 def vlm_batch(
@@ -184,65 +193,66 @@ def vlm_batch(
     """
     words, roll = reader.words, rng.random()
     if relevance:
-        system = "generic" if roll < 0.2 else "compressor" if roll < 0.3 else "relevance"
+        system = "generic" if roll < 0.2 else "compressor" if roll < 0.4 else "relevance"
     else:
         system = "generic" if roll < 0.6 else "compressor"
-    rows = [int(i) for i in rng.integers(len(bank), size=batch)]
-    seconds = np.stack([segment_seconds(int(rng.integers(64)), rng) for _ in rows])
+    asking = system == "relevance"
+    weights = RELEVANT if asking else LONG if rng.random() < 0.3 else LOCAL
     branches: list[list[list[int]]] = []
     labels: list[list[int]] = []
+    times = []
     spots: list[tuple[int, int, str]] = []
     hints: list[tuple[int, int, int]] = []
-    seen: list[tuple[int, int, str]] = []
     matches: list[tuple[int, int, float]] = []
-    for row, index in enumerate(rows):
-        segment, texts = bank.segments[index], []
-        if system == "relevance":
-            for _ in range(BRANCHES):
-                question, wanted = relevance_question(segment, rng)
-                texts.append((question, [words.yes if wanted else words.no]))
-        else:
-            for question in segment_questions(segment, rng, BRANCHES):
-                texts.append((question, words.text(question.answer)))
+    rows = [int(row) for row in rng.integers(len(bank), size=batch)]
+    for row in rows:
+        segment, index = bank.segments[row], int(rng.integers(64))
+        times.append(segment_seconds(index, rng))
         branches.append([])
-        for branch, (question, answer) in enumerate(texts):
+        for _ in range(BRANCHES):
+            question = draw_question(bank, row, index, rng, weights, 0.5 if asking else 0.8)
+            fits = relevant(question, segment, index)
+            if asking:
+                said = [words.yes if fits else words.no]
+            else:
+                said = words.text(answer(question, segment, index))
             asked = words.svlm_question(rephrase(question, rng))
-            branches[-1].append([*asked, *answer, words.end])
-            labels.append([IGNORE] * len(asked) + [*answer, words.end])
-            number = row * BRANCHES + branch
-            for at, first in hint(words, question, asked, answer):
-                shown = actual(segment, question)
-                if not shown:
-                    hints.append((number, at, first))
-                    continue
-                seen.append((number, at, shown))
-                if system == "relevance":
-                    fits = float(shown == question.subject)
-                    matches += [(number, i, fits) for i in range(at, len(asked))]
-            kind = "relevant" if system == "relevance" else question.kind
+            branches[-1].append([*asked, *said, words.end])
+            number = len(labels)
+            labels.append([IGNORE] * len(asked) + [*said, words.end])
+            at = hint(words, question, asked, said)
+            if asking:
+                spots_after = [i for spot, _ in at for i in range(spot, len(asked))]
+                matches += [(number, i, float(fits)) for i in spots_after]
+            else:
+                hints += [(number, spot, first) for spot, first in at]
+            kind = f"relevant {question.kind}" if asking else question.kind
             spots.append((number, len(asked), kind))
-    states, ids = reader(system, bank.features(rows), seconds, branches)
+    states, ids, visual = reader(system, bank.features(rows), np.stack(times), branches)
     longest = ids.shape[-1]
     wanted_ids = torch.tensor([row + [IGNORE] * (longest - len(row)) for row in labels])
     flat, table = states.view(-1, longest, states.shape[-1]), reader.model.embed_tokens.weight
     loss, right = answer_loss(flat, wanted_ids, table)
     loss = loss + HINT * hint_loss(flat, hints, table)
-    loss = loss + HINT * seen_loss(flat, seen, table, words)
+    named = naming_loss(visual, [bank.segments[row] for row in rows], table, words)
+    loss = loss + HINT * named
     if matches:
         rows_at, columns = torch.tensor([m[:2] for m in matches]).T
         logits = flat[rows_at, columns] @ (table[words.yes] - table[words.no])
         fit = torch.tensor([m[2] for m in matches])
         loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(logits, fit)
     hits: dict[str, list[bool]] = {}
-    for row, position, kind in spots:
-        if kind == "caption":
-            good = right[row][wanted_ids[row] != IGNORE]
+    for number, position, kind in spots:
+        if kind in LONG:
+            good = right[number][wanted_ids[number] != IGNORE]
             hits.setdefault(kind, []).extend(good.tolist())
         else:
-            hits.setdefault(kind, []).append(bool(right[row, position]))
+            hits.setdefault(kind, []).append(bool(right[number, position]))
     numbers = {kind: float(np.mean(values)) for kind, values in hits.items()}
-    if matches:
-        numbers["match"] = float(((logits > 0) == (fit > 0.5)).float().mean())
+    numbers["naming loss"] = float(named.detach())
+    asked_of = [v for kind, values in hits.items() for v in values if kind.startswith("relevant")]
+    if asked_of:
+        numbers["relevant"] = float(np.mean(asked_of))
     return loss, numbers
 
 

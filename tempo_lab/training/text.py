@@ -1,9 +1,9 @@
 """Stage 3: the LLM learns to answer from notes in words, in the very prompt it will read later.
 
 A note says of a segment what the questions of this video ask about it, and little else: what an
-ideal compressor would have stored. Mostly a note is one soft token, the sum of its words'
-embeddings, as a memory token may hold several facts at once; now and then it is plain text.
-(Plain text alone left the LLM guessing: it did not learn to bind a shape to its colour.)
+ideal compressor would have stored. It comes in soft tokens, each the sum of its words' embeddings,
+as a memory token may hold several facts at once; all parts in one or each in its own.
+(Plain text left the LLM guessing: it did not learn to bind a shape to its colour.)
 
 Answering takes two hops: find the note that the question's subject names, and carry it to the
 answer. Neither pays alone, so both start late; the hint, a loss on the answer at the subject
@@ -21,19 +21,31 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from tempo_lab.world.questions import KINDS, Question, rephrase
-from tempo_lab.world.scenes import Scene, Segment, draw_places, draw_segment, draw_shapes
+from tempo_lab.world.kinds import draw_questions
+from tempo_lab.world.questions import Question, rephrase
+from tempo_lab.world.scenes import SEGMENT_SECONDS, Scene, Segment
 
 from .nano_config import Sizes
+from .notes import subject, told
+from .pool import Pool
 from .words import IGNORE, Words
 
 LEVELS = (4, 8, 16, 32, 48)
-PLAIN_NOTES = 0.15
+TURNS = ((6,), (1, 3, 6))
+"""Questions of a conversation, on the first level and later. Many share the cost of reading; alone
+a question has the notes to itself, as memory tokens will be, which counting and order need."""
+
+TOKENS = 160
+"""Ids that a step reads for each row of its batch."""
+SPREAD_NOTES = 0.5
+FALSE_ALARMS = 0.5
 HINT = 0.5
 KIND_WEIGHTS = {
-    "color": 0.36, "motion": 0.14, "digit": 0.12, "place": 0.12, "shape": 0.12, "present": 0.08,
-    "most": 0.06,
+    "color": 0.06, "size": 0.03, "motion": 0.06, "position": 0.04, "digit": 0.05, "word": 0.04,
+    "place": 0.05, "with": 0.09, "event": 0.04, "multi": 0.10, "present": 0.05, "absence": 0.07,
+    "count": 0.11, "order": 0.12, "time": 0.04, "most": 0.07, "two_hop": 0.07, "describe": 0.03,
 }  # fmt: skip
+"""How often a question about a video is of each kind."""
 
 
 def build_llm(sizes: Sizes, vocabulary: int) -> Qwen3ForCausalLM:
@@ -41,53 +53,39 @@ def build_llm(sizes: Sizes, vocabulary: int) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(Qwen3Config(**sizes.llm_config(vocabulary)))
 
 
-def draw_video(rng: np.random.Generator, segments: int) -> Scene:
-    """A scene for training: chapters, and one to three shapes that appear once."""
-    shapes = draw_shapes(rng, segments, int(rng.integers(1, 4)))
-    places = draw_places(rng, segments)
-    drawn = [draw_segment(rng, place=p, shape=s) for p, s in zip(places, shapes, strict=True)]
-    return Scene(0, tuple(drawn))
+def note(
+    question: Question, segment: Segment, index: int, rng: np.random.Generator
+) -> list[list[str]]:
+    """What a segment tells about a question, as memory tokens of several words each.
+
+    All in one token, or part by part in tokens of their own, each with the name of the thing.
+    """
+    parts = [part.split() for part in told(question, segment, index)]
+    if not parts:
+        return []
+    if question.kind in ("describe", "caption"):
+        return parts
+    name = subject(question, segment)
+    if question.kind in ("count", "time", "present", "order"):
+        return [name]
+    if question.kind == "with":  # or it could not be told from the thing's own colour
+        name = [*name, question.fill[1]]
+    if rng.random() >= SPREAD_NOTES:
+        parts = [[word for part in parts for word in part]]
+    return [[*name, *part] for part in parts]
 
 
-def draw_questions(
-    scene: Scene, rng: np.random.Generator, count: int, weights: dict[str, float] = KIND_WEIGHTS
-) -> list[Question]:
-    """Random questions of a scene; fewer where it has no question of any kind."""
-    pool = {kind: made for kind in weights if (made := KINDS[kind](scene))}
-    kinds = list(pool)
-    chance = np.array([weights[kind] for kind in kinds])
-    picked = rng.choice(len(kinds), size=count, p=chance / chance.sum())
-    chosen = []
-    for index in picked:
-        options = pool[kinds[index]]
-        if kinds[index] == "present":  # as many "no" as "yes"
-            wanted = "yes" if rng.random() < 0.5 else "no"
-            options = [q for q in options if q.answer == wanted] or options
-        chosen.append(options[rng.integers(len(options))])
-    return chosen
-
-
-def note(segment: Segment, asked: set[str], rng: np.random.Generator) -> str:
-    """Words about a segment: the attributes in ``asked``, or now and then a word nobody needs."""
-    if not asked:
-        if rng.random() < 0.5:
-            return ""
-        asked = {"shape"} if rng.random() < 0.6 else {"place"}
-    words = [
-        str(getattr(segment, name))
-        for name in ("color", "shape", "motion", "place", "digit")
-        if name in asked and getattr(segment, name) is not None
-    ]
-    return " " + " ".join(words)
-
-
-def needed(question: Question) -> set[str]:
-    """Attributes that a note must hold to answer."""
-    if question.kind == "most":
-        return {"place"}
-    if question.kind == "present":
-        return {"shape"}
-    return {"shape", "color"} if question.kind == "shape" else {"shape", question.kind}
+def false_alarm(
+    questions: list[Question], segment: Segment, rng: np.random.Generator
+) -> list[list[str]]:
+    """Words that nobody needs: an item that no question is about, or the place."""
+    asked = {noun.shape for question in questions for noun in question.nouns}
+    others = [item for item in segment.items if item.shape not in asked]
+    if others and rng.random() < 0.8:
+        item = others[rng.integers(len(others))]
+        words = [item.shape, item.color, item.motion, item.size, segment.place]
+        return [words[: rng.integers(1, 5)]]
+    return [[segment.place]]
 
 
 @dataclass
@@ -95,8 +93,8 @@ class Conversation:
     """One video in notes and the questions about it.
 
     Attributes:
-        ids: what is read; of a note's words the first.
-        extra: (position, id) of a note's other words, added to the first.
+        ids: what is read; of a memory token's words the first.
+        extra: (position, id) of a memory token's other words, added to the first.
         labels: ids of answers and their ends, ``IGNORE`` elsewhere.
         spots: (position, kind) of each answer.
         hints: (position of a question's subject, first id of its answer).
@@ -112,31 +110,34 @@ class Conversation:
 def hint(
     words: Words, question: Question, piece: list[int], answer: list[int]
 ) -> list[tuple[int, int]]:
-    """(position within the piece, first answer id), at the last mention of the subject."""
-    if not question.subject:
-        return []
-    names = {words.text(question.subject)[0], words.text(f" {question.subject}")[0]}
+    """(position within the piece, first answer id), where the question has named its last thing."""
+    name = question.nouns[-1].shape if question.nouns else ""
+    if question.kind in ("describe", "two_hop"):
+        number = int(question.fill[-1])
+        name = str(number) if number < 100 else f"{number % 100:02d}"
+    names = {words.text(name)[0], words.text(f" {name}")[0]} if name else set()
     at = [i for i, token in enumerate(piece) if token in names]
     return [(at[-1], answer[0])] if at else []
 
 
 def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: int) -> Conversation:
     """Draw questions about a scene and write the notes that answer them."""
-    asked = draw_questions(scene, rng, turns)
+    start = 0
+    asked = draw_questions(scene, rng, turns, KIND_WEIGHTS)
+    if rng.random() < 0.3 and not any(q.kind in ("time", "describe") for q in asked):
+        start = int(rng.integers(0, 60))
     ids, extra = list(words.opening), []
-    plain = rng.random() < PLAIN_NOTES
-    start = int(rng.integers(0, 60)) if rng.random() < 0.3 else 0
     for index, segment in enumerate(scene.segments):
-        wanted: set[str] = set()
+        tokens: list[list[str]] = []
         for question in asked:
-            if index in question.evidence:
-                wanted |= needed(question)
-        text = note(segment, wanted, rng)
-        ids += words.clock((8 * (start + index) + 4) / 2.0)
-        told = words.text(text) if text else []
-        if plain:
-            ids += told
-        elif told:
+            for token in note(question, segment, index, rng):
+                if token not in tokens:
+                    tokens.append(token)
+        if not tokens and rng.random() < FALSE_ALARMS:
+            tokens = false_alarm(asked, segment, rng)
+        ids += words.clock(SEGMENT_SECONDS * (start + index + 0.5))
+        for token in tokens:
+            told = [words.text(f" {word}")[0] for word in token]
             extra += [(len(ids), other) for other in told[1:]]
             ids.append(told[0])
     labels = [IGNORE] * len(ids)
@@ -184,17 +185,17 @@ def pad(rows: list[list[int]], value: int) -> Tensor:
     return torch.tensor([row + [value] * (length - len(row)) for row in rows])
 
 
-def text_step(model: Qwen3ForCausalLM, words: Words, batch: int, seed: int) -> Any:
+def text_step(model: Qwen3ForCausalLM, words: Words, pool: Pool, batch: int) -> Any:
     """The step function of stage 3, with its curriculum over the number of segments."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
         level = state["level"]
         longest = LEVELS[level]
         segments = longest if rng.random() < 0.6 else int(rng.integers(2, longest + 1))
-        rows = max(4, min(batch, 2800 // (110 + 6 * segments)))
-        made = [
-            conversation(words, draw_video(rng, segments), rng, 6) for _ in range(min(rows, batch))
-        ]
+        made: list[Conversation] = []
+        while sum(len(m.ids) for m in made) < TOKENS * batch:
+            turns = int(rng.choice(TURNS[min(level, 1)]))
+            made.append(conversation(words, pool.video(rng, segments)[1], rng, turns))
         ids, labels = pad([m.ids for m in made], words.pad), pad([m.labels for m in made], IGNORE)
         table = model.model.embed_tokens.weight
         x = table[ids]
@@ -217,7 +218,7 @@ def text_step(model: Qwen3ForCausalLM, words: Words, batch: int, seed: int) -> A
         accuracy = float(np.mean([v for values in hits.values() for v in values]))
         if segments == longest:
             state["mean"] = 0.9 * state["mean"] + 0.1 * accuracy
-        if state["mean"] > 0.85 and level + 1 < len(LEVELS):
+        if state["mean"] > 0.8 and level + 1 < len(LEVELS):
             state["level"], state["mean"] = level + 1, 0.5
         return loss, {"accuracy": accuracy, "segments": float(longest), **numbers}
 

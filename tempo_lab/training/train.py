@@ -6,9 +6,10 @@ its file says that it is done, so a killed run continues where its last save was
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,19 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from tempo_lab.errors import TempoLabError
 
 from .bank import Bank, make_bank
-from .export import commit, export, released_keys
+from .export import commit, export, familiar_tensors, released_keys
+from .figure import training_figure
 from .joint import Joint, Memory, Shape, joint_step
-from .naming import name_what_is_seen
+from .naming import match_like_with_like, name_what_is_seen
 from .nano_config import RECIPES, Recipe
 from .optimizers import Pair
+from .pool import Pool
 from .stages import named, read_note, run_stage
 from .svlm import Reader, build_svlm, svlm_step
 from .text import build_llm, text_step
 from .vision import FrameTower, Probe, build_vision, rescale, vision_step
 from .words import Words
+from .workers import finish, rank, start
 
 CPU_ENVIRONMENT = {
     # glibc's malloc gives pages back after every step and pays for them again: ten times slower
@@ -40,17 +44,21 @@ CPU_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "OMP_NUM_THREADS": "1",
 }
+SEPARATE_STAGES = ("vision", "llm", "svlm")
 JOINT_STAGES = ("align", "single", "short", "long")
 
 
 def shapes(recipe: Recipe) -> dict[str, Shape]:
     """What the videos of each joint stage look like."""
-    return {
-        "align": Shape(recipe.align.batch, 1, 1, 4, 0.2),
-        "single": Shape(recipe.single.batch, 1, 1, 4, 0.4),
-        "short": Shape(recipe.short.batch, 2, 8, 3, 0.6),
-        "long": Shape(recipe.long.batch, 6, 32, 3, 0.65, partial=True),
+    drawn = {
+        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3),
+        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5),
+        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75),
+        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, partial=True),
     }
+    if recipe.truncation:
+        return drawn
+    return {name: replace(shape, truncate=0.0) for name, shape in drawn.items()}
 
 
 def train_vision(recipe: Recipe, out: Path) -> FrameTower:
@@ -82,6 +90,7 @@ def train_svlm(recipe: Recipe, out: Path, bank: Bank) -> Qwen3VLTextModel:
     words = Words()
     model = build_svlm(recipe.sizes, len(words))
     name_what_is_seen(model, bank, words)
+    match_like_with_like(model.layers)
     steps = recipe.svlm.steps
     run_stage(
         out,
@@ -101,6 +110,7 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
     torch.manual_seed(recipe.seed + 1)
     words = Words()
     model = build_llm(recipe.sizes, len(words))
+    match_like_with_like(model.model.layers)
     steps, batch = recipe.llm.steps, recipe.llm.batch
     run_stage(
         out,
@@ -109,7 +119,7 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
         steps,
         {"llm": model.model},
         Pair([(named("llm.", model.model), 0.008, 1.5e-3)], steps),
-        text_step(model, words, batch, recipe.seed),
+        text_step(model, words, Pool(recipe.seed + 1, recipe.bank), batch),
         state={"level": 0, "mean": 0.0},
         save_seconds=recipe.save_seconds,
     )
@@ -146,7 +156,8 @@ def train_joint(
             joint_step(joint, shapes(recipe)[name], keep_prior=tuning),
             save_seconds=recipe.save_seconds,
         )
-        export_run(recipe, out, out / "checkpoint", rows)
+        if not rank():
+            export_run(recipe, out, out / "checkpoint", rows)
 
 
 def weights_of(out: Path, stage: str, module: str) -> dict[str, Tensor]:
@@ -194,7 +205,10 @@ def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = No
         weights_of(out, newest, "memory"),
         rows if rows is not None else yes_no_rows(out),
     )
+    tensors |= familiar_tensors(out / "bank.safetensors")
     export(folder, recipe.sizes, tensors, training)
+    figure, _ = training_figure(out, (*SEPARATE_STAGES, *JOINT_STAGES))
+    figure.savefig(out / "training.png", dpi=120)
 
 
 def run(recipe: Recipe, out: Path, part: str) -> None:
@@ -210,22 +224,40 @@ def run(recipe: Recipe, out: Path, part: str) -> None:
         train_joint(recipe, out, svlm, train_llm(recipe, out), bank)
 
 
+def take_over(base: Path, folder: Path) -> None:
+    """Copy the stages before joint training from a run where they are done."""
+    for stage in SEPARATE_STAGES:
+        path = base / f"{stage}.safetensors"
+        if not (path.exists() and read_note(path).get("done")):
+            raise TempoLabError(
+                "a run to start from lacks a finished stage",
+                asked=f"{stage} of {base}",
+                found="unfinished" if path.exists() else "nothing",
+                fix="let that run finish, or start without it",
+            )
+        for name in (path.name, f"{stage}.csv"):
+            shutil.copyfile(base / name, folder / name)
+
+
 def train(
     name: str = "nano",
     out: str | Path = "runs/nano",
     *,
     resume: bool = True,
+    base: str | Path | None = None,
     in_process: bool = False,
 ) -> Path:
     """Train a recipe from nothing, or finish a run that was stopped.
 
     Two single-thread processes work side by side: the vision tower and the SVLM in one, the LLM
-    on text in the other; then one process ties them together.
+    on text in the other; then both on what ties them together.
 
     Args:
-        name: a recipe's name (``nano``, or ``tiny`` for tests).
+        name: a recipe's name (``nano``, ``nano-plain``, or ``tiny`` for tests).
         out: the run's folder.
         resume: continue what is there; otherwise a folder with a run in it is refused.
+        base: a run whose finished stages before joint training are taken over; the recipes must
+            agree in them, as ``nano`` and ``nano-plain`` do.
         in_process: everything in this process, one part after another.
 
     Returns:
@@ -248,35 +280,20 @@ def train(
             fix="resume it, or name another folder",
         )
     folder.mkdir(parents=True, exist_ok=True)
+    if base is not None:
+        take_over(Path(base), folder)
     if in_process:
         for part in ("llm", "joint"):
             run(RECIPES[name], folder, part)
         return folder / "checkpoint"
-    _wait([_start(name, folder, "llm"), _start(name, folder, "eyes")])
-    _wait([_start(name, folder, "joint")])
+
+    def begin(part: str, workers: int) -> list[subprocess.Popen[bytes]]:
+        arguments = ["tempo_lab.training.train", name, str(folder), part]
+        return start(arguments, workers, CPU_ENVIRONMENT)
+
+    finish([*begin("llm", 1), *begin("eyes", 1)])
+    finish(begin("joint", RECIPES[name].workers))
     return folder / "checkpoint"
-
-
-def _start(name: str, folder: Path, part: str) -> tuple[str, subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tempo_lab.training.train", name, str(folder), part]
-    return part, subprocess.Popen(command, env={**os.environ, **CPU_ENVIRONMENT})
-
-
-def _wait(parts: list[tuple[str, subprocess.Popen[bytes]]]) -> None:
-    try:
-        for part, process in parts:
-            if process.wait():
-                raise TempoLabError(
-                    "a part of the training stopped",
-                    asked=part,
-                    found=f"exit status {process.returncode}",
-                    fix="read its last lines above; the same command resumes it",
-                )
-    finally:
-        for _, process in parts:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLVisionConfig
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
 
+from tempo_lab.world.casting import draw_segment
 from tempo_lab.world.renderer import render, sampled
-from tempo_lab.world.scenes import COLORS, MOTIONS, PLACES, SHAPES, UNITS, Segment, draw_segment
+from tempo_lab.world.scenes import CARDS, COLORS, MOTIONS, PLACES, SHAPES, SIZES, UNITS, Segment
 
 from .nano_config import FRAME, GRID, MERGE, PATCH, PATCHES, TEMPORAL, TOKENS_A_PATCH, Sizes
 
@@ -21,14 +22,16 @@ SIDE = GRID // MERGE
 HEADS = {
     "shape": len(SHAPES) + 1,
     "color": len(COLORS),
+    "size": len(SIZES),
     "motion": len(MOTIONS),
-    "digit": 11,
+    "card": len(CARDS) + 1,
     "place": len(PLACES),
 }
+NOTHING = {"shape": len(SHAPES), "card": len(CARDS)}
 
 
 def patchify(frames: Tensor) -> Tensor:
-    """Frames uint8 [segment, frame, row, column, rgb] -> patches [pair of frames, 36, 1536].
+    """Frames uint8 [segment, frame, row, column, rgb] -> patches [pair of frames, 64, 1536].
 
     The order within a temporal patch is Qwen3-VL's: merge blocks row by row, the four patches of
     a block together; a patch is (rgb, frame, row, column).
@@ -57,7 +60,7 @@ class FrameTower:
         self.positions = torch.from_numpy(np.stack([rows[order], columns[order]], 1))
 
     def __call__(self, patches: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Patches [pair, 36, 1536] -> merged [pair, 9, width], and as much per deepstack level."""
+        """Patches [pair, 64, 1536] -> merged [pair, 16, width], and as much per deepstack level."""
         model, count = self.model, patches.shape[0]
         weight = model.patch_embed.proj.weight
         x = F.linear(patches, weight.view(weight.shape[0], -1), model.patch_embed.proj.bias)
@@ -110,7 +113,7 @@ def disturb(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDAr
 def pairs_of(
     segments: list[Segment], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """One random frame pair of each segment: frames [segment, 2, 96, 96, rgb] and which pair."""
+    """One random frame pair of each segment: frames [segment, 2, 128, 128, rgb] and which pair."""
     which = rng.integers(PATCHES, size=len(segments))
     starts = which + rng.uniform(0, 0.45, len(segments))
     pairs = [render(s, [t, t + 0.5], FRAME) for s, t in zip(segments, starts, strict=True)]
@@ -118,7 +121,7 @@ def pairs_of(
 
 
 def frames_of(segments: list[Segment], rng: np.random.Generator | None) -> npt.NDArray[np.uint8]:
-    """Sampled frames [segment, 8, 96, 96, rgb]; with a generator, disturbed and slightly late."""
+    """Sampled frames [segment, 8, 128, 128, rgb]; with a generator, disturbed and slightly late."""
     if rng is None:
         return np.stack([sampled(segment, FRAME) for segment in segments])
     phases = rng.uniform(0, 0.45, len(segments))
@@ -126,26 +129,36 @@ def frames_of(segments: list[Segment], rng: np.random.Generator | None) -> npt.N
     return disturb(np.stack(frames), rng)
 
 
-def targets(segments: list[Segment]) -> dict[str, npt.NDArray[np.int64]]:
-    """Label of each merged token [segment, 4, 9] for each head; -100 where nothing is asked."""
-    shape = (len(segments), PATCHES, TOKENS_A_PATCH)
-    labels = {name: np.full(shape, -100, np.int64) for name in HEADS}
-    labels["shape"][:] = len(SHAPES)
-    labels["digit"][:] = 10
-    cell = UNITS / SIDE
-    for index, segment in enumerate(segments):
+def _token(x: float, y: float) -> int:
+    """Number of the merged token over a point in units."""
+    column, row = (int(np.clip(v * SIDE // UNITS, 0, SIDE - 1)) for v in (x, y))
+    return row * SIDE + column
+
+
+def targets(
+    segments: list[Segment], which: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Label of each merged token [segment, 16] for each head, in the frame pair ``which``.
+
+    An item's labels stand at the token over its centre; -100 where nothing is asked.
+    """
+    labels = {name: np.full((len(segments), SIDE * SIDE), -100, np.int64) for name in HEADS}
+    for name, nothing in NOTHING.items():
+        labels[name][:] = nothing
+    for index, (segment, pair) in enumerate(zip(segments, which, strict=True)):
         labels["place"][index] = PLACES.index(segment.place)
-        for patch in range(PATCHES):
-            x, y = segment.center(patch + 0.25)
-            column, row = (int(np.clip(v // cell, 0, SIDE - 1)) for v in (x, y))
-            token = row * SIDE + column
-            labels["shape"][index, patch, token] = SHAPES.index(segment.shape)
-            labels["color"][index, patch, token] = COLORS.index(segment.color)
-            labels["motion"][index, patch, token] = MOTIONS.index(segment.motion)
-            if segment.digit is not None:
-                column, row = segment.corner % 2, segment.corner // 2
-                token = (SIDE - 1) * (row * SIDE + column)
-                labels["digit"][index, patch, token] = segment.digit
+        if segment.card is not None:
+            token = _token(segment.card_x, segment.card_y)
+            labels["card"][index, token] = CARDS.index(segment.card)
+        middle = float(pair) + 0.25
+        for item in segment.items:
+            if not item.shown(middle):
+                continue
+            token = _token(*item.center(middle))
+            labels["shape"][index, token] = SHAPES.index(item.shape)
+            labels["color"][index, token] = COLORS.index(item.color_at(middle))
+            labels["size"][index, token] = tuple(SIZES).index(item.size)
+            labels["motion"][index, token] = MOTIONS.index(item.motion)
     return labels
 
 
@@ -168,8 +181,8 @@ class Probe(nn.Module):
             each = F.cross_entropy(logits, label, reduction="none", ignore_index=-100)
             shown = label >= 0
             weight = shown.float()
-            if name in ("shape", "digit"):  # most tokens show none of them
-                shown = shown & (label < HEADS[name] - 1)
+            if name in NOTHING:  # most tokens show none of them
+                shown = shown & (label < NOTHING[name])
                 weight = torch.where(shown, 1.0, 0.15)
             if name == "place":
                 weight = weight * 0.2
@@ -188,7 +201,7 @@ def vision_step(tower: FrameTower, probes: list[Probe], batch: int, sizes: Sizes
         segments = [draw_segment(rng) for _ in range(batch)]
         frames, which = pairs_of(segments, rng)
         merged, deep = tower(patchify(torch.from_numpy(frames)))
-        labels = {k: v[np.arange(batch), which] for k, v in targets(segments).items()}
+        labels = targets(segments, which)
         loss, numbers = probes[0].loss(merged, labels)
         for probe, features in zip(probes[1:], deep, strict=True):
             extra, _ = probe.loss(features, labels)

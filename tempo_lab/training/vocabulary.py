@@ -1,4 +1,4 @@
-"""Nano's tokenizer: whole words, whole prompt sentences, timestamps in three pieces.
+"""Nano's tokenizer: whole words, whole prompt sentences, times in pieces.
 
 A plain ``tokenizer.json`` (word level) that transformers' AutoTokenizer reads without our code.
 """
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tempo_lab.model.prompts import COMPRESSOR_SYSTEM, LLM_SYSTEM, RELEVANCE_SENTENCE
 from tempo_lab.world.questions import DESCRIBE, PHRASES
-from tempo_lab.world.scenes import COLORS, MOTIONS, PLACES, SHAPES
+from tempo_lab.world.scenes import COLORS, MOTIONS, PLACES, SHAPES, SIZES, WORDS
 
 SPECIAL = (
     "<unk>",
@@ -32,7 +32,8 @@ MORE_WORDS = """a an the is are was of in on at to and or with without for from 
     color colour shape object thing place direction digit number move moves moving go goes going
     left right up down picture video scene segment time second seconds start end begin count list
     describe content tell me say what which where big small card way have has we system user
-    assistant note nothing""".split()
+    assistant note nothing turns meets leaves changes corner part top bottom
+    middle still q""".split()
 
 PIECES = "|".join(
     [
@@ -41,6 +42,8 @@ PIECES = "|".join(
         r"<(?=\d\.\d seconds>)",
         r"\d{1,2}(?=\.\d seconds>)",
         r"\.\d seconds>",
+        r" (?=\d (?:seconds|second)\b)| \d{0,2}(?=\d\d (?:seconds|second)\b)",
+        r"\d{1,2}(?= (?:seconds|second)\b)",
         r" ?[<>|]\S*",  # markup in a question: one unknown piece
         r" ?\p{L}+",
         r" ?\d+",
@@ -53,12 +56,19 @@ PIECES = "|".join(
 def vocabulary() -> list[str]:
     """Every token in order; words stand alone (start of a text) and with a space before them."""
     phrases = " ".join(text for group in PHRASES.values() for text in group)
-    words = {*MORE_WORDS, *SHAPES, *COLORS, *MOTIONS, *PLACES}
-    words |= set((phrases + " " + DESCRIBE).lower().replace("?", "").replace(".", "").split())
-    words.discard("{}")
+    words = {*MORE_WORDS, *SHAPES, *COLORS, *MOTIONS, *PLACES, *SIZES, *WORDS}
+    words |= set(
+        (phrases + " " + DESCRIBE)
+        .lower()
+        .replace("?", "")
+        .replace(".", "")
+        .replace(",", "")
+        .split()
+    )
+    words -= {"{}", "{a}", "{1}", "{0}", "{},"}
     tokens = ["\n", "<", *(f"<{n}" for n in range(1, 100)), *(f".{n} seconds>" for n in range(10))]
     tokens += [str(n) for n in range(10)] + [f"{n:02d}" for n in range(100)]
-    tokens += [f" {n}" for n in range(10)]
+    tokens += [f" {n}" for n in range(100)]
     tokens += ["?", ".", ",", "!", ":", ";", " ", " ,"]
     for word in sorted(words):
         tokens += [word, f" {word}"]

@@ -1,0 +1,54 @@
+"""A run's logs as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+AVERAGED = 5
+"""Logged rows (of 25 steps each) that a drawn line averages."""
+
+NO_SHARES = ("loss", "naming loss", "hint", "answers", "svlm", "segments")
+"""What is logged beside shares of right answers."""
+
+NAMED = ("#D55E00", "#E69F00", "#009E73")
+"""Colours of the two that lag and the one that leads, told apart by the colour-blind too."""
+
+
+def training_figure(folder: Path, stages: tuple[str, ...]) -> tuple[Figure, list[Axes]]:
+    """What each stage of a run reached, over its steps: every logged share of right answers.
+
+    Args:
+        folder: of the run, with ``STAGE.csv`` files; stages without one are left out.
+        stages: their names in order.
+
+    Returns:
+        The figure and one pair of axes for each stage that has begun.
+    """
+    logs = {n: pd.read_csv(folder / f"{n}.csv") for n in stages if (folder / f"{n}.csv").exists()}
+    logs = {name: log for name, log in logs.items() if len(log)}
+    columns = min(2, max(1, len(logs)))
+    rows = -(-max(1, len(logs)) // columns)
+    figure = Figure(figsize=(9, 2.9 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for ax, (name, log) in zip(axes, logs.items(), strict=False):
+        wide = log.pivot_table(index="step", columns="name", values="value")
+        wide = wide.drop(columns=[name for name in NO_SHARES if name in wide])
+        smooth = wide.rolling(AVERAGED, min_periods=1).mean()
+        ax.plot(smooth.index, smooth, color="0.7", linewidth=0.8)
+        ax.plot(smooth.index, smooth.mean(axis=1), color="black", linewidth=2, label="mean")
+        last = smooth.iloc[-1].sort_values()
+        kinds = dict.fromkeys([*last.index[:2], *last.index[-1:]])
+        for kind, color in zip(kinds, NAMED, strict=False):
+            label = f"{kind} {last[kind]:.2f}"
+            ax.plot(smooth.index, smooth[kind], color=color, linewidth=1.2, label=label)
+        minutes = float(log["seconds"].max()) / 60
+        ax.set(title=f"{name} ({minutes:.0f} minutes)", xlabel="step", ylabel="share right")
+        ax.set_ylim(0, 1.02)
+        ax.legend(loc="lower right", fontsize=7)
+    for ax in axes[len(logs) :]:
+        ax.remove()
+    return figure, axes[: len(logs)]
