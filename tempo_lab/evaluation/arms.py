@@ -1,0 +1,126 @@
+"""Arms: the ways of giving tokens to segments that are compared with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from tempo_lab.strategies import Mode
+
+Scores = Literal["own", "shuffled", "oracle"]
+
+PRIOR = "prior"
+"""Stands in an arm's place in rows that hold relevance instead of an answer."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of answering a question.
+
+    Attributes:
+        family: what it is called in tables and figures.
+        strategy: of `tempo_lab.strategies`.
+        budget: tokens a segment; None for all of them.
+        scores: what decides: the model's own relevance, the same shuffled among the segments
+            (control), or 1 where the evidence is and 0 elsewhere (ceiling).
+        mode: of the allocation.
+        floor: tokens that each segment gets at least; None for the checkpoint's minimum.
+        sparse: all tokens of so few segments, sampled over the whole video, that they fit the
+            budget.
+        logprob: also measure the log-probability of the right answer.
+    """
+
+    family: str
+    strategy: str
+    budget: int | None
+    scores: Scores = "own"
+    mode: Mode = "strict"
+    floor: int | None = None
+    sparse: bool = False
+    logprob: bool = False
+
+    @property
+    def name(self) -> str:
+        """Unique among the arms of a question."""
+        return self.family if self.budget is None else f"{self.family} {self.budget}"
+
+
+BUDGETS = (2, 4, 8)
+"""Tokens a segment, of a budget that ATA shares as it likes."""
+MAIN_BUDGET = 4
+STRICT_BUDGET = 8
+"""Budget at which strictness is compared: a floor of half of it leaves ATA the other half."""
+FLOOR = 4
+
+ALL = Arm("all tokens", "none", None)
+
+
+def _family(family: str, strategy: str, budgets: Iterable[int], **more: object) -> tuple[Arm, ...]:
+    return tuple(Arm(family, strategy, budget, **more) for budget in budgets)  # type: ignore[arg-type]
+
+
+def allocation_arms(budgets: Iterable[int], rivals: Iterable[int]) -> tuple[Arm, ...]:
+    """The arms of the allocation claim.
+
+    Args:
+        budgets: of ATA head and the two uniform arms, whose curves are drawn.
+        rivals: budgets of all others.
+    """
+    main, others = tuple(budgets), tuple(rivals)
+    return (
+        ALL,
+        *_family("ATA head", "head", main),
+        *_family("ATA tail", "tail", others),
+        *_family("ATA random", "random", others),
+        *_family("ATA ToMe", "tome", others),
+        *_family("uniform head", "uniform", main),
+        *_family("uniform ToMe", "uniform-tome", main),
+        *_family("top-k", "topk", others),
+        *_family("sparse frames", "none", others, sparse=True),
+        *_family("shuffled scores", "head", others, scores="shuffled"),
+        *_family("oracle routing", "head", others, scores="oracle"),
+    )
+
+
+ATA_ONLY = _family("ATA head", "head", (MAIN_BUDGET,))
+ATA_AND_ALL = (ALL, *ATA_ONLY)
+BRIEF = (
+    *ATA_AND_ALL,
+    *_family("uniform head", "uniform", (MAIN_BUDGET,)),
+    *_family("uniform ToMe", "uniform-tome", (MAIN_BUDGET,)),
+    *_family("top-k", "topk", (MAIN_BUDGET,)),
+    *_family("shuffled scores", "head", (MAIN_BUDGET,), scores="shuffled"),
+    *_family("oracle routing", "head", (MAIN_BUDGET,), scores="oracle"),
+)
+"""The arms that tell most, at one budget: for kinds of questions whose curves are not drawn."""
+
+STRICTNESS = (
+    Arm("ATA, faithful", "head", STRICT_BUDGET, mode="faithful"),
+    Arm("ATA, abstaining", "abstain", STRICT_BUDGET),
+    Arm("ATA, floor", "head", STRICT_BUDGET, floor=FLOOR),
+)
+
+
+def front_loading_arms(kept: Iterable[int]) -> tuple[Arm, ...]:
+    """First, last and random k memory tokens of every segment, for each k."""
+    ways = (("first", "uniform"), ("last", "uniform-tail"), ("random", "uniform-random"))
+    return tuple(
+        Arm(f"{way} tokens", strategy, k, logprob=True) for k in kept for way, strategy in ways
+    )
+
+
+def kept_lengths(slots: int, every: bool) -> tuple[int, ...]:
+    """Numbers of tokens kept of K: all of 1..K, or only the powers of two and K itself.
+
+    A quarter of K, at which head and tail are compared, is always among them.
+    """
+    if every:
+        return tuple(range(1, slots + 1))
+    powers = {2**n for n in range(slots.bit_length())} | {quarter(slots), slots}
+    return tuple(sorted(k for k in powers if k <= slots))
+
+
+def quarter(slots: int) -> int:
+    """A quarter of K, at least one token."""
+    return max(1, slots // 4)

@@ -1,0 +1,134 @@
+"""Scores of rankings, of probabilities, and how sure a mean is. numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+BINS = 10
+RESAMPLES = 10_000
+COVERAGE = 0.95
+
+
+def auc(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> float:
+    """Chance that a relevant segment scores above an irrelevant one, ties counting half.
+
+    Args:
+        scores: [segment], in any unit that ranks.
+        relevant: bool [segment].
+
+    Returns:
+        0 to 1; NaN unless there are both kinds.
+
+    >>> auc([0.9, 0.1, 0.2], [True, False, False])
+    1.0
+    """
+    values, flags = np.asarray(scores, float), np.asarray(relevant, bool)
+    if flags.all() or not flags.any():
+        return float("nan")
+    above = values[flags][:, None] - values[~flags][None]
+    return float(np.mean((above > 0) + 0.5 * (above == 0)))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often what was given a probability is true, by bins of that probability.
+
+    Attributes:
+        edges: [bin + 1], from 0 to 1.
+        predicted: mean probability [bin], NaN in an empty bin.
+        observed: share that was true [bin], NaN in an empty bin.
+        count: predictions [bin].
+    """
+
+    edges: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
+    count: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: |observed - predicted|, weighted by counts."""
+        if not self.count.sum():
+            return float("nan")
+        gaps = np.nan_to_num(np.abs(self.observed - self.predicted))
+        return float((gaps * self.count).sum() / self.count.sum())
+
+
+def reliability(probability: npt.ArrayLike, true: npt.ArrayLike, bins: int = BINS) -> Reliability:
+    """Calibration in bins of equal width.
+
+    Args:
+        probability: [prediction], 0 to 1.
+        true: bool [prediction].
+        bins: how many.
+    """
+    p, outcome = np.asarray(probability, float), np.asarray(true, float)
+    edges = np.linspace(0, 1, bins + 1)
+    where = np.clip(np.digitize(p, edges[1:-1]), 0, bins - 1)
+    count = np.bincount(where, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        predicted = np.bincount(where, p, minlength=bins) / count
+        observed = np.bincount(where, outcome, minlength=bins) / count
+    return Reliability(edges, predicted, observed, count)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and the interval it lies in.
+
+    Attributes:
+        value: the mean; NaN if there was nothing.
+        low, high: ends of the bootstrap interval; NaN for fewer than two videos.
+        n: questions.
+        videos: groups that were resampled.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    videos: int
+
+
+NOTHING = Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+
+
+def bootstrap_mean(
+    values: npt.ArrayLike,
+    videos: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    coverage: float = COVERAGE,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of values with a percentile interval that resamples whole videos.
+
+    Questions about one video share its luck: they are drawn together. Given the differences of
+    two arms on the same questions, this is the paired bootstrap.
+
+    Args:
+        values: [question]; NaN are left out.
+        videos: [question], what identifies the video of each.
+        resamples: how many times videos are drawn with replacement.
+        coverage: of the interval.
+        seed: of the draws.
+    """
+    array, labels = np.asarray(values, float), np.asarray(videos)
+    there = ~np.isnan(array)
+    array, labels = array[there], labels[there]
+    if not len(array):
+        return NOTHING
+    names, group = np.unique(labels, return_inverse=True)
+    total, count = np.bincount(group, array), np.bincount(group)
+    mean, n = float(array.mean()), len(array)
+    if len(names) < 2:
+        return Estimate(mean, float("nan"), float("nan"), n, len(names))
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(names), size=(resamples, len(names)))
+    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    tail = (1 - coverage) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Estimate(mean, float(low), float(high), n, len(names))

@@ -1,0 +1,128 @@
+"""The four claims as sections of the page: what was done in words, figures, tables. No torch."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from tempo_lab.evaluation import figures, tables
+from tempo_lab.evaluation.arms import quarter
+from tempo_lab.evaluation.metrics import Reliability
+from tempo_lab.evaluation.plan import BEFORE, PLAIN
+from tempo_lab.evaluation.report import Picture, Section
+
+DPI = 130
+
+
+def all_sections(
+    frame: pd.DataFrame, rows: Iterable[Mapping[str, Any]], slots: int, missing: Collection[str]
+) -> list[Section]:
+    """One section a claim.
+
+    Args:
+        frame: what `tables.to_frame` gave.
+        rows: the same with relevance and evidence by segment.
+        slots: K, memory tokens of a segment.
+        missing: roles of models that there were not.
+    """
+    return [
+        _prior(frame, tables.calibration(rows), BEFORE in missing),
+        _allocation(frame),
+        _front_loading(frame, slots, PLAIN in missing),
+        _strictness(frame),
+    ]
+
+
+def _prior(
+    frame: pd.DataFrame, curves: Mapping[tuple[str, int], Reliability], no_before: bool
+) -> Section:
+    table = tables.prior_table(frame)
+    errors = pd.DataFrame(
+        {"model": model, "segments": n, "expected calibration error": curve.error}
+        | {"predictions": int(curve.count.sum())}
+        for (model, n), curve in curves.items()
+    )
+    return Section(
+        "1. The prior",
+        [
+            "For each question, the chance that a segment with evidence scores above one without"
+            " (ROC-AUC within the video). Control: the question of another video of the same"
+            " length is asked of this one, against the places where its evidence was there; that"
+            " is a half unless places themselves give something away.",
+            "No number from before compressor training: no checkpoint from before it was given"
+            " (--before FOLDER)."
+            if no_before
+            else "Before compressor training: the checkpoint given by --before, on the same"
+            " questions.",
+        ],
+        [_picture("prior", "AUC and calibration", figures.prior(table, curves))],
+        {"AUC by length and kind": table, "Calibration": errors},
+    )
+
+
+def _allocation(frame: pd.DataFrame) -> Section:
+    table, refused = tables.allocation_table(frame), tables.refused_table(frame)
+    return Section(
+        "2. Allocation",
+        [
+            "Score against the memory tokens that were really used. Budgets are tokens a segment,"
+            " shared over the video; ATA often spends less than it may. Sparse frames: all tokens"
+            " of as few segments, sampled over the whole video, as fit the budget. Shuffled"
+            " scores: the same ATA with its scores dealt out at random (control). Oracle routing:"
+            " score 1 where the evidence is and 0 elsewhere (ceiling), or the model's own where"
+            " all segments or none are evidence.",
+        ],
+        [
+            _picture("allocation", "Needle questions", figures.allocation(table)),
+            _picture("kinds", "Every kind of question", figures.kinds(table)),
+        ],
+        {"Score by length, kind and arm": table}
+        | ({"Arms that were impossible": refused} if len(refused) else {}),
+    )
+
+
+def _front_loading(frame: pd.DataFrame, slots: int, no_plain: bool) -> Section:
+    table = tables.front_loading_table(frame)
+    return Section(
+        "3. Front-loading",
+        [
+            f"Every segment of the video keeps the same k of its {slots} memory tokens: the first,"
+            f" the last, or random ones; the claim is about a quarter of them, {quarter(slots)}."
+            " The log-probability is that of the right answer, read as if the model had written"
+            " it.",
+            "No number of the ablation without prefix dropout: there is no such checkpoint beside"
+            " this model."
+            if no_plain
+            else "The ablation without prefix dropout was asked the same questions.",
+        ],
+        [_picture("front_loading", "k tokens kept", figures.front_loading(table))],
+        {"Score and log-probability by k": table},
+    )
+
+
+def _strictness(frame: pd.DataFrame) -> Section:
+    table = tables.strictness_table(frame)
+    return Section(
+        "4. Strictness",
+        [
+            "Faithful: the released allocator, which always calls some segment the most relevant."
+            " Abstaining: where no segment's relevance reaches one half, every segment gets only"
+            " the minimum. Floor: every segment keeps half of the budget's mean, and ATA shares"
+            " out the rest. Present things and needles show what strictness costs.",
+        ],
+        [_picture("strictness", "Absent, present and needle", figures.strictness(table))],
+        {"Score by length, kind and arm": table},
+    )
+
+
+def _picture(name: str, caption: str, drawn: tuple[Any, Any]) -> Picture:
+    """A figure as PNG; it is closed."""
+    from matplotlib import pyplot
+
+    figure, content = drawn[0], io.BytesIO()
+    figure.savefig(content, format="png", dpi=DPI)
+    pyplot.close(figure)
+    return Picture(name, caption, content.getvalue())

@@ -1,0 +1,438 @@
+"""The evaluation: its arithmetic, its plan, runs that go on where they stopped, its page."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import tempo_lab as tl
+from tempo_lab.allocation import allocate
+from tempo_lab.cli import app
+from tempo_lab.errors import TempoLabError
+from tempo_lab.evaluation import claims, plan, runner, tables
+from tempo_lab.evaluation import world as evaluation
+from tempo_lab.evaluation.answering import Desk, keys_of
+from tempo_lab.evaluation.arms import (
+    ALL,
+    ATA_ONLY,
+    BRIEF,
+    PRIOR,
+    STRICTNESS,
+    Arm,
+    allocation_arms,
+    front_loading_arms,
+    kept_lengths,
+    quarter,
+)
+from tempo_lab.evaluation.logprob import answer_logprob
+from tempo_lab.evaluation.metrics import auc, bootstrap_mean, reliability
+from tempo_lab.evaluation.plan import MAIN, Part, draw_jobs
+from tempo_lab.evaluation.report import page
+from tempo_lab.evaluation.rivals import RELEVANT
+from tempo_lab.evaluation.runner import run
+from tempo_lab.evaluation.store import Store
+
+CLIP = Path(__file__).parents[1] / "data" / "clips" / "voyage.mp4"
+SLOTS = 16
+
+
+# Arithmetic
+
+
+def test_auc_counts_ties_half() -> None:
+    assert auc([0.9, 0.1, 0.2], [True, False, False]) == 1.0
+    assert auc([0.1, 0.1, 0.2], [True, False, False]) == 0.25
+    assert np.isnan(auc([0.1, 0.2], [True, True]))
+
+
+def test_calibration_by_hand() -> None:
+    found = reliability([0.1, 0.1, 0.9, 1.0], [False, True, True, True], bins=2)
+    np.testing.assert_allclose(found.predicted, [0.1, 0.95])
+    np.testing.assert_allclose(found.observed, [0.5, 1.0])
+    assert found.count.tolist() == [2, 2]
+    assert found.error == pytest.approx((2 * 0.4 + 2 * 0.05) / 4)
+    assert reliability([0.5], [True], bins=2).count.tolist() == [0, 1]
+    assert np.isnan(reliability([], []).error)
+
+
+def test_the_bootstrap_of_independent_questions_is_the_normal_interval() -> None:
+    values = np.arange(400) % 4 == 0
+    found = bootstrap_mean(values, np.arange(400))
+    half = 1.96 * np.sqrt(0.25 * 0.75 / 400)
+    assert found.value == 0.25
+    assert (found.n, found.videos) == (400, 400)
+    assert (found.low, found.high) == pytest.approx((0.25 - half, 0.25 + half), abs=0.004)
+    assert found == bootstrap_mean(values, np.arange(400))
+
+
+def test_questions_of_one_video_are_drawn_together() -> None:
+    values = np.repeat(np.arange(40) % 2, 10)
+    apart = bootstrap_mean(values, np.arange(400))
+    together = bootstrap_mean(values, np.repeat(np.arange(40), 10))
+    width = (apart.high - apart.low, together.high - together.low)
+    assert width[1] == pytest.approx(np.sqrt(10) * width[0], rel=0.1)
+
+
+def test_nothing_and_a_single_video_have_no_interval() -> None:
+    assert np.isnan(bootstrap_mean([], []).value)
+    assert np.isnan(bootstrap_mean([np.nan], ["a"]).value)
+    one = bootstrap_mean([0.0, 1.0, np.nan], ["a", "a", "b"])
+    assert one.value == 0.5
+    assert np.isnan(one.low)
+
+
+# Arms
+
+
+def test_rivals_share_evenly_and_keep_what_they_say() -> None:
+    scores, options = [0.9, 0.1, 0.2], {"max_tokens": 8, "min_tokens": 1}
+    tail = allocate(scores, 9, strategy="uniform-tail", **options)
+    assert [tail.slots(i).tolist() for i in range(3)] == [[5, 6, 7]] * 3
+    drawn = allocate(scores, 9, strategy="uniform-random", **options)
+    assert [len(set(drawn.slots(i))) for i in range(3)] == [3, 3, 3]
+    merged = allocate(scores, 9, strategy="uniform-tome", **options)
+    assert merged.merged
+    assert merged.tokens.tolist() == [3, 3, 3]
+
+
+def test_abstaining_gives_the_minimum_where_nothing_is_relevant() -> None:
+    options = {"max_tokens": 8, "min_tokens": 2}
+    low = allocate([0.3, 0.1, RELEVANT - 0.01], 24, strategy="abstain", **options)
+    assert low.tokens.tolist() == [2, 2, 2]
+    high = allocate([0.3, 0.1, RELEVANT], 24, strategy="abstain", **options)
+    as_ever = allocate([0.3, 0.1, RELEVANT], 24, strategy="head", **options)
+    assert high.tokens.tolist() == as_ever.tokens.tolist()
+    assert high.tokens.max() == 8
+
+
+def test_arms_of_a_question_have_names_of_their_own() -> None:
+    every = (*allocation_arms((2, 4, 8), (2, 4, 8)), *STRICTNESS)
+    every += front_loading_arms(range(1, SLOTS + 1))
+    assert len({arm.name for arm in every}) == len(every)
+    assert set(BRIEF) <= set(every)
+    assert set(ATA_ONLY) <= set(BRIEF)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 6, 16, 24, 128])
+def test_kept_lengths_hold_the_ends_and_a_quarter(slots: int) -> None:
+    for every in (False, True):
+        kept = kept_lengths(slots, every)
+        assert {1, quarter(slots), slots} <= set(kept)
+        assert list(kept) == sorted(set(kept))
+        assert kept[-1] == slots
+    assert kept == tuple(range(1, slots + 1))
+
+
+# Plan
+
+
+def small(segments: int = 2, videos: int = 2) -> Part:
+    """A part that takes seconds."""
+    sparse = Arm("sparse frames", "none", 8, sparse=True)
+    return Part(segments, videos, 1, 1, 0, (*BRIEF, sparse), ATA_ONLY, loaded=1, strict=True)
+
+
+@pytest.fixture
+def tiny_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick plan of one video."""
+    monkeypatch.setitem(plan.PLANS, "quick", (small(videos=1),))
+
+
+def test_runs_and_lengths_share_no_video_and_training_none() -> None:
+    seeds = [job.seed for seed in range(4) for job in draw_jobs("full", seed, SLOTS)]
+    assert len(set(seeds)) == len(seeds)
+    assert min(seeds) >= plan.HELD_OUT
+    for part in (*plan.PLANS["full"], *plan.PLANS["quick"]):
+        assert part.videos < plan.SEEDS_A_LENGTH
+    assert len(plan.PLANS["full"]) * plan.SEEDS_A_LENGTH <= plan.SEEDS_A_RUN
+
+
+def test_a_video_is_always_asked_the_same(tiny_plan: None) -> None:
+    one, other = draw_jobs("quick", 5, SLOTS), draw_jobs("quick", 5, SLOTS)
+    assert [job.items for job in one] == [job.items for job in other]
+    for job in one:
+        texts = [item.question.text for item in job.items]
+        assert len(set(texts)) == len(texts)
+        keys = keys_of(job, (MAIN,))
+        assert len(set(keys)) == len(keys)
+
+
+def test_the_control_asks_about_something_else() -> None:
+    jobs = [job for job in draw_jobs("quick", 1, SLOTS) if job.part.segments == 8]
+    asked = [item for job in jobs for item in job.items if item.control is not None]
+    assert asked
+    assert all(item.control != item.question.text for item in asked)
+    everything = [item for job in jobs for item in job.items]
+    for item in everything:
+        whole = len(item.question.evidence) in (0, 8)
+        assert item.control is None or not whole
+
+
+def test_a_plan_names_what_it_lacks() -> None:
+    with pytest.raises(TempoLabError, match="no such evaluation"):
+        draw_jobs("slow", 0, SLOTS)
+    with pytest.raises(TempoLabError, match="not negative"):
+        draw_jobs("quick", -1, SLOTS)
+
+
+# Rows on disk
+
+
+def test_a_torn_line_is_dropped_and_the_rest_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path, {"seed": 1})
+    store.append([{"a": 1}, {"b": "ü\n\ud800"}])
+    with open(store.path, "ab") as file:
+        file.write(b'{"c": ')
+    again = Store(tmp_path, {"seed": 1})
+    again.append([{"d": 4}])
+    rows = list(Store(tmp_path, {"seed": 1}))
+    assert [sorted(row) for row in rows] == [["a"], ["b"], ["d"]]
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
+    Store(tmp_path, {"seed": 1, "size": "quick"})
+    with pytest.raises(TempoLabError, match="seed 1 instead of 2"):
+        Store(tmp_path, {"seed": 2, "size": "quick"})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TempoLabError, match="cannot be written to"):
+        Store(tmp_path / "file", {})
+
+
+# The pipeline
+
+
+def small_jobs() -> list[plan.Job]:
+    """Two videos of two segments each; one or two tokens are kept for front-loading."""
+    return [plan.Job(small(), n, plan.HELD_OUT + n, 2, False) for n in range(2)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """The rows of a small run that was never stopped."""
+    return run(small_jobs(), {MAIN: "nano"}, Store(tmp_path_factory.mktemp("whole"), {}))
+
+
+def test_every_arm_stays_within_its_budget(whole: list[dict]) -> None:
+    arms = {row["arm"] for row in whole}
+    assert {arm.name for arm in (*small().arms, *STRICTNESS)} | {PRIOR} <= arms
+    for row in whole:
+        if row["arm"] == ALL.name:
+            assert row["used"] == SLOTS * row["segments"]
+        elif row["budget"] is not None:
+            assert 0 < row["used"] <= row["budget"] * row["segments"]
+            assert 0 <= row["score"] <= 1
+    sparse = [row["used"] for row in whole if row["family"] == "sparse frames"]
+    assert set(sparse) == {SLOTS}  # 8 tokens for each of two segments hold one segment
+
+
+def test_prior_rows_hold_a_relevance_for_each_segment(whole: list[dict]) -> None:
+    rows = [row for row in whole if row["arm"] == PRIOR]
+    assert all(len(row["logit"]) == row["segments"] for row in rows)
+    some = [row for row in rows if row.get("auc") is not None]
+    assert some
+    for row in some:
+        flags = np.isin(np.arange(2), row["evidence"])
+        assert row["auc"] == auc(row["logit"], flags)
+
+
+class Stopped(BaseException):
+    """Stands for the end of a process."""
+
+
+def test_a_stopped_run_goes_on_and_repeats_nothing(
+    whole: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, written = Store.append, []
+
+    def stop(store: Store, rows: list[dict]) -> None:
+        if len(written) == 4:
+            raise Stopped
+        written.append(len(rows))
+        append(store, rows)
+
+    monkeypatch.setattr(Store, "append", stop)
+    with pytest.raises(Stopped):
+        run(small_jobs(), {MAIN: "nano"}, Store(tmp_path, {}))
+    monkeypatch.setattr(Store, "append", append)
+    before = list(Store(tmp_path, {}))
+    assert len(before) == sum(written) < len(whole)
+    asked, rows_of = [], Desk.rows
+
+    def note(desk, item, names):
+        asked.extend((desk.job.video, item.number, name) for name in names)
+        return rows_of(desk, item, names)
+
+    monkeypatch.setattr(Desk, "rows", note)
+    assert run(small_jobs(), {MAIN: "nano"}, Store(tmp_path, {})) == whole
+    stored = list(Store(tmp_path, {}))
+    assert stored[: len(before)] == before
+    assert len(stored) == len(whole)
+    finished = {(row["video"], row["item"], row["arm"]) for row in before}
+    assert asked
+    assert not finished & set(asked)
+    asked.clear()
+    assert run(small_jobs(), {MAIN: "nano"}, Store(tmp_path, {})) == whole
+    assert not asked
+
+
+def test_worker_processes_answer_the_same(whole: list[dict], tmp_path: Path) -> None:
+    job = small_jobs()[0]
+    rows = run([job], {MAIN: "nano"}, Store(tmp_path, {}), workers=2)
+    expected = [row for row in whole if row["video"] == job.video]
+    for row, other in zip(rows, expected, strict=True):  # threads may differ: the last bits too
+        assert row == {
+            name: pytest.approx(value, abs=1e-4) if name == "logprob" else value
+            for name, value in other.items()
+        }
+
+
+def test_a_worker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.signal, "signal", lambda *ignored: None)
+    results: queue.Queue = queue.Queue()
+    runner._work({MAIN: str(tmp_path / "no-such-model")}, queue.Queue(), results)
+    assert "no-such-model" in results.get_nowait()
+
+
+def test_what_the_model_says_is_as_probable_as_its_own_trace_says() -> None:
+    tempo = tl.load("nano")
+    with tempo.open(CLIP, progress=False) as session:
+        for strategy in ("head", "tome"):
+            trace = session.ask("What color is the star?", budget=40, strategy=strategy)
+            assert trace.provenance["stopped"] == "end"
+            found = answer_logprob(session, trace, trace.answer)
+            np.testing.assert_allclose(found, trace.data["answer_logprob"], atol=1e-4)
+        worse = answer_logprob(session, trace, f"{trace.answer} {trace.answer}")
+        assert worse.sum() < found.sum()
+
+
+# Claims
+
+
+def claim_rows() -> list[dict]:
+    """Two videos of 32 segments with known answers under three arms, one at 64."""
+    rows = []
+    scores = {
+        "ATA head 4": (1, 1, 1, 0),
+        "uniform head 4": (0, 0, 1, 0),
+        "all tokens": (1, 1, 0, 0),
+    }
+    for arm, values in scores.items():
+        for number, score in enumerate(values):
+            rows.append(
+                {"video": f"v{number // 2}", "item": number, "segments": 32, "model": MAIN,
+                 "kind": "color", "arm": arm, "family": arm.rstrip(" 4"), "budget": 4.0,
+                 "score": float(score), "used": 80}
+            )  # fmt: skip
+    for number, value in enumerate((1.0, 0.5)):
+        rows.append(
+            {"video": f"v{number}", "item": number, "segments": 32, "model": MAIN,
+             "kind": "color", "arm": PRIOR, "family": PRIOR, "auc": value}
+        )  # fmt: skip
+    return rows
+
+
+def test_claims_by_hand() -> None:
+    told = claims.as_json(claims.measure(tables.to_frame(claim_rows()), SLOTS))
+    assert told["needle_32_ata"] == 0.75
+    assert told["tokens_32_ata"] == 2.5
+    assert told["auc_32"] == 0.75
+    assert told["needle_32_uniform_head"] == 0.25
+    # per video, ATA minus uniform head is 1 and 0
+    assert (told["needle_32_uniform_head_low"], told["needle_32_uniform_head_high"]) == (0, 1)
+    assert told["needle_32_all"] == 0.5
+    assert told["auc_8"] is None
+    assert told["needle_64_ata"] is None
+
+
+def test_claims_have_exactly_their_names() -> None:
+    told = claims.as_json(claims.measure(tables.to_frame([]), SLOTS))
+    assert (
+        list(told)
+        == (
+            "auc_8 auc_32 needle_32_ata tokens_32_ata needle_32_uniform_head"
+            " needle_32_uniform_head_low needle_32_uniform_head_high needle_32_uniform_tome"
+            " needle_32_uniform_tome_low needle_32_uniform_tome_high needle_32_oracle needle_32_all"
+            " needle_64_ata needle_64_all needle_32_shuffled frontload_head frontload_tail"
+            " frontload_first frontload_all time_32 order_32 count_32 absence_32 place_32"
+            " needle_128_ata"
+        ).split()
+    )
+    assert set(told.values()) == {None}
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+
+
+def test_verdicts_compare_with_what_was_asked() -> None:
+    found = claims.verdicts(claims.measure(tables.to_frame(claim_rows()), SLOTS))
+    by_claim = {v.claim: v for v in found}
+    assert by_claim["needles, 32 segments, ATA head"].reached is False
+    assert by_claim["tokens a segment that it used"].reached is True
+    assert by_claim["... minus uniform head"].reached is False  # the interval touches 0
+    assert by_claim["... minus all tokens, 32 segments"].reached is True
+    assert by_claim["AUC of relevance, 8 segments"].reached is None
+    assert "not measured" in by_claim["AUC of relevance, 8 segments"].measured
+
+
+def test_arms_are_compared_on_the_same_questions() -> None:
+    rows = claim_rows()
+    more = {**rows[0], "item": 99, "score": 0.0}  # ATA alone answered this one
+    table = tables.allocation_table(tables.to_frame([*rows, more]))
+    assert set(table["n"]) == {4}
+    assert table.set_index("family").loc["ATA head", "score"] == 0.75
+
+
+# The page
+
+
+def test_the_page_is_escaped_and_stands_alone(whole: list[dict], tmp_path: Path) -> None:
+    wild = "<script>alert('x')</script>\x1b[31m"
+    rows = [{**row, "said": wild, "question": wild} for row in whole]
+    rows.append({**rows[-1], "item": 99, "score": None, "used": None, "error": wild})
+    settings = {"model": wild, "memory_tokens_a_segment": SLOTS}
+    evaluation.write_results(tmp_path, settings, rows, ["before", "plain"])
+    text = (tmp_path / "report.html").read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "\x1b" not in text
+    assert set(re.findall(r'(?:src|href)="?([^">]{5})', text)) == {"data:"}
+    assert "no checkpoint from before it was given" in text
+    names = {path.stem for path in tmp_path.glob("*.png")}
+    assert names == {"prior", "allocation", "kinds", "front_loading", "strictness"}
+    assert text.count("data:image/png;base64,") == len(names)
+    table = pd.read_csv(tmp_path / "results.csv")
+    assert len(table) == len(rows)
+    assert list(json.loads((tmp_path / "claims.json").read_text())) == list(claims.NAMES)
+
+
+def test_a_page_without_any_row_is_a_page() -> None:
+    text = page("nothing", {}, claims.verdicts({}), [])
+    assert text.count("not measured") == len(claims.verdicts({}))
+
+
+# The command
+
+
+def test_the_command_measures_writes_and_goes_on(
+    tiny_plan: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "here"
+    words = ["evaluate", "world", "--quick", "--seed", "7", "--workers", "1", "--out", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "reached" in done.stdout
+    assert {path.name for path in out.iterdir()} >= {
+        "answers.jsonl", "results.csv", "claims.csv", "claims.json", "report.html", "prior.png"
+    }  # fmt: skip
+    first = (out / "answers.jsonl").read_bytes()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert (out / "answers.jsonl").read_bytes() == first
+    words[4] = "8"
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "another evaluation is in this folder" in refused.stderr
