@@ -1,0 +1,14 @@
+"""What to record while a question runs: attention rows, hidden states, relevance by layer.
+
+    spec = tl.Capture(attention=tl.Rows(["decision", "memory"]), reduce="key_group")
+    print(spec.price(video))
+    trace = video.ask(question, budget=64, capture=spec)
+    trace.data["attention"]  # [segment, layer, head, row, key_group]
+
+Everything is installed for one `ask` and gone after it, also after an error or Ctrl-C.
+"""
+
+from tempo_lab.capture.price import Price
+from tempo_lab.capture.spec import Capture, Rows
+
+__all__ = ["Capture", "Price", "Rows"]
