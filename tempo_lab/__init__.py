@@ -19,6 +19,7 @@ from tempo_lab._version import __version__
 if TYPE_CHECKING:
     from tempo_lab import plots
     from tempo_lab.allocation import Allocation, allocate
+    from tempo_lab.capture.spec import Capture, Rows
     from tempo_lab.errors import (
         BudgetError,
         CaptureError,
@@ -44,6 +45,9 @@ _HOMES = {
     # allocation
     "allocate": "allocation",
     "Allocation": "allocation",
+    # look inside
+    "Capture": "capture.spec",
+    "Rows": "capture.spec",
     # errors
     "TempoLabError": "errors",
     "VideoError": "errors",
@@ -57,9 +61,11 @@ _HOMES = {
 __all__ = [
     "Allocation",
     "BudgetError",
+    "Capture",
     "CaptureError",
     "CheckpointError",
     "QueryError",
+    "Rows",
     "Session",
     "Tempo",
     "TempoLabError",

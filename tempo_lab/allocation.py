@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tempo_lab.errors import BudgetError
+from tempo_lab.errors import BudgetError, did_you_mean
 from tempo_lab.strategies import (
     STRATEGIES,
     Floats,
@@ -161,7 +161,12 @@ def allocate(
     """
     rule = find_strategy(strategy)
     if mode not in ("strict", "faithful"):
-        raise BudgetError("no such allocation mode", asked=repr(mode), found="strict, faithful")
+        raise BudgetError(
+            "no such allocation mode",
+            asked=repr(mode),
+            found="strict, faithful",
+            fix=did_you_mean(mode, ("strict", "faithful"), "use one of these"),
+        )
     with np.errstate(over="ignore"):  # beyond float32 is infinite, which strict refuses by name
         array = np.asarray(scores, dtype=np.float32)
     if array.ndim != 1 or array.size == 0:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
 from tempo_lab.errors import BudgetError, QueryError
+from tempo_lab.model.prompts import unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.trace import Trace
 
@@ -45,6 +48,31 @@ def check_texts(question: object, history: object) -> tuple[tuple[str, str], ...
     return tuple(turns)
 
 
+def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
+    """Refuse words that a model of small vocabulary does not know.
+
+    Args:
+        question: as asked.
+        tokenizer: the model's.
+        examples: questions that it can answer; None for a model that takes any words.
+
+    Raises:
+        QueryError: a word is unknown.
+    """
+    unknown = unknown_words(tokenizer, question) if examples else []
+    if not unknown:
+        return
+    known = sorted({word.strip() for word in tokenizer.get_vocab()})
+    near = {word: get_close_matches(word.lower(), known, n=1, cutoff=0.75) for word in unknown}
+    raise QueryError(
+        "this model does not know every word of the question",
+        asked=question,
+        found="unknown: "
+        + ", ".join(f"{w} (near: {near[w][0]})" if near[w] else w for w in unknown),
+        fix="\n         ".join(["ask in its own words, such as", *(examples or ())]),
+    )
+
+
 def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:
     """Relevance scores given by the user, float32 [segment].
 
@@ -64,6 +92,11 @@ def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:
     return forced
 
 
+def default_room(context: int) -> int:
+    """Tokens of an answer where nobody says: 1024, or a quarter of a small context."""
+    return min(MAX_NEW_TOKENS, context // 4)
+
+
 def check_room(max_new_tokens: int | None, text: int, context: int) -> int:
     """Tokens that the answer may have.
 
@@ -75,7 +108,7 @@ def check_room(max_new_tokens: int | None, text: int, context: int) -> int:
     Raises:
         BudgetError: not a whole number from 1, or text and answer alone fill the context.
     """
-    room = min(MAX_NEW_TOKENS, context // 4)
+    room = default_room(context)
     if max_new_tokens is not None:
         whole = isinstance(max_new_tokens, int | np.integer) and max_new_tokens is not True
         if not whole or max_new_tokens < 1:

@@ -21,6 +21,7 @@ import torch
 
 from tempo_lab.errors import VideoError
 from tempo_lab.model.config import TempoConfig
+from tempo_lab.model.limit import PassLimit
 from tempo_lab.model.pixels import PatchGrid, image_size, patchify, resize_frames, video_size
 from tempo_lab.model.prompts import Prompts, pair_seconds
 from tempo_lab.model.token_map import TokenMap
@@ -29,6 +30,8 @@ from tempo_lab.video import Segment, Video
 
 SEGMENTS_AHEAD = 4
 """Segments that are resized and cut into patches while others are computed."""
+MOST_AT_ONCE = 64
+"""Segments of a micro-batch at most, however small they are."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,16 @@ class Batches:
         video: the video.
         config: the model's configuration.
         prompts: the model's prompts.
-        limit: bytes that one micro-batch may take while it is computed, about.
+        limit: of what is computed at once.
 
     Attributes:
         decoded: of each segment so far, a digest of its frames and their true presentation seconds,
             float [frame].
     """
 
-    def __init__(self, video: Video, config: TempoConfig, prompts: Prompts, limit: int) -> None:
+    def __init__(
+        self, video: Video, config: TempoConfig, prompts: Prompts, limit: PassLimit
+    ) -> None:
         self.video, self.config, self.prompts, self.limit = video, config, prompts, limit
         self.decoded: list[tuple[str, np.ndarray]] = []
 
@@ -186,12 +191,6 @@ class Batches:
         self.decoded.append((digest, np.asarray(segment.times, dtype=np.float64)))
 
     def _batch_size(self, grid: PatchGrid, video: TokenMap) -> int:
-        """Segments whose activations fit `limit`: the larger of vision and text."""
-        config = self.config.compressor_config
-        vision, text = config.vision_config, config.text_config
-        patches = grid.pairs * grid.rows * grid.columns
-        pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        # about 10 widths of hidden states and twice the MLP's are alive in a layer
-        seen = patches * (pixels + 10 * vision.hidden_size + 2 * vision.intermediate_size)
-        read = (len(video) + 64) * (10 * text.hidden_size + 3 * text.intermediate_size)
-        return int(np.clip(self.limit // (4 * max(seen, read)), 1, 64))
+        """Segments of this shape whose passes fit the limit: the vision tower's, the prefix's."""
+        read = self.limit.segments_read(len(video), len(self.prompts.system()))
+        return min(self.limit.segments_seen(grid), read, MOST_AT_ONCE)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,14 +16,13 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from tempo_lab.errors import TempoLabError
-from tempo_lab.files import is_special, same_place
+from tempo_lab.places import check_places, check_truth
 from tempo_lab.text import visible
 
 if TYPE_CHECKING:
     from tempo_lab.trace import Trace
 
 REFUSED, INTERRUPTED = 2, 130
-FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
 
 class _Commands(TyperGroup):
@@ -53,6 +51,8 @@ app = typer.Typer(
 )
 world = typer.Typer(no_args_is_help=True, help="Procedural videos with known answers.")
 app.add_typer(world, name="world")
+evaluate = typer.Typer(no_args_is_help=True, help="Measure the method's claims.")
+app.add_typer(evaluate, name="evaluate")
 
 Fps = Annotated[float, typer.Option(help="Frames sampled a second.")]
 MaxFrames = Annotated[int, typer.Option(help="Frames sampled at most.")]
@@ -103,7 +103,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask a question about a video."""
-    _check_places(save, figure, video)
+    check_places(save, figure, video)
     import tempo_lab as tl
 
     tempo = tl.load(model, base=base, device=device, dtype=dtype)
@@ -128,7 +128,7 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Show a saved trace. Needs no model."""
-    _check_places(None, figure, file)
+    check_places(None, figure, file)
     from tempo_lab.tables import facts
     from tempo_lab.trace import Trace
 
@@ -168,6 +168,7 @@ def world_make(
     """Make a video (H.264) and its questions and answers (JSON)."""
     from tempo_lab.world.files import make
 
+    check_truth(out)
     try:
         for path in make(seed, segments, out):
             print(path)
@@ -179,16 +180,47 @@ def world_make(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="nano, or tiny for a quick look.")],
+    recipe: Annotated[str, typer.Argument(help="nano, nano-plain, or tiny for a quick look.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with what is in the folder.")] = True,
+    base: Annotated[
+        Path | None, typer.Option(help="A run whose stages before joint training are taken over.")
+    ] = None,
 ) -> None:
     """Train the embedded model from nothing, or finish a run that was stopped."""
     from tempo_lab.training.train import train as train_recipe
 
-    print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume))
+    print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume, base=base))
+
+
+@evaluate.command("world")
+def evaluate_world(
+    quick: Annotated[bool, typer.Option("--quick", help="Ten minutes, not a night.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Every seed has its own videos.")] = 0,
+    model: Annotated[str, typer.Option(help="nano, a folder, or a hub name.")] = "nano",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder.", show_default="results/world-MODEL-SIZE-SEED")
+    ] = None,
+    before: Annotated[
+        Path | None, typer.Option(help="Checkpoint from before compressor training.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes.", show_default="one a core")
+    ] = None,
+) -> None:
+    """Measure the claims on held-out videos. A run that was stopped goes on where it was."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from tempo_lab.evaluation.report import on_terminal
+    from tempo_lab.evaluation.world import evaluate_world as measure
+
+    size = "quick" if quick else "full"
+    found = measure(model, size=size, seed=seed, out=out, before=before, workers=workers)
+    _console().print(on_terminal(found.verdicts))
+    print(f"\n{found.folder / 'report.html'}")
 
 
 def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
@@ -215,44 +247,6 @@ def _write(trace: Trace, save: Path | None, figure: Path | None) -> None:
 
 def _console() -> Console:
     return Console(highlight=False, markup=False)
-
-
-def _check_places(save: Path | None, figure: Path | None, source: str | Path) -> None:
-    """Refuse before the work what could not be written after it, or would overwrite `source`."""
-    from tempo_lab.decoders_still import IMAGE_SUFFIXES
-
-    for option, path in (("--save", save), ("--figure", figure)):
-        if path is None:
-            continue
-        folder = Path(os.path.realpath(path)).parent
-        if path.is_dir() or not folder.is_dir() or is_special(path):
-            raise TempoLabError(
-                f"{option} needs the name of a plain file in a folder that exists",
-                asked=path,
-                found="a folder"
-                if path.is_dir()
-                else f"no folder {folder}"
-                if not folder.is_dir()
-                else "a device, pipe or socket",
-            )
-        frame = path.suffix.lower() in IMAGE_SUFFIXES and same_place(folder, source)
-        if frame or same_place(path, source):
-            raise TempoLabError(
-                f"{option} would write over what is read",
-                asked=path,
-                found="a frame of it" if frame else f"the same file as {source}",
-                fix="another name or folder",
-            )
-    if save is not None and figure is not None and same_place(save, figure):
-        raise TempoLabError(
-            "--save and --figure name the same file", asked=save, fix="another name for one of them"
-        )
-    if figure is not None and figure.suffix.lower() not in FIGURES:
-        raise TempoLabError(
-            "no picture can be saved under this name",
-            asked=figure,
-            fix=f"end it in one of {', '.join(FIGURES)}",
-        )
 
 
 def save_figure(trace: Trace, path: Path) -> None:

@@ -134,7 +134,7 @@ def check_source(source: object) -> Path:
     if not isinstance(source, str | Path):
         raise VideoError(
             "a video is opened by its path",
-            asked=f"a {type(source).__name__}",
+            asked=f"an object of type {type(source).__name__}",
             fix="give a path; save an array with numpy.save and give that file",
         )
     path = Path(source).expanduser()

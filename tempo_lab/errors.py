@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class TempoLabError(Exception):
     """Base of every error that Tempo Lab raises on purpose.
@@ -54,3 +57,17 @@ class CaptureError(TempoLabError):
 
 class TraceError(TempoLabError):
     """A trace cannot be made, saved, or read."""
+
+
+class TempoLabWarning(UserWarning):
+    """Base of every warning that Tempo Lab gives."""
+
+
+class UnfamiliarVideoWarning(TempoLabWarning):
+    """A video is unlike those that the model was trained on."""
+
+
+def did_you_mean(asked: object, names: Iterable[str], otherwise: str) -> str:
+    """The fix for a name that is none: the nearest one, or else what `otherwise` says."""
+    near = get_close_matches(str(asked).lower(), list(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise

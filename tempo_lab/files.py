@@ -21,6 +21,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> Path:
     target = Path(os.path.realpath(path))
     if is_special(target):
         raise OSError(errno.EINVAL, "a device, pipe or socket, not a plain file", str(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {target.parent}", str(path))
     part = target.parent / f".{secrets.token_hex(8)}.part"
     try:
         with open(part, "xb") as file:

@@ -6,10 +6,12 @@ the Okabe-Ito set, which colour-blind readers can tell apart. No torch.
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tempo_lab.errors import TraceError
 from tempo_lab.text import one_line
 
 if TYPE_CHECKING:
@@ -34,9 +36,23 @@ def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]
 
     Returns:
         the figure and its two axes, [relevance, tokens].
+
+    Raises:
+        TraceError: it is no trace.
     """
     from matplotlib import pyplot
 
+    from tempo_lab.trace import Trace
+
+    if not isinstance(trace, Trace):
+        raise TraceError(
+            "a figure is drawn of a trace",
+            asked=repr(trace),
+            found=type(trace).__name__,
+            fix=f"tempo_lab.Trace.load({str(trace)!r})"
+            if isinstance(trace, str | PathLike)
+            else "give what `Session.ask` returned",
+        )
     data, attrs = trace.data, trace.data.attrs
     edges = _edges(data["start"].to_numpy(), data["end"].to_numpy())
     tokens, wanted = data["tokens"].to_numpy(), data["wanted"].to_numpy()

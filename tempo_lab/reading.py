@@ -4,93 +4,44 @@
                 kept: "features"   kept: "kv"             \\-> memory tokens
 
 A second question starts from the best thing kept. With prefixes kept, memory tokens are computed
-after the allocation is known, and no more than it wants; without, all K are computed on the way,
-because coming back for some would mean reading the video twice.
+after the allocation is known, and about as many as it wants; a later allocation that wants more
+continues where they end. Without, all K are computed on the way, because coming back for some
+would mean reading the video twice. While a question is kept, none of its memory tokens is computed
+twice.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from tempo_lab.batches import Batches, MicroBatch
-from tempo_lab.errors import BudgetError
+from tempo_lab.keeping import (
+    Keep,
+    Kept,
+    Reading,
+    ReadSegment,
+    Watch,
+    check_keep,
+    decide_keep,
+    default_keep_bytes,
+    unwatched,
+)
 from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
-from tempo_lab.model.pixels import PatchGrid
-from tempo_lab.model.qwen import VisualFeatures
-from tempo_lab.model.token_map import TokenMap
+from tempo_lab.model.familiar import Look
+from tempo_lab.model.limit import PassLimit, keys_values
+from tempo_lab.model.token_map import VISION, TokenMap
 from tempo_lab.video import Video
 
-Keep = Literal["auto", "kv", "features", "nothing"]
 QUESTIONS_KEPT = 4
 """Questions whose memory tokens stay at hand, so that a changed budget reruns no SVLM; fewer where
 they do not fit `keep_bytes`."""
-
-
-@dataclass
-class Kept:
-    """What is kept of some segments of one shape, for the next question.
-
-    Attributes:
-        segments: their numbers.
-        videos: the visual part of each one's prompt.
-        grid: patches of each one.
-        features: visual features, or None.
-        prefix: keys and values of [system + video], or None.
-    """
-
-    segments: list[int]
-    videos: list[TokenMap]
-    grid: PatchGrid
-    features: VisualFeatures | None = None
-    prefix: Prefix | None = None
-
-
-@dataclass
-class ReadPart:
-    """Some segments, read with one question.
-
-    Attributes:
-        segments: their numbers.
-        logit: Yes - No of each.
-        memory: [k, hidden] of each, the first k memory tokens computed so far.
-        state: ready to write more of them; None if not kept.
-    """
-
-    segments: list[int]
-    logit: list[float]
-    memory: list[torch.Tensor]
-    state: QuestionState | None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held for this question."""
-        state = 0 if self.state is None else self.state.nbytes
-        return state + sum(tokens.nbytes for tokens in self.memory)
-
-
-@dataclass
-class Reading:
-    """What reading a video for one question has given so far."""
-
-    parts: list[ReadPart] = field(default_factory=list)
-
-    @property
-    def logit(self) -> np.ndarray:
-        """float32 [segment], Yes - No."""
-        return np.array([x for part in self.parts for x in part.logit], dtype=np.float32)
-
-    @property
-    def memory(self) -> list[torch.Tensor]:
-        """[k, hidden] of each segment, the first k memory tokens computed so far."""
-        return [tokens for part in self.parts for tokens in part.memory]
 
 
 class Reader:
@@ -99,15 +50,14 @@ class Reader:
     Args:
         checkpoint: the model.
         video: the video.
-        keep: what a second question may reuse: "kv", "features", "nothing", or "auto" for the
-            first of these whose price is at most `keep_bytes`.
-        keep_bytes: bytes that may be kept; by default 2 GiB, or half of what is free on a
-            CUDA device.
-        batch_bytes: bytes that one micro-batch may take while it is computed, about; by default
-            64 MiB (larger ones are slower on a CPU), or 1 GiB on an accelerator.
+        keep, keep_bytes, batch_bytes: see `Tempo.open`.
 
     Attributes:
         computed: how often each call did its work, in segments (memory: tokens).
+        look: how strange the video is to the model.
+
+    Raises:
+        BudgetError: no such `keep`.
     """
 
     def __init__(
@@ -119,14 +69,18 @@ class Reader:
         keep_bytes: int | None = None,
         batch_bytes: int | None = None,
     ) -> None:
-        if keep not in ("auto", "kv", "features", "nothing"):
-            raise BudgetError("unknown keep", asked=repr(keep), found="auto, kv, features, nothing")
+        check_keep(keep)
+        self.checkpoint, self.video, self.keep = checkpoint, video, keep
         self.compressor, self.prompts = checkpoint.model.compressor, checkpoint.prompts
-        self.video, self.keep = video, keep
         device = self.compressor.compression_tokens.device
-        limit = batch_bytes or (64 << 20 if device.type == "cpu" else 1 << 30)
-        self.batches = Batches(video, checkpoint.model.config, checkpoint.prompts, limit)
-        self.keep_bytes = _default_keep_bytes(device) if keep_bytes is None else keep_bytes
+        self._limit = PassLimit(
+            self.compressor.svlm.config,
+            self.compressor.compression_tokens.element_size(),
+            batch_bytes or (16 << 20 if device.type == "cpu" else 1 << 30),
+        )
+        self.batches = Batches(video, checkpoint.model.config, checkpoint.prompts, self._limit)
+        self.keep_bytes = default_keep_bytes(device) if keep_bytes is None else keep_bytes
+        self.look = Look(checkpoint.model.familiar)
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
         # keys are digests of the model and of what it was shown, in the order of the segments
         self._model = checkpoint.digest
@@ -134,41 +88,53 @@ class Reader:
         self._readings: OrderedDict[tuple[str, str], Reading] = OrderedDict()
         self._system: SystemPrefix | None = None
 
-    def price(self) -> dict[str, int]:
-        """Bytes that keeping "features" and "kv" costs for the whole video, about."""
-        config = self.compressor.svlm.config
-        text, vision = config.text_config, config.vision_config
-        width, height = self.batches.frame_size
-        edge = vision.patch_size * vision.spatial_merge_size
-        pairs = -(-len(self.video.plan) // vision.temporal_patch_size)
-        visual = pairs * (width // edge) * (height // edge)
-        # a pair brings two vision marks and about seven tokens of timestamp
-        positions = visual + 9 * pairs + len(self.video) * len(self.prompts.system())
-        keys_values = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim
-        levels = 1 + len(vision.deepstack_visual_indexes)
-        itemsize = self.compressor.compression_tokens.element_size()
-        return {
-            "features": visual * levels * text.hidden_size * itemsize,
-            "kv": positions * keys_values * itemsize,
-        }
+    def price(self, question: str = "") -> dict[str, int]:
+        """Bytes that keeping costs for the whole video.
 
-    def _decide_keep(self) -> Keep:
-        price = self.price()
-        if self.keep == "auto":
-            if price["kv"] <= self.keep_bytes:
-                return "kv"
-            return "features" if price["features"] <= self.keep_bytes else "nothing"
-        if price.get(self.keep, 0) > self.keep_bytes:
-            raise BudgetError(
-                "what is to be kept for a second question does not fit its byte limit",
-                asked=f"keep={self.keep!r}: {price[self.keep] / 2**20:.1f} MiB",
-                found=f"keep_bytes = {self.keep_bytes / 2**20:.1f} MiB",
-                fix='a higher keep_bytes, or keep="auto"',
-            )
-        return self.keep
+        Args:
+            question: whose price "question" is; by default a short one.
+
+        Returns:
+            "features" and "kv", each with all memory tokens of one question; and "question", what
+            "kv" keeps beyond them of a question whose memory tokens are computed when they are
+            wanted.
+        """
+        config, slots = self.compressor.svlm.config, self.compressor.slots
+        width, itemsize = config.text_config.hidden_size, self._limit.itemsize
+        levels = 1 + len(config.vision_config.deepstack_visual_indexes)
+        n, system, position = len(self.video), len(self.prompts.system()), keys_values(config)
+        positions, visual = self._positions
+        always = system * position + n * slots * width
+        question_positions = len(self.prompts.question(question)) + slots
+        numbers = {
+            "features": visual * levels * width + always,
+            "kv": (positions + n * system) * position + always,
+            # the state of the decision token, and its logit as float32
+            "question": n * (question_positions * position + width),
+        }
+        price = {name: number * itemsize for name, number in numbers.items()}
+        return {**price, "question": price["question"] + n * torch.float32.itemsize}
+
+    @cached_property
+    def _positions(self) -> tuple[int, int]:
+        """Positions of the visual parts of all prompts, and visual tokens among them."""
+        roles = [self.batches.prompt(segment).role for segment in range(len(self.video))]
+        return sum(map(len, roles)), sum(int((role == VISION).sum()) for role in roles)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes kept now."""
+        system = 0 if self._system is None else self._system.nbytes
+        video = sum(kept.nbytes for kept in self._kept.values())
+        return system + video + sum(reading.nbytes for reading in self._readings.values())
 
     @torch.inference_mode()
-    def read(self, question: str, step: Callable[[int], object] | None = None) -> Reading:
+    def read(
+        self,
+        question: str,
+        step: Callable[[int], object] | None = None,
+        watch: Watch | None = None,
+    ) -> Reading:
         """Relevance of every segment, and its memory tokens where they cannot come later.
 
         What an interrupted call has finished is used by the next one.
@@ -176,45 +142,98 @@ class Reader:
         Args:
             question: the question.
             step: called with the number of segments that were just read.
+            watch: sees every call; what is known of the question is then computed anew, from the
+                best thing kept of the video.
         """
-        self.keep = self._decide_keep()
+        price = self.price(question)
+        self.keep = decide_keep(self.keep, price, self.keep_bytes)
         key = (self._model, question)
+        if watch is not None:
+            self._readings.pop(key, None)
         reading = self._readings.setdefault(key, Reading())
         self._readings.move_to_end(key)
-        self._drop_old_readings()
+        later = self._make_room(price)
         step = step or (lambda segments: None)
-        done = len(reading.logit)
+        done = len(reading.segments)
         step(done)
         if done == len(self.video):
             return reading
         tokens = self.prompts.question(question)
         with closing(self._stream(done)) as stream:
             for kept in stream:
-                reading.parts.append(self._read_part(kept, tokens))
-                step(len(kept.segments))
+                prefix = self._prefix(kept)
+                start = max(0, len(reading.segments) - kept.segments[0])
+                for states in self._relevance(prefix, kept.segments, start, tokens, watch):
+                    numbers = kept.segments[start : start + len(states)]
+                    every = states if later else self._all(states, numbers, watch)
+                    reading.segments += map(self._read, every)
+                    start += len(states)
+                    step(len(states))
         return reading
 
-    def _drop_old_readings(self) -> None:
-        def held() -> int:
-            parts = [part for reading in self._readings.values() for part in reading.parts]
-            return sum(part.nbytes for part in parts)
+    def _make_room(self, price: dict[str, int]) -> bool:
+        """Drop the oldest questions for the newest; whether its memory tokens can come later.
 
+        What is kept stays within `keep_bytes`, the newest question at its largest.
+        """
+        needed = price.get(self.keep, 0)
+        later = self.keep == "kv" and needed + price["question"] <= self.keep_bytes
+        needed += price["question"] if later else 0
         most = 1 if self.keep == "nothing" else QUESTIONS_KEPT
-        while len(self._readings) > most or (len(self._readings) > 1 and held() > self.keep_bytes):
-            self._readings.popitem(last=False)
 
-    def _read_part(self, kept: Kept, question: TokenMap) -> ReadPart:
-        assert kept.prefix is not None
-        segments, slots = kept.segments, self.compressor.slots
-        state = self.compressor.relevance(kept.prefix, question)
-        self.computed["relevance"] += len(segments)
-        if self.keep == "kv":
-            none = state.hidden.new_empty(0, state.hidden.shape[1])
-            return ReadPart(segments, state.logit.tolist(), [none] * len(segments), state)
-        memory = list(self.compressor.memory(state, slots))
-        self.computed["memory"] += len(segments) * slots
-        kept.prefix = None
-        return ReadPart(segments, state.logit.tolist(), memory, None)
+        def too_much() -> bool:
+            *older, _ = self._readings.values()
+            held = needed + sum(reading.nbytes for reading in older)
+            return bool(older) and (len(older) >= most or held > self.keep_bytes)
+
+        while too_much():
+            self._readings.popitem(last=False)
+        return later
+
+    def _relevance(
+        self,
+        prefix: Prefix,
+        segments: Sequence[int],
+        start: int,
+        question: TokenMap,
+        watch: Watch | None,
+    ) -> Iterator[list[QuestionState]]:
+        """Read the question after the prefixes from row `start` on, as many at once as may be."""
+        at_once = self._limit.segments_read(len(question), prefix.positions)
+        for first in range(start, len(prefix), at_once):
+            some = slice(first, first + at_once)
+            with (watch or unwatched)(segments[some]):
+                states = self.compressor.relevance(prefix.rows(some.start, some.stop), question)
+            self.computed["relevance"] += len(states)
+            yield states
+
+    def _all(
+        self, states: Sequence[QuestionState], segments: Sequence[int], watch: Watch | None
+    ) -> Iterator[QuestionState]:
+        """The same segments with all their memory tokens."""
+        for written in self._memory(states, segments, self.compressor.slots, watch):
+            yield from written
+
+    def _memory(
+        self,
+        states: Sequence[QuestionState],
+        segments: Sequence[int],
+        slots: int,
+        watch: Watch | None,
+    ) -> Iterator[list[QuestionState]]:
+        """Write memory tokens up to the first `slots`, of as many segments at once as may be."""
+        new = slots - len(states[0].tokens)
+        at_once = self._limit.segments_read(new, states[0].positions)
+        for first in range(0, len(states), at_once):
+            some, there = slice(first, first + at_once), len(states[0].tokens)
+            with (watch or unwatched)(segments[some], range(there, slots)):
+                written = self.compressor.memory(states[some], slots)
+            self.computed["memory"] += len(written) * new
+            yield written
+
+    def _read(self, state: QuestionState) -> ReadSegment:
+        more = len(state.tokens) < self.compressor.slots
+        return ReadSegment(float(state.logit), state.tokens, state if more else None)
 
     @torch.inference_mode()
     def memory(
@@ -222,33 +241,33 @@ class Reader:
         reading: Reading,
         needed: np.ndarray,
         step: Callable[[int], object] | None = None,
+        watch: Watch | None = None,
     ) -> list[torch.Tensor]:
         """At least the first `needed` memory tokens of each segment, [k, hidden] each.
 
-        Segments of a part that want about the same number (within a factor of two) are computed
-        together. A segment that has some tokens and wants more computes them from the first.
+        Segments that lack about the same number (within a factor of two) are computed together,
+        from where they end.
 
         Args:
             reading: what `read` gave.
             needed: int [segment].
             step: called with the number of segments that were just done.
+            watch: sees every call.
         """
         step = step or (lambda segments: None)
-        for part in reading.parts:
-            if part.state is None:
-                step(len(part.segments))
-                continue
-            groups: dict[int, list[int]] = {}
-            for row, segment in enumerate(part.segments):
-                if needed[segment] > len(part.memory[row]):
-                    groups.setdefault(int(needed[segment] - 1).bit_length(), []).append(row)
-            for rows in groups.values():
-                slots = int(max(needed[part.segments[row]] for row in rows))
-                tokens = self.compressor.memory(part.state, slots, rows=rows)
-                self.computed["memory"] += len(rows) * slots
-                for row, written in zip(rows, tokens, strict=True):
-                    part.memory[row] = written
-            step(len(part.segments))
+        alike: dict[tuple[int, ...], dict[int, QuestionState]] = {}
+        for number, segment in enumerate(reading.segments):
+            lacking = int(needed[number]) - len(segment.tokens)
+            if segment.state is not None and lacking > 0:
+                place = (*segment.state.place, (lacking - 1).bit_length())
+                alike.setdefault(place, {})[number] = segment.state
+        step(len(reading.segments) - sum(map(len, alike.values())))
+        for states in alike.values():
+            waiting, slots = iter(states), int(needed[list(states)].max())
+            for written in self._memory(list(states.values()), list(states), slots, watch):
+                for state in written:
+                    reading.segments[next(waiting)] = self._read(state)
+                step(len(written))
         return reading.memory
 
     def forget(self) -> None:
@@ -258,21 +277,19 @@ class Reader:
         self._system = None
 
     def _stream(self, start: int) -> Generator[Kept]:
-        """Segments with their prefixes, from number `start` on: kept ones, then decoded ones."""
+        """Micro-batches that hold segments from number `start` on: kept ones, then decoded ones."""
         if self._system is None:
             self._system = self.compressor.system(self.prompts.system())
         reached = start
         for kept in list(self._kept.values()):
-            if kept.segments[0] >= start:
-                yield self._with_prefix(kept)
             reached = max(reached, kept.segments[-1] + 1)
+            if kept.segments[-1] >= start:
+                yield kept
         if reached == len(self.video):
             return
         with closing(self.batches.stream(reached)) as stream:
             for batch in stream:
-                kept = self._with_prefix(self._see(batch))
-                if self.keep == "kv":
-                    kept.features = None
+                kept = self._see(batch)
                 if self.keep != "nothing":
                     self._kept[self._model, batch.digest] = kept
                 yield kept
@@ -280,18 +297,16 @@ class Reader:
     def _see(self, batch: MicroBatch) -> Kept:
         self.computed["decoded"] += len(batch.segments)
         features = self.compressor.see(batch.patches, batch.grid)
+        self.look.add(batch.segments[0], features.merged, batch.grid.pairs)
         return Kept(batch.segments, batch.videos, batch.grid, features)
 
-    def _with_prefix(self, kept: Kept) -> Kept:
-        if kept.prefix is None:
-            assert self._system is not None
-            assert kept.features is not None
-            kept.prefix = self.compressor.prefix(self._system, kept.videos, kept.features)
-            self.computed["prefix"] += len(kept.segments)
-        return kept
-
-
-def _default_keep_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] // 2)
-    return 2 << 30
+    def _prefix(self, kept: Kept) -> Prefix:
+        if kept.prefix is not None:
+            return kept.prefix
+        assert self._system is not None
+        assert kept.features is not None
+        prefix = self.compressor.prefix(self._system, kept.videos, kept.features)
+        self.computed["prefix"] += len(kept.segments)
+        if self.keep == "kv":
+            kept.prefix, kept.features = prefix, None
+        return prefix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from tempo_lab._version import __version__
 from tempo_lab.allocation import Allocation, allocate, keep_tokens
-from tempo_lab.arguments import check_context, check_room, check_scores, check_texts
+from tempo_lab.arguments import check_context, check_room, check_scores, check_texts, check_words
+from tempo_lab.capture.recording import Recording
 from tempo_lab.model.answer import Answer, answer
-from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.prompts import segment_clock
 from tempo_lab.model.token_map import TokenMap
-from tempo_lab.reading import Keep, Reader
+from tempo_lab.provenance import provenance
+from tempo_lab.reading import Reader
 from tempo_lab.trace import Trace
-from tempo_lab.video import Video
 
 if TYPE_CHECKING:
+    from tempo_lab.capture.spec import Capture
     from tempo_lab.strategies import Mode
 
 DEFAULT_BUDGET = 8192
@@ -34,33 +34,18 @@ class Session:
     Made by `Tempo.open`; use it in a `with`, or call `close`.
 
     Args:
-        checkpoint: the loaded model.
-        video: the video; closed with the session.
-        keep: what a second question may reuse: "kv" (prefix keys and values), "features" (visual
-            features), "nothing", or "auto": the best that `keep_bytes` affords (see `price`).
-        keep_bytes: bytes that may be kept; by default 2 GiB, or half of what is free on a
-            CUDA device.
-        batch_bytes: bytes that one micro-batch may take while it is computed, about; by default
-            64 MiB, or 1 GiB on an accelerator.
+        reader: reads the video with the model; the video is closed with the session.
         progress: show progress bars for what takes longer than a second.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        video: Video,
-        *,
-        keep: Keep = "auto",
-        keep_bytes: int | None = None,
-        batch_bytes: int | None = None,
-        progress: bool = True,
-    ) -> None:
-        self.video = video
-        self.checkpoint = checkpoint
+    def __init__(self, reader: Reader, *, progress: bool = True) -> None:
+        self.reader = reader
+        self.video, self.checkpoint = reader.video, reader.checkpoint
         self.progress = progress
-        self.reader = Reader(
-            checkpoint, video, keep=keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes
-        )
+
+    def __repr__(self) -> str:
+        kept = f"{self.reader.nbytes / 2**20:.1f} MiB kept (keep={self.reader.keep!r})"
+        return f"Session({self.checkpoint.name!r}, {self.video!r}, {kept})"
 
     def __enter__(self) -> Session:
         return self
@@ -81,9 +66,19 @@ class Session:
         self.video.close()
         self.reader.forget()
 
-    def price(self) -> dict[str, int]:
-        """Bytes that `keep="features"` and `keep="kv"` cost for this video."""
-        return self.reader.price()
+    def price(self, question: str = "") -> dict[str, int]:
+        """Bytes that keeping costs for this video, at most.
+
+        Args:
+            question: whose price "question" is; by default a short one.
+
+        Returns:
+            "features" and "kv": what `keep` of that name costs, with the memory tokens of one
+            question. "question": what "kv" keeps beyond that of each question, so that its memory
+            tokens can be computed when a budget wants them; where `keep_bytes` has no room for
+            it, all of them are computed at once.
+        """
+        return self.reader.price(question)
 
     def ask(
         self,
@@ -98,6 +93,7 @@ class Session:
         max_new_tokens: int | None = None,
         stream: Callable[[str], object] | None = None,
         scores: Iterable[float] | None = None,
+        capture: Capture | None = None,
     ) -> Trace:
         """Ask a question about the video.
 
@@ -116,18 +112,24 @@ class Session:
             max_new_tokens: length of the answer in tokens at most.
             stream: called with each piece of the answer as it is written.
             scores: relevance scores [segment] to allocate by instead of the model's.
+            capture: what to record of the model while it runs (see `Capture`). A question that
+                was asked before is read again for it, from the best thing kept of the video.
 
         Returns:
             the trace of all that happened.
 
         Raises:
-            QueryError: the question, or an earlier turn, is not text.
-            BudgetError: the budget, or the context, cannot hold what was asked; nothing was cut.
+            QueryError: the question, or an earlier turn, is not text; or it has words that a model
+                of small vocabulary does not know.
+            BudgetError: the budget, or the context, cannot hold what was asked, and nothing was
+                cut; or there is no such strategy or mode.
             VideoError: the video cannot be decoded.
+            CaptureError: something cannot be recorded, or was not.
         """
         config = self.checkpoint.model.config
         turns = check_texts(question, history)
         prompts = self.checkpoint.prompts
+        check_words(question, prompts.llm, config.example_questions)
         text = len(prompts.opening()) + len(prompts.closing(question, turns))
         room = check_room(max_new_tokens, text, self._context)
         whole = self.video.is_image or not config.dynamic_compress
@@ -145,17 +147,24 @@ class Session:
         forced = None if scores is None else check_scores(scores, len(self.video))
         self._refuse_early(forced, budget, share, question, turns, room)
 
-        with self._bar("reading segments") as bar:
-            reading = self.reader.read(question, bar.update)
-        logit = reading.logit
-        relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
-        allocation = allocate(relevance if forced is None else forced, budget, **share)
-        prompt, clocks = self._conversation(allocation.tokens, question, turns)
-        check_context(prompt, room, self._context, strategy)
+        record = None if capture is None else Recording(capture, self, question, room)
+        watch = None if record is None else record.watch
+        with record or nullcontext():
+            with self._bar("reading segments") as bar:
+                reading = self.reader.read(question, bar.update, watch)
+            self.reader.look.warn(self.checkpoint.name, self.video.info.path)
+            logit = reading.logit
+            relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
+            allocation = allocate(relevance if forced is None else forced, budget, **share)
+            prompt, clocks = self._conversation(allocation.tokens, question, turns)
+            check_context(prompt, room, self._context, strategy)
 
-        with self._bar("writing memory tokens") as bar:
-            memory = self.reader.memory(reading, allocation.needed, bar.update)
-        wrote = self._answer(memory, allocation, prompt, room, stream)
+            with self._bar("writing memory tokens") as bar:
+                memory = self.reader.memory(reading, allocation.needed, bar.update, watch)
+            if record is not None:
+                stream = record.apart(stream)
+            with nullcontext() if record is None else record.answering(prompt):
+                wrote = self._answer(memory, allocation, prompt, room, stream)
         arguments = {
             "max_new_tokens": room,
             "forced_scores": forced is not None,
@@ -163,7 +172,10 @@ class Session:
             "stopped": wrote.stopped,
             "answer_tokens": len(wrote.ids),
         }
-        return self._trace(question, wrote, logit, relevance, allocation, prompt, clocks, arguments)
+        trace = self._trace(
+            question, wrote, logit, relevance, allocation, prompt, clocks, arguments
+        )
+        return trace if record is None else record.finish(trace, allocation.needed, memory)
 
     @torch.inference_mode()
     def _answer(
@@ -260,7 +272,7 @@ class Session:
                 "svlm": self.prompt(question).text(svlm),
                 "llm": prompt.text(llm),
             },
-            provenance={**self._provenance(), **arguments},
+            provenance={**provenance(self.reader), **arguments},
         )
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
@@ -268,29 +280,3 @@ class Session:
         slots = self.checkpoint.model.config.num_compression_tokens
         video = self.reader.batches.prompt(segment)
         return self.checkpoint.prompts.segment(video, question, slots)
-
-    def _provenance(self) -> dict[str, Any]:
-        import transformers
-
-        info, model = self.video.info, self.checkpoint.model
-        return {
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "tempo_lab": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "numpy": np.__version__,
-            "model": self.checkpoint.name,
-            "model_digest": self.checkpoint.digest,
-            "rope": self.checkpoint.rope,
-            "device": str(model.device),
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "video": str(info.path),
-            "video_digest": self.reader.batches.digest,
-            "decoder": info.decoder,
-            "frames": len(self.video.plan.indices),
-            "fps": float(self.video.plan.fps),
-            "source_fps": float(info.fps),
-            "duration": float(info.duration),
-            "window": self.video.window,
-            "keep": self.reader.keep,
-        }

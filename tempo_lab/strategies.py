@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tempo_lab.errors import BudgetError
+from tempo_lab.errors import BudgetError, did_you_mean
 
 Mode = Literal["strict", "faithful"]
 Ints = NDArray[np.int64]
@@ -80,15 +79,14 @@ def register_strategy(name: str) -> Callable[[S], S]:
 
 
 def find_strategy(name: str) -> Strategy:
-    """The registered strategy of that name; `BudgetError` with the nearest names if none is."""
+    """The registered strategy of that name; `BudgetError` with the nearest name if none is."""
     if name in STRATEGIES:
         return STRATEGIES[name]
-    near = get_close_matches(str(name), STRATEGIES)
     raise BudgetError(
         "no such allocation strategy",
         asked=repr(name),
         found=", ".join(sorted(STRATEGIES)),
-        fix=f"did you mean {near[0]!r}?" if near else "name one of these, or register yours",
+        fix=did_you_mean(name, STRATEGIES, "name one of these, or register yours"),
     )
 
 

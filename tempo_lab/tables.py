@@ -20,7 +20,7 @@ BAR = 12  # characters of a relevance bar
 def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) -> Table:
     """The ledger, a row a segment; only the `rows` most relevant ones of more, in time order.
 
-    Segments in `marked` are bold and have a star.
+    Segments in `marked` are bold and have a star. Below stands what `Trace.caution` says.
     """
     every = trace.to_pandas()
     shown = every if rows is None or len(every) <= rows else trace.top(rows).sort_index()
@@ -41,8 +41,9 @@ def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) ->
             Text(row["slots"]),
             style="bold" if segment in marked else None,
         )
-    if len(shown) < len(every):
-        table.caption = f"the {len(shown)} most relevant of {len(every)} segments"
+    few = f"the {len(shown)} most relevant of {len(every)} segments"
+    captions = [few if len(shown) < len(every) else None, trace.caution]
+    table.caption = "\n".join(filter(None, captions)) or None
     return table
 
 

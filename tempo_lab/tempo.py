@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
+from tempo_lab.keeping import Keep
 from tempo_lab.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.tempo import TempoForConditionalGeneration
-from tempo_lab.reading import Keep
+from tempo_lab.reading import Reader
 from tempo_lab.session import Session
 from tempo_lab.trace import Trace
 from tempo_lab.video import Video
@@ -73,10 +74,19 @@ class Tempo:
             max_frames: frames sampled at most.
             decoder: "auto", "decord" or "pyav".
             timeout: seconds without a frame after which the decoder is given up.
-            keep, keep_bytes, batch_bytes, progress: see `Session`.
+            keep: what a second question may reuse: "kv" (keys and values of the video),
+                "features" (visual features), "nothing", or "auto": the best that `keep_bytes`
+                affords (see `Session.price`).
+            keep_bytes: bytes that may be kept; by default 2 GiB, or half of what is free on a
+                CUDA device.
+            batch_bytes: bytes that one pass through the SVLM may need, about; segments are taken
+                together while they fit, and one alone where it does not. By default 16 MiB
+                (larger ones are slower on a CPU), or 1 GiB on an accelerator.
+            progress: show progress bars for what takes longer than a second.
 
         Raises:
             VideoError: the source cannot be opened.
+            BudgetError: no such `keep`.
         """
         options = {} if timeout is None else {"timeout": timeout}
         video = Video(
@@ -88,14 +98,14 @@ class Tempo:
             decoder=decoder,
             **options,
         )
-        return Session(
-            self.checkpoint,
-            video,
-            keep=keep,
-            keep_bytes=keep_bytes,
-            batch_bytes=batch_bytes,
-            progress=progress,
-        )
+        try:
+            reader = Reader(
+                self.checkpoint, video, keep=keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes
+            )
+        except BaseException:
+            video.close()
+            raise
+        return Session(reader, progress=progress)
 
     def ask(self, source: Any, question: str, **options: Any) -> Trace:
         """Open a video, ask one question (options of `Session.ask`), and close it."""
@@ -111,6 +121,7 @@ def load(
     name: str | Path = "nano",
     *,
     base: str | Path | None = None,
+    revision: str | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     rope: str = "correct",
@@ -122,11 +133,14 @@ def load(
             through the hub's own cache.
         base: folder or hub name of the base Qwen3-VL of a released checkpoint; a folder that we
             saved needs none.
-        device: by default the best there is.
+        revision: of a hub name: a branch, tag or commit; the trace's provenance says which it was.
+        device: cpu, cuda or mps; by default the best there is.
         dtype: by default float32 on CPU and bfloat16 on an accelerator.
         rope: "correct", or "released" to reproduce the rounding of the released code.
 
     Raises:
         CheckpointError: it cannot be found, read, or does not fit together.
     """
-    return Tempo(load_checkpoint(name, base=base, device=device, dtype=dtype, rope=rope))
+    return Tempo(
+        load_checkpoint(name, base=base, revision=revision, device=device, dtype=dtype, rope=rope)
+    )

@@ -9,7 +9,6 @@ No torch is needed to make, save, load, tabulate or plot one.
 from __future__ import annotations
 
 import html
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -23,15 +22,17 @@ from numpy.typing import ArrayLike
 
 from tempo_lab.allocation import Allocation
 from tempo_lab.errors import TraceError
-from tempo_lab.files import write_whole
+from tempo_lab.strategies import STRATEGIES
 from tempo_lab.text import visible
+from tempo_lab.trace_file import TEXTS, read_trace, write_trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Trace"]
 
-FORMAT, FORMAT_VERSION = "tempo-lab trace", 1
+CLOSE = 0.01
+"""Scores within so little of each other say nearly the same; METHOD section 5 has the case."""
 
 # name: (dimensions, type, unit, what it is)
 _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
@@ -214,35 +215,7 @@ class Trace:
         Raises:
             TraceError: something in it cannot be stored, or the file cannot be written.
         """
-        path = Path(path)
-        record = {
-            "question": self.question,
-            "answer": self.answer,
-            "prompts": self.prompts,
-            "provenance": self.provenance,
-        }
-        # ASCII JSON carries what NetCDF text cannot: NUL, lone surrogates, nesting.
-        header = {"format": FORMAT, "format_version": FORMAT_VERSION, "record": json.dumps(record)}
-        data = self.data.assign_attrs(header)
-        try:
-            # Made in memory first: a disk that fills up is then a plain OSError.
-            content = bytes(data.to_netcdf(engine="h5netcdf", encoding=_encoding(data)))
-        except Exception as error:
-            raise TraceError(
-                "something in the trace cannot be stored as NetCDF; nothing was written",
-                asked=str(path),
-                found=f"{type(error).__name__}: {error}",
-                fix="names without NUL, and whole numbers of 64 bits at most",
-            ) from error
-        try:
-            return write_whole(path, content)
-        except OSError as error:
-            raise TraceError(
-                "the trace could not be saved; nothing that was there has changed",
-                asked=str(path),
-                found=f"{type(error).__name__}: {error}",
-                fix="save it to a folder that exists, can be written to and has room",
-            ) from error
+        return write_trace(Path(path), self.data, {name: getattr(self, name) for name in TEXTS})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
@@ -251,48 +224,27 @@ class Trace:
         Raises:
             TraceError: no such file, not a trace, damaged, or written by a later version.
         """
-        path = Path(path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise TraceError(
-                "no trace can be read there",
-                asked=str(path),
-                found=error.strerror or type(error).__name__,
-                fix="name a file that Trace.save or `tempo-lab ask --save` wrote",
-            ) from error
-        try:
-            data = xr.load_dataset(
-                io.BytesIO(content), engine="h5netcdf", decode_times=False, mask_and_scale=False
-            )
-            header = data.attrs
-            if header.get("format") != FORMAT:
-                raise ValueError("a file of another kind")
-            version = int(header["format_version"])
-            if version <= FORMAT_VERSION:
-                record = json.loads(header["record"])
-                names = ("question", "answer", "prompts", "provenance")
-                question, answer, prompts, provenance = (record[name] for name in names)
-        except Exception as error:
-            raise TraceError(
-                "the file is not a trace, or is damaged",
-                asked=str(path),
-                found=f"{len(content)} bytes; {error}".splitlines()[0],
-                fix="save the trace again",
-            ) from error
-        if version > FORMAT_VERSION:
-            raise TraceError(
-                "the trace was written by a later version of Tempo Lab",
-                asked=str(path),
-                found=f"format {version}; this version reads up to {FORMAT_VERSION}",
-                fix="pip install --upgrade tempo-lab",
-            )
-        data.attrs = {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in header.items()
-            if name not in ("format", "format_version", "record")
-        }
-        return cls(question, answer, data, prompts, provenance)
+        data, texts = read_trace(Path(path))
+        return cls(data=data, **texts)
+
+    @property
+    def caution(self) -> str | None:
+        """What a reader of the allocation should know, in one line, if there is anything.
+
+        Min-max allocation is relative (METHOD section 5): scores that hardly differ are spread
+        over all numbers of tokens all the same, and noise decides.
+        """
+        scores, tokens = self.data["score"].to_numpy(), self.data["tokens"].to_numpy()
+        strategy = STRATEGIES.get(self.data.attrs["strategy"])
+        spread = float(scores.max() - scores.min())
+        if strategy is None or not strategy.graded or not 0 < spread < CLOSE:
+            return None
+        if tokens.min() == tokens.max():
+            return None
+        return (
+            f"scores differ by {spread:.1g} at most; relative to each other, "
+            f"they still became {tokens.min()} to {tokens.max()} tokens a segment"
+        )
 
     def _repr_html_(self) -> str:
         table = self.top(8)[["start", "end", "relevance", "wanted", "tokens", "slots"]]
@@ -302,7 +254,8 @@ class Trace:
         shown = "<br>".join(
             f"<b>{name}</b> {html.escape(visible(text, 2000))}" for name, text in lines.items()
         )
-        return f"<div><p>{shown}</p>{cells}</div>"
+        caution = f"<p>{html.escape(self.caution)}</p>" if self.caution else ""
+        return f"<div><p>{shown}</p>{cells}{caution}</div>"
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
@@ -322,12 +275,6 @@ def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
             found=f"shape {array.shape}",
         )
     return xr.Variable(dims, array, {"units": unit, "long_name": meaning})
-
-
-def _encoding(data: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """How NetCDF stores each variable: NaN is a number here, and `kept` is mostly runs."""
-    floats = (name for name in data.variables if data[name].dtype.kind == "f")
-    return {"kept": {"zlib": True}, **{str(name): {"_FillValue": None} for name in floats}}
 
 
 def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -182,12 +182,16 @@ def test_half_precision_keeps_the_rotary_frequencies_exact(golden):
     ("options", "message"),
     [
         ({"dtype": "float8"}, "unknown dtype"),
-        ({"device": "toaster"}, "this device cannot be used"),
+        ({"device": "toaster"}, "cpu, cuda, mps"),
+        ({"device": "gpu"}, "cpu, cuda, mps"),
+        ({"device": "cpu:x"}, "this device cannot be used"),
+        ({"rope": "release"}, "did you mean 'released'"),
     ],
 )
 def test_impossible_places(golden, options, message):
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message) as error:
         tl.load(golden / "tempo", base=golden / BASE, **options)
+    assert len(str(error.value)) < 250
 
 
 @pytest.mark.parametrize(
@@ -195,6 +199,7 @@ def test_impossible_places(golden, options, message):
     [
         ("no/such/folder", "no such checkpoint"),
         ("./nowhere", "no such checkpoint"),
+        ("Nano", "did you mean 'nano'"),
         (".", "config.json cannot be read"),
         ("svlm/qwen3-vl-tiny", "this is not a Tempo checkpoint"),
     ],
@@ -208,14 +213,43 @@ def test_what_is_no_checkpoint_is_refused(golden, monkeypatch, name, message):
 def test_a_hub_name_goes_to_the_hub_s_own_client(monkeypatch, golden):
     asked = []
 
-    def download(name, **options):
-        asked.append(name)
+    def download(name, *, revision, **options):
+        asked.append((name, revision))
         return str(golden / ("tempo" if name.endswith("Tempo-6B") else BASE))
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    loaded = tl.load("Vision-CAIR/Tempo-6B", base="Qwen/Qwen3-VL-2B-Instruct", device="cpu")
-    assert asked == ["Vision-CAIR/Tempo-6B", "Qwen/Qwen3-VL-2B-Instruct"]
-    assert loaded.checkpoint.name == "Vision-CAIR/Tempo-6B"
+    name, base = "Vision-CAIR/Tempo-6B", "Qwen/Qwen3-VL-2B-Instruct"
+    loaded = tl.load(name, base=base, device="cpu")
+    assert asked == [(name, None), (base, None)]
+    assert loaded.checkpoint.name == name
+    assert loaded.checkpoint.revision is None
+
+
+def test_a_revision_of_a_hub_name_is_fetched_and_recorded(
+    monkeypatch, golden, tmp_path, frames_file
+):
+    """The commit, where the hub's cache shows it; else what was asked for."""
+    cached = tmp_path / "models--Vision-CAIR--Tempo-6B" / "snapshots" / "0a1b2c"
+    shutil.copytree(golden / "tempo", cached)
+    places = iter([golden / "tempo", cached])
+
+    def download(name, *, revision, **options):
+        assert (name, revision) == ("Vision-CAIR/Tempo-6B", "v1.0")
+        return str(next(places))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for recorded in ("v1.0", "0a1b2c"):
+        tempo = tl.load("Vision-CAIR/Tempo-6B", revision="v1.0", base=golden / BASE, device="cpu")
+        trace = tempo.ask(frames_file, "What?", budget=48, max_new_tokens=1)
+        assert trace.provenance["revision"] == recorded
+
+
+@pytest.mark.parametrize("name", ["nano", "tempo"])
+def test_a_folder_has_no_revision(golden, monkeypatch, name):
+    monkeypatch.chdir(golden)
+    with pytest.raises(CheckpointError, match="only a hub name has revisions"):
+        tl.load(name, revision="v1.0")
 
 
 def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch):

@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import tempo_lab
+from tempo_lab.allocation import allocate
 from tempo_lab.cli import app
 from tempo_lab.trace import Trace
 from tests.traces import make_trace
@@ -143,7 +144,7 @@ def test_a_failed_save_loses_neither_answer_nor_ledger(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tempo_lab.trace.write_whole", full)
+    monkeypatch.setattr("tempo_lab.trace_file.write_whole", full)
     figure = tmp_path / "f.png"
     done = run("ask", frames_file, "What?", *TINY, "--budget", 60, "--save", tmp_path / "t.nc",
                "--figure", figure, *(["--json"] if as_json else []))  # fmt: skip
@@ -197,6 +198,21 @@ def test_trace_shows_what_was_saved(saved):
     assert "the 16 most relevant of 40 segments" in done.stdout
     everything = run("trace", saved, "--all").stdout
     assert sum(f" - {4 * (i + 1):.1f}" in everything for i in range(40)) == 40
+
+
+def test_scores_that_hardly_differ_are_told_below_the_table(tmp_path):
+    scores = 0.9995 + np.linspace(0, 4e-4, 40)
+    allocation = allocate(scores, 200, max_tokens=16)
+    trace = make_trace(40, relevance=scores, allocation=allocation).save(tmp_path / "t.nc")
+    told = " ".join(run("trace", trace).stdout.split())
+    assert "the 16 most relevant of 40 segments scores differ by 0.0004 at most" in told
+
+
+def test_a_file_that_is_no_trace_is_not_to_be_saved_again(frames_file):
+    done = run("trace", frames_file)
+    assert done.exit_code == 2
+    assert "not a trace" in done.stderr
+    assert "fix:   name a file that" in done.stderr
 
 
 def test_trace_as_json_and_as_a_picture(saved, tmp_path):
@@ -262,6 +278,22 @@ def test_world_makes_a_video_with_its_truth(tmp_path):
     assert truth["seed"] == 3
     assert truth["questions"]
     assert json.loads(run("info", path, "--json").stdout)["duration"] == pytest.approx(8)
+
+
+@pytest.mark.parametrize("content", ['{"name": "mine"}', "[1, 2]", "3", "no json", ""])
+def test_world_replaces_its_own_truth_only(tmp_path, content):
+    video, beside = tmp_path / "a.mp4", tmp_path / "a.json"
+    beside.write_text(content)
+    done = run("world", "make", "--segments", 1, "--out", video)
+    assert done.exit_code == 2
+    assert str(beside) in done.stderr
+    assert beside.read_text() == content
+    assert not video.exists()
+    beside.unlink()
+    for seed in (1, 2):
+        done = run("world", "make", "--seed", seed, "--segments", 1, "--out", video)
+        assert done.exit_code == 0, done.output
+        assert json.loads(beside.read_text())["seed"] == seed
 
 
 def test_world_refuses_places_it_cannot_write(tmp_path):

@@ -31,36 +31,51 @@ def seen(tiny):
 def test_three_calls_equal_one_pass(seen):
     compressor, patches, grid, prompts, videos, _, prefix = seen
     question = prompts.question("What color?")
-    state = compressor.relevance(prefix, question)
-    memory = compressor.memory(state, compressor.slots)
-    for i in range(2):
+    states = compressor.memory(compressor.relevance(prefix, question), compressor.slots)
+    for i, state in enumerate(states):
         logit, whole = compressor.in_one_pass(
             patches[i], grid, prompts.system(), videos[i], question
         )
-        assert torch.allclose(state.logit[i], logit, atol=TOLERANCE)
-        assert torch.allclose(memory[i], whole, atol=TOLERANCE)
+        assert torch.allclose(state.logit, logit, atol=TOLERANCE)
+        assert torch.allclose(state.tokens, whole, atol=TOLERANCE)
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("slots", [1, 5, 64])
 def test_the_first_k_memory_tokens_do_not_depend_on_the_rest(seen, slots):
     compressor, _, _, prompts, _, _, prefix = seen
-    state = compressor.relevance(prefix, prompts.question("What color?"))
-    whole = compressor.memory(state, compressor.slots)
-    assert torch.allclose(compressor.memory(state, slots), whole[:, :slots], atol=TOLERANCE)
-    second = compressor.memory(state, slots, rows=[1])
-    assert torch.allclose(second[0], whole[1, :slots], atol=TOLERANCE)
+    states = compressor.relevance(prefix, prompts.question("What color?"))
+    whole = compressor.memory(states, compressor.slots)
+    first = compressor.memory(states, slots)
+    alone = compressor.memory(states[1:], slots)
+    for some, every in (*zip(first, whole, strict=True), (alone[0], whole[1])):
+        assert some.tokens.shape == (slots, every.tokens.shape[1])
+        assert torch.allclose(some.tokens, every.tokens[:slots], atol=TOLERANCE)
+
+
+@torch.inference_mode()
+def test_later_memory_tokens_continue_from_those_that_are_there(seen):
+    compressor, _, _, prompts, _, _, prefix = seen
+    states = compressor.relevance(prefix, prompts.question("What color?"))
+    whole = compressor.memory(states, 64)
+    grown = states
+    for slots in (3, 4, 20, 64):
+        grown = compressor.memory(grown, slots)
+    for state, at_once, before in zip(grown, whole, states, strict=True):
+        assert torch.allclose(state.tokens, at_once.tokens, atol=TOLERANCE)
+        assert state.place == at_once.place
+        assert len(before.tokens) == 0
 
 
 @torch.inference_mode()
 def test_relevance_does_not_depend_on_the_memory_tokens(seen):
     compressor, _, _, prompts, _, _, prefix = seen
     question = prompts.question("What color?")
-    before = compressor.relevance(prefix, question).logit.clone()
+    before = compressor.relevance(prefix, question)[0].logit.clone()
     kept = compressor.compression_tokens.data.clone()
     try:
         compressor.compression_tokens.data.normal_()
-        assert torch.equal(compressor.relevance(prefix, question).logit, before)
+        assert torch.equal(compressor.relevance(prefix, question)[0].logit, before)
     finally:
         compressor.compression_tokens.data.copy_(kept)
 
@@ -72,8 +87,8 @@ def test_a_prefix_answers_many_questions(seen):
     compressor.memory(first, 4)
     other = compressor.relevance(prefix, prompts.question("When does it appear?"))
     again = compressor.relevance(prefix, prompts.question("What color?"))
-    assert torch.equal(first.logit, again.logit)
-    assert not torch.equal(first.logit, other.logit)
+    assert torch.equal(first[0].logit, again[0].logit)
+    assert not torch.equal(first[0].logit, other[0].logit)
 
 
 @torch.inference_mode()
@@ -84,8 +99,8 @@ def test_segments_do_not_see_each_other(seen):
     system = compressor.system(prompts.system())
     own = compressor.prefix(system, videos[1:], alone)
     question = prompts.question("What color?")
-    single = compressor.relevance(own, question).logit[0]
-    assert torch.allclose(single, compressor.relevance(prefix, question).logit[1], atol=TOLERANCE)
+    single = compressor.relevance(own, question)[0].logit
+    assert torch.allclose(single, compressor.relevance(prefix, question)[1].logit, atol=TOLERANCE)
 
 
 @torch.inference_mode()

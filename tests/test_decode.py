@@ -26,12 +26,21 @@ def clip(tmp_path_factory):
     return media.write_video(tmp_path_factory.mktemp("media") / "clip.mp4")
 
 
+OTHERS: set[psutil.Process] = set()  # what the test process had started before: not decoders
+
+
+def decoders() -> list[psutil.Process]:
+    """The child processes that the running test has started."""
+    return [child for child in psutil.Process().children() if child not in OTHERS]
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
+    OTHERS.clear()
+    OTHERS.update(psutil.Process().children())
     yield
     gc.collect()
-    children = psutil.Process().children()
-    _, alive = psutil.wait_procs(children, timeout=3)
+    _, alive = psutil.wait_procs(decoders(), timeout=3)
     assert not alive
 
 
@@ -87,7 +96,7 @@ def test_killed_child_and_another_pass(clip):
         expected = numbers(video.segments())
         segments = video.segments(ExactResize(1024, 768))  # too much to be ready ahead
         next(segments)
-        (child,) = psutil.Process().children()
+        (child,) = decoders()
         os.kill(child.pid, signal.SIGKILL)
         with pytest.raises(VideoError, match="killed by signal 9"):
             list(segments)
@@ -98,17 +107,17 @@ def test_child_ends_with_its_iterator(clip):
     with Video(clip, fps=30) as video:
         segments = video.segments(ExactResize(640, 480))
         next(segments)
-        assert len(psutil.Process().children()) == 1
+        assert len(decoders()) == 1
         segments.close()
-        assert psutil.Process().children() == []
+        assert decoders() == []
 
 
 def test_child_ends_with_a_forgotten_video(clip):
     video = Video(clip)
-    assert len(psutil.Process().children()) == 1
+    assert len(decoders()) == 1
     del video
     gc.collect()
-    assert psutil.Process().children() == []
+    assert decoders() == []
 
 
 def test_two_passes_at_once(clip):
@@ -148,7 +157,7 @@ def test_works_ahead_but_not_without_bound(clip):
     with Video(clip, fps=30, window=1) as video:
         segments = video.segments(ExactResize(2560, 1920))
         next(segments)
-        (child,) = psutil.Process().children()
+        (child,) = decoders()
         before = -1.0
         while (now := sum(child.cpu_times()[:2])) > before + 0.02:  # until it has nothing to do
             before = now
@@ -231,7 +240,7 @@ def test_memory_does_not_grow_with_length(tmp_path):
             peak = 0
             for segment in video.segments(ExactResize(64, 48)):
                 if segment.index % 8 == 0:
-                    child = [c.memory_info().rss for c in psutil.Process().children()]
+                    child = [c.memory_info().rss for c in decoders()]
                     peak = max(peak, *child, 0)
         peaks.append(peak)
     assert peaks[1] < 1.3 * peaks[0]

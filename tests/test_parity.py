@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import parity
+from tests import parity, parity_cases, parity_tables
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.stem for path in (GOLDEN / "cases").glob("*.json"))
@@ -44,9 +44,9 @@ def test_every_stage_is_within_tolerance(results, case):
     assert {"ids", "positions", "vision", "memory", "logits", "generated"} <= set(results[case])
 
 
-@pytest.mark.parametrize("file", parity.CHECKS)
+@pytest.mark.parametrize("file", parity_tables.CHECKS)
 def test_tables_of_cases_are_equal(file):
-    assert list(parity.CHECKS[file](GOLDEN / file)) == []
+    assert list(parity_tables.CHECKS[file](GOLDEN / file)) == []
 
 
 def test_a_planted_difference_is_found(tmp_path):
@@ -94,7 +94,7 @@ def test_the_projector_is_told_by_the_record_and_not_by_loose_words(copied):
 
     def chosen(name: str, note: str, arrays: dict[str, Any]) -> tuple[str, str]:
         asked = {**case, "name": name, "note": note}
-        loaded = parity.case_checkpoint(folder, asked, arrays)
+        loaded = parity_cases.case_checkpoint(folder, asked, arrays)
         return loaded.model.config.mm_projector_type, loaded.rope
 
     assert chosen("c_linear", "linear projector", record)[0] == "mlp2x_gelu"
@@ -105,16 +105,18 @@ def test_the_projector_is_told_by_the_record_and_not_by_loose_words(copied):
 
 
 def test_a_difference_of_nan_is_a_difference():
-    assert parity.worst([np.nan, 1.0], [0.0, 1.0]) == float("inf")
-    assert parity.worst([np.nan, np.inf], [np.nan, np.inf]) == 0
+    assert parity_cases.worst([np.nan, 1.0], [0.0, 1.0]) == float("inf")
+    assert parity_cases.worst([np.nan, np.inf], [np.nan, np.inf]) == 0
 
 
-@pytest.mark.parametrize("file", parity.CHECKS)
+@pytest.mark.parametrize("file", parity_tables.CHECKS)
 def test_an_empty_table_is_a_failure(tmp_path, file):
     (tmp_path / file).write_text("{}")
-    assert parity.compare_table(parity.CHECKS[file], tmp_path / file) == [parity.EMPTY]
+    assert parity.compare_table(parity_tables.CHECKS[file], tmp_path / file) == [
+        parity_tables.EMPTY
+    ]
     (tmp_path / file).write_text("[]")
-    assert "AttributeError" in parity.compare_table(parity.CHECKS[file], tmp_path / file)[0]
+    assert "AttributeError" in parity.compare_table(parity_tables.CHECKS[file], tmp_path / file)[0]
 
 
 @pytest.mark.parametrize("strategy", ["head", "tail", "tome"])
@@ -123,6 +125,6 @@ def test_wrongly_kept_features_are_found(tmp_path, strategy):
     results = table["strategy_numeric"]["results"]
     next(r for r in results if r["strategy"] == strategy)["result"][1][0][0] += 1e-3
     (tmp_path / "table.json").write_text(json.dumps(table))
-    assert list(parity.check_allocation(tmp_path / "table.json")) == [
+    assert list(parity_tables.check_allocation(tmp_path / "table.json")) == [
         f"features kept by {strategy}"
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tempo_lab import plots
+from tempo_lab.errors import TraceError
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -76,6 +77,17 @@ def test_an_image_without_duration_can_be_drawn():
     figure, (_, lower) = plots.allocation(make_trace(1, seconds=0.0))
     figure.canvas.draw()
     assert lower.get_xlim() == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [("star.nc", "tempo_lab.Trace.load('star.nc')"), ({"tokens": [1]}, "Session.ask")],
+)
+def test_what_is_no_trace_is_refused_with_what_to_do(given, fix):
+    with pytest.raises(TraceError) as error:
+        plots.allocation(given)
+    assert fix in error.value.fix
+    assert not matplotlib.pyplot.get_fignums()
 
 
 def test_plots_load_no_torch_and_no_matplotlib_until_they_draw():

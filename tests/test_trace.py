@@ -246,7 +246,13 @@ def test_places_that_cannot_be_written_are_named(tmp_path):
         with pytest.raises(TraceError) as error:
             make_trace().save(place)
         assert str(place) in str(error.value)
+        assert ".part" not in str(error.value)
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(TraceError, match=f"there is no folder {tmp_path / 'no'}"):
+        make_trace().save(tmp_path / "no" / "a.nc")
 
 
 @pytest.mark.parametrize("part", [0, 7, 1000, 0.5, 0.9, 0.999])
@@ -263,8 +269,19 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.nc").write_text("question: what?\n" * 100)
     xr.Dataset({"a": ("x", [1, 2])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
     for name in ("text.nc", "other.nc", "missing.nc", "."):
-        with pytest.raises(TraceError):
+        with pytest.raises(TraceError) as error:
             Trace.load(tmp_path / name)
+        assert "Trace.save" in error.value.fix
+        assert "again" not in error.value.fix
+
+
+@pytest.mark.parametrize("part", [100, 0.9])
+def test_only_a_part_of_a_trace_is_to_be_saved_again(tmp_path, part):
+    content = make_trace().save(tmp_path / "a.nc").read_bytes()
+    (tmp_path / "b.nc").write_bytes(content[: part if part > 1 else int(len(content) * part)])
+    with pytest.raises(TraceError, match="damaged") as error:
+        Trace.load(tmp_path / "b.nc")
+    assert "save again" in error.value.fix
 
 
 def test_a_later_format_says_so(tmp_path):
@@ -274,6 +291,37 @@ def test_a_later_format_says_so(tmp_path):
     data.to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
     with pytest.raises(TraceError, match="later version"):
         Trace.load(tmp_path / "b.nc")
+
+
+# What its reader should know
+
+
+def test_scores_that_hardly_differ_are_called_so():
+    scores = 0.9995 + np.linspace(0, 4e-4, 6)
+    close = {"relevance": scores, "allocation": allocate(scores, 60, max_tokens=16)}
+    trace = make_trace(**close)
+    given = trace.data["tokens"].to_numpy()
+    assert given.max() > given.min()
+    assert trace.caution == (
+        "scores differ by 0.0004 at most; relative to each other, "
+        f"they still became {given.min()} to {given.max()} tokens a segment"
+    )
+    assert "scores differ by 0.0004" in trace._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("scores", "strategy"),
+    [
+        ([0.1, 0.9, 0.4], "head"),  # they do differ
+        ([0.5, 0.5, 0.5], "head"),  # nothing was amplified
+        ([0.5, 0.5001, 0.5002], "uniform"),  # nor here
+        ([0.5], "head"),
+    ],
+)
+def test_other_scores_need_no_word_of_caution(scores, strategy):
+    allocation = allocate(scores, 30, strategy=strategy, max_tokens=16)
+    trace = make_trace(len(scores), relevance=scores, logit=scores, allocation=allocation)
+    assert trace.caution is None
 
 
 # Its page

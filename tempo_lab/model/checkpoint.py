@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import GenerationConfig
 
-from tempo_lab.errors import CheckpointError, TempoLabError
+from tempo_lab.errors import CheckpointError, TempoLabError, did_you_mean
 from tempo_lab.model.base import (
     complete_config,
     load_tokenizer,
@@ -25,7 +25,8 @@ from tempo_lab.model.base import (
     read_yes_no_rows,
 )
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.files import digest, find_folder, weight_files
+from tempo_lab.model.device import pick_device, pick_dtype
+from tempo_lab.model.files import commit_of, digest, find_folder, weight_files
 from tempo_lab.model.prompts import IM_END, Prompts
 from tempo_lab.model.rope import round_as_released
 from tempo_lab.model.tempo import RELEASED_LEFTOVER, TempoForConditionalGeneration
@@ -45,6 +46,7 @@ class Checkpoint:
         name: what was asked for.
         digest: hexadecimal digest of configuration, weights, tokenizers, relevance rows and rope.
         rope: "correct" or "released".
+        revision: of a hub name: the commit, or what was asked for; None of a folder.
     """
 
     model: TempoForConditionalGeneration
@@ -52,12 +54,14 @@ class Checkpoint:
     name: str
     digest: str
     rope: str = "correct"
+    revision: str | None = None
 
 
 def load_checkpoint(
     name: str | Path,
     *,
     base: str | Path | None = None,
+    revision: str | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     rope: str = "correct",
@@ -68,7 +72,8 @@ def load_checkpoint(
         name: `nano`, a folder, or a hub name such as `Vision-CAIR/Tempo-6B`.
         base: folder or hub name of the base Qwen3-VL; only needed by released checkpoints whose
             configuration does not lead to it.
-        device: `cpu`, `cuda`, `mps`, ...; by default the best there is.
+        revision: of a hub name; by default its main branch.
+        device: `cpu`, `cuda` or `mps`; by default the best there is.
         dtype: by default float32 on CPU and bfloat16 on an accelerator.
         rope: `correct`, or `released` for the rounded rotary frequencies of the released code.
 
@@ -77,10 +82,13 @@ def load_checkpoint(
     """
     if rope not in ("correct", "released"):
         raise CheckpointError(
-            "unknown rope", asked=repr(rope), found="correct, released", fix="use one of these"
+            "unknown rope",
+            asked=repr(rope),
+            found="correct, released",
+            fix=did_you_mean(rope, ("correct", "released"), "use one of these"),
         )
     place = pick_device(device)
-    folder = find_folder(name)
+    folder = find_folder(name, revision)
     config = read_config(folder)
     base_folder = complete_config(config, folder, base)
     svlm = svlm_folder(config, folder, base_folder)
@@ -103,7 +111,8 @@ def load_checkpoint(
     ]
     rows = model.compressor.yes_no_rows.float().cpu().numpy().tobytes()
     identity = digest([path for path in files if path.is_file()], rows, rope.encode())
-    return Checkpoint(model.eval(), prompts, str(name), identity, rope)
+    commit = commit_of(folder) or revision
+    return Checkpoint(model.eval(), prompts, str(name), identity, rope, commit)
 
 
 def _build(config: TempoConfig, folder: Path) -> TempoForConditionalGeneration:
@@ -120,40 +129,6 @@ def _build(config: TempoConfig, folder: Path) -> TempoForConditionalGeneration:
             found=f"{type(err).__name__}: {err}",
             fix="use the config.json that belongs to the weights",
         ) from err
-
-
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The asked device, or the best one there is."""
-    if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-        torch.empty(1, device=picked)
-    except (RuntimeError, AssertionError, TypeError) as err:
-        raise CheckpointError(
-            "this device cannot be used",
-            asked=device,
-            found=str(err).splitlines()[0],
-            fix='leave device out, or use "cpu"',
-        ) from None
-    return picked
-
-
-def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The asked dtype, or float32 on CPU and bfloat16 elsewhere."""
-    if dtype is None:
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if found not in (torch.float32, torch.bfloat16, torch.float16):
-        raise CheckpointError(
-            "unknown dtype",
-            asked=dtype,
-            found="float32, bfloat16, float16",
-            fix="use one of these",
-        )
-    return found
 
 
 def read_config(folder: Path) -> TempoConfig:

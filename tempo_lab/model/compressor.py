@@ -4,7 +4,7 @@ Three calls, exact by causality (METHOD sections 2 to 4):
 
     prefix     the video, which does not depend on the question
     relevance  the question; the Yes/No decision exists before any memory token
-    memory     the first k memory tokens, and no more than are wanted
+    memory     the first k memory tokens; later ones continue from those that are there
 
 `in_one_pass` is the plain form that says what the three mean together.
 """
@@ -12,7 +12,7 @@ Three calls, exact by causality (METHOD sections 2 to 4):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,11 @@ class SystemPrefix:
     cache: DynamicCache
     next_position: int
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return qwen.cache_bytes(self.cache)
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -44,34 +49,59 @@ class Prefix:
     cache: DynamicCache
     next_position: int
 
+    def __len__(self) -> int:
+        return len(self.cache.layers[0].keys)
+
+    @property
+    def positions(self) -> int:
+        """Positions of each segment."""
+        return self.cache.get_seq_length()
+
     @property
     def nbytes(self) -> int:
         """Bytes held."""
         return qwen.cache_bytes(self.cache)
 
+    def rows(self, first: int, stop: int) -> Prefix:
+        """Some of the segments; nothing is copied."""
+        return replace(self, cache=qwen.rows(self.cache, first, stop))
+
 
 @dataclass(frozen=True)
 class QuestionState:
-    """Some segments after the question was read, ready to write memory tokens.
+    """One segment after the question was read, and the memory tokens written since.
 
     Attributes:
-        hidden: [segment, hidden], final-norm state of the decision token.
-        logit: float32 [segment], h . (W[Yes] - W[No]); its sigmoid is the relevance.
-        prefix: what was known of these segments before the question.
-        question: keys and values of the question alone.
-        next_position: rotary position of memory token 1.
+        hidden: [hidden], final-norm state of the decision token.
+        logit: float32 [], h . (W[Yes] - W[No]); its sigmoid is the relevance.
+        prefix: what was known of this segment before the question.
+        suffix: keys and values of what followed, piece by piece: the question, then `tokens`.
+        next_position: rotary position of the memory token that follows.
+        tokens: [k, hidden], the memory tokens so far.
     """
 
     hidden: torch.Tensor
     logit: torch.Tensor
     prefix: Prefix
-    question: DynamicCache
+    suffix: tuple[DynamicCache, ...]
     next_position: int
+    tokens: torch.Tensor
+
+    @property
+    def positions(self) -> int:
+        """Positions read so far."""
+        return self.prefix.positions + sum(part.get_seq_length() for part in self.suffix)
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """What states must have in common to be continued together."""
+        return self.positions, self.next_position, len(self.tokens)
 
     @property
     def nbytes(self) -> int:
         """Bytes held for this question, beyond those of the prefix."""
-        return qwen.cache_bytes(self.question)
+        tensors = self.hidden.nbytes + self.logit.nbytes + self.tokens.nbytes
+        return tensors + sum(qwen.cache_bytes(part) for part in self.suffix)
 
 
 class _Tower(nn.Module):
@@ -148,45 +178,63 @@ class Compressor(nn.Module):
         qwen.read(self.svlm, embeddings, self._positions(positions), cache, features, visual)
         return Prefix(cache, following)
 
-    def relevance(self, prefix: Prefix, question: TokenMap) -> QuestionState:
+    def relevance(self, prefix: Prefix, question: TokenMap) -> list[QuestionState]:
         """Read the question after the video; the last token decides (METHOD section 3).
 
         `prefix` stays usable for other questions.
         """
-        segments = prefix.cache.layers[0].keys.shape[0]
-        embeddings = self._embed(question.ids)[None].expand(segments, -1, -1)
+        embeddings = self._embed(question.ids)[None].expand(len(prefix), -1, -1)
         positions, following = rope_positions(question, prefix.next_position)
         cache = qwen.fork(prefix.cache)
         states = qwen.read(self.svlm, embeddings, self._positions(positions), cache)
-        hidden = states[:, -1]
-        return QuestionState(
-            hidden, self.logit(hidden), prefix, qwen.tail(cache, len(question)), following
-        )
+        hidden = states[:, -1].clone()
+        logit = self.logit(hidden)
+        return [
+            QuestionState(
+                hidden[row],
+                logit[row],
+                prefix.rows(row, row + 1),
+                (qwen.tail(cache, row, len(question)),),
+                following,
+                hidden.new_empty(0, hidden.shape[1]),
+            )
+            for row in range(len(prefix))
+        ]
 
     def logit(self, hidden: torch.Tensor) -> torch.Tensor:
         """float32 h . (W[Yes] - W[No]) of decision states [..., hidden]."""
         yes, no = self.yes_no_rows.float()
         return hidden.float() @ (yes - no)
 
-    def memory(
-        self, state: QuestionState, slots: int, *, rows: Sequence[int] | None = None
-    ) -> torch.Tensor:
-        """The first `slots` memory tokens (METHOD section 4).
+    def memory(self, states: Sequence[QuestionState], slots: int) -> list[QuestionState]:
+        """Write memory tokens up to the first `slots` (METHOD section 4).
+
+        Those that are there are not computed again: token k depends on the prompt and on tokens
+        < k only.
 
         Args:
-            state: segments that have read the question.
-            slots: k, from 1 to K.
-            rows: only these of the segments.
+            states: segments that have read the same question, all of one `place`.
+            slots: k, from one more than are there to K.
 
         Returns:
-            [segment, k, hidden].
+            the states with k tokens each; the old ones stay usable.
         """
-        index = None if rows is None else torch.as_tensor(rows, device=state.logit.device)
-        cache = qwen.join(state.prefix.cache, state.question, rows=index)
-        segments = cache.layers[0].keys.shape[0]
-        positions = state.next_position + torch.arange(slots, device=state.logit.device)
-        embeddings = self.compression_tokens[:, :slots].expand(segments, -1, -1)
-        return qwen.read(self.svlm, embeddings, positions.expand(3, -1), cache)
+        first = states[0]
+        there = len(first.tokens)
+        new = slots - there
+        cache = qwen.join([(state.prefix.cache, *state.suffix) for state in states])
+        positions = first.next_position + torch.arange(new, device=first.logit.device)
+        embeddings = self.compression_tokens[:, there:slots].expand(len(states), -1, -1)
+        written = qwen.read(self.svlm, embeddings, positions.expand(3, -1), cache)
+        return [
+            replace(
+                state,
+                suffix=(*state.suffix, qwen.tail(cache, row, new)),
+                next_position=state.next_position + new,
+                tokens=torch.cat([state.tokens, written[row]]),
+            )
+            for row, state in enumerate(states)
+        ]
 
     def in_one_pass(
         self,

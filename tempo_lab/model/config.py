@@ -28,6 +28,9 @@ class TempoConfig(Qwen3Config):
         min_tokens: fewest memory tokens that ATA gives a segment.
         shared_tokenizer: whether the SVLM and the LLM have one tokenizer.
         training: how the weights were made (commit, seed, time, data version).
+        example_questions: kinds of questions that the model can answer, of one whose vocabulary is
+            small; questions with other words are refused.
+        familiar: whether the weights say what the training frames look like (`model/familiar.py`).
     """
 
     model_type = "tempo_qwen"
@@ -45,6 +48,8 @@ class TempoConfig(Qwen3Config):
     min_tokens: int = 4
     shared_tokenizer: bool = False
     training: dict[str, Any] | None = None
+    example_questions: list[str] | tuple[str, ...] | None = None
+    familiar: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.compressor_config, dict):

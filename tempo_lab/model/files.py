@@ -12,7 +12,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from tempo_lab.errors import CheckpointError
+from tempo_lab.errors import CheckpointError, did_you_mean
 
 NANO = Path(__file__).parent / "nano"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -20,12 +20,17 @@ _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
 _HASHED_WHOLE = 64 << 20
 
 
-def find_folder(name: str | Path) -> Path:
+def find_folder(name: str | Path, revision: str | None = None) -> Path:
     """The folder of a checkpoint; a hub name is fetched through the hub's own cache."""
-    if str(name) == "nano":
-        return NANO
-    folder = Path(name).expanduser()
+    folder = NANO if str(name) == "nano" else Path(name).expanduser()
     if folder.is_dir():
+        if revision is not None:
+            raise CheckpointError(
+                "only a hub name has revisions",
+                asked=f"revision {revision!r} of {name}",
+                found=f"the folder {folder}",
+                fix="leave it out, or give the hub name",
+            )
         return folder
     # `runs/nanox` is a mistyped path where there is a folder `runs`, not a hub name
     if not is_hub_name(str(name)) or folder.parent.is_dir():
@@ -33,9 +38,9 @@ def find_folder(name: str | Path) -> Path:
             "no such checkpoint",
             asked=name,
             found="neither `nano`, nor a folder here, nor a hub name (owner/name)",
-            fix="check the path",
+            fix=did_you_mean(name, ["nano"], "check the path"),
         )
-    return fetch(str(name))
+    return fetch(str(name), revision=revision)
 
 
 def is_hub_name(name: str) -> bool:
@@ -44,11 +49,18 @@ def is_hub_name(name: str) -> bool:
     return len(parts) == 2 and all(parts) and not name.startswith((".", "/", "~"))
 
 
-def fetch(name: str, *, offline: bool = False, patterns: list[str] | None = None) -> Path:
+def fetch(
+    name: str,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    patterns: list[str] | None = None,
+) -> Path:
     """The folder of a hub name, through the hub's own client and cache.
 
     Args:
         name: `owner/name`.
+        revision: branch, tag or commit; by default the main branch.
         offline: only look into the cache.
         patterns: which files; by default all that a checkpoint has.
     """
@@ -57,12 +69,17 @@ def fetch(name: str, *, offline: bool = False, patterns: list[str] | None = None
 
     try:
         return Path(
-            snapshot_download(name, allow_patterns=patterns or _PATTERNS, local_files_only=offline)
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=patterns or _PATTERNS,
+                local_files_only=offline,
+            )
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as err:
         raise CheckpointError(
             "this hub name cannot be fetched",
-            asked=name,
+            asked=name if revision is None else f"{name}, revision {revision!r}",
             found="no such folder here; of the hub: "
             + (str(err).strip() or type(err).__name__).splitlines()[0],
             fix="check the name and the connection, or download the folder and give its path",
@@ -100,6 +117,11 @@ def _in_hub_cache(folder: Path) -> bool:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE).resolve() in folder.absolute().parents
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit of a folder in the hub's cache, which is named by it; None of others."""
+    return folder.name if _in_hub_cache(folder) and folder.parent.name == "snapshots" else None
 
 
 def weight_files(folder: Path) -> dict[str, Path]:

@@ -96,6 +96,23 @@ def encode_text(tokenizer: Any, trusted: str, plain: str = "") -> list[int]:
     return ids
 
 
+def unknown_words(tokenizer: Any, text: str) -> list[str]:
+    """Words (runs of letters) that the tokenizer has no token for, in their order, each once.
+
+    A tokenizer that spells out what it does not know has none. Markup and punctuation are no words.
+    """
+    unknown = tokenizer.unk_token_id
+    if unknown is None:
+        return []
+    read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    pieces = [
+        text[first:stop].strip()
+        for token, (first, stop) in zip(read["input_ids"], read["offset_mapping"], strict=True)
+        if token == unknown
+    ]
+    return list(dict.fromkeys(piece for piece in pieces if piece.isalpha()))
+
+
 def _opening(tokenizer: Any, system: str) -> TokenMap:
     """A system turn, and the opening of the user's turn after it."""
     start, end = (int(tokenizer.convert_tokens_to_ids(token)) for token in (IM_START, IM_END))

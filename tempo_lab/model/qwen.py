@@ -9,7 +9,7 @@ copied first.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,11 @@ class VisualFeatures:
 
     merged: torch.Tensor
     deepstack: list[torch.Tensor]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.merged.nbytes + sum(level.nbytes for level in self.deepstack)
 
 
 def see(model: Qwen3VLModel, patches: torch.Tensor, grid: PatchGrid) -> VisualFeatures:
@@ -179,21 +184,24 @@ def fork(cache: DynamicCache, *, repeat: int | None = None) -> DynamicCache:
     )
 
 
-def tail(cache: DynamicCache, positions: int) -> DynamicCache:
-    """Only the last positions of a cache, copied so that the rest can be freed."""
-    return _with_tensors(cache, lambda i, name, x: x[:, :, -positions:].clone())
+def rows(cache: DynamicCache, first: int, stop: int) -> DynamicCache:
+    """Some rows of a cache; the tensors are shared, not copied."""
+    return _with_tensors(cache, lambda i, name, x: x[first:stop])
 
 
-def join(
-    first: DynamicCache, second: DynamicCache, *, rows: torch.Tensor | None = None
-) -> DynamicCache:
-    """The cache of two parts that follow each other, of all rows or of some."""
+def tail(cache: DynamicCache, row: int, positions: int) -> DynamicCache:
+    """The last positions of one row of a cache, copied so that the rest can be freed."""
+    return _with_tensors(cache, lambda i, name, x: x[row : row + 1, :, -positions:].clone())
 
-    def both(i: int, name: str, x: torch.Tensor) -> torch.Tensor:
-        y = getattr(second.layers[i], name)
-        return torch.cat([x, y] if rows is None else [x[rows], y[rows]], dim=-2)
 
-    return _with_tensors(first, both)
+def join(rows: Sequence[Sequence[DynamicCache]]) -> DynamicCache:
+    """One cache of several equally long rows, each given as parts of any lengths in order."""
+
+    def every(i: int, name: str, x: torch.Tensor) -> torch.Tensor:
+        whole = (torch.cat([getattr(part.layers[i], name) for part in row], dim=-2) for row in rows)
+        return torch.cat(list(whole))
+
+    return _with_tensors(rows[0][0], every)
 
 
 def cache_bytes(cache: DynamicCache) -> int:

@@ -14,6 +14,7 @@ from tempo_lab.errors import CheckpointError
 from tempo_lab.model.base import complete_config, read_yes_no_rows
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.config import TempoConfig
+from tempo_lab.model.familiar import Familiar
 from tempo_lab.model.token_map import MEMORY, TokenMap
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
@@ -51,6 +52,8 @@ class TempoModel(Qwen3Model):
             [Compressor(config.compressor_config, config.num_compression_tokens)]
         )
         self.mm_projector = build_projector(config)
+        width = config.compressor_config.vision_config.out_hidden_size
+        self.familiar = Familiar(width) if config.familiar else None
         self.post_init()
 
 
@@ -112,6 +115,11 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
     def projector(self) -> nn.Module:
         """Memory width -> LLM width."""
         return self.model.mm_projector
+
+    @property
+    def familiar(self) -> Familiar | None:
+        """What the training frames looked like, where the checkpoint says so."""
+        return self.model.familiar
 
     def project(self, memory: torch.Tensor) -> torch.Tensor:
         """Memory tokens [..., hidden] -> LLM embeddings [..., LLM hidden]."""

@@ -1,0 +1,59 @@
+"""How many segments one pass through the SVLM may take at once, by the bytes it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import Qwen3VLConfig
+
+from tempo_lab.model.pixels import PatchGrid
+
+
+@dataclass(frozen=True)
+class PassLimit:
+    """Bytes that one pass may need while it is computed, about.
+
+    A segment that needs more than all of them goes alone.
+
+    Attributes:
+        config: of the SVLM.
+        itemsize: bytes of one number.
+        limit: bytes.
+    """
+
+    config: Qwen3VLConfig
+    itemsize: int
+    limit: int
+
+    def segments_seen(self, grid: PatchGrid) -> int:
+        """Segments of `grid` patches that the vision tower may take at once."""
+        vision = self.config.vision_config
+        pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        # about 10 widths of hidden states and twice the MLP's are alive in a layer
+        patch = pixels + 10 * vision.hidden_size + 2 * vision.intermediate_size
+        return self._segments(grid.pairs * grid.rows * grid.columns * patch * self.itemsize)
+
+    def segments_read(self, new: int, past: int) -> int:
+        """Segments of which `new` tokens may be read at once after `past` cached ones."""
+        return self._segments(self.bytes_read(new, past))
+
+    def bytes_read(self, new: int, past: int) -> int:
+        """Bytes that reading `new` tokens of one segment after `past` cached ones needs."""
+        text = self.config.text_config
+        # hidden states around an MLP, and what is alive inside it
+        numbers = new * (4 * text.hidden_size + 3 * text.intermediate_size)
+        # the cache grows by concatenation: a copy of it in every layer
+        numbers += (past + new) * keys_values(self.config)
+        # a masked attention repeats keys and values for all heads, one layer at a time
+        numbers += 2 * (past + new) * text.num_attention_heads * text.head_dim
+        # the mask of each segment, as booleans and as numbers
+        return numbers * self.itemsize + new * (past + new) * (1 + self.itemsize)
+
+    def _segments(self, each: int) -> int:
+        return max(1, self.limit // each)
+
+
+def keys_values(config: Qwen3VLConfig) -> int:
+    """Numbers that the keys and values of one position are, in all layers of the SVLM."""
+    text = config.text_config
+    return 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim

@@ -1,0 +1,43 @@
+"""Where a trace's numbers come from: versions, device, digests of model and video."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from tempo_lab._version import __version__
+from tempo_lab.reading import Reader
+
+
+def provenance(reader: Reader) -> dict[str, Any]:
+    """What made the numbers of a question that `reader` has read the video for."""
+    import transformers
+
+    checkpoint, video = reader.checkpoint, reader.video
+    info, model = video.info, checkpoint.model
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tempo_lab": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "numpy": np.__version__,
+        "model": checkpoint.name,
+        "model_digest": checkpoint.digest,
+        **({"revision": revision} if (revision := checkpoint.revision) else {}),
+        "rope": checkpoint.rope,
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "video": str(info.path),
+        "video_digest": reader.batches.digest,
+        "decoder": info.decoder,
+        "frames": len(video.plan.indices),
+        "fps": float(video.plan.fps),
+        "source_fps": float(info.fps),
+        "duration": float(info.duration),
+        "window": video.window,
+        "keep": reader.keep,
+        **reader.look.noted,
+    }

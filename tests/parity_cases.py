@@ -1,0 +1,218 @@
+"""One recorded case of the released implementation, compared stage by stage."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tempo_lab.allocation import allocate, keep_tokens
+from tempo_lab.model import Checkpoint, load_checkpoint
+from tempo_lab.model.answer import answer
+from tempo_lab.model.prompts import segment_clock
+from tempo_lab.model.token_map import concatenate, rope_positions
+from tempo_lab.reading import Reader
+from tempo_lab.session import Session
+from tempo_lab.video import Video
+
+
+@lru_cache
+def checkpoint(folder: Path, base: Path, rope: str) -> Checkpoint:
+    """A checkpoint of the record, loaded once."""
+    return load_checkpoint(folder, base=base, device="cpu", dtype="float32", rope=rope)
+
+
+def case_checkpoint(root: Path, case: dict[str, Any], record: Any) -> Checkpoint:
+    """The checkpoint that a case was recorded with.
+
+    Which projector it was, the record itself shows where it holds a memory token before and after;
+    otherwise, and for the rounding of rope, the words of the case's name and note say it.
+    """
+    about = f"{case.get('name', '')} {case.get('note', '')}".replace("_", " ").lower()
+    words = set(re.findall(r"\w+", about))
+    rounded = "rope" in words and words & {"rounding", "rounded"}
+    folders = ["tempo_linear", "tempo"] if "linear" in words else ["tempo", "tempo_linear"]
+    base = root / "svlm" / "qwen3-vl-tiny"
+    there = [root / name for name in folders if (root / name).is_dir()]
+    if len(there) > 1 and (pair := projected_pair(record)) is not None:
+        there.sort(key=lambda folder: projector_error(folder, base, *pair))
+    folder = there[0] if there else root / folders[0]
+    return checkpoint(folder, base, "released" if rounded else "correct")
+
+
+def projected_pair(record: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """The first kept memory token of a case and what the projector made of it."""
+    if not has(record, "compression_features", "projected_features"):
+        return None
+    memory, projected = record["compression_features"], record["projected_features"]
+    kept = np.flatnonzero(record["allocations"]) if "allocations" in record else [0]
+    if not len(kept) or not projected.size or kept[0] >= len(memory):
+        return None
+    return memory[kept[0], 0], projected.reshape(-1, projected.shape[-1])[0]
+
+
+def projector_error(folder: Path, base: Path, token: np.ndarray, projected: np.ndarray) -> float:
+    """How far a checkpoint's projector is from the recorded one; infinite where it cannot be it."""
+    with suppress(Exception), torch.inference_mode():
+        project = checkpoint(folder, base, "correct").model.project
+        return worst(project(torch.from_numpy(token)[None])[0], projected)
+    return float("inf")
+
+
+def has(record: Any, *names: str) -> bool:
+    """Whether a record holds all of these arrays; it has fewer where a stage does not apply."""
+    return all(name in record for name in names)
+
+
+def worst(found: Any, recorded: Any) -> float:
+    """Largest absolute difference; infinite if the shapes differ or one alone is no number."""
+    found, recorded = np.asarray(found), np.asarray(recorded)
+    if found.shape != recorded.shape:
+        return float("inf")
+    found, recorded = found.astype(np.float64), recorded.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(found - recorded)
+    difference[(found == recorded) | (np.isnan(found) & np.isnan(recorded))] = 0
+    return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
+
+
+def open_case(case: dict[str, Any], frames: np.ndarray, folder: Path) -> Video:
+    """The recorded frames as a source that needs no decoding."""
+    if case.get("data_type") == "image":
+        Image.fromarray(frames.reshape(frames.shape[-3:])).save(folder / "image.png")
+        return Video(folder / "image.png")
+    np.save(folder / "frames.npy", frames)
+    return Video(
+        folder / "frames.npy", fps=case.get("fps") or 1.0, window=case.get("frame_windows") or 8
+    )
+
+
+def run_case(root: Path, path: Path) -> Iterator[tuple[str, float]]:
+    """Yield (stage, worst absolute difference) of one case."""
+    case = json.loads(path.read_text())
+    record = np.load(path.with_suffix(".npz"))
+    loaded = case_checkpoint(root, case, record)
+    if (case.get("frame_stride") or 8) != (case.get("frame_windows") or 8):
+        raise ValueError("overlapping windows are not part of the method")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_case(case, record["frames_u8"], Path(folder)) as video,
+        Session(Reader(loaded, video, keep="kv"), progress=False) as session,
+        torch.inference_mode(),
+    ):
+        yield from compare_reading(session, case, record)
+        yield from compare_answer(session, loaded, case, record)
+
+
+def compare_reading(
+    session: Session, case: dict[str, Any], record: Any
+) -> Iterator[tuple[str, float]]:
+    """Pixels, prompts, positions and visual features."""
+    prompts, compressor = session.reader.prompts, session.reader.compressor
+    batches = session.reader.batches
+    slots = compressor.slots
+    pixels, merged, deepstack = [], [], []
+    ids, positions = [], []
+    for segment in session.video.segments(batches.resize):
+        patches, grid = batches.patches(segment)
+        pixels.append(patches)
+        prompt = concatenate(
+            [
+                prompts.system(),
+                prompts.video(grid, batches.seconds(segment)),
+                prompts.question(case["query"]),
+            ]
+        )
+        length = len(prompt)
+        if "vlm_attention_mask" in record:
+            length = int(record["vlm_attention_mask"][segment.index].sum())
+        if "vlm_input_ids" in record:
+            ids.append(worst(prompt.ids, record["vlm_input_ids"][segment.index, :length]))
+        placed, following = rope_positions(prompt)
+        placed = np.concatenate([placed, np.tile(following + np.arange(slots), (3, 1))], axis=1)
+        # the record pads shorter prompts on the right, after their memory tokens
+        if "svlm_position_ids" in record:
+            recorded = record["svlm_position_ids"][:, segment.index, : length + slots]
+            positions.append(worst(placed, recorded))
+        features = compressor.see(torch.from_numpy(patches)[None], grid)
+        merged.append(features.merged[0].numpy())
+        deepstack.append([level[0].numpy() for level in features.deepstack])
+    if "pixel_u8_patches" in record:
+        yield "pixels", worst(np.concatenate(pixels), record["pixel_u8_patches"])
+    yield from (("ids", found) for found in ids)
+    yield from (("positions", found) for found in positions)
+    levels = [
+        np.concatenate(merged),
+        *(np.concatenate(level) for level in zip(*deepstack, strict=True)),
+    ]
+    names = ["vit_merged", *(f"vit_deepstack{i}" for i in range(len(levels) - 1))]
+    for name, level in zip(names, levels, strict=True):
+        if name in record:
+            yield "vision", worst(level, record[name])
+        elif has(record, "vit_rows_idx", f"{name}_rows"):
+            yield "vision", worst(level[record["vit_rows_idx"]], record[f"{name}_rows"])
+
+
+def compare_answer(
+    session: Session, loaded: Checkpoint, case: dict[str, Any], record: Any
+) -> Iterator[tuple[str, float]]:
+    """Scores, memory tokens, allocation, the LLM's input, its logits and what it wrote."""
+    reader, model = session.reader, loaded.model
+    reading = reader.read(case["query"])
+    n, slots = len(session.video), model.config.num_compression_tokens
+    scores = torch.sigmoid(torch.from_numpy(reading.logit)).numpy()
+    if "relevance_scores_natural" in record:
+        yield "scores", worst(scores, record["relevance_scores_natural"])
+    memory = reader.memory(reading, np.full(n, slots))
+    if "compression_features" in record:
+        yield "memory", worst(torch.stack(list(memory)), record["compression_features"])
+
+    dynamic = case.get("dynamic_compress", True) and not session.video.is_image
+    if case.get("forced_scores") is not None:
+        scores = np.asarray(case["forced_scores"], dtype=np.float32)
+    allocation = allocate(
+        scores,
+        case["budget"] if dynamic else n * slots,
+        strategy="head" if dynamic else "none",
+        mode="faithful",
+        max_tokens=slots,
+    )
+    if "allocations" in record:
+        yield "allocation", worst(allocation.tokens, record["allocations"])
+    kept = [model.project(keep_tokens(memory[i], allocation, i)) for i in range(n)]
+    if "projected_features" in record:
+        recorded = record["projected_features"]
+        yield "projected", worst(torch.cat(kept), recorded.reshape(-1, recorded.shape[-1]))
+
+    clocks, video = None, session.video
+    if not video.is_image:
+        seconds = (segment_clock(i, video.plan.fps, video.window) for i in range(n))
+        clocks = [loaded.prompts.clock(float(second)) for second in seconds]
+    prompt = loaded.prompts.conversation(clocks, allocation.tokens, case["query"], ())
+    embeddings = model.embed(prompt, kept)
+    # the released code cuts what is beyond the context; Tempo Lab refuses it, so cut here
+    embeddings = embeddings[:, : case.get("tokenizer_model_max_length") or None]
+    if "inputs_embeds" in record:
+        yield "embeddings", worst(embeddings, record["inputs_embeds"])
+    if not {"generated_ids", "last_logits", "step_logits"} & set(record):
+        return
+    ids = record["generated_ids"] if "generated_ids" in record else record.get("step_logits", [0])
+    wrote = answer(
+        model, loaded.prompts.llm, embeddings, max_new_tokens=max(len(ids), 1), logits=True
+    )
+    if "last_logits" in record:
+        yield "logits", worst(wrote.logits[0], record["last_logits"])
+    if "generated_ids" in record:
+        yield "generated", worst(wrote.ids, ids)
+    if "step_logits" in record:
+        steps = min(len(wrote.logits), len(record["step_logits"]))
+        yield "logits", worst(wrote.logits[:steps], record["step_logits"][:steps])
