@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tempo_lab._version import __version__
 
 if TYPE_CHECKING:
-    from tempo_lab import plots
+    from tempo_lab import analysis, plots
     from tempo_lab.allocation import Allocation, allocate
     from tempo_lab.capture.spec import Capture, Rows
     from tempo_lab.errors import (
@@ -75,6 +75,7 @@ __all__ = [
     "VideoError",
     "__version__",
     "allocate",
+    "analysis",
     "load",
     "plan_sampling",
     "plots",
@@ -82,8 +83,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plots":
-        return import_module("tempo_lab.plots")
+    if name in ("analysis", "plots"):
+        return import_module(f"tempo_lab.{name}")
     if name in _HOMES:
         return getattr(import_module(f"tempo_lab.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'tempo_lab' has no attribute {name!r}")

@@ -24,7 +24,7 @@ from tempo_lab.allocation import Allocation
 from tempo_lab.errors import TraceError
 from tempo_lab.strategies import STRATEGIES
 from tempo_lab.text import visible
-from tempo_lab.trace_file import TEXTS, read_trace, write_trace
+from tempo_lab.trace_file import TEXTS, read_record, write_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,7 +215,8 @@ class Trace:
         Raises:
             TraceError: something in it cannot be stored, or the file cannot be written.
         """
-        return write_trace(Path(path), self.data, {name: getattr(self, name) for name in TEXTS})
+        texts = {name: getattr(self, name) for name in TEXTS}
+        return write_record(Path(path), "trace", self.data, texts)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
@@ -224,7 +225,7 @@ class Trace:
         Raises:
             TraceError: no such file, not a trace, damaged, or written by a later version.
         """
-        data, texts = read_trace(Path(path))
+        data, texts = read_record(Path(path), "trace", TEXTS)
         return cls(data=data, **texts)
 
     @property

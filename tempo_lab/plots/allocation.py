@@ -1,8 +1,4 @@
-"""Results to figures: each function takes a result and returns (figure, axes).
-
-They never show, never touch a model, never smooth: what is drawn is what was counted. Colours are
-the Okabe-Ito set, which colour-blind readers can tell apart. No torch.
-"""
+"""Where the tokens went."""
 
 from __future__ import annotations
 
@@ -12,17 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.errors import TraceError
-from tempo_lab.text import one_line
+from tempo_lab.plots.style import BLUE, ORANGE, PALE, edges_of, spans, tidy, title
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from tempo_lab.trace import Trace
-
-__all__ = ["allocation"]
-
-BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#cccccc"
 
 
 def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
@@ -54,49 +45,28 @@ def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]
             else "give what `Session.ask` returned",
         )
     data, attrs = trace.data, trace.data.attrs
-    edges = _edges(data["start"].to_numpy(), data["end"].to_numpy())
+    edges = edges_of(data["start"].to_numpy(), data["end"].to_numpy())
     tokens, wanted = data["tokens"].to_numpy(), data["wanted"].to_numpy()
 
     figure, axes = pyplot.subplots(2, 1, sharex=True, figsize=(width, 4.2), layout="constrained")
     upper, lower = axes
-    _spans(upper, edges, data["relevance"].to_numpy(), ORANGE)
+    spans(upper, edges, data["relevance"].to_numpy(), ORANGE)
     upper.set(ylabel="relevance\n(probability)", ylim=(0, 1.05))
 
     if (tokens < wanted).any():
         lower.stairs(wanted, edges, fill=True, color=PALE, label="wanted")
         lower.legend(loc="lower right", bbox_to_anchor=(1, 0.95), frameon=False, fontsize="small")
-    _spans(lower, edges, tokens, BLUE)
+    spans(lower, edges, tokens, BLUE)
     highest = max(1, int(tokens.max()), int(wanted.max()))
     lower.set(ylabel="memory tokens\na segment", xlabel="time (s)", ylim=(0, 1.1 * highest))
     lower.set_xlim(edges[0], edges[-1])
-    for each in axes:
-        each.spines[["top", "right"]].set_visible(False)
-        each.grid(axis="y", color="#e5e5e5", linewidth=0.8)
-        each.set_axisbelow(True)
+    tidy(*axes)
 
     segments = f"{len(tokens)} segment" + ("s" if len(tokens) > 1 else "")
     ledger = f"{attrs['used']} of {attrs['budget']} tokens used, {segments}"
-    figure.suptitle(_title(trace.question, 95), x=0.01, ha="left", fontsize="medium")
-    upper.set_title(_title(trace.answer, 75), loc="left", fontsize="medium", fontweight="bold")
+    figure.suptitle(title(trace.question, 95), x=0.01, ha="left", fontsize="medium")
+    upper.set_title(title(trace.answer, 75), loc="left", fontsize="medium", fontweight="bold")
     lower.set_title(
         f"{ledger} ({attrs['strategy']}, {attrs['mode']})", loc="left", fontsize="small"
     )
     return figure, axes
-
-
-def _spans(axes: Axes, edges: np.ndarray, heights: np.ndarray, color: str) -> None:
-    """Fill each segment from start to end; white lines part them while there is room."""
-    axes.stairs(heights, edges, fill=True, color=color)
-    if len(heights) <= 160:
-        axes.vlines(edges[1:-1], 0, np.maximum(heights[1:], heights[:-1]), color="white", lw=0.7)
-
-
-def _edges(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Where segments meet, in seconds, [segment + 1]; an image is drawn one second wide."""
-    edges = np.append(start, end[-1]).astype(float)
-    return edges if edges[-1] > edges[0] else edges[0] + np.arange(len(edges), dtype=float)
-
-
-def _title(text: str, longest: int) -> str:
-    """Text as one line of a title, in which a dollar sign begins no mathematics."""
-    return one_line(text, longest).replace("$", r"\$")

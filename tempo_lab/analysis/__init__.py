@@ -1,0 +1,12 @@
+"""One question, one function, one file, one result.
+
+    result = tl.analysis.relevance(trace)
+    figure, axes = tl.plots.relevance(result)
+
+Importing this loads no torch: what only tabulates or opens a saved result needs none.
+"""
+
+from tempo_lab.analysis.cases import Case, case_of, within, world_cases
+from tempo_lab.analysis.result import Result
+
+__all__ = ["Case", "Result", "case_of", "within", "world_cases"]

@@ -1,0 +1,153 @@
+"""Cases: questions about opened videos, with what is known to be true."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tempo_lab import world
+from tempo_lab.errors import TraceError
+from tempo_lab.world import NEEDLE, draw_questions, draw_scene, reworded
+
+if TYPE_CHECKING:
+    from tempo_lab.session import Session
+    from tempo_lab.tempo import Tempo
+    from tempo_lab.trace import Trace
+    from tempo_lab.world import Question
+
+HELD_OUT = 2_000_000
+"""First seed of the videos of `world_cases`; training and `tempo-lab evaluate` draw other ones."""
+
+
+def same_words(answer: str) -> Callable[[str], float]:
+    """Scores 1 for what says the same, whatever the case and the full stop; else 0."""
+
+    def plain(text: str) -> str:
+        return " ".join(text.lower().split()).rstrip(".")
+
+    return lambda given: float(plain(given) == plain(answer))
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One question about one opened video, and the truth.
+
+    Attributes:
+        session: the video, opened with a model.
+        question: its words.
+        answer: the right one.
+        evidence: bool [segment], which segments hold what is needed to answer.
+        kind: of question, for tables.
+        video: a name; what is asked about one video is resampled together.
+        score: how right an answer is, 0 to 1; by default 1 for the same words.
+
+    Raises:
+        TraceError: evidence that has not one entry a segment.
+    """
+
+    session: Session
+    question: str
+    answer: str
+    evidence: np.ndarray
+    kind: str = ""
+    video: str = ""
+    score: Callable[[str], float] | None = None
+
+    def __post_init__(self) -> None:
+        evidence = check_truth(self.evidence, len(self.session))
+        object.__setattr__(self, "evidence", evidence)
+        if not self.video:
+            object.__setattr__(self, "video", str(self.session.video.info.path))
+
+    def scored(self, given: str) -> float:
+        """How right an answer is, 0 to 1."""
+        return (self.score or same_words(self.answer))(given)
+
+
+def case_of(session: Session, question: Question, video: str = "") -> Case:
+    """A question of the world as a case."""
+    evidence = np.isin(np.arange(len(session)), question.evidence)
+    return Case(
+        session, question.text, question.answer, evidence, question.kind, video, question.score
+    )
+
+
+@contextmanager
+def world_cases(
+    tempo: Tempo,
+    *,
+    seed: int = 0,
+    videos: int = 4,
+    segments: int = 8,
+    questions: int = 4,
+    kinds: Sequence[str] | None = None,
+) -> Iterator[list[Case]]:
+    """Cases about held-out videos of the procedural world, made, opened, and removed again.
+
+    Args:
+        tempo: the model.
+        seed: of the videos and questions.
+        videos: how many.
+        segments: length of each.
+        questions: a video.
+        kinds: of questions (`tempo_lab.world.KINDS`); by default those about one segment.
+
+    Yields:
+        videos x questions cases at most; fewer where a video cannot be asked so much.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cases: list[Case] = []
+        for number in range(videos):
+            here = HELD_OUT + 1000 * seed + number
+            scene = draw_scene(here, segments, held_out=True)
+            rng = np.random.default_rng([here, segments])
+            path = world.write_video(scene, folder / f"world-{here}.mp4")
+            session = stack.enter_context(tempo.open(path, progress=False))
+            drawn = draw_questions(scene, rng, 4 * questions, tuple(kinds or NEEDLE))
+            chosen = {question.text: question for question in drawn}
+            cases += [
+                case_of(session, reworded(question, rng), f"world {here}, {segments} segments")
+                for question in list(chosen.values())[:questions]
+            ]
+        yield cases
+
+
+def check_truth(truth: Sequence[bool] | np.ndarray, segments: int) -> np.ndarray:
+    """The truth as bool [segment].
+
+    Raises:
+        TraceError: not one entry a segment, or not true and false.
+    """
+    array = np.asarray(truth)
+    if array.shape != (segments,) or not np.isin(array, (0, 1)).all():
+        raise TraceError(
+            "truth says of each segment whether it holds the evidence",
+            asked=f"{segments} segments",
+            found=f"{array.dtype} of shape {array.shape}",
+            fix="bool [segment]; numpy.isin(range(n), numbers) makes it from numbers, "
+            "tempo_lab.analysis.within(trace, spans) from seconds",
+        )
+    return array.astype(bool)
+
+
+def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Which segments overlap spans of time, bool [segment]: LVBench's time references, say.
+
+    Args:
+        trace: of the video.
+        spans: (first, last) in seconds of presentation time.
+    """
+    start, end = trace.data["start"].to_numpy(), trace.data["end"].to_numpy()
+    truth = np.zeros(len(start), dtype=bool)
+    for first, last in spans:
+        if not first <= last:
+            raise TraceError("a span ends before it begins", asked=f"{first} to {last} s")
+        truth |= (start <= last) & (end > first)
+    return truth

@@ -1,0 +1,70 @@
+"""What all figures share: colours, axes, titles. The Okabe-Ito set, which colour-blind readers can
+tell apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from tempo_lab.errors import TraceError
+from tempo_lab.text import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from tempo_lab.analysis.result import Result
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, AMBER, BLACK, PALE = "#56B4E9", "#E69F00", "#000000", "#cccccc"
+CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
+"""Lines of one figure, in this order."""
+MAP = "viridis"
+"""For what has one direction; "RdBu_r" around zero for differences."""
+
+R = TypeVar("R", bound="Result")
+
+
+def check_kind(given: Any, kind: type[R], made_by: str) -> R:
+    """The result, if it is of that kind.
+
+    Args:
+        made_by: the function that makes one, for the message.
+
+    Raises:
+        TraceError: it is something else.
+    """
+    if not isinstance(given, kind):
+        raise TraceError(
+            f"this figure is drawn of a {kind.__name__} result",
+            asked=one_line(repr(given), 120),
+            found=type(given).__name__,
+            fix=f"give what tempo_lab.analysis.{made_by} returned",
+        )
+    return given
+
+
+def tidy(*axes: Axes) -> None:
+    """No frame above and at the right, faint lines behind."""
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(axis="y", color="#e5e5e5", linewidth=0.8)
+        each.set_axisbelow(True)
+
+
+def spans(axes: Axes, edges: np.ndarray, heights: np.ndarray, color: str) -> None:
+    """Fill each segment from start to end; white lines part them while there is room."""
+    axes.stairs(heights, edges, fill=True, color=color)
+    if len(heights) <= 160:
+        axes.vlines(edges[1:-1], 0, np.maximum(heights[1:], heights[:-1]), color="white", lw=0.7)
+
+
+def edges_of(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Where segments meet, in seconds, [segment + 1]; an image is drawn one second wide."""
+    edges = np.append(start, end[-1]).astype(float)
+    return edges if edges[-1] > edges[0] else edges[0] + np.arange(len(edges), dtype=float)
+
+
+def title(text: str, longest: int) -> str:
+    """Text as one line of a title, in which a dollar sign begins no mathematics."""
+    return one_line(text, longest).replace("$", r"\$")
