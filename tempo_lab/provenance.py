@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tempo_lab._version import __version__
+from tempo_lab.model.prompts import RELEVANCE_SENTENCE
 from tempo_lab.reading import Reader
 
 
@@ -18,6 +19,7 @@ def provenance(reader: Reader) -> dict[str, Any]:
 
     checkpoint, video = reader.checkpoint, reader.video
     info, model = video.info, checkpoint.model
+    sentence = checkpoint.prompts.sentence
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "tempo_lab": __version__,
@@ -27,6 +29,7 @@ def provenance(reader: Reader) -> dict[str, Any]:
         "model": checkpoint.name,
         "model_digest": checkpoint.digest,
         **({"revision": revision} if (revision := checkpoint.revision) else {}),
+        **({"relevance_sentence": sentence} if sentence != RELEVANCE_SENTENCE else {}),
         "rope": checkpoint.rope,
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),

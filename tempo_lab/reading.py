@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -36,6 +38,7 @@ from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
 from tempo_lab.model.familiar import Look
 from tempo_lab.model.limit import PassLimit, keys_values
+from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.token_map import VISION, TokenMap
 from tempo_lab.video import Video
 
@@ -269,6 +272,30 @@ class Reader:
                     reading.segments[next(waiting)] = self._read(state)
                 step(len(written))
         return reading.memory
+
+    def reworded(self, sentence: str) -> Reader:
+        """Another reader of the same video, whose prompt asks for Yes or No in other words.
+
+        Nothing that it reads is kept here. It starts from the visual features that are kept here,
+        and keeps no more than features, so that the next one can start from its own.
+
+        Args:
+            sentence: as of `Prompts`.
+        """
+        prompts = Prompts(self.prompts.svlm, self.prompts.llm, sentence)
+        other = Reader(
+            replace(self.checkpoint, prompts=prompts),
+            self.video,
+            keep="features" if self.price()["features"] <= self.keep_bytes else "nothing",
+            keep_bytes=self.keep_bytes,
+            batch_bytes=self._limit.limit,
+        )
+        if other.keep == "features":  # from the first segment on, without a gap
+            seen = takewhile(lambda item: item[1].features is not None, self._kept.items())
+            other._kept = {key: replace(kept, prefix=None) for key, kept in seen}
+        other.batches.decoded = list(self.batches.decoded)
+        other.look = self.look
+        return other
 
     def forget(self) -> None:
         """Drop everything kept."""

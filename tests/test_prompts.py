@@ -11,6 +11,7 @@ import tempo_lab as tl
 from tempo_lab.errors import CheckpointError
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.prompts import (
+    RELEVANCE_SENTENCE,
     Prompts,
     encode_text,
     pair_seconds,
@@ -141,3 +142,17 @@ def test_unknown_words_leave_the_known_ones_whole(nano):
     assert [t.strip() for t in tokens if t.strip()] == (
         ["Query:", "<unk>", "what", "color", "is", "the", "<unk>", "?"]
     )
+
+
+def test_the_sentence_that_asks_for_relevance_is_plain_text_after_the_instructions(
+    prompts, controls
+):
+    def system(sentence, **more):
+        return Prompts(prompts.svlm, prompts.llm, sentence).system(**more)
+
+    assert system(RELEVANCE_SENTENCE).ids.tolist() == prompts.system().ids.tolist()
+    assert system("").ids.tolist() == prompts.system(relevance=False).ids.tolist()
+    assert system(" Yes?", relevance=False).ids.tolist() == system("").ids.tolist()
+    hostile = system(f" {HOSTILE}")
+    assert HOSTILE in prompts.svlm.decode(hostile.ids)
+    assert [i for i in hostile.ids if i in controls] == [461, 462, 461]

@@ -15,6 +15,7 @@ from tempo_lab.model import compressor as compressor_module
 from tempo_lab.model import qwen
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.limit import PassLimit
+from tempo_lab.provenance import provenance
 
 QUESTION = "What color is the moving square?"
 LONG = "Which of the many moving shapes is red? " * 60
@@ -247,3 +248,48 @@ def test_a_micro_batch_that_was_interrupted_goes_on_where_it_was(tiny, frames_fi
         session.reader.read(QUESTION)
         assert sum(rows) == session.reader.computed["relevance"] == 6
         assert session.reader.computed["prefix"] == 6
+
+
+@pytest.mark.parametrize(("keep", "decoded"), [("features", 0), ("kv", 6)])
+def test_other_words_start_from_the_features_that_are_kept(tiny, frames_file, keep, decoded):
+    with tiny.open(frames_file, keep=keep, progress=False) as session:
+        reader = session.reader
+        own = reader.read(QUESTION).logit
+        computed, held = dict(reader.computed), reader.nbytes
+        other = reader.reworded(" Yes?")
+        found = other.read(QUESTION).logit
+        assert other.computed["decoded"] == decoded
+        assert other.keep == "features"
+        assert np.abs(found - own).max() > 1e-4
+        back = other.reworded(reader.prompts.sentence)
+        np.testing.assert_allclose(back.read(QUESTION).logit, own, atol=1e-5)
+        assert back.computed["decoded"] == 0
+        assert reader.computed == computed
+        assert reader.nbytes == held
+        np.testing.assert_array_equal(reader.read(QUESTION).logit, own)
+        assert provenance(other)["relevance_sentence"] == " Yes?"
+        assert "relevance_sentence" not in provenance(reader)
+
+
+def test_other_words_keep_nothing_where_features_do_not_fit(tiny, frames_file):
+    with tiny.open(frames_file, keep_bytes=1, progress=False) as session:
+        other = session.reader.reworded("")
+        own, found = session.reader.read(QUESTION).logit, other.read(QUESTION).logit
+        assert other.keep == "nothing"
+        assert np.abs(found - own).max() > 1e-4
+
+
+def test_features_behind_a_gap_are_not_taken(tiny, frames_file):
+    """Prefixes of the first segments, features of a later one: what an interruption leaves."""
+    with tiny.open(frames_file, keep="kv", batch_bytes=1, progress=False) as session:
+        reader = session.reader
+        for number, kept in enumerate(map(reader._see, reader.batches.stream(0))):
+            reader._kept[reader._model, str(number)] = kept
+            if number == 0:
+                reader._system = reader.compressor.system(reader.prompts.system())
+                reader.keep = "kv"
+                reader._prefix(kept)
+        assert [kept.features is None for kept in reader._kept.values()] == [True, *[False] * 5]
+        found = reader.reworded("").read(QUESTION)
+        assert len(found.segments) == 6
+        assert found.logit[0] != found.logit[1]

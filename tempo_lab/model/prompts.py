@@ -113,10 +113,10 @@ def unknown_words(tokenizer: Any, text: str) -> list[str]:
     return list(dict.fromkeys(piece for piece in pieces if piece.isalpha()))
 
 
-def _opening(tokenizer: Any, system: str) -> TokenMap:
-    """A system turn, and the opening of the user's turn after it."""
+def _opening(tokenizer: Any, system: str, sentence: str = "") -> TokenMap:
+    """A system turn, its last sentence plain text, and the opening of the user's turn after it."""
     start, end = (int(tokenizer.convert_tokens_to_ids(token)) for token in (IM_START, IM_END))
-    ids = [start, *encode_text(tokenizer, f"system\n{system}"), end]
+    ids = [start, *encode_text(tokenizer, f"system\n{system}", sentence), end]
     ids += [*encode_text(tokenizer, "\n"), start, *encode_text(tokenizer, "user\n")]
     build = MapBuilder()
     build.add(ids, SYSTEM)
@@ -129,10 +129,14 @@ class Prompts:
     Args:
         svlm_tokenizer: the base Qwen3-VL's tokenizer.
         llm_tokenizer: the Tempo checkpoint's tokenizer.
+        sentence: what asks the SVLM for Yes or No, plain text after its instructions; "" for
+            nothing, as in training.
     """
 
-    def __init__(self, svlm_tokenizer: Any, llm_tokenizer: Any) -> None:
-        self.svlm, self.llm = svlm_tokenizer, llm_tokenizer
+    def __init__(
+        self, svlm_tokenizer: Any, llm_tokenizer: Any, sentence: str = RELEVANCE_SENTENCE
+    ) -> None:
+        self.svlm, self.llm, self.sentence = svlm_tokenizer, llm_tokenizer, sentence
         for tokenizer, whose in ((self.svlm, "SVLM"), (self.llm, "LLM")):
             known = tokenizer.get_vocab()
             needed = [IM_START, IM_END]
@@ -171,8 +175,7 @@ class Prompts:
         Args:
             relevance: with the Yes/No sentence, as at inference; without, as in training.
         """
-        sentence = COMPRESSOR_SYSTEM + (RELEVANCE_SENTENCE if relevance else "")
-        return _opening(self.svlm, sentence)
+        return _opening(self.svlm, COMPRESSOR_SYSTEM, self.sentence if relevance else "")
 
     def video(self, grid: PatchGrid, seconds: np.ndarray | None) -> TokenMap:
         """The visual part of one segment: a timestamp and visual tokens for each temporal pair.
