@@ -32,6 +32,63 @@ def auc(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> float:
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
 
 
+def recall_at(scores: npt.ArrayLike, relevant: npt.ArrayLike, most: int) -> np.ndarray:
+    """Share of the relevant segments among the k that score highest, k = 1 to `most`.
+
+    Ties are broken by lot: what is expected of it is given.
+
+    Args:
+        scores: [segment], in any unit that ranks.
+        relevant: bool [segment].
+        most: largest k.
+
+    Returns:
+        float [k]; NaN where none is relevant.
+
+    >>> recall_at([0.9, 0.2, 0.2], [True, True, False], 3)
+    array([0.5 , 0.75, 1.  ])
+    """
+    values, flags = np.asarray(scores, float), np.asarray(relevant, bool)
+    if not flags.any():
+        return np.full(most, np.nan)
+    mine = values[flags][:, None]
+    above, equal = (values > mine).sum(axis=1), (values == mine).sum(axis=1)
+    places = np.arange(1, most + 1)[:, None] - above
+    return np.clip(places / equal, 0, 1).mean(axis=1)
+
+
+def rank_correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
+    """Spearman's rho: the correlation of ranks, equal values sharing their mean rank.
+
+    Returns:
+        -1 to 1; NaN where all values of one are equal.
+
+    >>> rank_correlation([1, 2, 3], [10, 100, 1000])
+    1.0
+    """
+    return correlation(ranks(first), ranks(second))
+
+
+def ranks(values: npt.ArrayLike) -> np.ndarray:
+    """Rank of each value, the lowest 1; equal values share their mean rank.
+
+    >>> ranks([5, 7, 5])
+    array([1.5, 3. , 1.5])
+    """
+    array = np.asarray(values, float)
+    below = (array[:, None] > array).sum(axis=1)
+    return below + ((array[:, None] == array).sum(axis=1) + 1) / 2
+
+
+def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
+    """Pearson's r, -1 to 1; NaN where all values of one are equal."""
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    if a.min() == a.max() or b.min() == b.max():
+        return float("nan")
+    a, b = a - a.mean(), b - b.mean()
+    return float(np.clip((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()), -1, 1))
+
+
 @dataclass(frozen=True)
 class Reliability:
     """How often what was given a probability is true, by bins of that probability.
