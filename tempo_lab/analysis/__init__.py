@@ -7,6 +7,23 @@ Importing this loads no torch: what only tabulates or opens a saved result needs
 """
 
 from tempo_lab.analysis.cases import Case, case_of, within, world_cases
+from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity, Wording, prompt_sensitivity
+from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
+from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
 from tempo_lab.analysis.result import Result
 
-__all__ = ["Case", "Result", "case_of", "within", "world_cases"]
+__all__ = [
+    "Case",
+    "PromptSensitivity",
+    "Relevance",
+    "RelevanceByLayer",
+    "Result",
+    "Wording",
+    "case_of",
+    "prompt_sensitivity",
+    "relevance",
+    "relevance_by_layer",
+    "relevance_cases",
+    "within",
+    "world_cases",
+]

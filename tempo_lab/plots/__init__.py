@@ -4,5 +4,8 @@ They never show, never touch a model, never smooth: what is drawn is what was co
 """
 
 from tempo_lab.plots.allocation import allocation
+from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
+from tempo_lab.plots.relevance import relevance
+from tempo_lab.plots.relevance_by_layer import relevance_by_layer
 
-__all__ = ["allocation"]
+__all__ = ["allocation", "prompt_sensitivity", "relevance", "relevance_by_layer"]

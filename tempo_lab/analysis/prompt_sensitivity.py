@@ -1,0 +1,249 @@
+"""Whether the words that ask for relevance matter, and whether asking changes what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from tempo_lab.analysis.cases import check_truth
+from tempo_lab.analysis.result import Quantity, Result
+from tempo_lab.analysis.stack import Truth, check_ranked, sources
+from tempo_lab.errors import QueryError, TraceError
+from tempo_lab.evaluation.metrics import auc, correlation, rank_correlation
+
+if TYPE_CHECKING:
+    import torch
+
+    from tempo_lab.session import Session
+    from tempo_lab.trace import Trace
+
+
+class Wording(NamedTuple):
+    """A sentence that asks the SVLM for Yes or No, after its instructions.
+
+    Attributes:
+        sentence: plain text, with the blank that parts it from what stands before; "" for none.
+        inverted: whether Yes means that the segment is not relevant.
+    """
+
+    sentence: str
+    inverted: bool = False
+
+
+RELEASED, LEFT_OUT = "released", "left out"
+WORDINGS = {
+    "other words": Wording(
+        " Does this segment show something that helps to answer the Query? Say 'Yes' or 'No'."
+    ),
+    "short": Wording(" Is this segment relevant to the Query? Yes or No?"),
+    "No or Yes": Wording(
+        " Now, before compressing, answer exactly 'No' or 'Yes': is this segment relevant to the"
+        " Query?"
+    ),
+    "inverted": Wording(
+        " Now, before compressing, answer exactly 'Yes' or 'No': is this segment irrelevant to the"
+        " Query?",
+        inverted=True,
+    ),
+    LEFT_OUT: Wording(""),
+}
+"""For models that read any words; the released sentence is always there to compare with."""
+
+SMALL_WORDINGS = {
+    "other words": Wording(" say yes or no: can the thing be seen in this segment?"),
+    "short": Wording(" is it here, yes or no?"),
+    "No or Yes": Wording(" say no or yes: can the thing be seen in this segment?"),
+    "inverted": Wording(" say yes or no: is the thing not shown in this segment?", inverted=True),
+    LEFT_OUT: Wording(""),
+}
+"""For the embedded model, in words that it knows from questions. It has never been told by them to
+answer Yes or No: the released sentence is a single token of its vocabulary."""
+
+_SEGMENT, _WORDING = ("wording", "segment"), ("wording",)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PromptSensitivity(Result):
+    """One question, its relevance asked for in several wordings; all compared with the first.
+
+    `data` has coordinates `question` (its words), `wording` (names; the first is "released"),
+    `sentence` and `inverted` of each, and `start`, `end` of each segment in seconds. Answers are in
+    `provenance`.
+    """
+
+    QUANTITIES: ClassVar = {
+        "score": Quantity(_SEGMENT, "probability", "of Yes, which an inverted wording inverts"),
+        "logit": Quantity(_SEGMENT, "1", "of Yes over No"),
+        "correlation": Quantity(_WORDING, "1", "of logits with the released wording's"),
+        "rank_agreement": Quantity(_WORDING, "1", "rank correlation with the released wording"),
+        "same_sign": Quantity(_WORDING, "1", "share of segments with the same sign; inverted: 0"),
+        "change": Quantity(_WORDING, "probability", "mean absolute change of the score"),
+        "cosine": Quantity(("wording", "segment", "slot"), "1", "of the memory tokens"),
+        "distance": Quantity(_SEGMENT, "1", "of the memory, relative to its norm"),
+        "question_distance": Quantity(("segment",), "1", "the same, where the question is blank"),
+        "answer_changed": Quantity(_WORDING, "1", "whether the answer is another one"),
+        "answer_changed_same_tokens": Quantity(
+            _WORDING, "1", "whether it is, at the released wording's numbers of tokens"
+        ),
+        "truth": Quantity(("segment",), "1", "whether the segment holds the evidence"),
+        "auc": Quantity(_WORDING, "1", "area under the ROC curve of Yes; inverted: below 0.5"),
+    }
+    OPTIONAL: ClassVar = frozenset({"truth", "auc"})
+    TABLE: ClassVar = _WORDING
+
+
+def prompt_sensitivity(
+    session: Session,
+    question: str,
+    wordings: Mapping[str, Wording | str] | None = None,
+    *,
+    truth: Truth | None = None,
+    budget: int | None = None,
+    max_new_tokens: int | None = None,
+    progress: bool = True,
+) -> PromptSensitivity:
+    """Ask for relevance in other words, the other way round, and not at all.
+
+    The sentence stands before the video in the SVLM's prompt, and memory tokens come after it: it
+    may change what they store. The relative distance |a - b| / |a| of a segment's memory (all
+    slots) from that of the released wording says how much; for scale, `question_distance` is that
+    of the memory for a blank question ("Describe this content."). Whether it matters is in the
+    answer: once with each wording's own allocation, and once with the released wording's numbers
+    of tokens, where only what was stored can differ.
+
+    The video is read anew for each wording, from visual features where `keep_bytes` of the session
+    has room for them; the session itself keeps nothing of it.
+
+    Args:
+        session: the opened video, of three segments or more.
+        question: the question.
+        wordings: sentences by name, each a `Wording` or plain text; by default `WORDINGS`, or
+            `SMALL_WORDINGS` for a model that does not know all their words.
+        truth: which segments hold the evidence, bool [segment].
+        budget, max_new_tokens: as of `Session.ask`.
+        progress: show a progress bar.
+
+    Raises:
+        QueryError: no wording, one named "released", or words that the model does not know.
+        TraceError: fewer than three segments, or truth of another length.
+    """
+    import torch
+    from tqdm.auto import tqdm
+
+    from tempo_lab.model.prompts import BLANK_QUERY, RELEVANCE_SENTENCE
+    from tempo_lab.session import Session
+
+    if len(session) < 3:
+        raise TraceError(
+            "a correlation over segments needs three of them",
+            asked="3 segments or more",
+            found=str(len(session)),
+            fix="a longer video",
+        )
+    flags = None if truth is None else check_truth(np.asarray(truth), len(session))
+    others = _check_wordings(session, wordings)
+    every = {RELEASED: Wording(RELEVANCE_SENTENCE), **others}
+    traces: list[Trace] = []
+    fixed: list[str] = []
+    memories: list[torch.Tensor] = []
+    reader = session.reader
+    options: dict[str, Any] = {"budget": budget, "max_new_tokens": max_new_tokens}
+    for wording in tqdm(every.values(), desc="wordings", disable=not progress):
+        # each reader starts from the visual features of the last one
+        reader = reader.reworded(wording.sentence)
+        view = Session(reader, progress=False)  # never closed: the video is the session's
+        traces.append(view.ask(question, **options))
+        check_ranked(traces[0])
+        released = traces[0].data["relevance"].to_numpy()
+        fixed.append(view.ask(question, scores=released, **options).answer)
+        memories.append(_memory(view, question))
+        if len(traces) == 1:
+            blank = _memory(view, BLANK_QUERY)
+
+    first = memories[0]
+    cosine = [torch.cosine_similarity(first, memory, dim=-1).numpy() for memory in memories]
+    logits = np.array([trace.data["logit"].to_numpy() for trace in traces], dtype=float)
+    scores = np.array([trace.data["relevance"].to_numpy() for trace in traces], dtype=float)
+    answers = [trace.answer for trace in traces]
+    data: dict[str, Any] = {
+        "score": (_SEGMENT, scores),
+        "logit": (_SEGMENT, logits),
+        "correlation": (_WORDING, [correlation(logits[0], row) for row in logits]),
+        "rank_agreement": (_WORDING, [rank_correlation(logits[0], row) for row in logits]),
+        "same_sign": (_WORDING, ((logits > 0) == (logits[0] > 0)).mean(axis=1)),
+        "change": (_WORDING, np.abs(scores - scores[0]).mean(axis=1)),
+        "cosine": (("wording", "segment", "slot"), np.array(cosine)),
+        "distance": (_SEGMENT, np.array([_distance(first, memory) for memory in memories])),
+        "question_distance": (("segment",), _distance(first, blank)),
+        "answer_changed": (_WORDING, [float(a != answers[0]) for a in answers]),
+        "answer_changed_same_tokens": (_WORDING, [float(a != fixed[0]) for a in fixed]),
+    }
+    if flags is not None:
+        data |= {"truth": (("segment",), flags)}
+        data |= {"auc": (_WORDING, [auc(row, flags) for row in logits])}
+    coords = {
+        "question": question,
+        "wording": list(every),
+        "sentence": (_WORDING, [each.sentence for each in every.values()]),
+        "inverted": (_WORDING, [each.inverted for each in every.values()]),
+        "segment": np.arange(len(session)),
+        "slot": np.arange(first.shape[1]),
+        **{name: traces[0].data[name] for name in ("start", "end")},
+    }
+    provenance = {
+        **sources(traces[:1]),
+        "budget": traces[0].data.attrs["budget"],
+        "answers": dict(zip(every, answers, strict=True)),
+        "answers_same_tokens": dict(zip(every, fixed, strict=True)),
+    }
+    return PromptSensitivity(xr.Dataset(data, coords), provenance)
+
+
+def _memory(session: Session, question: str) -> torch.Tensor:
+    """All memory tokens of a question, float32 [segment, slot, hidden], on the CPU."""
+    import torch
+
+    reader, slots = session.reader, session.checkpoint.model.config.num_compression_tokens
+    memory = reader.memory(reader.read(question), np.full(len(session), slots))
+    return torch.stack([tokens[:slots] for tokens in memory]).float().cpu()
+
+
+def _distance(first: torch.Tensor, other: torch.Tensor) -> np.ndarray:
+    """|first - other| / |first| of each segment."""
+    return ((first - other).norm(dim=(1, 2)) / first.norm(dim=(1, 2))).numpy()
+
+
+def _check_wordings(
+    session: Session, wordings: Mapping[str, Wording | str] | None
+) -> dict[str, Wording]:
+    """The wordings to compare with the released one, all in words that the model knows."""
+    from tempo_lab.model.prompts import unknown_words
+
+    tokenizer = session.checkpoint.prompts.svlm
+
+    def unknown(some: Mapping[str, Wording]) -> list[str]:
+        words = [unknown_words(tokenizer, wording.sentence) for wording in some.values()]
+        return list(dict.fromkeys(word for each in words for word in each))
+
+    if wordings is None:
+        return dict(SMALL_WORDINGS if unknown(WORDINGS) else WORDINGS)
+    found = {n: Wording(w) if isinstance(w, str) else w for n, w in wordings.items()}
+    wrong = [name for name, w in found.items() if not isinstance(w, Wording)]
+    if not found or RELEASED in found or wrong:
+        raise QueryError(
+            "wordings to compare with the released one are sentences by name",
+            asked=", ".join(wrong or found) or "none",
+            fix=f'{{"short": " yes or no?"}}; {RELEASED!r} is always there',
+        )
+    if words := unknown(found):
+        raise QueryError(
+            "this model does not know every word of the wordings",
+            asked=" |".join(wording.sentence for wording in found.values()),
+            found=f"unknown: {', '.join(words)}",
+            fix="ask in its own words, such as" + SMALL_WORDINGS["other words"].sentence,
+        )
+    return found
