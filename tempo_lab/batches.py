@@ -152,7 +152,8 @@ class Batches:
             for following in chain(stream, repeat(None, SEGMENTS_AHEAD)):
                 if following is not None:
                     coming.append((following, worker.submit(work, following)))
-                if len(coming) > SEGMENTS_AHEAD or (following is None and coming):
+                ready = bool(coming) and coming[0][1].done()
+                if ready or len(coming) > SEGMENTS_AHEAD or (following is None and coming):
                     segment, made = coming.popleft()
                     digest, patches, grid = made.result()
                     self._remember(segment, digest)
