@@ -44,8 +44,9 @@ def plain_answer(
     """Answer a question about a `.npy` video of 8-frame segments sampled at 2 frames a second."""
     model, prompts = loaded.model, loaded.prompts
     compressor, vlm = model.compressor, model.compressor.svlm
-    # transformers' own loop over frames and own convolution
+    # transformers' own loop over frames, own masks and own convolution
     vlm.visual.set_attn_implementation("sdpa")
+    vlm.language_model.set_attn_implementation("sdpa")
     vlm.visual.patch_embed.__class__ = Qwen3VLVisionPatchEmbed
 
     with stage("load and resize"):

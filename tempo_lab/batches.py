@@ -72,6 +72,7 @@ class Batches:
     ) -> None:
         self.video, self.config, self.prompts, self.limit = video, config, prompts, limit
         self.decoded: list[tuple[str, np.ndarray]] = []
+        self._prompts: dict[tuple[int, PatchGrid], TokenMap] = {}
 
     @property
     def resize(self) -> Resize | None:
@@ -109,7 +110,13 @@ class Batches:
         width, height = self.frame_size
         rows, columns = height // vision.patch_size, width // vision.patch_size
         grid = PatchGrid(pairs, rows, columns, vision.spatial_merge_size)
-        return self.prompts.video(grid, self._seconds(positions))
+        return self._prompt(segment, positions, grid)
+
+    def _prompt(self, segment: int, positions: np.ndarray, grid: PatchGrid) -> TokenMap:
+        """Made once: what keeping costs is known from all of them before they are read."""
+        if (segment, grid) not in self._prompts:
+            self._prompts[segment, grid] = self.prompts.video(grid, self._seconds(positions))
+        return self._prompts[segment, grid]
 
     def stream(self, start: int) -> Generator[MicroBatch]:
         """Decode from segment `start` on. Close it to end the decoder's process."""
@@ -127,7 +134,7 @@ class Batches:
 
         with closing(self._prepare(start)) as prepared:
             for segment, patches, grid in prepared:
-                video = self.prompts.video(grid, self.seconds(segment))
+                video = self._prompt(segment.index, segment.positions, grid)
                 if waiting and (
                     len(waiting) == size
                     or grid != waiting[0][2]
@@ -152,7 +159,8 @@ class Batches:
             for following in chain(stream, repeat(None, SEGMENTS_AHEAD)):
                 if following is not None:
                     coming.append((following, worker.submit(work, following)))
-                if len(coming) > SEGMENTS_AHEAD or (following is None and coming):
+                ready = bool(coming) and coming[0][1].done()
+                if ready or len(coming) > SEGMENTS_AHEAD or (following is None and coming):
                     segment, made = coming.popleft()
                     digest, patches, grid = made.result()
                     self._remember(segment, digest)

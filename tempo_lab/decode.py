@@ -9,6 +9,7 @@ and answers with JSON lines, each followed by the bytes of the frame that it ann
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import subprocess
@@ -68,7 +69,8 @@ class DecoderProcess:
         except OSError as error:
             self._messages.close()
             raise self._failed(f"it cannot be started: {error}") from error
-        self._end = weakref.finalize(self, _end, self._process, self._messages)
+        self._watchdog = _Watchdog(self._process, timeout)
+        self._end = weakref.finalize(self, _end, self._process, self._messages, self._watchdog)
         try:
             self._send({"path": path, "decoder": decoder})
             self.info = VideoInfo(**self._receive()["info"])
@@ -121,10 +123,10 @@ class DecoderProcess:
         """The next message that is not just a heartbeat."""
         assert self._process.stdout is not None
         while True:
-            with _Deadline(self._process, self._timeout) as deadline:
+            with self._watchdog:
                 line = self._process.stdout.readline(_LINE_LIMIT)
             if not line.endswith(b"\n"):
-                raise self._died(deadline.passed)
+                raise self._died()
             try:
                 message = json.loads(line)
             except ValueError as error:
@@ -136,18 +138,13 @@ class DecoderProcess:
 
     def _fill(self, buffer: memoryview) -> None:
         assert self._process.stdout is not None
-        with _Deadline(self._process, self._timeout) as deadline:
-            at = 0
-            while at < len(buffer):
-                count = self._process.stdout.readinto(buffer[at:])  # type: ignore[attr-defined]
-                if not count:
-                    break
-                at += count
-        if at < len(buffer):
-            raise self._died(deadline.passed)
+        with self._watchdog:
+            count = self._process.stdout.readinto(buffer)  # type: ignore[attr-defined]
+        if count < len(buffer):  # buffered pipes read on until the end
+            raise self._died()
 
-    def _died(self, hung: bool = False) -> VideoError:
-        if hung:
+    def _died(self) -> VideoError:
+        if self._watchdog.bit:
             return self._failed(
                 f"no sign of progress for {self._timeout:g} s; it was killed",
                 fix="give timeout= more seconds if the disk is slow; else the file is damaged",
@@ -168,34 +165,43 @@ class DecoderProcess:
         )
 
 
-def _end(process: subprocess.Popen[bytes], messages: IO[bytes]) -> None:
+class _Watchdog(threading.Thread):
+    """Kills a process unless each block ends in time. (Pipes cannot be polled on every system.)
+
+    One thread for all blocks: starting one takes about as long as receiving a frame.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        super().__init__(daemon=True)
+        self.bit, self.over = False, threading.Event()
+        self._process, self._seconds, self._since = process, seconds, math.inf
+        self.start()
+
+    def run(self) -> None:
+        left = self._seconds
+        while not self.over.wait(left):
+            # a block that was entered while this slept has time left when this wakes
+            left = self._seconds - max(0.0, time.monotonic() - self._since)
+            if left <= 0:
+                self.bit = True
+                self._process.kill()
+                return
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._since = math.inf
+
+
+def _end(process: subprocess.Popen[bytes], messages: IO[bytes], watchdog: _Watchdog) -> None:
+    watchdog.over.set()
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout, messages):
         with suppress(OSError):  # what was still buffered for a dead process
             if pipe is not None:
                 pipe.close()
-
-
-class _Deadline:
-    """Kills a process unless the block ends in time. (Pipes cannot be polled on every system.)"""
-
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        self.passed = False
-        self._process = process
-        self._timer = threading.Timer(seconds, self._kill)
-        self._timer.daemon = True
-
-    def _kill(self) -> None:
-        self.passed = True
-        self._process.kill()
-
-    def __enter__(self) -> _Deadline:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
 
 
 class _Outbox:

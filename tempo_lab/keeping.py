@@ -9,12 +9,14 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
+from transformers import Qwen3VLConfig
 
 from tempo_lab.errors import BudgetError, did_you_mean
 from tempo_lab.model.compressor import Prefix, QuestionState
+from tempo_lab.model.limit import keys_values
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.qwen import VisualFeatures
-from tempo_lab.model.token_map import TokenMap
+from tempo_lab.model.token_map import VISION, TokenMap
 
 Keep = Literal["auto", "kv", "features", "nothing"]
 
@@ -42,6 +44,44 @@ def check_keep(keep: str) -> None:
             found=", ".join(get_args(Keep)),
             fix=did_you_mean(keep, get_args(Keep), "use one of these"),
         )
+
+
+def price_keeping(
+    config: Qwen3VLConfig,
+    itemsize: int,
+    *,
+    slots: int,
+    system: int,
+    videos: Sequence[TokenMap],
+    question: int,
+) -> dict[str, int]:
+    """Bytes that keeping costs for a whole video.
+
+    Args:
+        config: of the SVLM.
+        itemsize: bytes of one number.
+        slots: memory tokens of a segment.
+        system: positions of the system turn.
+        videos: the visual part of each segment's prompt.
+        question: positions of the question.
+
+    Returns:
+        "features" and "kv", each with all memory tokens of one question; and "question", what "kv"
+        keeps beyond them of a question whose memory tokens are computed when they are wanted.
+    """
+    width, position = config.text_config.hidden_size, keys_values(config)
+    levels = 1 + len(config.vision_config.deepstack_visual_indexes)
+    segments, positions = len(videos), sum(map(len, videos))
+    visual = sum(int((video.role == VISION).sum()) for video in videos)
+    always = system * position + segments * slots * width
+    numbers = {
+        "features": visual * levels * width + always,
+        "kv": (positions + segments * system) * position + always,
+        # the state of the decision token, and its logit as float32
+        "question": segments * ((question + slots) * position + width),
+    }
+    price = {name: number * itemsize for name, number in numbers.items()}
+    return {**price, "question": price["question"] + segments * torch.float32.itemsize}
 
 
 def decide_keep(keep: Keep, price: Mapping[str, int], keep_bytes: int) -> Keep:

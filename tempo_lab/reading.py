@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import cached_property
 from itertools import takewhile
 
 import numpy as np
@@ -32,14 +31,15 @@ from tempo_lab.keeping import (
     check_keep,
     decide_keep,
     default_keep_bytes,
+    price_keeping,
     unwatched,
 )
 from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
 from tempo_lab.model.familiar import Look
-from tempo_lab.model.limit import PassLimit, keys_values
+from tempo_lab.model.limit import PassLimit
 from tempo_lab.model.prompts import Prompts
-from tempo_lab.model.token_map import VISION, TokenMap
+from tempo_lab.model.token_map import TokenMap
 from tempo_lab.video import Video
 
 QUESTIONS_KEPT = 4
@@ -92,37 +92,19 @@ class Reader:
         self._system: SystemPrefix | None = None
 
     def price(self, question: str = "") -> dict[str, int]:
-        """Bytes that keeping costs for the whole video.
+        """Bytes that keeping costs for the whole video (see `price_keeping`).
 
         Args:
             question: whose price "question" is; by default a short one.
-
-        Returns:
-            "features" and "kv", each with all memory tokens of one question; and "question", what
-            "kv" keeps beyond them of a question whose memory tokens are computed when they are
-            wanted.
         """
-        config, slots = self.compressor.svlm.config, self.compressor.slots
-        width, itemsize = config.text_config.hidden_size, self._limit.itemsize
-        levels = 1 + len(config.vision_config.deepstack_visual_indexes)
-        n, system, position = len(self.video), len(self.prompts.system()), keys_values(config)
-        positions, visual = self._positions
-        always = system * position + n * slots * width
-        question_positions = len(self.prompts.question(question)) + slots
-        numbers = {
-            "features": visual * levels * width + always,
-            "kv": (positions + n * system) * position + always,
-            # the state of the decision token, and its logit as float32
-            "question": n * (question_positions * position + width),
-        }
-        price = {name: number * itemsize for name, number in numbers.items()}
-        return {**price, "question": price["question"] + n * torch.float32.itemsize}
-
-    @cached_property
-    def _positions(self) -> tuple[int, int]:
-        """Positions of the visual parts of all prompts, and visual tokens among them."""
-        roles = [self.batches.prompt(segment).role for segment in range(len(self.video))]
-        return sum(map(len, roles)), sum(int((role == VISION).sum()) for role in roles)
+        return price_keeping(
+            self.compressor.svlm.config,
+            self._limit.itemsize,
+            slots=self.compressor.slots,
+            system=len(self.prompts.system()),
+            videos=[self.batches.prompt(segment) for segment in range(len(self.video))],
+            question=len(self.prompts.question(question)),
+        )
 
     @property
     def nbytes(self) -> int:

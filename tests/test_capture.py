@@ -19,6 +19,7 @@ import tempo_lab as tl
 from tempo_lab.capture import answer as answer_module
 from tempo_lab.capture import attention, recording
 from tempo_lab.errors import CaptureError
+from tempo_lab.model import qwen
 from tempo_lab.model.compressor import Compressor
 
 QUESTION = "What color is the moving square?"
@@ -467,7 +468,7 @@ def test_recorders_may_end_in_any_order(tiny):
     two.__enter__()
     one.__exit__(None, None, None)
     assert attention._recorders[id(model.config)] == [second]
-    assert model.config._attn_implementation == "tempo_rows_sdpa"
+    assert model.config._attn_implementation == attention._recorded_name(qwen.CONTINUED_SDPA)
     two.__exit__(None, None, None)
 
 

@@ -23,8 +23,10 @@ from transformers.models.qwen3.modeling_qwen3 import eager_attention_forward
 
 from tempo_lab.capture.groups import Reduction
 from tempo_lab.errors import CaptureError
+from tempo_lab.model.qwen import CONTINUED_SDPA, continued_mask, continued_sdpa
 
 KERNELS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    CONTINUED_SDPA: (continued_sdpa, continued_mask),
     "sdpa": (sdpa_attention_forward, sdpa_mask),
     "eager": (eager_attention_forward, eager_mask),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from transformers import Qwen3VLConfig
 
 from tempo_lab.model.pixels import PatchGrid
+from tempo_lab.model.qwen import needs_mask
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class PassLimit:
         vision = self.config.vision_config
         pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
         # about 10 widths of hidden states and twice the MLP's are alive in a layer
-        patch = pixels + 10 * vision.hidden_size + 2 * vision.intermediate_size
-        return self._segments(grid.pairs * grid.rows * grid.columns * patch * self.itemsize)
+        numbers = 10 * vision.hidden_size + 2 * vision.intermediate_size
+        each = numbers * self.itemsize + pixels  # which are bytes
+        return self._segments(grid.pairs * grid.rows * grid.columns * each)
 
     def segments_read(self, new: int, past: int) -> int:
         """Segments of which `new` tokens may be read at once after `past` cached ones."""
@@ -42,12 +44,15 @@ class PassLimit:
         text = self.config.text_config
         # hidden states around an MLP, and what is alive inside it
         numbers = new * (4 * text.hidden_size + 3 * text.intermediate_size)
-        # the cache grows by concatenation: a copy of it in every layer
-        numbers += (past + new) * keys_values(self.config)
-        # a masked attention repeats keys and values for all heads, one layer at a time
-        numbers += 2 * (past + new) * text.num_attention_heads * text.head_dim
-        # the mask of each segment, as booleans and as numbers
-        return numbers * self.itemsize + new * (past + new) * (1 + self.itemsize)
+        # the cache grows by concatenation: what is continued, and a copy of it in every layer
+        numbers += (2 * past + new) * keys_values(self.config)
+        # keys and values are repeated for all heads, one layer at a time
+        repeated = 2 * (past + new) * text.num_attention_heads * text.head_dim
+        if needs_mask(new, past):  # of each segment, as booleans and as numbers
+            mask = new * (past + new) * (1 + self.itemsize)
+            return (numbers + repeated) * self.itemsize + mask
+        # queries of all positions, what they find, and a copy of it
+        return (numbers + 5 * repeated // 2) * self.itemsize
 
     def _segments(self, each: int) -> int:
         return max(1, self.limit // each)

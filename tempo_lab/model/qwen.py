@@ -1,9 +1,9 @@
 """The one place that knows how transformers' Qwen3-VL is called.
 
-Everything here hands tensors to transformers' own modules. Three things are ours: all frames go
+Everything here hands tensors to transformers' own modules. Four things are ours: all frames go
 through the vision tower as one batch (its own loop runs them one after another), patches are
-embedded by a matrix product, and a key-value cache can be continued many times without being
-copied first.
+embedded by a matrix product, what follows a short cache is read without a mask, and a key-value
+cache can be continued many times without being copied first.
 """
 
 from __future__ import annotations
@@ -15,13 +15,22 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, DynamicCache, Qwen3VLModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    DynamicCache,
+    Qwen3VLModel,
+)
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionPatchEmbed
 
 from tempo_lab.model.pixels import PatchGrid, normalize
 
 FRAMES_SDPA = "tempo_frames_sdpa"
+CONTINUED_SDPA = "tempo_continued_sdpa"
+PATCHES_AT_ONCE = 512
+"""Patches that are floats at one time: few enough to stay near a CPU."""
 
 
 def frames_sdpa(
@@ -53,7 +62,58 @@ def frames_sdpa(
     return output.reshape(1, total, heads, width), None
 
 
+def continued_sdpa(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """sdpa that is causal without a mask after a cache that is not longer than what is new.
+
+    The kernels know causality of squares only, and then leave out half of the scores. Queries of
+    zeros in the place of what is cached make a square; what they find is dropped.
+
+    Args:
+        query: [segment, head, new position, width].
+        key, value: [segment, key head, position, width].
+
+    Returns:
+        [segment, new position, head, width], None.
+    """
+    new, past = query.shape[2], key.shape[2] - query.shape[2]
+    if attention_mask is not None or past == 0 or new == 1:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    query = nn.functional.pad(query, (0, 0, past, 0))
+    # not every kernel takes fewer key heads than heads
+    key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
+    output = nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=kwargs["scaling"]
+    )
+    return output[:, :, past:].transpose(1, 2).contiguous(), None
+
+
+def needs_mask(new: int, past: int) -> bool:
+    """Whether `new` positions after `past` cached ones are read with a mask."""
+    return past > new
+
+
+def continued_mask(
+    *, q_length: int, kv_length: int, attention_mask: torch.Tensor | None = None, **kwargs: Any
+) -> torch.Tensor | None:
+    """The mask of `continued_sdpa`: sdpa's, or None where causality needs none."""
+    masked = attention_mask is not None or needs_mask(q_length, kv_length - q_length)
+    if kwargs["allow_is_causal_skip"] and not masked:
+        return None
+    return sdpa_mask(
+        q_length=q_length, kv_length=kv_length, attention_mask=attention_mask, **kwargs
+    )
+
+
 AttentionInterface.register(FRAMES_SDPA, frames_sdpa)
+AttentionInterface.register(CONTINUED_SDPA, continued_sdpa)
+AttentionMaskInterface.register(CONTINUED_SDPA, continued_mask)
 
 
 class LinearPatchEmbed(Qwen3VLVisionPatchEmbed):
@@ -62,17 +122,21 @@ class LinearPatchEmbed(Qwen3VLVisionPatchEmbed):
     Same parameters and keys; the convolution's own kernels are several times slower at this shape.
     """
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Patches [patch, rgb * temporal * patch * patch] -> [patch, hidden]."""
-        weight = self.proj.weight.flatten(1)
-        return nn.functional.linear(hidden_states.to(weight.dtype), weight, self.proj.bias)
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """uint8 patches [patch, rgb * temporal * patch * patch] -> [patch, hidden]."""
+        weight, bias = self.proj.weight.flatten(1), self.proj.bias
+        parts = patches.split(PATCHES_AT_ONCE)  # the floats of all would be the largest tensor
+        return torch.cat(
+            [nn.functional.linear(normalize(part, weight.dtype), weight, bias) for part in parts]
+        )
 
 
 def prepare(model: Qwen3VLModel) -> None:
-    """Put our two shortcuts into transformers' vision tower; its parameters stay as they are."""
+    """Put our shortcuts into transformers' modules; their parameters stay as they are."""
     model.visual.patch_embed = LinearPatchEmbed(model.visual.config)
-    if model.visual.config._attn_implementation == "sdpa":
-        model.visual.set_attn_implementation(FRAMES_SDPA)
+    for part, shortcut in ((model.visual, FRAMES_SDPA), (model.language_model, CONTINUED_SDPA)):
+        if part.config._attn_implementation == "sdpa":
+            part.set_attn_implementation(shortcut)
 
 
 @dataclass(frozen=True)
@@ -104,7 +168,7 @@ def see(model: Qwen3VLModel, patches: torch.Tensor, grid: PatchGrid) -> VisualFe
     segments = len(patches)
     visual = model.visual
     device = visual.patch_embed.proj.weight.device
-    pixels = normalize(patches.to(device).flatten(0, 1), visual.patch_embed.proj.weight.dtype)
+    pixels = patches.to(device).flatten(0, 1)
     # one row a temporal patch, so that position interpolation and rope see frames, not segments
     frames = torch.tensor([[1, grid.rows, grid.columns]], device=device)
     frames = frames.expand(segments * grid.pairs, 3)

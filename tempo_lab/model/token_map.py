@@ -103,7 +103,7 @@ class MapBuilder:
         for stored, value in zip(
             self.columns, (ids, role, index, segment, row, column), strict=True
         ):
-            stored.append(np.broadcast_to(np.asarray(value, dtype=np.int64), ids.shape))
+            stored.append(np.full(ids.shape, value, dtype=np.int64))
 
     def build(self) -> TokenMap:
         return TokenMap(*(np.concatenate(column) for column in self.columns))
