@@ -7,6 +7,18 @@ Importing this loads no torch: what only tabulates or opens a saved result needs
 """
 
 from tempo_lab.analysis.cases import Case, case_of, within, world_cases
+from tempo_lab.analysis.front_loading import front_loading
+from tempo_lab.analysis.front_loading_result import FrontLoading
+from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.result import Result
 
-__all__ = ["Case", "Result", "case_of", "within", "world_cases"]
+__all__ = [
+    "Case",
+    "FrontLoading",
+    "Result",
+    "case_of",
+    "front_loading",
+    "with_random_weights",
+    "within",
+    "world_cases",
+]
