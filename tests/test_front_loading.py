@@ -405,11 +405,12 @@ def test_slots_are_drawn_as_counted(result):
     np.testing.assert_allclose(image, result.data["similarity"].sel(stage="projected"))
 
 
-def test_differences_are_drawn_without_knee(result):
+def test_differences_are_drawn_without_knee_and_bands(result):
     figure, axes = plots.front_loading(result - result)
     figure.canvas.draw()
     assert figure.get_suptitle().startswith("Difference in what k of 128")
     assert axes[2].get_title("left") == ""
+    assert not any(len(each.collections) for each in axes)
     figure, axes = plots.front_loading_slots(result - result)
     figure.canvas.draw()
     assert not [line for line in axes[0].lines if line.get_label() == "equal"]

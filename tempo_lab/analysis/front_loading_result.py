@@ -48,8 +48,10 @@ class FrontLoading(Result):
     """What k memory tokens of each segment carry, by which k they are. See `front_loading`.
 
     Curves [arm, k] for "accuracy", "logprob" and "kl", with `_low` and `_high`, the interval of
-    the mean over questions when videos are resampled, and `_each` by question. Arms are "head",
-    "tail", "random", "tome", and the control "other question". `numbers()` has of each:
+    the mean over questions when videos are resampled, and `_each` by question. (In the difference
+    of two results the ends are differences too, and no interval; `lead` is right there as well.)
+    Arms are "head", "tail", "random", "tome", and the control "other question". `numbers()` has of
+    each:
 
     * `_knee`: where the head's curve is furthest above the chord from its first point to its last
       (Satopaa et al. 2011, without smoothing); NaN where it does not rise, or stays below.

@@ -39,7 +39,8 @@ LABELS = {
 def front_loading(result: FrontLoading, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
     """What k memory tokens of each segment carry, one curve an arm.
 
-    Bands are the intervals of the mean; the dotted line is the knee of the head's curve.
+    Bands are the intervals of the mean; the dotted line is the knee of the head's curve. The
+    difference of two results has neither.
 
     Args:
         result: what to draw.
@@ -66,7 +67,8 @@ def front_loading(result: FrontLoading, *, width: float = 9.0) -> tuple[Figure, 
             )
             few = {"marker": "o", "markersize": 3.0} if len(k) <= 32 else {}
             each.plot(k, mean, dashes, color=color, label=label, linewidth=1.6, **few)
-            each.fill_between(k, low, high, color=color, alpha=0.13, linewidth=0)
+            if not difference:  # differences of ends are no interval
+                each.fill_between(k, low, high, color=color, alpha=0.13, linewidth=0)
         if not difference:
             _numbers(each, float(data[f"{measure}_knee"]), float(data[f"{measure}_area"]))
         each.set(xlabel="memory tokens of a segment, k", ylabel=LABELS[measure])
@@ -114,8 +116,8 @@ def front_loading_slots(result: FrontLoading, *, width: float = 9.0) -> tuple[Fi
     share = data["attention_share"].to_numpy()
     low, high = (data[f"attention_share_{end}"].to_numpy() for end in ("low", "high"))
     attention.plot(slot, share, color=BLUE, marker="o", markersize=3, label="all layers")
-    attention.fill_between(slot, low, high, color=BLUE, alpha=0.15, linewidth=0)
     if not difference:
+        attention.fill_between(slot, low, high, color=BLUE, alpha=0.15, linewidth=0)
         attention.axhline(1 / len(slot), color=BLACK, linestyle=":", linewidth=1, label="equal")
         attention.set_ylim(bottom=0)
     attention.set_ylabel("share of the LLM's attention\nto memory tokens")
