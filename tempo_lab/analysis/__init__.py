@@ -7,23 +7,29 @@ Importing this loads no torch: what only tabulates or opens a saved result needs
 """
 
 from tempo_lab.analysis.cases import Case, case_of, within, world_cases
+from tempo_lab.analysis.front_loading import front_loading
+from tempo_lab.analysis.front_loading_result import FrontLoading
 from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity, Wording, prompt_sensitivity
+from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
 from tempo_lab.analysis.result import Result
 
 __all__ = [
     "Case",
+    "FrontLoading",
     "PromptSensitivity",
     "Relevance",
     "RelevanceByLayer",
     "Result",
     "Wording",
     "case_of",
+    "front_loading",
     "prompt_sensitivity",
     "relevance",
     "relevance_by_layer",
     "relevance_cases",
+    "with_random_weights",
     "within",
     "world_cases",
 ]

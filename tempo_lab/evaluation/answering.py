@@ -17,7 +17,7 @@ import numpy as np
 from tempo_lab.errors import BudgetError
 from tempo_lab.evaluation import rivals  # noqa: F401  (registers strategies)
 from tempo_lab.evaluation.arms import ATA_ONLY, PRIOR, Arm
-from tempo_lab.evaluation.logprob import answer_logprob
+from tempo_lab.evaluation.logprob import ROOM_LEFT, answer_logprob
 from tempo_lab.evaluation.metrics import auc
 from tempo_lab.evaluation.plan import BEFORE, MAIN, PLAIN, Item, Job
 from tempo_lab.model.prompts import encode_text
@@ -25,9 +25,6 @@ from tempo_lab.session import Session
 from tempo_lab.tempo import Tempo
 from tempo_lab.trace import Trace
 from tempo_lab.world.files import write_video
-
-ROOM_LEFT = 8
-"""Tokens that a wrong answer may be longer than the right one before it is cut."""
 
 Row = dict[str, Any]
 Key = tuple[str, int, str, str]

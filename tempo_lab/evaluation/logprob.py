@@ -1,14 +1,26 @@
-"""How probable the right answer is, given the memory tokens that an allocation kept."""
+"""How probable the right answer is, given memory tokens of one's choice."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from tempo_lab.allocation import Allocation, keep_tokens
-from tempo_lab.model.prompts import IM_END, encode_text, segment_clock
+from tempo_lab.arguments import check_context, check_texts, check_words
+from tempo_lab.capture.attention import AttentionRecorder, Job
+from tempo_lab.capture.groups import ByGroup
+from tempo_lab.errors import QueryError
+from tempo_lab.model.prompts import IM_END, encode_text, segment_clock, unknown_words
+from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.session import Session
 from tempo_lab.trace import Trace
+
+ROOM_LEFT = 8
+"""Tokens that a wrong answer may be longer than the right one before it is cut."""
 
 
 def allocation_of(trace: Trace) -> Allocation:
@@ -27,7 +39,6 @@ def allocation_of(trace: Trace) -> Allocation:
     )
 
 
-@torch.inference_mode()
 def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
     """Log-probability of an answer, read by the LLM as if it had written it (teacher-forced).
 
@@ -40,23 +51,158 @@ def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
         float32 [answer_token], natural logarithm of each token's probability; the last one is
         that of the end.
     """
-    model, prompts = session.checkpoint.model, session.checkpoint.prompts
-    allocation, video = allocation_of(trace), session.video
+    allocation = allocation_of(trace)
     memory = session.reader.memory(session.reader.read(trace.question), allocation.needed)
-    kept = [
-        model.project(keep_tokens(tokens, allocation, segment))
-        for segment, tokens in enumerate(memory)
-    ]
-    clocks = None
-    if not video.is_image:
+    kept = [keep_tokens(tokens, allocation, segment) for segment, tokens in enumerate(memory)]
+    asked = Asked(session, trace.question, answer)
+    return asked.of_answer(asked.distributions(asked.embed([kept])))[0].cpu().numpy()
+
+
+class Asked:
+    """One question put to the LLM, with any memory tokens in the place of the video.
+
+    Args:
+        session: the video, opened.
+        question: without history.
+        answer: the right one.
+
+    Attributes:
+        ids: int [answer_token], the answer and its end.
+
+    Raises:
+        QueryError: question or answer is no text, or has words that the model does not know.
+    """
+
+    def __init__(self, session: Session, question: str, answer: str) -> None:
+        self.session, self.question, self.answer = session, question, answer
+        self.model, self.prompts = session.checkpoint.model, session.checkpoint.prompts
+        check_texts(question, [(question, answer)])
+        if examples := self.model.config.example_questions:
+            check_words(question, self.prompts.llm, examples)
+            if unknown := unknown_words(self.prompts.llm, answer):
+                raise QueryError(
+                    "this model cannot write every word of the answer",
+                    asked=answer,
+                    found=f"unknown: {', '.join(unknown)}",
+                    fix="an answer in words that it knows",
+                )
+        opening = encode_text(self.prompts.llm, "assistant\n")  # where the prompt ends
+        written = encode_text(self.prompts.llm, "assistant\n", answer)[len(opening) :]
+        end = self.prompts.llm.convert_tokens_to_ids(IM_END)
+        self.ids = torch.tensor([*written, end], device=self.model.device)
+
+    @cached_property
+    def _clocks(self) -> list[list[int]] | None:
+        video = self.session.video
+        if video.is_image:
+            return None
         seconds = [segment_clock(i, video.plan.fps, video.window) for i in range(len(video))]
-        clocks = [prompts.clock(each) for each in seconds]
-    prompt = prompts.conversation(clocks, allocation.tokens, trace.question)
-    opening = encode_text(prompts.llm, "assistant\n")  # where the prompt ends
-    written = encode_text(prompts.llm, "assistant\n", answer)[len(opening) :]
-    ids = torch.tensor([*written, prompts.llm.convert_tokens_to_ids(IM_END)], device=model.device)
-    asked = model.embed(prompt, kept)
-    embeddings = torch.cat([asked, model.get_input_embeddings()(ids[None, :-1])], dim=1)
-    logits = model(inputs_embeds=embeddings, logits_to_keep=len(ids)).logits[0].float()
-    chosen = logits.log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
-    return chosen.cpu().numpy()
+        return [self.prompts.clock(each) for each in seconds]
+
+    def prompt(self, tokens: Sequence[int] | np.ndarray) -> TokenMap:
+        """What the LLM reads before the answer.
+
+        Args:
+            tokens: int [segment], memory tokens of each.
+
+        Raises:
+            BudgetError: it does not fit the LLM's context.
+        """
+        prompt = self.prompts.conversation(self._clocks, np.asarray(tokens), self.question)
+        config = self.model.config
+        context = int(config.tokenizer_model_max_length or config.max_position_embeddings)
+        check_context(prompt, len(self.ids) + ROOM_LEFT, context, "head")
+        return prompt
+
+    @torch.inference_mode()
+    def project(self, memory: torch.Tensor) -> torch.Tensor:
+        """Memory tokens [..., hidden] as the LLM reads them, [..., LLM hidden]."""
+        return self.model.project(memory)
+
+    @torch.inference_mode()
+    def embed(self, kept: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:
+        """The LLM's input, before the answer.
+
+        Args:
+            kept: memory tokens [k, hidden] by row and segment; rows are read together, and have
+                the same k of each segment.
+
+        Returns:
+            [row, position, LLM hidden].
+        """
+        prompt = self.prompt([len(tokens) for tokens in kept[0]])
+        rows = [[self.project(tokens) for tokens in row] for row in kept]
+        return torch.cat([self.model.embed(prompt, row) for row in rows])
+
+    @torch.inference_mode()
+    def distributions(self, asked: torch.Tensor) -> torch.Tensor:
+        """What the LLM expects at each token of the right answer, having read those before.
+
+        Args:
+            asked: from `embed`.
+
+        Returns:
+            float32 [row, answer_token, vocabulary], natural logarithms of probabilities.
+        """
+        written = self.model.get_input_embeddings()(self.ids[:-1]).expand(len(asked), -1, -1)
+        embeddings = torch.cat([asked, written], dim=1)
+        output = self.model(inputs_embeds=embeddings, logits_to_keep=len(self.ids))
+        return output.logits.float().log_softmax(dim=-1)
+
+    def of_answer(self, distributions: torch.Tensor) -> torch.Tensor:
+        """float32 [row, answer_token], the log-probability of each token of the right answer."""
+        ids = self.ids.expand(len(distributions), -1)[:, :, None]
+        return distributions.gather(2, ids)[:, :, 0]
+
+    @torch.inference_mode()
+    def said(self, asked: torch.Tensor, distributions: torch.Tensor) -> list[str]:
+        """What the LLM answers, greedily, in each row.
+
+        Only rows that leave the right answer are written out: where each of its tokens is the most
+        probable one, greedy decoding writes just these.
+
+        Args:
+            asked: from `embed`.
+            distributions: what `distributions` made of it.
+        """
+        answers = [self.answer] * len(asked)
+        right = (distributions.argmax(dim=-1) == self.ids).all(dim=1)
+        if right.all():
+            return answers
+        wrong = asked[~right]
+        output = self.model.generate(
+            inputs_embeds=wrong,
+            attention_mask=torch.ones(wrong.shape[:2], dtype=torch.long, device=asked.device),
+            max_new_tokens=len(self.ids) - 1 + ROOM_LEFT,
+            do_sample=False,
+        )
+        texts = self.prompts.llm.batch_decode(output, skip_special_tokens=True)
+        for row, text in zip((~right).nonzero()[:, 0].tolist(), texts, strict=True):
+            answers[row] = text.strip()
+        return answers
+
+    @contextmanager
+    def slots_watched(self, tokens: Sequence[int]) -> Iterator[Job]:
+        """Record where the LLM looks in `distributions` meanwhile, by memory slot.
+
+        Args:
+            tokens: int [segment], memory tokens of each: the first ones.
+
+        Yields:
+            a job whose `found` has, once for each layer, float32 [1, LLM head, answer_token,
+            slot + 2]: what the slot got in all segments together; then all other keys, and the
+            position itself. One row only.
+
+        Raises:
+            CaptureError: the model's attention cannot be recorded.
+        """
+        prompt, slots = self.prompt(tokens), max(tokens)
+        group = np.where(prompt.role == MEMORY, prompt.index, slots)
+        keys = len(prompt) + len(self.ids) - 1
+        reduction = ByGroup([group], slots + 2, keys, self.model.device, beyond=slots)
+        rows = torch.arange(-len(self.ids), 0, device=self.model.device)
+        layers = range(self.model.config.num_hidden_layers)
+        recorder = AttentionRecorder(self.model, layers, "LLM")
+        job = Job("answer", rows, reduction, keys)
+        with recorder.installed(), recorder.at(job):
+            yield job

@@ -4,8 +4,16 @@ They never show, never touch a model, never smooth: what is drawn is what was co
 """
 
 from tempo_lab.plots.allocation import allocation
+from tempo_lab.plots.front_loading import front_loading, front_loading_slots
 from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
 from tempo_lab.plots.relevance import relevance
 from tempo_lab.plots.relevance_by_layer import relevance_by_layer
 
-__all__ = ["allocation", "prompt_sensitivity", "relevance", "relevance_by_layer"]
+__all__ = [
+    "allocation",
+    "front_loading",
+    "front_loading_slots",
+    "prompt_sensitivity",
+    "relevance",
+    "relevance_by_layer",
+]

@@ -1,0 +1,119 @@
+"""Front-loading of one question: every arm, answered from the memory tokens of one reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tempo_lab.allocation import allocate, keep_tokens
+from tempo_lab.analysis.cases import Case
+from tempo_lab.analysis.front_loading_result import (
+    CONTROL,
+    HEAD,
+    MEASURES,
+    RANDOM,
+    TAIL,
+    TOME,
+    cosines,
+    effective_rank,
+)
+from tempo_lab.evaluation import rivals  # noqa: F401  (registers strategies)
+
+if TYPE_CHECKING:
+    import torch
+
+    from tempo_lab.evaluation.logprob import Asked
+
+STRATEGIES = {HEAD: "uniform", TAIL: "uniform-tail", RANDOM: "uniform-random", TOME: "uniform-tome"}
+
+Numbers = dict[str, np.ndarray]
+
+
+def of_question(
+    case: Case,
+    other: Case | None,
+    ks: Sequence[int],
+    seeds: Sequence[int],
+    step: Callable[[], object],
+) -> Numbers:
+    """Curves [arm, k] and numbers by slot.
+
+    Args:
+        case: the question.
+        other: the one that the control compresses for, if any.
+        ks: tokens a segment.
+        seeds: of each draw of the random arm.
+        step: called after each k.
+    """
+    from tempo_lab.evaluation.logprob import Asked
+
+    memory = _memory(case)
+    control = None if other is None else _memory(other)
+    asked, slots = Asked(case.session, case.question, case.answer), len(memory[0])
+    with asked.slots_watched([slots] * len(memory)) as watched:
+        reference = asked.distributions(asked.embed([memory]))
+    points = []
+    for k in ks:
+        kept = {HEAD: [_keep(HEAD, memory, k)]}
+        if k < slots:  # else all are the same
+            kept |= {arm: [_keep(arm, memory, k)] for arm in (TAIL, TOME)}
+            kept[RANDOM] = [_keep(RANDOM, memory, k, seed) for seed in seeds]
+        if control is not None:
+            kept[CONTROL] = [_keep(HEAD, control, k)]
+        together = [row for rows in kept.values() for row in rows]
+        carried = _carried(case, asked, asked.embed(together), reference)
+        ends = np.cumsum([len(rows) for rows in kept.values()])[:-1]
+        means = {  # of each measure by arm: over the draws of the random one
+            measure: dict(zip(kept, map(np.mean, np.split(values, ends)), strict=True))
+            for measure, values in carried.items()
+        }
+        arms = [*STRATEGIES, *([CONTROL] if control is not None else [])]
+        points.append({m: [by.get(arm, by[HEAD]) for arm in arms] for m, by in means.items()})
+        step()
+    curves = {f"{m}_each": np.array([point[m] for point in points]).T for m in MEASURES}
+    looked = np.stack([parts[0][0].mean(dim=(0, 1)).numpy() for parts in watched.found.values()])
+    return curves | _by_slot(looked[:, :slots], memory, asked)
+
+
+def _memory(case: Case) -> list[torch.Tensor]:
+    """All memory tokens of a question, [K, hidden] of each segment."""
+    reader = case.session.reader
+    every = np.full(len(case.session), reader.compressor.slots)
+    return reader.memory(reader.read(case.question), every)
+
+
+def _keep(arm: str, memory: list[torch.Tensor], k: int, seed: int = 0) -> list[torch.Tensor]:
+    n, slots = len(memory), len(memory[0])
+    allocation = allocate(
+        np.zeros(n), n * k, strategy=STRATEGIES[arm], min_tokens=1, max_tokens=slots, seed=seed
+    )
+    return [keep_tokens(tokens, allocation, segment) for segment, tokens in enumerate(memory)]
+
+
+def _carried(
+    case: Case, asked: Asked, embeddings: torch.Tensor, reference: torch.Tensor
+) -> Numbers:
+    """The three measures of some rows of prompts, float [row] each."""
+    expected = asked.distributions(embeddings)
+    apart = (reference.exp() * (reference - expected)).sum(dim=-1).mean(dim=-1)
+    return {
+        "accuracy": np.array([case.scored(said) for said in asked.said(embeddings, expected)]),
+        "logprob": asked.of_answer(expected).sum(dim=1).cpu().numpy().astype(float),
+        "kl": apart.clamp(min=0).cpu().numpy().astype(float),  # rounding may go below
+    }
+
+
+def _by_slot(looked: np.ndarray, memory: list[torch.Tensor], asked: Asked) -> Numbers:
+    """Attention [llm_layer, slot] as shares, and the tokens' geometry, mean over segments."""
+    stages = [np.stack([tokens.float().cpu().numpy() for tokens in memory])]  # [segment, slot, _]
+    stages.append(np.stack([t.float().cpu().numpy() for t in map(asked.project, memory)]))
+    return {
+        "attention_share": looked.sum(axis=0) / looked.sum(),
+        "attention_by_layer": looked / looked.sum(axis=1, keepdims=True),
+        "attention_to_memory": looked.sum(axis=1).mean(),
+        "norm": np.stack([np.linalg.norm(each, axis=-1).mean(axis=0) for each in stages]),
+        "similarity": np.stack([cosines(each).mean(axis=0) for each in stages]),
+        "effective_rank": np.stack([effective_rank(each).mean(axis=0) for each in stages]),
+    }
