@@ -4,5 +4,7 @@ They never show, never touch a model, never smooth: what is drawn is what was co
 """
 
 from tempo_lab.plots.allocation import allocation
+from tempo_lab.plots.allocation_study import allocation_study
+from tempo_lab.plots.strictness import strictness
 
-__all__ = ["allocation"]
+__all__ = ["allocation", "allocation_study", "strictness"]
