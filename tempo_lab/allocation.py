@@ -15,7 +15,8 @@ segment, and refuses input for which the formula has no meaning. "faithful" is t
 allocator with its faults: it exceeds the budget when there are more segments than tokens, lets
 NaN through, and keeps the head whatever the strategy when all scores are equal.
 
-What stays of a segment, and the rivals of this formula: `tempo_lab.strategies`.
+What stays of a segment, and the rivals of this formula: `tempo_lab.strategies`; what mends it:
+`tempo_lab.strategies_absolute`.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ from tempo_lab.strategies import (
     find_strategy,
     register_strategy,
 )
+from tempo_lab.strategies_absolute import Abstain, Floor, Temperature, Threshold
 
-__all__ = ["STRATEGIES", "Allocation", "Strategy", "allocate", "keep_tokens", "register_strategy"]
+__all__ = [
+    "STRATEGIES", "Abstain", "Allocation", "Floor", "Strategy", "Temperature", "Threshold",
+    "allocate", "keep_tokens", "register_strategy",
+]  # fmt: skip
 
 # beyond these, sums over segments would not fit 64 bits
 MOST_BUDGET, MOST_SLOTS = 2**62, 2**31

@@ -87,7 +87,8 @@ def ask(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="Which tokens stay: head, tail, random, tome, topk, uniform, none.",
+            help="Which tokens stay: head, tail, random, tome; topk, uniform, none; or, mending "
+            "min-max, abstain, floor, temperature, threshold.",
             show_default="head",
         ),
     ] = None,

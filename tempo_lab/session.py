@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from tempo_lab.allocation import Allocation, allocate, keep_tokens
+from tempo_lab.allocation import STRATEGIES, Allocation, allocate, keep_tokens
 from tempo_lab.arguments import check_context, check_room, check_scores, check_texts, check_words
 from tempo_lab.capture.recording import Recording
 from tempo_lab.model.answer import Answer, answer
@@ -168,6 +168,7 @@ class Session:
         arguments = {
             "max_new_tokens": room,
             "forced_scores": forced is not None,
+            "strategy_parameters": STRATEGIES[strategy].parameters,
             "history": [list(turn) for turn in turns],
             "stopped": wrote.stopped,
             "answer_tokens": len(wrote.ids),

@@ -2,14 +2,17 @@
 
 "head" (the first k; what Tempo does), "tail", "random" and "tome" (bipartite merging down to k)
 share the budget by the formula of `tempo_lab.allocation`. The rivals "topk", "uniform" and "none"
-keep the head and share the budget by other rules. numpy only.
+keep the head and share the budget by other rules; `tempo_lab.strategies_absolute` has those that
+mend min-max. numpy only.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from copy import copy
+from dataclasses import asdict, is_dataclass
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +36,14 @@ class Strategy:
     """How a budget is shared among segments (`share`), and which slots a segment keeps (`slots`).
 
     Subclass it and decorate the class with `@register_strategy("name")` to add one of your own.
+    One with parameters is a frozen dataclass, which has defaults for all of them.
     """
 
     name = ""
     prefix_only = True  # the kept slots are always the first k: later ones need not be computed
     merges = False  # the kept tokens are mixtures of all slots: see `mix`
     graded = True  # tokens follow the scores, so equal scores are a special case
+    relative = True  # only how scores compare counts: those that hardly differ are spread as well
 
     def share(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
@@ -61,19 +66,38 @@ class Strategy:
         """Weights [k, slot] that turn features [slot, hidden] into the k kept tokens."""
         raise NotImplementedError(f"strategy {self.name!r} keeps slots and mixes nothing")
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What it was made with, by name; a trace records it beside the strategy's name."""
+        return asdict(self) if is_dataclass(self) else {}
+
 
 STRATEGIES: dict[str, Strategy] = {}
-S = TypeVar("S", bound=type[Strategy])
+S = TypeVar("S", bound="type[Strategy] | Strategy")
 
 
 def register_strategy(name: str) -> Callable[[S], S]:
-    """Class decorator: make a `Strategy` known to `allocate` under `name`."""
+    """Make a strategy known to `allocate` under `name`.
 
-    def register(cls: S) -> S:
-        strategy = cls()
-        strategy.name = name
+    It decorates a class, which is made with its defaults, or takes one with other parameters:
+    `register_strategy("abstain-80")(Abstain(threshold=0.8))`. A later one takes the name over.
+
+    Raises:
+        BudgetError: what is registered is no `Strategy`.
+    """
+
+    def register(given: S) -> S:
+        strategy = given() if isinstance(given, type) else copy(given)
+        if not isinstance(strategy, Strategy):
+            raise BudgetError(
+                "only a Strategy can be registered",
+                asked=f"{strategy!r} as {name!r}",
+                found=type(strategy).__name__,
+                fix="a subclass of tempo_lab.allocation.Strategy, or one made of it",
+            )
+        object.__setattr__(strategy, "name", name)  # it may be frozen
         STRATEGIES[name] = strategy
-        return cls
+        return given
 
     return register
 
@@ -206,14 +230,28 @@ class Everything(Strategy):
 
 def _adaptive(scores: Floats, budget: int, low: int, high: int, mode: Mode) -> tuple[Ints, Ints]:
     """The formula of `tempo_lab.allocation`: tokens (wanted, given), int [segment]."""
-    n, strict = len(scores), mode == "strict"
     with np.errstate(all="ignore"):  # faithful lets infinities and NaN through on purpose
         if equal(scores):
-            wanted = np.full(n, high, dtype=np.int64)
-            return wanted, np.minimum(wanted, budget // n)
-        if strict and not np.isfinite(scores.max() - scores.min()):
+            wanted = np.full(len(scores), high, dtype=np.int64)
+            return wanted, np.minimum(wanted, budget // len(scores))
+        if mode == "strict" and not np.isfinite(scores.max() - scores.min()):
             scores = scores / np.float32(2)  # z does not change, and the range fits float32
         z = (scores - scores.min()) / (scores.max() - scores.min())
+    return share_by(z, scores, budget, low, high, mode)
+
+
+def share_by(
+    z: Floats, scores: Floats, budget: int, low: int, high: int, mode: Mode
+) -> tuple[Ints, Ints]:
+    """Tokens (wanted, given), int [segment], in proportion to z beyond the minimum.
+
+    Args:
+        z: float32 [segment], 0 for `low` tokens to 1 for `high`; follows the scores.
+        scores: they rank segments of equal z where tokens are left over.
+        budget, low, high, mode: as in `Strategy.share`.
+    """
+    n, strict = len(scores), mode == "strict"
+    with np.errstate(all="ignore"):
         wanted = low + _floor(z * np.float32(high - low))
         if wanted.sum() <= budget:
             return wanted.clip(low, high), wanted.clip(low, high)

@@ -238,7 +238,9 @@ class Trace:
         scores, tokens = self.data["score"].to_numpy(), self.data["tokens"].to_numpy()
         strategy = STRATEGIES.get(self.data.attrs["strategy"])
         spread = float(scores.max() - scores.min())
-        if strategy is None or not strategy.graded or not 0 < spread < CLOSE:
+        if strategy is None or not (strategy.graded and strategy.relative):
+            return None
+        if not 0 < spread < CLOSE:
             return None
         if tokens.min() == tokens.max():
             return None

@@ -365,8 +365,9 @@ def test_the_largest_budget_overflows_nowhere(strategy, mode):
         huge, enough = (
             allocate(scores, budget, strategy=strategy, mode=mode) for budget in (2**62, 3 * 128)
         )
-        assert huge.tokens.max() == 128
-        if strategy != "topk":
+        if strategy not in ("temperature", "threshold"):  # they give what relevance is worth
+            assert huge.tokens.max() == 128
+        if strategy not in ("topk", "floor"):  # they share out a part of any budget
             assert huge.tokens.tolist() == enough.tokens.tolist()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import tempo_lab
-from tempo_lab.allocation import allocate
+from tempo_lab.allocation import STRATEGIES, allocate
 from tempo_lab.cli import app
 from tempo_lab.trace import Trace
 from tests.traces import make_trace
@@ -330,6 +332,15 @@ def test_help_and_version_load_no_torch():
         )
         assert word in done.stdout
         assert time.perf_counter() - start < 5
+
+
+def test_help_lists_every_strategy_of_the_library():
+    homes = ("tempo_lab.strategies", "tempo_lab.strategies_absolute")
+    every = {name for name, each in STRATEGIES.items() if type(each).__module__ in homes}
+    options = get_command(app).commands["ask"].params
+    told = next(option.help for option in options if option.name == "strategy")
+    assert every <= set(re.findall(r"[a-z]+", told))
+    assert len(every) == 11
 
 
 def test_unknown_commands_and_options_are_usage_errors():

@@ -35,7 +35,6 @@ from tempo_lab.evaluation.logprob import answer_logprob
 from tempo_lab.evaluation.metrics import auc, bootstrap_mean, reliability
 from tempo_lab.evaluation.plan import MAIN, Part, draw_jobs
 from tempo_lab.evaluation.report import page
-from tempo_lab.evaluation.rivals import RELEVANT
 from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.store import Store
 
@@ -100,16 +99,6 @@ def test_rivals_share_evenly_and_keep_what_they_say() -> None:
     merged = allocate(scores, 9, strategy="uniform-tome", **options)
     assert merged.merged
     assert merged.tokens.tolist() == [3, 3, 3]
-
-
-def test_abstaining_gives_the_minimum_where_nothing_is_relevant() -> None:
-    options = {"max_tokens": 8, "min_tokens": 2}
-    low = allocate([0.3, 0.1, RELEVANT - 0.01], 24, strategy="abstain", **options)
-    assert low.tokens.tolist() == [2, 2, 2]
-    high = allocate([0.3, 0.1, RELEVANT], 24, strategy="abstain", **options)
-    as_ever = allocate([0.3, 0.1, RELEVANT], 24, strategy="head", **options)
-    assert high.tokens.tolist() == as_ever.tokens.tolist()
-    assert high.tokens.max() == 8
 
 
 def test_arms_of_a_question_have_names_of_their_own() -> None:

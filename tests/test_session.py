@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tempo_lab as tl
+from tempo_lab.allocation import STRATEGIES
 from tempo_lab.errors import BudgetError, QueryError, VideoError
 from tempo_lab.model.compressor import Compressor
 
@@ -103,11 +104,21 @@ def test_segments_with_equal_frames_and_equal_timestamps(tiny, tmp_path):
         same(session.ask(QUESTION, budget=48, **SHORT), first)
 
 
-@pytest.mark.parametrize("strategy", sorted(["head", "tail", "random", "tome", "topk", "uniform"]))
+@pytest.mark.parametrize(
+    "strategy",
+    "head tail random tome topk uniform abstain floor temperature threshold".split(),
+)
 def test_every_strategy_answers_within_the_budget(session, strategy):
     trace = session.ask(QUESTION, budget=60, strategy=strategy, **SHORT)
     assert 0 < trace.data.attrs["used"] <= 60
     assert isinstance(trace.answer, str)
+    assert trace.provenance["strategy_parameters"] == STRATEGIES[strategy].parameters
+
+
+def test_abstaining_without_a_minimum_answers_from_no_memory_at_all(session):
+    options = {"strategy": "abstain", "min_tokens": 0, "scores": [0.1] * 5 + [0.2], **SHORT}
+    trace = session.ask(QUESTION, budget=60, **options)
+    assert trace.data.attrs["used"] == trace.totals["timestamps"] == 0
 
 
 def test_a_hostile_question_is_text_and_leaves_the_session_usable(session, expected):

@@ -315,6 +315,7 @@ def test_scores_that_hardly_differ_are_called_so():
         ([0.1, 0.9, 0.4], "head"),  # they do differ
         ([0.5, 0.5, 0.5], "head"),  # nothing was amplified
         ([0.5, 0.5001, 0.5002], "uniform"),  # nor here
+        ([0.97, 0.971, 0.972], "temperature"),  # nor is anything relative here
         ([0.5], "head"),
     ],
 )

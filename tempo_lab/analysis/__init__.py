@@ -6,6 +6,7 @@
 Importing this loads no torch: what only tabulates or opens a saved result needs none.
 """
 
+from tempo_lab.analysis.allocation_study import AllocationStudy, allocation_study
 from tempo_lab.analysis.cases import Case, case_of, within, world_cases
 from tempo_lab.analysis.front_loading import front_loading
 from tempo_lab.analysis.front_loading_result import FrontLoading
@@ -14,21 +15,26 @@ from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
 from tempo_lab.analysis.result import Result
+from tempo_lab.analysis.strictness import Strictness, strictness
 
 __all__ = [
+    "AllocationStudy",
     "Case",
     "FrontLoading",
     "PromptSensitivity",
     "Relevance",
     "RelevanceByLayer",
     "Result",
+    "Strictness",
     "Wording",
+    "allocation_study",
     "case_of",
     "front_loading",
     "prompt_sensitivity",
     "relevance",
     "relevance_by_layer",
     "relevance_cases",
+    "strictness",
     "with_random_weights",
     "within",
     "world_cases",

@@ -143,7 +143,6 @@ class Desk:
             budget=None if whole else (arm.budget or 0) * self.job.part.segments,
             strategy=arm.strategy,
             mode=arm.mode,
-            min_tokens=arm.floor,
             seed=item.number,
             scores=scores,
             max_new_tokens=len(right) + ROOM_LEFT,

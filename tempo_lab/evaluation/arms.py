@@ -25,7 +25,6 @@ class Arm:
         scores: what decides: the model's own relevance, the same shuffled among the segments
             (control), or 1 where the evidence is and 0 elsewhere (ceiling).
         mode: of the allocation.
-        floor: tokens that each segment gets at least; None for the checkpoint's minimum.
         sparse: all tokens of so few segments, sampled over the whole video, that they fit the
             budget.
         logprob: also measure the log-probability of the right answer.
@@ -36,7 +35,6 @@ class Arm:
     budget: int | None
     scores: Scores = "own"
     mode: Mode = "strict"
-    floor: int | None = None
     sparse: bool = False
     logprob: bool = False
 
@@ -50,8 +48,7 @@ BUDGETS = (2, 4, 8)
 """Tokens a segment, of a budget that ATA shares as it likes."""
 MAIN_BUDGET = 4
 STRICT_BUDGET = 8
-"""Budget at which strictness is compared: a floor of half of it leaves ATA the other half."""
-FLOOR = 4
+"""Budget at which strictness is compared: the floor is half of it, ATA shares the other half."""
 
 ALL = Arm("all tokens", "none", None)
 
@@ -98,7 +95,7 @@ BRIEF = (
 STRICTNESS = (
     Arm("ATA, faithful", "head", STRICT_BUDGET, mode="faithful"),
     Arm("ATA, abstaining", "abstain", STRICT_BUDGET),
-    Arm("ATA, floor", "head", STRICT_BUDGET, floor=FLOOR),
+    Arm("ATA, floor", "floor", STRICT_BUDGET),
 )
 
 

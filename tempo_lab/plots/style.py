@@ -19,8 +19,10 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK, PALE = "#56B4E9", "#E69F00", "#000000", "#cccccc"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 """Lines of one figure, in this order."""
-MAP = "viridis"
-"""For what has one direction; "RdBu_r" around zero for differences."""
+MARKERS = "osD^vPX"
+"""Of those lines, so that nothing is told by colour alone."""
+MAP, AROUND_ZERO = "viridis", "RdBu_r"
+"""For what has one direction; and around zero for differences."""
 
 R = TypeVar("R", bound="Result")
 
