@@ -41,6 +41,7 @@ from tempo_lab.strategies import (
     register_strategy,
 )
 from tempo_lab.strategies_absolute import Abstain, Floor, Temperature, Threshold
+from tempo_lab.strategies_checks import check_share, check_slots
 
 __all__ = [
     "STRATEGIES", "Abstain", "Allocation", "Floor", "Strategy", "Temperature", "Threshold",
@@ -65,6 +66,8 @@ class Allocation:
         min_tokens: tokens a segment at least, after the budget lowered it.
         max_tokens: K, the memory slots of a segment.
         seed: of the strategies that draw.
+        chosen: slots of each segment, int [kept] ascending, where they were chosen by hand and
+            not by the strategy.
     """
 
     scores: Floats
@@ -76,6 +79,7 @@ class Allocation:
     min_tokens: int = 4
     max_tokens: int = 128
     seed: int = 0
+    chosen: tuple[Ints, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in (("scores", np.float32), ("wanted", np.int64), ("tokens", np.int64)):
@@ -87,6 +91,8 @@ class Allocation:
                 "scores, wanted and tokens must name the same segments",
                 found=f"shapes {self.scores.shape}, {self.wanted.shape}, {self.tokens.shape}",
             )
+        if self.chosen is not None:
+            check_slots(self.chosen, self.tokens, self.max_tokens)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -106,17 +112,19 @@ class Allocation:
     @property
     def merged(self) -> bool:
         """Whether kept tokens are mixtures, so that no slot can be called kept."""
-        return self.rule.merges
+        return self.chosen is None and self.rule.merges
 
     def slots(self, segment: int) -> Ints | None:
         """The slots that a segment keeps, int [kept] ascending; None where they are merged."""
+        if self.chosen is not None:
+            return self.chosen[segment]
         k = int(self.tokens[segment])
         return self.rule.slots(k, self.max_tokens, (self.seed, segment % len(self)))
 
     @cached_property
     def needed(self) -> Ints:
         """int [segment]: how many memory tokens must be computed, from the first on."""
-        if self.rule.prefix_only:
+        if self.chosen is None and self.rule.prefix_only:
             return self.tokens
         every = (self.slots(segment) for segment in range(len(self)))
         return np.array(
@@ -198,7 +206,7 @@ def allocate(
         low = max(1, budget // len(array))
     wanted, tokens = rule.share(array, budget, low, high, mode)
     if mode == "strict":
-        _refuse_overspending(np.asarray(tokens), budget, high, strategy)
+        check_share(np.asarray(tokens), budget, high, strategy)
     return Allocation(array, wanted, tokens, budget, strategy, mode, low, high, seed)
 
 
@@ -218,26 +226,6 @@ def _whole(name: str, value: Any, most: int) -> int:
             fix=f"{most} at most",
         )
     return number
-
-
-def _refuse_overspending(tokens: NDArray[Any], budget: int, high: int, strategy: str) -> None:
-    """What strict mode promises holds for every strategy, also for those of users."""
-    found = None
-    if not np.issubdtype(tokens.dtype, np.integer):
-        found = f"tokens of type {tokens.dtype}"
-    elif tokens.min(initial=0) < 0:
-        found = f"{tokens.min()} tokens in segment {tokens.argmin()}"
-    elif tokens.max(initial=0) > high:
-        found = f"{tokens.max()} tokens in segment {tokens.argmax()}"
-    elif (used := int(tokens.sum())) > budget:
-        found = f"{used} tokens in all"
-    if found is not None:
-        raise BudgetError(
-            f"the strategy {strategy!r} shares out what there is not",
-            asked=f"a budget of {budget}, 0 to {high} whole tokens a segment",
-            found=found,
-            fix='correct its `share`, or mode="faithful", which does not look',
-        )
 
 
 def _refuse_meaningless(scores: Floats, budget: int, low: int, rule: Strategy) -> None:
