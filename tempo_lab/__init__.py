@@ -19,6 +19,7 @@ from tempo_lab._version import __version__
 if TYPE_CHECKING:
     from tempo_lab import analysis, plots
     from tempo_lab.allocation import Allocation, allocate
+    from tempo_lab.capture.interventions import Intervention
     from tempo_lab.capture.spec import Capture, Rows
     from tempo_lab.errors import (
         BudgetError,
@@ -47,6 +48,7 @@ _HOMES = {
     "Allocation": "allocation",
     # look inside
     "Capture": "capture.spec",
+    "Intervention": "capture.interventions",
     "Rows": "capture.spec",
     # errors
     "TempoLabError": "errors",
@@ -64,6 +66,7 @@ __all__ = [
     "Capture",
     "CaptureError",
     "CheckpointError",
+    "Intervention",
     "QueryError",
     "Rows",
     "Session",

@@ -52,7 +52,7 @@ class QueryError(TempoLabError):
 
 
 class CaptureError(TempoLabError):
-    """Something that was to be recorded cannot be, or was not."""
+    """Something that was to be recorded or changed cannot be, or was not."""
 
 
 class TraceError(TempoLabError):

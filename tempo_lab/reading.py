@@ -12,6 +12,7 @@ twice.
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -278,6 +279,15 @@ class Reader:
         other.batches.decoded = list(self.batches.decoded)
         other.look = self.look
         return other
+
+    def apart(self) -> Reader:
+        """A reader that shares what is kept of the video, and knows no question.
+
+        What it reads of one is held beyond `keep_bytes`, until it is dropped.
+        """
+        apart = copy.copy(self)
+        apart._readings = OrderedDict()
+        return apart
 
     def forget(self) -> None:
         """Drop everything kept."""

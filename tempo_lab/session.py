@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from tempo_lab.allocation import STRATEGIES, Allocation, allocate, keep_tokens
+from tempo_lab.allocation import STRATEGIES, Allocation, allocate
 from tempo_lab.arguments import check_context, check_room, check_scores, check_texts, check_words
+from tempo_lab.capture.changes import Changes
 from tempo_lab.capture.recording import Recording
 from tempo_lab.model.answer import Answer, answer
 from tempo_lab.model.prompts import segment_clock
@@ -22,6 +24,7 @@ from tempo_lab.reading import Reader
 from tempo_lab.trace import Trace
 
 if TYPE_CHECKING:
+    from tempo_lab.capture.interventions import Intervention
     from tempo_lab.capture.spec import Capture
     from tempo_lab.strategies import Mode
 
@@ -94,6 +97,7 @@ class Session:
         stream: Callable[[str], object] | None = None,
         scores: Iterable[float] | None = None,
         capture: Capture | None = None,
+        interventions: Intervention | Sequence[Intervention] = (),
     ) -> Trace:
         """Ask a question about the video.
 
@@ -114,6 +118,9 @@ class Session:
             scores: relevance scores [segment] to allocate by instead of the model's.
             capture: what to record of the model while it runs (see `Capture`). A question that
                 was asked before is read again for it, from the best thing kept of the video.
+            interventions: what is to be different in this run, one or several (see
+                `Intervention`): tokens or slots of segments, their places, the question that they
+                are compressed for, a hidden state. `trace.interventions` says what was done.
 
         Returns:
             the trace of all that happened.
@@ -124,16 +131,18 @@ class Session:
             BudgetError: the budget, or the context, cannot hold what was asked, and nothing was
                 cut; or there is no such strategy or mode.
             VideoError: the video cannot be decoded.
-            CaptureError: something cannot be recorded, or was not.
+            CaptureError: something cannot be recorded or changed, or was not.
         """
         config = self.checkpoint.model.config
         turns = check_texts(question, history)
         prompts = self.checkpoint.prompts
-        check_words(question, prompts.llm, config.example_questions)
-        text = len(prompts.opening()) + len(prompts.closing(question, turns))
-        room = check_room(max_new_tokens, text, self._context)
         whole = self.video.is_image or not config.dynamic_compress
         strategy = strategy or ("none" if whole else "head")
+        changes = Changes(interventions, self, question, strategy)
+        for words in dict.fromkeys((question, changes.question)):
+            check_words(words, prompts.llm, config.example_questions)
+        text = len(prompts.opening()) + len(prompts.closing(question, turns))
+        room = check_room(max_new_tokens, text, self._context)
         if budget is None:
             everything = len(self.video) * config.num_compression_tokens
             budget = everything if strategy == "none" else DEFAULT_BUDGET
@@ -145,26 +154,29 @@ class Session:
             "seed": seed,
         }
         forced = None if scores is None else check_scores(scores, len(self.video))
-        self._refuse_early(forced, budget, share, question, turns, room)
+        self._refuse_early(forced, budget, share, changes, question, turns, room)
 
-        record = None if capture is None else Recording(capture, self, question, room)
-        watch = None if record is None else record.watch
-        with record or nullcontext():
+        reader = changes.reader
+        record = None if capture is None else Recording(capture, self, changes.question, room)
+        watch = changes.watch(None if record is None else record.watch)
+        with changes.installed(), record or nullcontext():
             with self._bar("reading segments") as bar:
-                reading = self.reader.read(question, bar.update, watch)
+                reading = reader.read(changes.question, bar.update, watch)
             self.reader.look.warn(self.checkpoint.name, self.video.info.path)
             logit = reading.logit
             relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
-            allocation = allocate(relevance if forced is None else forced, budget, **share)
+            given = allocate(relevance if forced is None else forced, budget, **share)
+            allocation = changes.placed(given)
+            needed = changes.needed(allocation)
             prompt, clocks = self._conversation(allocation.tokens, question, turns)
             check_context(prompt, room, self._context, strategy)
 
             with self._bar("writing memory tokens") as bar:
-                memory = self.reader.memory(reading, allocation.needed, bar.update, watch)
+                memory = reader.memory(reading, needed, bar.update, watch)
             if record is not None:
                 stream = record.apart(stream)
             with nullcontext() if record is None else record.answering(prompt):
-                wrote = self._answer(memory, allocation, prompt, room, stream)
+                wrote = self._answer(changes.kept(memory, allocation), prompt, room, stream)
         arguments = {
             "max_new_tokens": room,
             "forced_scores": forced is not None,
@@ -174,28 +186,23 @@ class Session:
             "answer_tokens": len(wrote.ids),
         }
         trace = self._trace(
-            question, wrote, logit, relevance, allocation, prompt, clocks, arguments
+            question, wrote, logit, relevance, allocation, prompt, clocks, changes, arguments
         )
-        return trace if record is None else record.finish(trace, allocation.needed, memory)
+        return trace if record is None else record.finish(trace, needed, memory)
 
     @torch.inference_mode()
     def _answer(
         self,
-        memory: list[torch.Tensor],
-        allocation: Allocation,
+        kept: list[torch.Tensor],
         prompt: TokenMap,
         room: int,
         stream: Callable[[str], object] | None,
     ) -> Answer:
         model = self.checkpoint.model
-        kept = [
-            model.project(keep_tokens(tokens, allocation, segment))
-            for segment, tokens in enumerate(memory)
-        ]
         return answer(
             model,
             self.checkpoint.prompts.llm,
-            model.embed(prompt, kept),
+            model.embed(prompt, [model.project(tokens) for tokens in kept]),
             max_new_tokens=room,
             stream=stream,
         )
@@ -205,6 +212,7 @@ class Session:
         forced: np.ndarray | None,
         budget: int,
         share: dict[str, Any],
+        changes: Changes,
         question: str,
         turns: tuple[tuple[str, str], ...],
         room: int,
@@ -215,7 +223,8 @@ class Session:
         least = trial.tokens
         if forced is None and trial.rule.graded:
             least = np.full(len(trial), trial.min_tokens)
-        prompt, _ = self._conversation(least, question, turns)
+        placed = changes.placed(replace(trial, tokens=least))
+        prompt, _ = self._conversation(placed.tokens, question, turns)
         check_context(prompt, room, self._context, trial.strategy)
 
     def _bar(self, stage: str) -> tqdm[Any]:
@@ -250,13 +259,14 @@ class Session:
         allocation: Allocation,
         prompt: TokenMap,
         clocks: list[list[int]] | None,
+        changes: Changes,
         arguments: dict[str, Any],
     ) -> Trace:
         segments = range(len(self.video))
         times = [times for _, times in self.reader.batches.decoded]
         stamps = [len(clocks[i]) if clocks and allocation.tokens[i] else 0 for i in segments]
         svlm, llm = self.checkpoint.prompts.svlm, self.checkpoint.prompts.llm
-        return Trace.from_run(
+        trace = Trace.from_run(
             question=question,
             answer=wrote.text,
             relevance=relevance,
@@ -270,11 +280,12 @@ class Session:
             context=self._context,
             answer_logprob=wrote.logprobs,
             prompts={
-                "svlm": self.prompt(question).text(svlm),
+                "svlm": self.prompt(changes.question).text(svlm),
                 "llm": prompt.text(llm),
             },
-            provenance={**provenance(self.reader), **arguments},
+            provenance={**provenance(changes.reader), **arguments},
         )
+        return changes.told(trace)
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """What the SVLM reads of one segment, position by position, with its memory slots."""

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxlevel = 80, 8, 8, 1
+
 
 def visible(text: str, longest: int | None = None) -> str:
     r"""The text with control characters and lone surrogates written out, as in \x1b.
@@ -20,3 +27,13 @@ def visible(text: str, longest: int | None = None) -> str:
 def one_line(text: str, longest: int | None = None) -> str:
     """The same on one line: any run of blanks is one blank."""
     return " ".join(visible(" ".join(text.split()), longest).split())
+
+
+def called(name: str, arguments: Mapping[str, Any]) -> str:
+    """A call in one line, its long texts and lists shortened.
+
+    >>> called("drop", {"segments": list(range(100))})
+    'drop(segments=[0, 1, 2, 3, 4, 5, 6, 7, ...])'
+    """
+    inside = ", ".join(f"{key}={_SHORT.repr(value)}" for key, value in arguments.items())
+    return one_line(f"{name}({inside})")

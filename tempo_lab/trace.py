@@ -9,7 +9,6 @@ No torch is needed to make, save, load, tabulate or plot one.
 from __future__ import annotations
 
 import html
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,8 +22,8 @@ from numpy.typing import ArrayLike
 from tempo_lab.allocation import Allocation
 from tempo_lab.errors import TraceError
 from tempo_lab.strategies import STRATEGIES
-from tempo_lab.text import visible
-from tempo_lab.trace_file import TEXTS, read_record, write_record
+from tempo_lab.text import called, visible
+from tempo_lab.trace_file import TEXTS, plain_json, read_record, write_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +175,7 @@ class Trace:
             "strategy": allocation.strategy,
             "mode": allocation.mode,
         }
-        return cls(question, answer, data, _plain(prompts or {}), _plain(provenance or {}))
+        return cls(question, answer, data, plain_json(prompts or {}), plain_json(provenance or {}))
 
     @property
     def totals(self) -> dict[str, int]:
@@ -249,11 +248,23 @@ class Trace:
             f"they still became {tokens.min()} to {tokens.max()} tokens a segment"
         )
 
+    @property
+    def interventions(self) -> tuple[str, ...]:
+        """What was made different in this run, one short line each (see `Intervention`)."""
+        every = ({**one} for one in self.provenance.get("interventions", ()))
+        return tuple(called(one.pop("kind"), one) for one in every)
+
+    def __repr__(self) -> str:
+        but = f", interventions={self.interventions}" if self.interventions else ""
+        return f"Trace(question={self.question!r}, answer={self.answer!r}{but})"
+
     def _repr_html_(self) -> str:
         table = self.top(8)[["start", "end", "relevance", "wanted", "tokens", "slots"]]
         ledger = ", ".join(f"{name} {value}" for name, value in self.totals.items())
         cells = table.round(3).to_html(border=0, escape=True)
         lines = {"Question": self.question, "Answer": self.answer, "Tokens": ledger}
+        if self.interventions:
+            lines["Interventions"] = "; ".join(self.interventions)
         shown = "<br>".join(
             f"<b>{name}</b> {html.escape(visible(text, 2000))}" for name, text in lines.items()
         )
@@ -278,16 +289,6 @@ def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
             found=f"shape {array.shape}",
         )
     return xr.Variable(dims, array, {"units": unit, "long_name": meaning})
-
-
-def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping as JSON would give it back, so that a saved trace equals the one in memory."""
-
-    def simple(value: Any) -> Any:
-        return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else str(value)
-
-    plain: dict[str, Any] = json.loads(json.dumps(dict(mapping), default=simple))
-    return plain
 
 
 def _slots_text(kept: np.ndarray) -> str:

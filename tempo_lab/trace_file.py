@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,16 @@ _FIX = {
     "trace": "name a file that Trace.save or `tempo-lab ask --save` wrote",
     "result": "name a file that a result's save wrote",
 }
+
+
+def plain_json(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping as JSON would give it back, so that a saved record equals the one in memory."""
+
+    def simple(value: Any) -> Any:
+        return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else str(value)
+
+    plain: dict[str, Any] = json.loads(json.dumps(dict(mapping), default=simple))
+    return plain
 
 
 def write_record(path: Path, kind: str, data: xr.Dataset, texts: dict[str, Any]) -> Path:

@@ -1,8 +1,11 @@
-"""Hidden states of chosen positions and layers, and the relevance that each layer would give."""
+"""Hidden states of chosen positions and layers: recorded, or others put in their place.
+
+Beside them, the relevance that each layer would give.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,3 +82,86 @@ class HiddenRecorder:
             # not by calling the module: hooks of others on the norm would fire once too often
             last = self.model.norm.forward(states[:, -1])
             job.logits[layer] = job.lens(last).float().cpu()
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Hidden states to be put in the place of one position's.
+
+    Attributes:
+        layer: after which they are put.
+        name: of the position, for messages.
+        row: number of the position, among the question's or among the memory slots.
+        is_memory: whether it is a memory slot.
+        named: whether its segments were named one by one.
+        values: [hidden] by segment; other segments are left alone.
+    """
+
+    layer: int
+    name: str
+    row: int
+    is_memory: bool
+    named: bool
+    values: Mapping[int, torch.Tensor]
+
+
+class HiddenPatcher:
+    """Puts hidden states in the place of others while it is installed and watches a call.
+
+    Args:
+        model: a text model with `layers`.
+        patches: what to put where.
+        whose: name of the model, for messages.
+    """
+
+    def __init__(self, model: Any, patches: Sequence[Patch], whose: str) -> None:
+        self.model, self.patches, self.whose = model, tuple(patches), whose
+        # of the call that runs, by layer: (row of the batch, new position, state)
+        self._here: dict[int, list[tuple[int, int, torch.Tensor]]] = {}
+        self._fired: set[int] = set()
+
+    @contextmanager
+    def installed(self) -> Iterator[HiddenPatcher]:
+        """Hook the layers; exactly these hooks are removed, whatever else hangs there."""
+        with ExitStack() as stack:
+            for layer in sorted({patch.layer for patch in self.patches}):
+                hook = self.model.layers[layer].register_forward_hook(partial(self._put, layer))
+                stack.callback(hook.remove)
+            yield self
+
+    @contextmanager
+    def watch(self, segments: Sequence[int], slots: range | None = None) -> Iterator[None]:
+        """Patch one call of the compressor; a `tempo_lab.keeping.Watch`.
+
+        Raises:
+            CaptureError: a layer that was to be patched never fired.
+        """
+        here: dict[int, list[tuple[int, int, torch.Tensor]]] = {}
+        for patch in self.patches:
+            if patch.is_memory != (slots is not None):
+                continue
+            if slots is not None and patch.row not in slots:
+                continue
+            position = patch.row - (0 if slots is None else slots.start)
+            for row, segment in enumerate(segments):
+                if segment in patch.values:
+                    place = row, position, patch.values[segment]
+                    here.setdefault(patch.layer, []).append(place)
+        before = self._here, self._fired
+        self._here, self._fired = here, set()
+        try:
+            yield
+            fired = self._fired
+        finally:
+            self._here, self._fired = before
+        if silent := sorted(here.keys() - fired):
+            raise never_fired(self.whose, "hidden states to patch", silent, list(fired))
+
+    def _put(self, layer: int, module: nn.Module, inputs: Any, output: Any) -> Any:
+        if layer not in self._here:
+            return None  # as it was
+        self._fired.add(layer)
+        states = (output[0] if isinstance(output, tuple) else output).clone()
+        for row, position, state in self._here[layer]:
+            states[row, position] = state.to(states)
+        return (states, *output[1:]) if isinstance(output, tuple) else states

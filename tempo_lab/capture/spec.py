@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tempo_lab.capture.choice import Every, whole_numbers
+from tempo_lab.capture.choice import Every, check_slots, whole_numbers
 from tempo_lab.capture.price import Price, price_of
 from tempo_lab.errors import CaptureError, did_you_mean
 
@@ -81,13 +81,7 @@ class Rows:
         if self.slots == "all":
             return tuple(range(total))
         slots = tuple(int(slot) for slot in self.slots)
-        if max(slots) >= total:
-            raise CaptureError(
-                "no such memory slot",
-                asked=f"memory {max(slots)}",
-                found=f"{total} slots, 0 to {total - 1}",
-                fix=f"the nearest is {total - 1}",
-            )
+        check_slots(slots, total)
         return slots
 
 

@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from tempo_lab.allocation import Allocation, keep_tokens
+from tempo_lab.allocation import Allocation
 from tempo_lab.arguments import check_context, check_texts, check_words
 from tempo_lab.capture.attention import AttentionRecorder, Job
+from tempo_lab.capture.changes import remembered
 from tempo_lab.capture.groups import ByGroup
 from tempo_lab.errors import QueryError
 from tempo_lab.model.prompts import IM_END, encode_text, segment_clock, unknown_words
@@ -26,6 +27,7 @@ ROOM_LEFT = 8
 def allocation_of(trace: Trace) -> Allocation:
     """The allocation that a trace records."""
     data, attrs = trace.data, trace.data.attrs
+    kept = None if attrs["merged"] else data["kept"].to_numpy()
     return Allocation(
         scores=data["score"].to_numpy(),
         wanted=data["wanted"].to_numpy(),
@@ -36,11 +38,14 @@ def allocation_of(trace: Trace) -> Allocation:
         min_tokens=attrs["min_tokens"],
         max_tokens=attrs["memory_slots"],
         seed=attrs["seed"],
+        chosen=None if kept is None else tuple(np.flatnonzero(slots) for slots in kept),
     )
 
 
 def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
     """Log-probability of an answer, read by the LLM as if it had written it (teacher-forced).
+
+    The interventions of the trace's run are repeated.
 
     Args:
         session: the one that made the trace; the memory tokens that it still has are used.
@@ -52,8 +57,7 @@ def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
         that of the end.
     """
     allocation = allocation_of(trace)
-    memory = session.reader.memory(session.reader.read(trace.question), allocation.needed)
-    kept = [keep_tokens(tokens, allocation, segment) for segment, tokens in enumerate(memory)]
+    kept = remembered(session, trace, allocation)
     asked = Asked(session, trace.question, answer)
     return asked.of_answer(asked.distributions(asked.embed([kept])))[0].cpu().numpy()
 
