@@ -250,6 +250,16 @@ def test_swapped_memory_stands_at_the_other_place(voyage, plain):
     assert f"[{before[EVIDENCE]} memory" in memory[f"{float(plain.data['clock'][2]):.1f} seconds"]
 
 
+def test_memory_is_computed_for_the_place_where_it_stands(noise):
+    before = dict(noise.reader.computed)
+    scores = [0.0] * (len(noise) - 1) + [1.0]
+    first = {**NOISE, "question": "Which one comes first?", "scores": scores}
+    trace = noise.ask(**first, interventions=I.swap(0, len(noise) - 1))
+    tokens = trace.data["tokens"].values
+    assert tokens[0] > 10 > tokens[1:].max()
+    assert noise.reader.computed["memory"] - before["memory"] == trace.data.attrs["used"]
+
+
 @pytest.mark.parametrize("strategy", ["head", "random", "tome"])
 def test_swapped_twice_is_as_it_was(voyage, strategy):
     options = {"budget": 64, "strategy": strategy, "seed": 2}
@@ -407,6 +417,14 @@ def test_a_patch_that_never_fires_is_an_error(tiny):
         pass  # the model was not called
     with patcher.installed(), patcher.watch([1]), patcher.watch([0], range(3)):
         pass  # nothing to patch here
+
+
+def test_memory_that_is_continued_is_patched_where_it_stands(tiny):
+    patch = Patch(1, "memory 3", 3, True, False, {7: torch.ones(4)})
+    patcher = HiddenPatcher(tiny.model.compressor.svlm.language_model, [patch], "SVLM")
+    with patcher.watch([6, 7], range(2, 5)):
+        states = patcher._put(1, None, None, torch.zeros(2, 3, 4))
+    assert states.sum(dim=-1).tolist() == [[0, 0, 0], [0, 4, 0]]
 
 
 def test_memory_that_nobody_needs(voyage, plain):
