@@ -7,7 +7,9 @@ Importing this loads no torch: what only tabulates or opens a saved result needs
 """
 
 from tempo_lab.analysis.allocation_study import AllocationStudy, allocation_study
+from tempo_lab.analysis.attribution import Attribution, attribution
 from tempo_lab.analysis.cases import Case, case_of, within, world_cases
+from tempo_lab.analysis.compare import Comparison, compare
 from tempo_lab.analysis.front_loading import front_loading
 from tempo_lab.analysis.front_loading_result import FrontLoading
 from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity, Wording, prompt_sensitivity
@@ -16,10 +18,14 @@ from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
 from tempo_lab.analysis.result import Result
 from tempo_lab.analysis.strictness import Strictness, strictness
+from tempo_lab.analysis.targets import TARGETS, register_target
 
 __all__ = [
+    "TARGETS",
     "AllocationStudy",
+    "Attribution",
     "Case",
+    "Comparison",
     "FrontLoading",
     "PromptSensitivity",
     "Relevance",
@@ -28,9 +34,12 @@ __all__ = [
     "Strictness",
     "Wording",
     "allocation_study",
+    "attribution",
     "case_of",
+    "compare",
     "front_loading",
     "prompt_sensitivity",
+    "register_target",
     "relevance",
     "relevance_by_layer",
     "relevance_cases",

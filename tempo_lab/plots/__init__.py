@@ -5,6 +5,8 @@ They never show, never touch a model, never smooth: what is drawn is what was co
 
 from tempo_lab.plots.allocation import allocation
 from tempo_lab.plots.allocation_study import allocation_study
+from tempo_lab.plots.attribution import attribution
+from tempo_lab.plots.compare import compare
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
 from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
 from tempo_lab.plots.relevance import relevance
@@ -14,6 +16,8 @@ from tempo_lab.plots.strictness import strictness
 __all__ = [
     "allocation",
     "allocation_study",
+    "attribution",
+    "compare",
     "front_loading",
     "front_loading_slots",
     "prompt_sensitivity",
