@@ -145,9 +145,11 @@ class Session:
             "seed": seed,
         }
         forced = None if scores is None else check_scores(scores, len(self.video))
-        self._refuse_early(forced, budget, share, question, turns, room)
+        most = self._refuse_early(forced, budget, share, question, turns, room)
 
-        record = None if capture is None else Recording(capture, self, question, room)
+        record = None if capture is None else Recording(capture, self, question, room, text)
+        if record is not None:
+            record.check_slots(most)
         watch = None if record is None else record.watch
         with record or nullcontext():
             with self._bar("reading segments") as bar:
@@ -158,6 +160,8 @@ class Session:
             allocation = allocate(relevance if forced is None else forced, budget, **share)
             prompt, clocks = self._conversation(allocation.tokens, question, turns)
             check_context(prompt, room, self._context, strategy)
+            if record is not None:
+                record.check_slots(allocation.needed)
 
             with self._bar("writing memory tokens") as bar:
                 memory = self.reader.memory(reading, allocation.needed, bar.update, watch)
@@ -207,8 +211,12 @@ class Session:
         question: str,
         turns: tuple[tuple[str, str], ...],
         room: int,
-    ) -> None:
-        """Refuse an impossible budget or context before any computing."""
+    ) -> np.ndarray:
+        """Refuse an impossible budget or context before any computing.
+
+        Returns:
+            int [segment], memory tokens that will be needed at most.
+        """
         anything = np.linspace(0, 1, len(self.video)) if forced is None else forced
         trial = allocate(anything, budget, **share)
         least = trial.tokens
@@ -216,6 +224,11 @@ class Session:
             least = np.full(len(trial), trial.min_tokens)
         prompt, _ = self._conversation(least, question, turns)
         check_context(prompt, room, self._context, trial.strategy)
+        if forced is not None or not trial.rule.graded:
+            return trial.needed
+        # what relevance gives is not known yet; no segment is given more than there is
+        known = trial.rule.prefix_only and trial.mode == "strict"
+        return np.full(len(trial), min(trial.max_tokens, budget if known else trial.max_tokens))
 
     def _bar(self, stage: str) -> tqdm[Any]:
         total = len(self.video)
