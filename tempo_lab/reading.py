@@ -115,6 +115,13 @@ class Reader:
         price = {name: number * itemsize for name, number in numbers.items()}
         return {**price, "question": price["question"] + n * torch.float32.itemsize}
 
+    def prompt(self, segment: int) -> TokenMap:
+        """The visual part of a segment's prompt: what is kept of it, or made without decoding."""
+        for kept in self._kept.values():
+            if kept.segments[0] <= segment <= kept.segments[-1]:
+                return kept.videos[segment - kept.segments[0]]
+        return self.batches.prompt(segment)
+
     @cached_property
     def _positions(self) -> tuple[int, int]:
         """Positions of the visual parts of all prompts, and visual tokens among them."""

@@ -291,5 +291,5 @@ class Session:
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """What the SVLM reads of one segment, position by position, with its memory slots."""
         slots = self.checkpoint.model.config.num_compression_tokens
-        video = self.reader.batches.prompt(segment)
+        video = self.reader.prompt(segment)
         return self.checkpoint.prompts.segment(video, question, slots)

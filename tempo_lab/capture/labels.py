@@ -67,10 +67,11 @@ class Needed:
             )
         return fires
 
-    def keeps(self, segment: int, row: str) -> bool:
-        """Whether this segment needed this row."""
-        name, _, slot = row.partition(" ")
-        return name != "memory" or int(slot) < int(self.slots[segment])
+    def kept(self, rows: Sequence[str]) -> np.ndarray:
+        """Which segment needs which row, bool [segment, row]."""
+        parts = [row.partition(" ") for row in rows]
+        slots = [int(slot) if name == "memory" else -1 for name, _, slot in parts]
+        return np.array(slots) < self.slots[:, None]
 
 
 @dataclass
@@ -110,8 +111,9 @@ class Pieces:
         place = {name: i for i, name in enumerate(rows)}
         while self.pieces:
             piece = self.pieces.pop()
+            kept = needed.kept(piece.rows)
             for index, segment in enumerate(piece.segments):
-                here = [i for i, name in enumerate(piece.rows) if needed.keeps(segment, name)]
+                here = np.flatnonzero(kept[segment])
                 to = [place[piece.rows[i]] for i in here]
                 for layer, target in zip(self.layers, array[segment], strict=True):
                     found = piece.found[layer][index].numpy()
