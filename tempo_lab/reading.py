@@ -103,9 +103,16 @@ class Reader:
             self._limit.itemsize,
             slots=self.compressor.slots,
             system=len(self.prompts.system()),
-            videos=[self.batches.prompt(segment) for segment in range(len(self.video))],
+            videos=[self.prompt(segment) for segment in range(len(self.video))],
             question=len(self.prompts.question(question)),
         )
+
+    def prompt(self, segment: int) -> TokenMap:
+        """The visual part of a segment's prompt: what is kept of it, or made without decoding."""
+        for kept in self._kept.values():
+            if kept.segments[0] <= segment <= kept.segments[-1]:
+                return kept.videos[segment - kept.segments[0]]
+        return self.batches.prompt(segment)
 
     @property
     def nbytes(self) -> int:
