@@ -543,7 +543,8 @@ def test_a_layer_that_never_fires_is_an_error_that_names_the_others(tiny, sessio
     own = type(layer).forward
 
     def beside_the_interface(hidden_states, **kwargs):
-        config, layer.config = layer.config, type("Config", (), {"_attn_implementation": "sdpa"})
+        own_kernel = {"_attn_implementation": qwen.CONTINUED_SDPA}
+        config, layer.config = layer.config, type("Config", (), own_kernel)
         try:
             return own(layer, hidden_states, **kwargs)
         finally:
