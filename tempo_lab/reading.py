@@ -39,6 +39,7 @@ from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
 from tempo_lab.model.familiar import Look
 from tempo_lab.model.limit import PassLimit
 from tempo_lab.model.prompts import Prompts
+from tempo_lab.model.token_map import TokenMap
 from tempo_lab.passes import Passes
 from tempo_lab.video import Video
 
