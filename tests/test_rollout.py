@@ -93,7 +93,7 @@ def test_nothing_of_the_session_changes(tiny, session, result):
     assert session.reader.computed["decoded"] in (0, len(session))  # by the maps by hand only
     assert not recorder._recorders
     config = tiny.model.compressor.svlm.language_model.config
-    assert config._attn_implementation == "sdpa"
+    assert not config._attn_implementation.startswith("tempo_rows")
     with tiny.open(session.video.info.path, progress=False) as fresh:
         rollout(fresh, QUESTION, 3)
         assert fresh.reader.computed == dict.fromkeys(fresh.reader.computed, 0)
