@@ -92,9 +92,9 @@ def anatomy(
         edgecolor=np.where(kept, BLUE, "#999999"),
     )  # fmt: skip
     if len(kept) <= 32:
-        for number in numbers:
+        for number in range(len(kept)):
             slots.text(
-                number, 0.5, number, ha="center", va="center", fontsize="small",
+                number, 0.5, str(number), ha="center", va="center", fontsize="small",
                 color="white" if kept[number] else "#777777",
             )  # fmt: skip
     slots.set(xlim=(-0.6, len(kept) - 0.4), ylim=(-0.05, 1.05), xticks=[], yticks=[])

@@ -94,7 +94,7 @@ class SegmentExplorer(Explorer):
         prompt = self.session.prompt(self.trace.question, number)
         data = self.trace.data
         figure = pyplot.figure(figsize=(WIDE, 7.1))
-        upper, lower = figure.subfigures(2, 1, height_ratios=[3.6, 3.5])
+        upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.6, 3.5])[:, 0]
         plots.filmstrip(
             self.trace, self._strip, truth=self.truth, chosen=number, width=WIDE, into=upper
         )
