@@ -13,6 +13,7 @@ from tempo_lab.plots.attribution import attribution
 from tempo_lab.plots.compare import compare
 from tempo_lab.plots.filmstrip import filmstrip
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
+from tempo_lab.plots.front_loading_answer import front_loading_answer
 from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
 from tempo_lab.plots.relevance import relevance
 from tempo_lab.plots.relevance_by_layer import relevance_by_layer
@@ -31,6 +32,7 @@ __all__ = [
     "compare",
     "filmstrip",
     "front_loading",
+    "front_loading_answer",
     "front_loading_slots",
     "prompt_sensitivity",
     "relevance",

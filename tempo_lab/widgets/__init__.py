@@ -4,7 +4,8 @@ Thin shells over `tempo_lab.plots`; nothing comes from a network. No torch is ne
 """
 
 from tempo_lab.widgets.base import Explorer
+from tempo_lab.widgets.front_loading import FrontLoadingExplorer
 from tempo_lab.widgets.routing import RoutingExplorer
 from tempo_lab.widgets.segments import SegmentExplorer
 
-__all__ = ["Explorer", "RoutingExplorer", "SegmentExplorer"]
+__all__ = ["Explorer", "FrontLoadingExplorer", "RoutingExplorer", "SegmentExplorer"]
