@@ -19,13 +19,22 @@ from PIL import Image
 import tempo_lab as tl
 from tempo_lab import plots
 from tempo_lab.allocation import STRATEGIES, Temperature, allocate, register_strategy
-from tempo_lab.errors import BudgetError, TempoLabWarning, TraceError
-from tempo_lab.widgets import Explorer, RoutingExplorer, SegmentExplorer
+from tempo_lab.analysis import Case, attention
+from tempo_lab.errors import BudgetError, QueryError, TempoLabWarning, TraceError
+from tempo_lab.evaluation.logprob import answer_logprob
+from tempo_lab.widgets import (
+    AttentionExplorer,
+    Explorer,
+    FrontLoadingExplorer,
+    RoutingExplorer,
+    SegmentExplorer,
+)
 from tempo_lab.widgets.base import PAUSE, every_widget
 from tests.traces import make_trace
 
 matplotlib.use("agg")
 
+KS = [1, 5, 128]
 HOSTILE = "<script>alert('x')</script> $5 & \x1b[31m?"
 
 
@@ -72,7 +81,8 @@ def _nothing_left():
 @pytest.fixture(scope="module")
 def asked(tiny, frames_file):
     with tiny.open(frames_file, progress=False) as session:
-        yield session, session.ask("What happens?", budget=20, max_new_tokens=4)
+        capture = tl.Capture(attention=["decision", "memory"], reduce="patch_grid")
+        yield session, session.ask("What happens?", budget=20, max_new_tokens=4, capture=capture)
 
 
 def shown(explorer):
@@ -182,6 +192,8 @@ def explorers(session, trace):
     return [
         RoutingExplorer(trace, session),
         SegmentExplorer(session, trace),
+        AttentionExplorer(session, trace),
+        FrontLoadingExplorer(session, trace.question, "red", ks=KS, draws=1),
     ]
 
 
@@ -345,20 +357,21 @@ def test_the_buttons_stand_over_their_seconds(asked):
 
 
 def test_frames_that_were_let_go_are_decoded_again(asked, monkeypatch):
-    monkeypatch.setattr("tempo_lab.widgets.segments.KEPT_SEGMENTS", 2)
+    monkeypatch.setattr("tempo_lab.widgets.frames.KEPT_SEGMENTS", 2)
     session, trace = asked
     with SegmentExplorer(session, trace) as segments:
-        first = segments._of(0)[0].copy()
+        first = segments._frames.of(0)[0].copy()
         for number in (3, 5, 0):
             segments.segment.value = number
             assert segments.error is None
-        np.testing.assert_array_equal(segments._of(0)[0], first)
-        assert len(segments._frames) <= 2
+        np.testing.assert_array_equal(segments._frames.of(0)[0], first)
+        assert len(segments._frames._kept) <= 2
 
 
 def test_a_question_is_text_wherever_it_is_shown(tiny, frames_file):
     with tiny.open(frames_file, progress=False) as session:
-        trace = session.ask(HOSTILE, budget=20, max_new_tokens=2)
+        capture = tl.Capture(attention=["decision"], reduce="patch_grid")
+        trace = session.ask(HOSTILE, budget=20, max_new_tokens=2, capture=capture)
         for explorer in explorers(session, trace):
             if isinstance(explorer, RoutingExplorer):
                 explorer.again.click()
@@ -379,6 +392,110 @@ def test_a_closed_session_is_told_in_the_panel(tiny, frames_file):
         assert "closed" in routing.line.value
     with pytest.raises(tl.VideoError, match="closed"):
         SegmentExplorer(session, trace)
+
+
+# AttentionExplorer
+
+
+def test_dials_choose_what_was_recorded(asked):
+    session, trace = asked
+    with AttentionExplorer(session, trace) as looks:
+        assert looks.reduction.options == ("patches", "frame pairs")
+        assert len(looks.layer.options) == 1 + trace.data.sizes["layer"]
+        first = looks.static().data
+        looks.layer.value, looks.head.value = 1, 0
+        assert looks.error is None
+        assert looks.static().data != first
+        assert looks.static().data == looks.static().data
+        expected = attention(trace, layers=[1], heads=[0]).data["patch_mass"]
+        np.testing.assert_array_equal(looks._found[1, 0].data["patch_mass"], expected)
+        for way in looks.reduction.options:
+            looks.reduction.value = way
+            assert looks.error is None
+            assert way in looks.describe()
+
+
+def test_playing_shows_one_segment_after_the_other(asked):
+    session, trace = asked
+    with AttentionExplorer(session, trace) as looks:
+        looks.play.value = 1
+        assert looks.segment.value == 1
+        one = looks.static().data
+        looks.play.value = 2
+        assert "segment 2" in looks.describe()
+        assert looks.static().data != one
+    looks.play.value = 4
+    assert looks.segment.value == 2  # nothing ties them any more
+
+
+def test_a_slot_that_a_segment_did_not_need_is_told(asked):
+    session, trace = asked
+    least = int(trace.data["tokens"].argmin("segment"))
+    row = f"memory {int(trace.data['tokens'].max()) - 1}"
+    with AttentionExplorer(session, trace) as looks:
+        looks.segment.value, looks.row.value = least, row
+        assert isinstance(looks.error, TraceError)
+        assert f"of segment {least}" in looks.line.value
+        looks.reduction.value = "frame pairs"
+        assert looks.error is None
+
+
+def test_key_groups_are_shown_where_they_were_recorded(asked):
+    session, _ = asked
+    capture = tl.Capture(attention=["decision"], reduce="key_group")
+    trace = session.ask("What happens?", budget=20, max_new_tokens=1, capture=capture)
+    with AttentionExplorer(session, trace) as looks:
+        assert looks.reduction.options == ("frame pairs", "key groups")
+        looks.reduction.value = "key groups"
+        assert looks.error is None
+    with pytest.raises(TraceError, match="Capture"):
+        AttentionExplorer(session, session.ask("What happens?", budget=20, max_new_tokens=1))
+    with pytest.raises(TraceError, match="decision"):
+        plots.attention_time(attention(trace), "decisions")
+
+
+# FrontLoadingExplorer
+
+
+def test_sliding_k_shows_what_asking_with_k_tokens_gives(asked):
+    session, trace = asked
+    before = dict(session.reader.computed)
+    with FrontLoadingExplorer(session, trace.question, "red", ks=KS, draws=2) as loading:
+        assert loading.k.options == tuple(KS)
+        once = dict(session.reader.computed)
+        k = KS[1]
+        loading.k.value = k
+        assert loading.error is None
+        assert f"{k} memory tokens a segment" in loading.describe()
+        assert session.reader.computed == once
+        assert loading.static().data == loading.static().data
+        data = loading.data
+    assert before["decoded"] == once["decoded"]
+    for arm, strategy in (("head", "uniform"), ("tail", "uniform-tail")):
+        given = session.ask(
+            trace.question, budget=k * len(session), strategy=strategy, max_new_tokens=1
+        )
+        expected = np.exp(answer_logprob(session, given, "red"))
+        found = data["token_probability"].sel(arm=arm, k=k)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            data["probability"].sel(arm=arm, k=k), expected.prod(), rtol=1e-4
+        )
+    end = data.isel(k=-1)["probability"].to_numpy()
+    np.testing.assert_allclose(end, end[0], rtol=1e-4)  # all tokens are all tokens
+
+
+def test_front_loading_takes_a_case_of_its_session(asked, tiny, frames_file):
+    session, trace = asked
+    case = Case(session, trace.question, "red", np.zeros(len(session)))
+    with FrontLoadingExplorer(session, case, ks=KS, draws=1) as loading:
+        assert loading.case is case
+    with pytest.raises(QueryError, match="right answer"):
+        FrontLoadingExplorer(session, trace.question)
+    with tiny.open(frames_file) as other, pytest.raises(QueryError, match="another opened video"):
+        FrontLoadingExplorer(other, case)
+    with pytest.raises(TraceError, match="not tried"):
+        plots.front_loading_answer(loading.data, 0)
 
 
 # Figures

@@ -9,6 +9,7 @@ from tempo_lab.plots.anatomy import anatomy
 from tempo_lab.plots.answer_attention import answer_attention
 from tempo_lab.plots.attention import attention
 from tempo_lab.plots.attention_overlay import attention_overlay
+from tempo_lab.plots.attention_time import attention_groups, attention_time
 from tempo_lab.plots.attribution import attribution
 from tempo_lab.plots.compare import compare
 from tempo_lab.plots.filmstrip import filmstrip
@@ -27,7 +28,9 @@ __all__ = [
     "anatomy",
     "answer_attention",
     "attention",
+    "attention_groups",
     "attention_overlay",
+    "attention_time",
     "attribution",
     "compare",
     "filmstrip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
@@ -29,6 +30,7 @@ class FrontLoadingExplorer(Explorer):
         session: the video, opened.
         question: a case, or a question's words.
         answer: the right one, to a question in words.
+        ks: numbers of tokens that are tried, K among them; by default as `front_loading` does.
         draws: of the random arm, averaged.
         seed: of these.
         progress: show a progress bar while it is made.
@@ -39,7 +41,7 @@ class FrontLoadingExplorer(Explorer):
 
     Raises:
         QueryError: no answer, words that the model does not know, or a case of another session.
-        BudgetError: the LLM's context cannot hold all tokens.
+        BudgetError: ks beyond K, or without it; or the LLM's context cannot hold all tokens.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class FrontLoadingExplorer(Explorer):
         question: Case | str,
         answer: str | None = None,
         *,
+        ks: Sequence[int] | None = None,
         draws: int = 4,
         seed: int = 0,
         progress: bool = False,
@@ -55,12 +58,12 @@ class FrontLoadingExplorer(Explorer):
         from tqdm.auto import tqdm
 
         self.case = _case(session, question, answer)
-        ks = tokens_tried(None, session.checkpoint.model.config.num_compression_tokens)
+        tried = tokens_tried(ks, session.checkpoint.model.config.num_compression_tokens)
         seeds = range(seed * draws, (seed + 1) * draws)
-        with tqdm(total=len(ks), desc="front-loading", disable=not progress, leave=False) as bar:
-            self.data = by_token(self.case, ks, seeds, bar.update)
+        with tqdm(total=len(tried), desc="front-loading", disable=not progress, leave=False) as bar:
+            self.data = by_token(self.case, tried, seeds, bar.update)
         self.k = ipw.SelectionSlider(
-            options=ks, value=ks[min(len(ks) // 4, len(ks) - 1)], description="kept tokens, k",
+            options=tried, value=tried[len(tried) // 4], description="kept tokens, k",
             tooltip="memory tokens that every segment keeps", style={"description_width": "auto"},
             layout=Layout(width="36em", max_width="100%"),
         )  # fmt: skip

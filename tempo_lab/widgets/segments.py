@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from tempo_lab.plots.anatomy import ROLE_COLORS
 from tempo_lab.plots.filmstrip import LEFT, RIGHT
 from tempo_lab.widgets.base import DOTS, WIDE, Explorer, escaped
 from tempo_lab.widgets.checks import check_trace
+from tempo_lab.widgets.frames import Frames
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 MOST_BUTTONS = 32
 """Segments that have a button each; more are chosen by the slider alone."""
-SHARPNESS = 192
-"""Pixels of a shown frame's longer side, about."""
-KEPT_SEGMENTS = 64
-"""Whose frames stay in memory; others are decoded again when they are chosen."""
 
 
 class SegmentExplorer(Explorer):
@@ -58,8 +54,8 @@ class SegmentExplorer(Explorer):
         n = len(session)
         self.truth = None if truth is None else check_truth(truth, n)
         self.session, self.trace = session, trace
-        self._frames: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._strip = [self._shrunk(number, *each) for number, each in enumerate(_decoded(session))]
+        self._frames = Frames(session)
+        self._strip = self._frames.pictures()
         best = int(trace.data["relevance"].to_numpy().argmax())
         self.segment = ipw.IntSlider(
             best, 0, n - 1, description="segment", layout=Layout(width="32em", max_width="100%"),
@@ -90,7 +86,7 @@ class SegmentExplorer(Explorer):
         number = self.segment.value
         for each, button in enumerate(self.buttons):
             button.button_style = "primary" if each == number else ""
-        frames, times = self._of(number)
+        frames, times = self._frames.of(number)
         prompt = self.session.prompt(self.trace.question, number)
         data = self.trace.data
         figure = pyplot.figure(figsize=(WIDE, 7.1))
@@ -134,23 +130,6 @@ class SegmentExplorer(Explorer):
             for number in range(n)
         ]  # fmt: skip
 
-    def _shrunk(self, number: int, frames: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """A segment's picture in the strip; its frames are kept, smaller, while there is room."""
-        step = max(1, max(frames.shape[1:3]) // SHARPNESS)
-        small = np.ascontiguousarray(frames[:, ::step, ::step])
-        if len(self._frames) < KEPT_SEGMENTS:
-            self._frames[number] = small, times
-        return small[len(small) // 2].copy()
-
-    def _of(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Frames and times of a segment."""
-        if number not in self._frames:
-            if len(self._frames) >= KEPT_SEGMENTS:
-                self._frames.pop(next(iter(self._frames)))
-            with closing(_decoded(self.session, number)) as decoded:
-                self._shrunk(number, *next(decoded))
-        return self._frames[number]
-
     def _readable(self, number: int) -> str:
         """The prompt as runs of roles, each named above its text."""
         prompt = self.session.prompt(self.trace.question, number)
@@ -168,9 +147,3 @@ class SegmentExplorer(Explorer):
                 f'<small style="display: block">{escaped(name)}</small>{escaped(text)}</span>'
             )
         return f'<div style="line-height: 1.3">{"".join(pieces)}</div>'
-
-
-def _decoded(session: Session, start: int = 0) -> Generator[tuple[np.ndarray, np.ndarray]]:
-    with closing(session.video.segments(start=start)) as segments:
-        for segment in segments:
-            yield segment.frames, segment.times
