@@ -206,6 +206,7 @@ def test_every_control_says_what_it_is(asked):
             and not isinstance(each, ipywidgets.HTML)
         ]
         assert controls
+        assert len({each.layout.model_id for each in controls}) == len(controls)
         for each in controls:
             if each.layout.display != "none":
                 assert each.description, each

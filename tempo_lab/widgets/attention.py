@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
-from ipywidgets import Layout
 from traitlets import link
 
 from tempo_lab.analysis.attention import Attention, attention
-from tempo_lab.widgets.base import WIDE, Explorer
+from tempo_lab.widgets.base import WIDE, Explorer, sized
 from tempo_lab.widgets.checks import check_trace
 from tempo_lab.widgets.frames import Frames
 
@@ -55,7 +54,7 @@ class AttentionExplorer(Explorer):
         n = len(session)
         best = int(trace.data["relevance"].to_numpy().argmax())
         self.segment = ipw.IntSlider(
-            best, 0, n - 1, description="segment", layout=Layout(width="27em", max_width="100%"),
+            best, 0, n - 1, description="segment", **sized(27),
             tooltip="whose frames are shown",
         )  # fmt: skip
         self.play = ipw.Play(
@@ -113,5 +112,5 @@ class AttentionExplorer(Explorer):
         }[name]
         return ipw.Dropdown(
             options=options, description=name, tooltip=what,
-            layout=Layout(width="17em", max_width="100%"),
+            **sized(17),
         )  # fmt: skip

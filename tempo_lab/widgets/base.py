@@ -233,6 +233,14 @@ class Explorer:
         return bundle
 
 
+def sized(em: float) -> dict[str, Any]:
+    """Arguments of a control: so many letters wide where there is room, and its whole name."""
+    return {
+        "layout": Layout(width=f"{em}em", max_width="100%"),
+        "style": {"description_width": "initial"},
+    }
+
+
 def escaped(text: str) -> str:
     """Text from users, files or models, safe inside HTML."""
     return html.escape(visible(text, 4000))

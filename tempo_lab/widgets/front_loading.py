@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import numpy as np
-from ipywidgets import Layout
 
 from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.front_loading import tokens_tried
 from tempo_lab.analysis.front_loading_question import by_token
 from tempo_lab.errors import QueryError
-from tempo_lab.widgets.base import WIDE, Explorer
+from tempo_lab.widgets.base import WIDE, Explorer, sized
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,8 +63,8 @@ class FrontLoadingExplorer(Explorer):
             self.data = by_token(self.case, tried, seeds, bar.update)
         self.k = ipw.SelectionSlider(
             options=tried, value=tried[len(tried) // 4], description="kept tokens, k",
-            tooltip="memory tokens that every segment keeps", style={"description_width": "auto"},
-            layout=Layout(width="36em", max_width="100%"),
+            tooltip="memory tokens that every segment keeps",
+            **sized(36),
         )  # fmt: skip
         super().__init__([self.k])
         self.watch(self.k)

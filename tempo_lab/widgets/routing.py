@@ -12,7 +12,7 @@ from ipywidgets import Layout
 from tempo_lab.allocation import STRATEGIES, Allocation, allocate
 from tempo_lab.strategies_absolute import Abstain, Floor, Temperature, Threshold
 from tempo_lab.strategies_pair import Pair, known_as
-from tempo_lab.widgets.base import WIDE, Explorer
+from tempo_lab.widgets.base import WIDE, Explorer, sized
 from tempo_lab.widgets.checks import check_trace, quiet
 from tempo_lab.widgets.tables import ledger, table
 
@@ -63,25 +63,23 @@ class RoutingExplorer(Explorer):
         attrs, n = trace.data.attrs, trace.data.sizes["segment"]
         slots = attrs["memory_slots"]
         shares, keeps, value = _halves(attrs["strategy"])
-        wide = Layout(width="27em", max_width="100%")
-        narrow = Layout(width="17em", max_width="100%")
         self.budget = ipw.IntSlider(
             min(max(attrs["budget"], 1), n * slots), 1, n * slots, description="budget",
-            tooltip="memory tokens for the whole video", layout=wide,
+            tooltip="memory tokens for the whole video", **sized(27),
         )  # fmt: skip
         self.min_tokens = ipw.IntSlider(
             min(attrs["min_tokens"], slots), 0, slots, description="minimum",
-            tooltip="memory tokens that each segment gets at least", layout=wide,
+            tooltip="memory tokens that each segment gets at least", **sized(27),
         )  # fmt: skip
         self.shares = ipw.Dropdown(
             options=list(dict.fromkeys([*SHARES, shares])), value=shares, description="allocator",
-            tooltip="how the budget is shared among segments", layout=narrow,
+            tooltip="how the budget is shared among segments", **sized(17),
         )  # fmt: skip
         self.keeps = ipw.Dropdown(
             options=KEEPS, value=keeps, description="strategy",
-            tooltip="which memory tokens of a segment stay", layout=narrow,
+            tooltip="which memory tokens of a segment stay", **sized(17),
         )  # fmt: skip
-        self.dial = ipw.FloatSlider(value=value or 0.0, max=8.0, step=0.05, layout=wide)
+        self.dial = ipw.FloatSlider(value=value or 0.0, max=8.0, step=0.05, **sized(27))
         self.again = ipw.Button(
             description="Answer with this allocation", icon="play", layout=Layout(width="18em"),
             tooltip="runs the model with the allocation that is shown",

@@ -13,7 +13,7 @@ from ipywidgets import Layout
 from tempo_lab.analysis.cases import check_truth
 from tempo_lab.plots.anatomy import ROLE_COLORS
 from tempo_lab.plots.filmstrip import LEFT, RIGHT
-from tempo_lab.widgets.base import DOTS, WIDE, Explorer, escaped
+from tempo_lab.widgets.base import DOTS, WIDE, Explorer, escaped, sized
 from tempo_lab.widgets.checks import check_trace
 from tempo_lab.widgets.frames import Frames
 
@@ -58,7 +58,7 @@ class SegmentExplorer(Explorer):
         self._strip = self._frames.pictures()
         best = int(trace.data["relevance"].to_numpy().argmax())
         self.segment = ipw.IntSlider(
-            best, 0, n - 1, description="segment", layout=Layout(width="32em", max_width="100%"),
+            best, 0, n - 1, description="segment", **sized(32),
             tooltip="which segment is shown below the strip",
         )  # fmt: skip
         self.buttons = self._buttons(n) if n <= MOST_BUTTONS else []
@@ -146,4 +146,4 @@ class SegmentExplorer(Explorer):
                 f'white-space: pre-wrap; border-top: 4px solid {ROLE_COLORS[role]}">'
                 f'<small style="display: block">{escaped(name)}</small>{escaped(text)}</span>'
             )
-        return f'<div style="line-height: 1.3">{"".join(pieces)}</div>'
+        return f'<div style="line-height: 1.3; padding: 0 3px">{"".join(pieces)}</div>'
