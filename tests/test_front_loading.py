@@ -14,7 +14,7 @@ import xarray as xr
 import tempo_lab as tl
 from tempo_lab import plots
 from tempo_lab.analysis import Case, FrontLoading, Result, front_loading, with_random_weights
-from tempo_lab.analysis.front_loading import tokens_tried, _other
+from tempo_lab.analysis.front_loading import _other, tokens_tried
 from tempo_lab.analysis.front_loading_question import _memory
 from tempo_lab.analysis.front_loading_result import area, cosines, effective_rank, knee
 from tempo_lab.capture import attention
