@@ -6,25 +6,49 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.world.scenes import CARDS, COLORS, MOTIONS, SHAPES, SIZES, Segment
+from tempo_lab.world.kinds import happening
+from tempo_lab.world.scenes import (
+    CARDS,
+    COLORS,
+    EVENT_SECONDS,
+    MOTIONS,
+    SHAPES,
+    SIZES,
+    Segment,
+)
 
 from .bank import Bank
 from .nano_config import PATCHES, TOKENS_A_PATCH
-from .vision import targets
+from .vision import HEIGHTS, SIDES, targets, token_over
 from .words import Words
 
+
+def _later(words: Iterable[str]) -> tuple[str, ...]:
+    """Words as they are spelled within a text, after another one."""
+    return tuple(f" {word}" for word in words)
+
+
+HAPPENINGS = ("appears", "leaves", "turns", "meets")
+"""First words of what happens to an item."""
+
 NAMES = {
-    "shape": SHAPES,
-    "color": COLORS,
-    "size": tuple(SIZES),
+    "shape": _later(SHAPES),
+    "color": _later(COLORS),
+    "size": _later(SIZES),
+    "card": _later(CARDS),
     "motion": MOTIONS,
-    "card": CARDS,
+    "height": HEIGHTS,
+    "side": _later(SIDES),
+    "happening": HAPPENINGS,
 }
+"""What names each label. Motions as they begin an answer, sides as they end one, or "left" would
+be both."""
 
 
 @torch.no_grad()
@@ -70,11 +94,27 @@ def match_like_with_like(layers: Iterable[nn.Module]) -> None:
         attention.q_proj.weight.copy_(keys.repeat_interleave(repeats, 0).flatten(0, 1))
 
 
+def happenings(segments: list[Segment], pair: int) -> npt.NDArray[np.int64]:
+    """Label of each merged token [segment, 16]: what has happened to an item by a frame pair.
+
+    It stands over the item, of one that left where it would be; -100 elsewhere. No frame pair
+    shows it alone, but a token attends to the pairs before its own.
+    """
+    labels = np.full((len(segments), TOKENS_A_PATCH), -100, np.int64)
+    seconds = pair + 0.25
+    for index, segment in enumerate(segments):
+        for item in segment.items:
+            if item.event and seconds >= EVENT_SECONDS:
+                word = happening(item).split()[0]
+                labels[index, token_over(*item.center(seconds))] = HAPPENINGS.index(word)
+    return labels
+
+
 def naming_loss(states: Tensor, segments: list[Segment], table: Tensor, words: Words) -> Tensor:
     """Cross-entropy of the words for what each visual token shows, where it shows something.
 
-    A token over an item's centre stands for its colour, shape, size and motion alike, one over the
-    middle of a card for what is written there.
+    A token over an item's centre stands alike for its colour, shape, size, motion, corner and what
+    has happened to it, one over the middle of a card for what is written there.
 
     Args:
         states: the SVLM's final-norm states [segment, token, width].
@@ -84,10 +124,11 @@ def naming_loss(states: Tensor, segments: list[Segment], table: Tensor, words: W
     at, wanted = [], []
     for pair in range(PATCHES):
         labels = targets(segments, np.full(len(segments), pair))
+        labels["happening"] = happenings(segments, pair)
         for name, choices in NAMES.items():
             rows, tokens = np.nonzero((labels[name] >= 0) & (labels[name] < len(choices)))
             at.append(np.stack([rows, tokens + pair * TOKENS_A_PATCH], 1))
-            ids = np.array([words.text(f" {choice}")[0] for choice in choices])
+            ids = np.array([words.text(choice)[0] for choice in choices])
             wanted.append(ids[labels[name][rows, tokens]])
     rows, columns = torch.from_numpy(np.concatenate(at)).T
     logits = F.linear(states[rows, columns], table)

@@ -156,7 +156,9 @@ def segment_seconds(index: int, rng: np.random.Generator) -> np.ndarray:
     return SEGMENT_SECONDS * index + np.arange(PATCHES) + shift
 
 
-RELEVANT = {**LOCAL, "multi": 0.08, "describe": 0.08, "caption": 0.02}
+RELEVANT = {
+    **LOCAL, "position": 0.06, "event": 0.06, "multi": 0.08, "describe": 0.16, "caption": 0.02,
+}  # fmt: skip
 """How often a question whose relevance is asked for is of each kind."""
 
 

@@ -38,12 +38,17 @@ a question has the notes to itself, as memory tokens will be, which counting and
 TOKENS = 160
 """Ids that a step reads for each row of its batch."""
 SPREAD_NOTES = 0.5
+AMONG_BLANKS = 0.5
+"""Share of videos whose notes lie among tokens that say nothing, as memory tokens will: with each
+note right behind its timestamp, a time was looked up there and nowhere else."""
+SLOTS = 16
+"""At most so many tokens then follow a timestamp."""
 FALSE_ALARMS = 0.5
 HINT = 0.5
 KIND_WEIGHTS = {
     "color": 0.06, "size": 0.03, "motion": 0.06, "position": 0.04, "digit": 0.05, "word": 0.04,
     "place": 0.05, "with": 0.09, "event": 0.04, "multi": 0.10, "present": 0.05, "absence": 0.07,
-    "count": 0.11, "order": 0.12, "time": 0.04, "most": 0.07, "two_hop": 0.07, "describe": 0.03,
+    "count": 0.11, "order": 0.11, "time": 0.07, "most": 0.08, "two_hop": 0.08, "describe": 0.03,
 }  # fmt: skip
 """How often a question about a video is of each kind."""
 
@@ -88,12 +93,28 @@ def false_alarm(
     return [[segment.place]]
 
 
+def among_blanks(tokens: list[list[str]], slots: int, rng: np.random.Generator) -> list[list[str]]:
+    """Notes in their order, some of them again, at random among ``slots`` tokens; the rest blank.
+
+    Every note comes, also where they are more than the slots.
+    """
+    slots = max(slots, len(tokens))
+    order = list(range(len(tokens)))
+    if tokens:
+        again = int(rng.integers(slots - len(tokens) + 1))
+        order = sorted([*order, *rng.integers(len(tokens), size=again)])
+    row: list[list[str]] = [[] for _ in range(slots)]
+    for at, number in zip(sorted(rng.permutation(slots)[: len(order)]), order, strict=True):
+        row[at] = tokens[number]
+    return row
+
+
 @dataclass
 class Conversation:
     """One video in notes and the questions about it.
 
     Attributes:
-        ids: what is read; of a memory token's words the first.
+        ids: what is read; of a memory token's words the first, padding for one that is blank.
         extra: (position, id) of a memory token's other words, added to the first.
         labels: ids of answers and their ends, ``IGNORE`` elsewhere.
         spots: (position, kind) of each answer.
@@ -110,14 +131,18 @@ class Conversation:
 def hint(
     words: Words, question: Question, piece: list[int], answer: list[int]
 ) -> list[tuple[int, int]]:
-    """(position within the piece, first answer id), where the question has named its last thing."""
+    """(position within the piece, answer id), where the question has named its last thing.
+
+    The id is the answer's first; of a time "at ... seconds" the last two digits.
+    """
     name = question.nouns[-1].shape if question.nouns else ""
     if question.kind in ("describe", "two_hop"):
         number = int(question.fill[-1])
         name = str(number) if number < 100 else f"{number % 100:02d}"
     names = {words.text(name)[0], words.text(f" {name}")[0]} if name else set()
     at = [i for i, token in enumerate(piece) if token in names]
-    return [(at[-1], answer[0])] if at else []
+    first = 2 if question.kind == "time" and answer[0] == words.text("at")[0] else 0
+    return [(at[-1], answer[first])] if at else []
 
 
 def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: int) -> Conversation:
@@ -126,6 +151,7 @@ def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: in
     asked = draw_questions(scene, rng, turns, KIND_WEIGHTS)
     if rng.random() < 0.3 and not any(q.kind in ("time", "describe") for q in asked):
         start = int(rng.integers(0, 60))
+    blanks = int(rng.integers(1, 5)) if rng.random() < AMONG_BLANKS else 0
     ids, extra = list(words.opening), []
     for index, segment in enumerate(scene.segments):
         tokens: list[list[str]] = []
@@ -135,9 +161,12 @@ def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: in
                     tokens.append(token)
         if not tokens and rng.random() < FALSE_ALARMS:
             tokens = false_alarm(asked, segment, rng)
+        if blanks:
+            slots = int(rng.integers(1, SLOTS + 1)) if tokens else blanks
+            tokens = among_blanks(tokens, slots, rng)
         ids += words.clock(SEGMENT_SECONDS * (start + index + 0.5))
         for token in tokens:
-            told = [words.text(f" {word}")[0] for word in token]
+            told = [words.text(f" {word}")[0] for word in token] or [words.pad]
             extra += [(len(ids), other) for other in told[1:]]
             ids.append(told[0])
     labels = [IGNORE] * len(ids)
