@@ -469,8 +469,14 @@ def test_conversations_ask_for_answers_at_their_places(words: Words, pool: Pool)
         assert len(made.spots) == sum(label == words.end for _, label in asked_for) == 6
         for position, kind in made.spots:
             assert kind in KINDS
-            assert made.labels[position] != IGNORE == made.labels[position - 1]
+            assert made.labels[position] != IGNORE
+            first = position - 2 * (kind == "time" and made.labels[position - 1] != IGNORE)
+            assert made.labels[first - 1] == IGNORE
         assert all(made.labels[position] == IGNORE for position, _ in made.hints)
+        for position, date in made.dates:
+            seconds = [i for i in range(position) if made.ids[i] == words.clock(2.0)[2]]
+            assert made.ids[seconds[-1] - 1] == date  # ".0 seconds>" ends each timestamp
+            assert made.ids[position] != words.pad
         assert max(made.ids) < len(words)
 
 

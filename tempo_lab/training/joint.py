@@ -207,12 +207,13 @@ class Joint:
     def answers(
         self, videos: list[Video], memory: Tensor, lengths: list[list[Rows]]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """LLM loss over all questions, loss of the hints, which tokens are right, the labels."""
+        """LLM loss over all questions, that of hints and dates, right tokens, the labels."""
         words = self.words
         ids: list[list[int]] = []
         labels: list[list[int]] = []
         slots: list[tuple[int, int, int]] = []
         hints: list[tuple[int, int, int]] = []
+        dates: list[tuple[int, int, int]] = []
         first, asked = 0, memory.shape[1]
         for video, counts in zip(videos, lengths, strict=True):
             for q, question in enumerate(video.questions):
@@ -220,7 +221,10 @@ class Joint:
                 for index, count in enumerate(counts[q]):
                     if not count:
                         continue
-                    row += words.clock(SEGMENT_SECONDS * (video.start + index + 0.5))
+                    clock = words.clock(SEGMENT_SECONDS * (video.start + index + 0.5))
+                    row += clock
+                    if question.kind == "time" and index in question.evidence:
+                        dates += [(len(ids), len(row) + k, clock[1]) for k in range(count)]
                     at = ((first + index) * asked + q) * self.slots
                     slots += [(len(ids), len(row) + k, at + k) for k in range(count)]
                     row += [words.pad] * int(count)
@@ -239,7 +243,12 @@ class Joint:
         x = x.index_put((rows_at, columns), memory.reshape(-1, memory.shape[-1])[source])
         hidden = self.llm.model(inputs_embeds=x, use_cache=False).last_hidden_state
         loss, right = answer_loss(hidden, wanted, table)
-        return loss, hint_loss(hidden, hints, table), right, wanted
+        return (
+            loss,
+            hint_loss(hidden, hints, table) + hint_loss(hidden, dates, table),
+            right,
+            wanted,
+        )
 
 
 def joint_step(joint: Joint, shape: Shape, *, keep_prior: bool) -> Callable[..., Any]:
