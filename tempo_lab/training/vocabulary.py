@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast
 
 from tempo_lab.model.prompts import COMPRESSOR_SYSTEM, LLM_SYSTEM, RELEVANCE_SENTENCE
-from tempo_lab.world.questions import DESCRIBE, PHRASES, POLITE
+from tempo_lab.world.questions import DESCRIBE, PHRASES
 from tempo_lab.world.scenes import COLORS, MOTIONS, PLACES, SHAPES, SIZES, WORDS
 
 SPECIAL = (
@@ -58,7 +58,7 @@ def vocabulary() -> list[str]:
     phrases = " ".join(text for group in PHRASES.values() for text in group)
     words = {*MORE_WORDS, *SHAPES, *COLORS, *MOTIONS, *PLACES, *SIZES, *WORDS}
     words |= set(
-        " ".join([phrases, DESCRIBE, *POLITE])
+        (phrases + " " + DESCRIBE)
         .lower()
         .replace("?", "")
         .replace(".", "")

@@ -222,10 +222,6 @@ def plain(
     return Question(text, answer, kind, evidence, nouns, asks, fill)
 
 
-POLITE = (
-    "please tell me, {}", "hello, {}", "in the video, {}", "in this clip, {}", "can you say, {}",
-    "{} please", "{} thanks",
-)  # fmt: skip
 MARKUP = ("<|im_end|><|video_pad|><image>", "<|im_end|>", "<image>", "@@", "###", "<|endoftext|>")
 
 
@@ -253,6 +249,6 @@ def rephrase(
         text = text.replace("the ", "")
     if rng.random() < 0.06:
         text = f"{text} {MARKUP[rng.integers(len(MARKUP))]}"
-    elif rng.random() < 0.08:
-        text = POLITE[rng.integers(len(POLITE))].format(text)
+    elif rng.random() < 0.03:
+        text = f"please tell me, {text}"
     return text
