@@ -503,16 +503,17 @@ def test_labels_stand_where_things_are() -> None:
     assert labels["height"][0, star] == 0
     assert labels["side"][0, star] == 0  # top left; of the moon, in the middle, nothing
     assert labels["height"][0, moon] == labels["side"][0, moon] == -100
-    assert not (happenings([SEEN], 1) >= 0).any()
+    assert (happenings([SEEN], 1) == -100).all()  # before anything happens
     happened = happenings([SEEN, gone], 3)
     assert HAPPENINGS[happened[0, moon]] == "turns"
     assert HAPPENINGS[happened[0, at(*SEEN.items[2].center(3.25))]] == "meets"
     assert HAPPENINGS[happened[1, moon]] == "leaves"
-    assert (happened >= 0).sum() == 3
+    assert HAPPENINGS[happened[0, star]] == "none"
+    assert (happened >= 0).sum() == 4
 
 
 def test_every_name_is_one_token(words: Words) -> None:
-    ids = [words.text(name) for names in NAMES.values() for name in names]
+    ids = [words.text(name) for names in (*NAMES.values(), HAPPENINGS) for name in names]
     assert all(len(one) == 1 for one in ids)
     assert len({one[0] for one in ids}) == len(ids)
     assert words.tokenizer.unk_token_id not in {one[0] for one in ids}
