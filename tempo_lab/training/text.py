@@ -41,8 +41,8 @@ TOKENS = 160
 """Ids that a step reads for each row of its batch."""
 SPREAD_NOTES = 0.5
 AMONG_BLANKS = 0.5
-"""Share of videos whose notes lie among tokens that say nothing, as memory tokens will: with each
-note right behind its timestamp, a time would be looked up there and nowhere else."""
+"""Share of videos whose notes lie among tokens that say nothing, as memory tokens will, or a
+note's time would be looked for right before it and nowhere else."""
 SLOTS = 16
 """At most so many tokens then follow a timestamp."""
 FALSE_ALARMS = 0.5
