@@ -33,7 +33,13 @@ def drawn(figure: Figure) -> Drawn:
         label = " over ".join(name for name in names if name)
         title = _one(axes.get_title("left") or axes.get_title())
         what = ", ".join(part for part in (title, label) if part)
-        lines.append(f"{number}. {what or 'no labels'}: {_said(_values(axes))}")
+        said = [
+            f"a picture of {_pixels(shown)} pixels" for shown in axes.images if _is_color(shown)
+        ]
+        values = _values(axes)
+        if len(values) or not said:
+            said.append(_said(values))
+        lines.append(f"{number}. {what or 'no labels'}: {', '.join(said)}")
     return Drawn("\n".join(lines))
 
 
@@ -56,18 +62,28 @@ def _short(value: float) -> str:
     return text.replace("-0.00", "0.00")
 
 
+def _is_color(shown: Any) -> bool:
+    array = shown.get_array()
+    return array is not None and array.ndim == 3
+
+
+def _pixels(shown: Any) -> str:
+    high, wide = shown.get_array().shape[:2]
+    return f"{wide} x {high}"
+
+
 def _values(axes: Axes) -> np.ndarray:
-    """Every finite number that is drawn in a panel: heights, lines, points, pixels."""
+    """Every finite number that is drawn in a panel: heights, lines, points, cells."""
     from matplotlib.patches import Rectangle, StepPatch
 
     found: list[Any] = [line.get_ydata() for line in axes.lines]
     for patch in axes.patches:
         if isinstance(patch, StepPatch):
             found.append(patch.get_data()[0])
-        elif isinstance(patch, Rectangle):
+        elif isinstance(patch, Rectangle) and patch.get_fill():
             found.append([patch.get_height()])
     for shown in [*axes.images, *axes.collections]:
-        if shown.get_array() is not None:
+        if shown.get_array() is not None and not _is_color(shown):
             found.append(shown.get_array())
     flat: list[np.ndarray] = [
         np.ma.filled(np.ma.asarray(part, dtype=float), np.nan).ravel() for part in found
