@@ -12,6 +12,7 @@ from tempo_lab.plots.attention_overlay import attention_overlay
 from tempo_lab.plots.attention_time import attention_groups, attention_time
 from tempo_lab.plots.attribution import attribution
 from tempo_lab.plots.compare import compare
+from tempo_lab.plots.contact_sheet import contact_sheet
 from tempo_lab.plots.filmstrip import filmstrip
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
 from tempo_lab.plots.front_loading_answer import front_loading_answer
@@ -33,6 +34,7 @@ __all__ = [
     "attention_time",
     "attribution",
     "compare",
+    "contact_sheet",
     "filmstrip",
     "front_loading",
     "front_loading_answer",
