@@ -7,8 +7,10 @@ Importing this loads no torch: what only tabulates or opens a saved result needs
 """
 
 from tempo_lab.analysis.allocation_study import AllocationStudy, allocation_study
+from tempo_lab.analysis.attention import Attention, attention
+from tempo_lab.analysis.attention_groups import AttentionGroups, attention_groups
 from tempo_lab.analysis.attribution import Attribution, attribution
-from tempo_lab.analysis.cases import Case, case_of, within, world_cases
+from tempo_lab.analysis.cases import Case, WorldVideo, case_of, within, world_cases, world_videos
 from tempo_lab.analysis.compare import Comparison, compare
 from tempo_lab.analysis.front_loading import front_loading
 from tempo_lab.analysis.front_loading_result import FrontLoading
@@ -21,8 +23,9 @@ from tempo_lab.analysis.strictness import Strictness, strictness
 from tempo_lab.analysis.targets import TARGETS, register_target
 
 __all__ = [
-    "TARGETS",
     "AllocationStudy",
+    "Attention",
+    "AttentionGroups",
     "Attribution",
     "Case",
     "Comparison",
@@ -32,8 +35,12 @@ __all__ = [
     "RelevanceByLayer",
     "Result",
     "Strictness",
+    "TARGETS",
     "Wording",
+    "WorldVideo",
     "allocation_study",
+    "attention",
+    "attention_groups",
     "attribution",
     "case_of",
     "compare",
@@ -47,4 +54,5 @@ __all__ = [
     "with_random_weights",
     "within",
     "world_cases",
+    "world_videos",
 ]

@@ -5,6 +5,7 @@ They never show, never touch a model, never smooth: what is drawn is what was co
 
 from tempo_lab.plots.allocation import allocation
 from tempo_lab.plots.allocation_study import allocation_study
+from tempo_lab.plots.attention_groups import attention_groups
 from tempo_lab.plots.attribution import attribution
 from tempo_lab.plots.compare import compare
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
@@ -16,6 +17,7 @@ from tempo_lab.plots.strictness import strictness
 __all__ = [
     "allocation",
     "allocation_study",
+    "attention_groups",
     "attribution",
     "compare",
     "front_loading",

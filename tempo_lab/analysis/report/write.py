@@ -1,0 +1,119 @@
+"""Measure, and write the page, the table, and two figures for those who only look at those."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tempo_lab._version import __version__
+from tempo_lab.analysis.report.findings import Findings, collect
+from tempo_lab.analysis.report.glance import glance
+from tempo_lab.analysis.report.keep import Kept
+from tempo_lab.analysis.report.measure import NEEDLE, QUESTIONS, measure
+from tempo_lab.analysis.report.sections import all_sections
+from tempo_lab.errors import TempoLabError
+from tempo_lab.evaluation.report import page
+from tempo_lab.files import write_whole
+from tempo_lab.world import WORLD_VERSION
+
+if TYPE_CHECKING:
+    from tempo_lab.tempo import Tempo
+
+VIDEOS, SEGMENTS = 12, 8
+"""The default size."""
+FEWEST_VIDEOS, FEWEST_SEGMENTS = 2, 4
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        folder: with `report.html`, `report.csv`, `settings.json`, figures, and the saved results.
+        findings: the rows of the CSV.
+    """
+
+    folder: Path
+    findings: Findings
+
+
+def write_report(
+    model: str | Tempo = "nano",
+    *,
+    seed: int = 0,
+    videos: int = VIDEOS,
+    segments: int = SEGMENTS,
+    out: str | Path | None = None,
+    progress: bool = True,
+) -> Report:
+    """Run every analysis on held-out videos of the world, or go on where a run was stopped.
+
+    Args:
+        model: a name for `tempo_lab.load`, or a loaded model.
+        seed: of videos, questions, controls and intervals.
+        videos: how many.
+        segments: of each.
+        out: folder; by default `results/report-MODEL-SEED` in the working directory. What was
+            computed there with the same settings and weights is not computed again; all else of
+            the report is replaced.
+        progress: show progress bars.
+
+    Raises:
+        TempoLabError: too small a size, or a folder that cannot be written to.
+        CheckpointError: the model cannot be loaded.
+    """
+    for name, number, fewest in (
+        ("videos", videos, FEWEST_VIDEOS), ("segments", segments, FEWEST_SEGMENTS), ("seed", seed, 0),
+    ):  # fmt: skip
+        if number < fewest:
+            raise TempoLabError(
+                "the report compares questions of several videos, and segments of each",
+                asked=f"{name} {number}",
+                fix=f"{name} {fewest} or more",
+            )
+    if isinstance(model, str):
+        from tempo_lab.tempo import load
+
+        tempo = load(model)
+    else:
+        tempo = model
+    name = Path(tempo.checkpoint.name).name
+    settings = {
+        "model": name,
+        "model_digest": tempo.checkpoint.digest,
+        "seed": seed,
+        "videos": videos,
+        "segments": segments,
+        "questions a video": QUESTIONS,
+        "world": WORLD_VERSION,
+        "tempo_lab": __version__,
+    }
+    folder = Path(out or Path("results") / f"report-{name}-{seed}")
+    kept = Kept(folder, settings)
+    found = measure(tempo, kept, seed=seed, videos=videos, segments=segments, progress=progress)
+    findings = collect(found, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a font without a letter of a question
+        sections = [glance(found, findings), *all_sections(found, findings)]
+    names = dict.fromkeys(map(str, found.front_loading[NEEDLE].data["video"].to_numpy()))
+    shown: dict[str, Any] = {**settings, "held-out videos": "; ".join(names)}
+    title = f"{name}: what the analyses find"
+    files = {
+        "settings.json": (json.dumps(shown, indent=1) + "\n").encode(),
+        "report.csv": findings.to_pandas().to_csv(index=False).encode("utf-8", "backslashreplace"),
+        "report.html": page(title, shown, sections).encode("utf-8"),
+        **{f"{picture.name}.png": picture.png for each in sections for picture in each.pictures},
+    }
+    try:
+        for file, content in files.items():
+            write_whole(folder / file, content)
+    except OSError as error:
+        raise TempoLabError(
+            "the report could not be written; the results are kept",
+            asked=folder,
+            found=error.strerror or error,
+        ) from error
+    return Report(folder, findings)
