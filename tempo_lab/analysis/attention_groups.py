@@ -119,8 +119,8 @@ def attention_groups(
 
 def _check(results: Sequence[Attention]) -> list[Attention]:
     given = list(results)
-    for each in given or [None]:
-        found = type(each).__name__ if each else "none"
+    for each in given or (None,):
+        found = "none" if each is None else type(each).__name__
         if isinstance(each, Attention):
             rows = [str(row) for row in each.data["row"].to_numpy()]
             known = "decision" in rows and any(row.startswith("memory") for row in rows)

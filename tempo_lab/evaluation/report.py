@@ -63,18 +63,19 @@ class Section:
 DPI = 130
 
 
-def picture(name: str, caption: str, drawn: tuple[Any, Any]) -> Picture:
+def picture(name: str, caption: str, drawn: tuple[Any, Any], dpi: int = DPI) -> Picture:
     """A figure as PNG; it is closed.
 
     Args:
         name: of its file.
         caption: below it.
         drawn: (figure, axes), what plots return.
+        dpi: dots an inch.
     """
     from matplotlib import pyplot
 
     content = io.BytesIO()
-    drawn[0].savefig(content, format="png", dpi=DPI)
+    drawn[0].savefig(content, format="png", dpi=dpi)
     pyplot.close(drawn[0])
     return Picture(name, caption, content.getvalue())
 

@@ -8,6 +8,18 @@ from tempo_lab.analysis.compare import Comparison, spearman
 from tempo_lab.evaluation.metrics import Estimate, bootstrap_mean
 
 
+def of_the_first_alone(segments: int) -> float:
+    """Rank correlation that is to be expected of two rankings with the same first, and no more.
+
+    Of centred ranks, the first gives ((n - 1) / 2)^2, and the others, in any order, their mean
+    -1/2 each: n (n - 1) / 4 of the n (n^2 - 1) / 12 that equal rankings have.
+
+    >>> of_the_first_alone(2)
+    1.0
+    """
+    return 3 / (segments + 1)
+
+
 def mismatched(result: Comparison, seed: int = 0) -> dict[str, Estimate]:
     """How well one measure of a question agrees with the other measure of another question.
 
@@ -33,7 +45,7 @@ def mismatched(result: Comparison, seed: int = 0) -> dict[str, Estimate]:
         for number, here in enumerate(rows):
             own[number] = spearman(one[here], other[here])
             theirs = [
-                spearman(one[here], other[rows[o]])
+                float(spearman(one[here], other[rows[o]]))
                 for o in np.flatnonzero(videos == videos[number])
                 if o != number
             ]
