@@ -11,6 +11,7 @@ from tempo_lab.plots.attention_groups import attention_groups
 from tempo_lab.plots.attention_overlay import attention_overlay
 from tempo_lab.plots.attribution import attribution
 from tempo_lab.plots.compare import compare
+from tempo_lab.plots.contact_sheet import contact_sheet
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
 from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
 from tempo_lab.plots.relevance import relevance
@@ -27,6 +28,7 @@ __all__ = [
     "attention_overlay",
     "attribution",
     "compare",
+    "contact_sheet",
     "front_loading",
     "front_loading_slots",
     "prompt_sensitivity",
