@@ -87,7 +87,9 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
     assert interval(parts, "lead in accuracy over tail, k=4")[0] > 0
     low, high = interval(parts, "lead in accuracy over random, k=4")
     assert low < 0 < high
-    assert interval(parts, "lead in accuracy over tome, k=4")[0] < 0
+    assert interval(parts, "lead in logprob over tome, k=4")[1] < 0
+    assert interval("attention", "decision on frames, random weights")[0] > 0.5
+    assert interval("attention", "memory on frames, random weights")[0] > 0.5
     assert interval("attention", "decision on frames less random")[1] < 0
     assert interval("attention", "memory on frames less random")[1] < 0
     assert interval("attention", "decision on query less random")[0] > 0
