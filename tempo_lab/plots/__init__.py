@@ -8,6 +8,7 @@ from tempo_lab.plots.allocation_study import allocation_study
 from tempo_lab.plots.anatomy import anatomy
 from tempo_lab.plots.answer_attention import answer_attention
 from tempo_lab.plots.attention import attention
+from tempo_lab.plots.attention_groups import attention_groups
 from tempo_lab.plots.attention_overlay import attention_overlay
 from tempo_lab.plots.attention_time import attention_groups, attention_time
 from tempo_lab.plots.attribution import attribution
