@@ -10,7 +10,7 @@ from tempo_lab.plots.answer_attention import answer_attention
 from tempo_lab.plots.attention import attention
 from tempo_lab.plots.attention_groups import attention_groups
 from tempo_lab.plots.attention_overlay import attention_overlay
-from tempo_lab.plots.attention_time import attention_groups, attention_time
+from tempo_lab.plots.attention_time import attention_parts, attention_time
 from tempo_lab.plots.attribution import attribution
 from tempo_lab.plots.compare import compare
 from tempo_lab.plots.contact_sheet import contact_sheet
@@ -31,6 +31,7 @@ __all__ = [
     "answer_attention",
     "attention",
     "attention_groups",
+    "attention_parts",
     "attention_overlay",
     "attention_time",
     "attribution",

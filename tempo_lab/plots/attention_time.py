@@ -61,7 +61,7 @@ def attention_time(
     return figure, axes
 
 
-def attention_groups(
+def attention_parts(
     result: Attention, row: str, segment: int, *, width: float = 9.0
 ) -> tuple[Figure, Axes]:
     """What each part of one segment's prompt gets of one row's attention.

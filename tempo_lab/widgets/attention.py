@@ -82,7 +82,7 @@ class AttentionExplorer(Explorer):
             )[0]
         if self.reduction.value == PAIRS:
             return plots.attention_time(result, row, chosen=number, width=WIDE)[0]
-        return plots.attention_groups(result, row, number, width=WIDE)[0]
+        return plots.attention_parts(result, row, number, width=WIDE)[0]
 
     def describe(self) -> str:
         part = "mean of layers" if self.layer.value == MEAN else f"layer {self.layer.value}"
