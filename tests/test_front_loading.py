@@ -420,3 +420,9 @@ def test_differences_are_drawn_without_knee_and_bands(result):
 def test_what_is_no_result_is_refused(draw):
     with pytest.raises(TraceError, match="FrontLoading result"):
         draw(xr.Dataset())
+
+
+@pytest.mark.parametrize("given", [None, "cases", 3])
+def test_what_is_no_case(given):
+    with pytest.raises(TraceError, match="an analysis is made of cases"):
+        front_loading(given)
