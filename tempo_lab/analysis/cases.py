@@ -49,6 +49,7 @@ class Case:
 
     Raises:
         TraceError: evidence that has not one entry a segment.
+        QueryError: a question that is no text.
     """
 
     session: Session
@@ -60,6 +61,9 @@ class Case:
     score: Callable[[str], float] | None = None
 
     def __post_init__(self) -> None:
+        from tempo_lab.arguments import check_texts
+
+        check_texts(self.question, ())
         evidence = check_truth(self.evidence, len(self.session))
         object.__setattr__(self, "evidence", evidence)
         if not self.video:
