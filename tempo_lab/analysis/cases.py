@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tempo_lab.session import Session
     from tempo_lab.tempo import Tempo
     from tempo_lab.trace import Trace
-    from tempo_lab.world import Question
+    from tempo_lab.world import Question, Scene
 
 HELD_OUT = 2_000_000
 """First seed of the videos of `world_cases`; training and `tempo-lab evaluate` draw other ones."""
@@ -82,6 +82,65 @@ def case_of(session: Session, question: Question, video: str = "") -> Case:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class WorldVideo:
+    """A held-out video of the procedural world, opened, and everything that is in it.
+
+    Attributes:
+        session: opened with a model.
+        scene: what the video shows.
+        seed: of the scene, and of the questions about it.
+    """
+
+    session: Session
+    scene: Scene
+    seed: int
+
+    def cases(self, questions: int, kinds: Sequence[str] | None = None) -> list[Case]:
+        """Questions about it, in words kept out of training, none twice.
+
+        Args:
+            questions: how many; fewer where it cannot be asked so much.
+            kinds: of questions (`tempo_lab.world.KINDS`); by default those about one segment.
+        """
+        segments = len(self.scene.segments)
+        rng = np.random.default_rng([self.seed, segments])
+        drawn = draw_questions(self.scene, rng, 4 * questions, tuple(kinds or NEEDLE))
+        chosen = {question.text: question for question in drawn}
+        name = f"world {self.seed}, {segments} segments"
+        return [
+            case_of(self.session, reworded(question, rng), name)
+            for question in list(chosen.values())[:questions]
+        ]
+
+
+@contextmanager
+def world_videos(
+    tempo: Tempo, *, seed: int = 0, videos: int = 4, segments: int = 8, progress: bool = False
+) -> Iterator[list[WorldVideo]]:
+    """Held-out videos of the procedural world, made, opened, and removed again.
+
+    Args:
+        tempo: the model.
+        seed: of the videos.
+        videos: how many.
+        segments: length of each.
+        progress: show a progress bar.
+    """
+    from tqdm.auto import tqdm
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        opened: list[WorldVideo] = []
+        for number in tqdm(range(videos), desc="videos", disable=not progress):
+            here = HELD_OUT + 1000 * seed + number
+            scene = draw_scene(here, segments, held_out=True)
+            path = world.write_video(scene, folder / f"world-{here}.mp4")
+            session = stack.enter_context(tempo.open(path, progress=False))
+            opened.append(WorldVideo(session, scene, here))
+        yield opened
+
+
 @contextmanager
 def world_cases(
     tempo: Tempo,
@@ -105,22 +164,8 @@ def world_cases(
     Yields:
         videos x questions cases at most; fewer where a video cannot be asked so much.
     """
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        cases: list[Case] = []
-        for number in range(videos):
-            here = HELD_OUT + 1000 * seed + number
-            scene = draw_scene(here, segments, held_out=True)
-            rng = np.random.default_rng([here, segments])
-            path = world.write_video(scene, folder / f"world-{here}.mp4")
-            session = stack.enter_context(tempo.open(path, progress=False))
-            drawn = draw_questions(scene, rng, 4 * questions, tuple(kinds or NEEDLE))
-            chosen = {question.text: question for question in drawn}
-            cases += [
-                case_of(session, reworded(question, rng), f"world {here}, {segments} segments")
-                for question in list(chosen.values())[:questions]
-            ]
-        yield cases
+    with world_videos(tempo, seed=seed, videos=videos, segments=segments) as opened:
+        yield [case for video in opened for case in video.cases(questions, kinds)]
 
 
 def check_truth(truth: Sequence[bool] | np.ndarray, segments: int) -> np.ndarray:
