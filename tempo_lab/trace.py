@@ -251,8 +251,7 @@ class Trace:
     @property
     def interventions(self) -> tuple[str, ...]:
         """What was made different in this run, one short line each (see `Intervention`)."""
-        every = ({**one} for one in self.provenance.get("interventions", ()))
-        return tuple(called(one.pop("kind"), one) for one in every)
+        return interventions_of(self.provenance)
 
     def __repr__(self) -> str:
         but = f", interventions={self.interventions}" if self.interventions else ""
@@ -270,6 +269,12 @@ class Trace:
         )
         caution = f"<p>{html.escape(self.caution)}</p>" if self.caution else ""
         return f"<div><p>{shown}</p>{cells}{caution}</div>"
+
+
+def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """What provenance says was made different, one short line each."""
+    every = ({**one} for one in provenance.get("interventions", ()))
+    return tuple(called(one.pop("kind"), one) for one in every)
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:

@@ -420,3 +420,17 @@ def test_differences_are_drawn_without_knee_and_bands(result):
 def test_what_is_no_result_is_refused(draw):
     with pytest.raises(TraceError, match="FrontLoading result"):
         draw(xr.Dataset())
+
+
+@pytest.mark.parametrize("given", [None, "cases", 3])
+def test_what_is_no_case(given):
+    with pytest.raises(TraceError, match="an analysis is made of cases"):
+        front_loading(given)
+
+
+def test_a_case_asks_in_words(tiny, frames_file):
+    with (
+        tiny.open(frames_file, progress=False) as session,
+        pytest.raises(QueryError, match="found: NoneType"),
+    ):
+        Case(session, None, "red", np.zeros(len(session), bool))

@@ -49,6 +49,7 @@ class Case:
 
     Raises:
         TraceError: evidence that has not one entry a segment.
+        QueryError: a question that is no text.
     """
 
     session: Session
@@ -60,6 +61,9 @@ class Case:
     score: Callable[[str], float] | None = None
 
     def __post_init__(self) -> None:
+        from tempo_lab.arguments import check_texts
+
+        check_texts(self.question, ())
         evidence = check_truth(self.evidence, len(self.session))
         object.__setattr__(self, "evidence", evidence)
         if not self.video:
@@ -188,11 +192,30 @@ def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
     Args:
         trace: of the video.
         spans: (first, last) in seconds of presentation time.
+
+    Raises:
+        TraceError: something else than such pairs, an end before its beginning, or a span outside
+            of the video.
     """
     start, end = trace.data["start"].to_numpy(), trace.data["end"].to_numpy()
     truth = np.zeros(len(start), dtype=bool)
-    for first, last in spans:
+    for span in spans:
+        if np.shape(span) != (2,):
+            raise TraceError(
+                "a span is a pair of seconds",
+                asked=repr(spans),
+                fix="a list of (first, last), as [(32.0, 36.0)]",
+            )
+        first, last = span
         if not first <= last:
             raise TraceError("a span ends before it begins", asked=f"{first} to {last} s")
-        truth |= (start <= last) & (end > first)
+        here = (start <= last) & (end > first)
+        if not here.any():
+            raise TraceError(
+                "a span lies outside of the video",
+                asked=f"{first:g} to {last:g} s",
+                found=f"a video from {start[0]:g} to {end[-1]:g} s",
+                fix="seconds from the beginning of the video",
+            )
+        truth |= here
     return truth

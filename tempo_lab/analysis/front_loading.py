@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.cases import Case
+from tempo_lab.analysis.checks import one_or_more
 from tempo_lab.analysis.front_loading_question import STRATEGIES, Numbers, of_question
 from tempo_lab.analysis.front_loading_result import (
     CONTROL,
@@ -167,7 +168,8 @@ def _other(cases: list[Case], number: int) -> Case:
 
 
 def _check_cases(cases: Case | Sequence[Case]) -> list[Case]:
-    given = [cases] if isinstance(cases, Case) else list(cases)
+    fix = "tempo_lab.analysis.Case(session, question, answer, evidence)"
+    given = one_or_more(cases, Case, "cases", fix)
     if not given:
         raise TraceError(
             "there is no case to analyse",
@@ -175,14 +177,6 @@ def _check_cases(cases: Case | Sequence[Case]) -> list[Case]:
             found="none",
             fix="tempo_lab.analysis.world_cases(tempo) makes some",
         )
-    for case in given:
-        if not isinstance(case, Case):
-            raise TraceError(
-                "front-loading is measured on cases",
-                asked=one_line(repr(case), 120),
-                found=type(case).__name__,
-                fix="tempo_lab.analysis.Case(session, question, answer, evidence)",
-            )
     if len(models := {case.session.checkpoint.digest: case.session for case in given}) > 1:
         raise TraceError(
             "cases of different models do not belong into one analysis",

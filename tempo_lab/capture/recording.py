@@ -235,18 +235,21 @@ class Recording:
         if self.spec.hidden is not None:
             rows = keep.rows(self.spec.hidden, total, "hidden states")
             array = self._states.array(rows, keep, None, (self.config.hidden_size,))
-            data["hidden_state"] = ("segment", "layer", "hidden_row", "hidden"), array
+            dims = ("segment", "layer", "hidden_row", "hidden")
+            data["hidden_state"] = dims, array, _UNIT | {"long_name": "after the layer"}
             data = data.assign_coords(hidden_row=rows, layer=list(self.layers))
         if self.spec.layer_relevance:
             logits = np.array([self._logits[i] for i in range(len(needed))], dtype=np.float32)
-            data["layer_logit"] = ("segment", "layer"), logits, {"units": "1"}
+            meaning = {"long_name": "of Yes over No, read from the layer"}
+            data["layer_logit"] = ("segment", "layer"), logits, _UNIT | meaning
             data = data.assign_coords(layer=list(self.layers))
         if self.spec.memory:
-            for name, dim, arrays in (
-                ("memory_token", "hidden", memory),
-                ("memory_projected", "llm_hidden", self._projected(memory)),
+            for name, dim, arrays, of in (
+                ("memory_token", "hidden", memory, "as the SVLM wrote it"),
+                ("memory_projected", "llm_hidden", self._projected(memory), "as the LLM reads it"),
             ):
-                data[name] = ("segment", "slot", dim), _slots(arrays, needed, total)
+                attrs = _UNIT | {"long_name": f"memory token {of}"}
+                data[name] = ("segment", "slot", dim), _slots(arrays, needed, total), attrs
         provenance = {**trace.provenance, "capture": self.spec.describe()}
         return replace(trace, data=data, provenance=provenance)
 
@@ -287,6 +290,9 @@ class Recording:
     @torch.inference_mode()
     def _projected(self, memory: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         return [self.session.checkpoint.model.project(tokens) for tokens in memory]
+
+
+_UNIT = {"units": "1"}
 
 
 def _slots(arrays: Sequence[torch.Tensor], needed: np.ndarray, total: int) -> np.ndarray:
