@@ -177,7 +177,9 @@ def test_an_interrupt_ends_with_130(monkeypatch, frames_file):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
 def test_ctrl_c_while_it_answers(frames_file):
-    command = [sys.executable, "-c", "from tempo_lab.cli import app; app()", "ask"]
+    # what runs in a shell's background inherits that SIGINT is ignored
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", f"{code}from tempo_lab.cli import app; app()", "ask"]
     with subprocess.Popen(
         [*command, str(frames_file), "What?", *TINY, "--budget", "60"],
         stdout=subprocess.PIPE,
