@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tempo_lab._version import __version__
 
 if TYPE_CHECKING:
-    from tempo_lab import analysis, plots
+    from tempo_lab import analysis, plots, widgets
     from tempo_lab.allocation import Allocation, allocate
     from tempo_lab.capture.interventions import Intervention
     from tempo_lab.capture.spec import Capture, Rows
@@ -82,11 +82,12 @@ __all__ = [
     "load",
     "plan_sampling",
     "plots",
+    "widgets",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("analysis", "plots"):
+    if name in ("analysis", "plots", "widgets"):
         return import_module(f"tempo_lab.{name}")
     if name in _HOMES:
         return getattr(import_module(f"tempo_lab.{_HOMES[name]}"), name)

@@ -224,6 +224,26 @@ def evaluate_world(
     print(f"\n{found.folder / 'report.html'}")
 
 
+@app.command()
+def report(
+    model: Annotated[str, typer.Option(help="nano, a folder, or a hub name.")] = "nano",
+    seed: Annotated[int, typer.Option(min=0, help="Every seed has its own videos.")] = 0,
+    videos: Annotated[int, typer.Option(min=2)] = 12,
+    segments: Annotated[int, typer.Option(min=4, help="Of each video.")] = 8,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder.", show_default="results/report-MODEL-SEED")
+    ] = None,
+) -> None:
+    """Run every analysis on held-out videos, onto one page. A stopped run goes on."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from tempo_lab.analysis.report import write_report
+
+    written = write_report(model, seed=seed, videos=videos, segments=segments, out=out)
+    print(written.folder / "report.html")
+
+
 def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
     from tempo_lab import tables
 

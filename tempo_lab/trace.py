@@ -198,7 +198,7 @@ class Trace:
         """The ledger as a table, a row a segment; `slots` names the kept ones, as in 0-3,9."""
         columns = [name for name, (dims, *_) in _VARIABLES.items() if dims == ("segment",)]
         table = self.data[columns].to_dataframe()[columns]
-        table["slots"] = [_slots_text(row) for row in self.data["kept"].to_numpy()]
+        table["slots"] = [slots_text(row) for row in self.data["kept"].to_numpy()]
         if self.data.attrs["merged"]:
             partly = (table["slots"] == "") & (table["tokens"] > 0)
             table.loc[partly, "slots"] = "merged"
@@ -251,8 +251,7 @@ class Trace:
     @property
     def interventions(self) -> tuple[str, ...]:
         """What was made different in this run, one short line each (see `Intervention`)."""
-        every = ({**one} for one in self.provenance.get("interventions", ()))
-        return tuple(called(one.pop("kind"), one) for one in every)
+        return interventions_of(self.provenance)
 
     def __repr__(self) -> str:
         but = f", interventions={self.interventions}" if self.interventions else ""
@@ -270,6 +269,12 @@ class Trace:
         )
         caution = f"<p>{html.escape(self.caution)}</p>" if self.caution else ""
         return f"<div><p>{shown}</p>{cells}{caution}</div>"
+
+
+def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """What provenance says was made different, one short line each."""
+    every = ({**one} for one in provenance.get("interventions", ()))
+    return tuple(called(one.pop("kind"), one) for one in every)
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
@@ -291,7 +296,7 @@ def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
     return xr.Variable(dims, array, {"units": unit, "long_name": meaning})
 
 
-def _slots_text(kept: np.ndarray) -> str:
+def slots_text(kept: np.ndarray) -> str:
     """Runs of kept slots in words: bool [slot] -> "0-3,9"."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
     runs = zip(edges[::2], edges[1::2] - 1, strict=True)

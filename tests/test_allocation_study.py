@@ -224,3 +224,8 @@ def test_other_results_and_budgets_are_refused():
         plots.allocation_study(make_trace())
     with pytest.raises(TraceError, match=r"asked: 7\n.*found: 6, 12.*\n.*budgets=\[7\]"):
         plots.allocation_study(allocation_study(make_trace()), budget=7)
+
+
+def test_one_trace_at_a_time():
+    with pytest.raises(TraceError, match="one question's budget is shared at a time"):
+        allocation_study([make_trace(), make_trace()])

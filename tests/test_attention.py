@@ -319,3 +319,40 @@ def test_the_answers_figure_is_on_seconds(traces):
     plots.answer_attention(result - result)[0].canvas.draw()
     with pytest.raises(TraceError, match=r"analysis\.answer_attention"):
         plots.answer_attention(make_trace())
+
+
+@pytest.mark.parametrize("layers", [0, [], "all", [0.5]])
+def test_layers_that_are_no_numbers(traces, layers):
+    with pytest.raises(TraceError, match="layers are chosen by number"):
+        attention(traces["key_group"], layers=layers)
+
+
+def test_swapped_segments_are_told_and_stand_at_their_places(session):
+    swapped = session.ask(
+        QUESTION,
+        budget=60,
+        max_new_tokens=2,
+        capture=tl.Capture(attention=["answer"]),
+        interventions=tl.Intervention.swap(0, 3),
+    )
+    result = answer_attention(swapped)
+    own = swapped.data["relevance"].to_numpy()
+    np.testing.assert_array_equal(result.data["relevance"], own[[3, 1, 2, 0, 4, 5]])
+    figure, _ = plots.answer_attention(result)
+    assert "swap(a=0, b=3)" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rows": []}, r"rows=\[\]"),
+        ({"opacity": 3}, "opacity=3"),
+        ({"segment": "1"}, "segment='1'"),
+    ],
+)
+def test_overlays_of_nothing(session, traces, options, words):
+    result = attention(traces["patch_grid"])
+    with pytest.raises(TraceError, match=words):
+        plots.attention_overlay(result, session.video, **{"segment": 1, **options})
+    with pytest.raises(TraceError, match=r"session\.video"):
+        plots.attention_overlay(result, session, segment=1)

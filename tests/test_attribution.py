@@ -8,7 +8,7 @@ import pytest
 import torch
 import xarray as xr
 
-from tempo_lab import analysis, plots
+from tempo_lab import Intervention, analysis, plots
 from tempo_lab.allocation import keep_tokens
 from tempo_lab.analysis.attribution import Attribution, attribution
 from tempo_lab.analysis.choices import UNITS, baselines_of
@@ -355,7 +355,7 @@ def test_results_are_saved_and_subtracted(session, trace, tmp_path):
     assert again.top(1).unit.iloc[0] == f"segment {largest}"
     change = result - explain(session, trace, method="kernel_shap")
     assert abs(change.data["value"]).max() > 0
-    with pytest.raises(TraceError, match="other labels"):
+    with pytest.raises(TraceError, match="units: segments"):
         result - explain(session, trace, units="words")
 
 
@@ -432,3 +432,42 @@ def test_only_an_attribution_is_drawn():
     with pytest.raises(TraceError, match=r"tempo_lab\.analysis\.attribution"):
         plots.attribution("a.nc")
     assert analysis.attribution is attribution
+
+
+def test_memory_is_what_the_llm_read_in_a_run_with_interventions(session, trace):
+    """Each effect is that of the segment in the same run: with everything, and without it."""
+    swap, other = Intervention.swap(0, 2), Intervention.question("Where is the dog?")
+    states = Intervention.patch(0, "memory 0", 1.0)
+    for done in ([swap], [other], [states], [swap, other]):
+        run = session.ask(QUESTION, budget=18, max_new_tokens=3, interventions=done)
+        result = explain(session, run)
+        expected = float(answer_logprob(session, run, ANSWER).sum())
+        assert float(result.data["all"]) == pytest.approx(expected, abs=1e-4)
+        plain = explain(session, trace)
+        assert float(result.data["all"]) != pytest.approx(float(plain.data["all"]), abs=1e-4)
+        for units in ("pairs", "patches", "words"):
+            with pytest.raises(TraceError, match="was changed in this run") as error:
+                explain(session, run, units=units)
+            assert run.interventions[0] in error.value.found
+
+
+def test_only_results_of_one_target_subtract(session, trace):
+    one, two = (
+        explain(session, trace, target=name) for name in ("answer_logprob", "answer_margin")
+    )
+    with pytest.raises(TraceError, match=r"target: answer_logprob[\s\S]*found: answer_margin"):
+        one - two
+    assert (one - one).provenance["target"] == "answer_logprob"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": "x"}, "seed is a whole number"),
+        ({"method": "shapley_value_sampling", "samples": "many"}, "samples is a whole number"),
+        ({"units": "slots", "segment": "1"}, "a whole number, 0 to 2"),
+    ],
+)
+def test_numbers_that_are_none(session, trace, options, words):
+    with pytest.raises(TraceError, match=words):
+        explain(session, trace, **options)

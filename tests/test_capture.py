@@ -690,3 +690,22 @@ def test_each_dial_shrinks_the_price_as_it_says(session):
     assert price.dials["layers=[-1]"] == one.total < price.total
     assert f"{price.total:.2f} MiB at most" in str(price)
     assert f"layers=[-1]: {one.total:.2f} MiB" in str(price)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"attention": True}, "rows are named"),
+        ({"memory": True, "limit_mib": "1"}, "a limit is more than 0 MiB"),
+        ({"memory": True, "limit_mib": float("nan")}, "a limit is more than 0 MiB"),
+        ({"memory": True, "limit_mib": 0}, "a limit is more than 0 MiB"),
+    ],
+)
+def test_options_that_are_none(options, words):
+    with pytest.raises(CaptureError, match=words):
+        tl.Capture(**options)
+
+
+def test_a_price_is_of_an_opened_video():
+    with pytest.raises(CaptureError, match=r"asked: 'a\.mp4'"):
+        tl.Capture(memory=True).price("a.mp4")

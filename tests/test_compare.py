@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tempo_lab import plots
+from tempo_lab import Intervention, plots
 from tempo_lab.analysis.attribution import Attribution, attribution
 from tempo_lab.analysis.compare import MEASURES, Comparison, compare, spearman
 from tempo_lab.errors import TraceError
@@ -40,6 +40,7 @@ def added(values, of, **about):
     values = np.asarray(values, float)
     data = {"value": ("unit", values), "all": 0.0, "none": -1.0, "delta": 0.0}
     known = {"units": "segments", "question": of.question, "trace": of.provenance}
+    known |= {name: of.data.attrs[name] for name in ("budget", "strategy")}
     known |= {"target": "answer_logprob", "target_units": "nat", "method": "m", "baseline": "b"}
     names = [f"segment {i}" for i in range(len(values))]
     return Attribution(xr.Dataset(data, {"unit": names}), {**known, **about})
@@ -54,6 +55,42 @@ EFFECT = [-0.1, 0.0, 5.0, 0.5, 0.2]
 def one():
     trace = looked(ATTENTION, LOGIT)
     return trace, added(EFFECT, trace)
+
+
+def intervened(trace, *interventions):
+    described = [one.describe() for one in interventions]
+    return replace(trace, provenance={**trace.provenance, "interventions": described})
+
+
+def test_an_attribution_of_another_run_is_refused(one):
+    trace, effect = one
+    dropped = intervened(trace, Intervention.drop([2]))
+    with pytest.raises(TraceError, match=r"interventions: .*drop[\s\S]*found: None"):
+        compare(dropped, effect)
+    assert compare(dropped, added(EFFECT, dropped)).data.sizes["segment"] == 5
+    with pytest.raises(TraceError, match=r"budget: 80[\s\S]*found: 8"):
+        compare(trace, added(EFFECT, trace, budget=8))
+    with pytest.raises(TraceError, match="compressed for Where"):
+        other = intervened(trace, Intervention.question("Where is it?"))
+        compare(other, added(EFFECT, other))
+
+
+def test_swapped_segments_are_compared_at_their_places(one):
+    trace, _ = one
+    trace = intervened(trace, Intervention.swap(0, 2))
+    source = [2, 1, 0, 3, 4]
+    trace = replace(trace, data=trace.data.assign(memory_from=("segment", source)))
+    data = compare(trace, added(EFFECT, trace)).data
+    np.testing.assert_allclose(data["relevance"], trace.data["relevance"].to_numpy()[source])
+    assert data["relevance_rank"].to_numpy().argmin() == 0
+
+
+@pytest.mark.parametrize("effects", [None, "effects", 3])
+def test_what_is_no_attribution_is_refused(one, effects):
+    with pytest.raises(TraceError, match="made of attributions"):
+        compare(one[0], effects)
+    with pytest.raises(TraceError, match="resamples=0"):
+        compare(*one, resamples=0)
 
 
 def test_ranks_and_correlations_are_those_by_hand(one):

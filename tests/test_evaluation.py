@@ -400,7 +400,7 @@ def test_the_page_is_escaped_and_stands_alone(whole: list[dict], tmp_path: Path)
 
 
 def test_a_page_without_any_row_is_a_page() -> None:
-    text = page("nothing", {}, claims.verdicts({}), [])
+    text = page("nothing", {}, [], claims.verdicts({}))
     assert text.count("not measured") == len(claims.verdicts({}))
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 import tempo_lab as tl
 from tempo_lab import plots
 from tempo_lab.analysis import Case, FrontLoading, Result, front_loading, with_random_weights
-from tempo_lab.analysis.front_loading import _check_ks, _other
+from tempo_lab.analysis.front_loading import _other, tokens_tried
 from tempo_lab.analysis.front_loading_question import _memory
 from tempo_lab.analysis.front_loading_result import area, cosines, effective_rank, knee
 from tempo_lab.capture import attention
@@ -291,10 +291,10 @@ def test_a_context_that_holds_not_all_tokens_is_an_error(cases, tiny, monkeypatc
 
 
 def test_many_slots_are_tried_in_equal_ratios():
-    tried = _check_ks(None, 128)
+    tried = tokens_tried(None, 128)
     assert (tried[0], tried[-1]) == (1, 128)
     assert len(tried) <= 32
-    assert _check_ks(None, 16) == list(range(1, 17))
+    assert tokens_tried(None, 16) == list(range(1, 17))
 
 
 def test_random_weights_are_random_and_nothing_else_is(tiny):
@@ -420,3 +420,17 @@ def test_differences_are_drawn_without_knee_and_bands(result):
 def test_what_is_no_result_is_refused(draw):
     with pytest.raises(TraceError, match="FrontLoading result"):
         draw(xr.Dataset())
+
+
+@pytest.mark.parametrize("given", [None, "cases", 3])
+def test_what_is_no_case(given):
+    with pytest.raises(TraceError, match="an analysis is made of cases"):
+        front_loading(given)
+
+
+def test_a_case_asks_in_words(tiny, frames_file):
+    with (
+        tiny.open(frames_file, progress=False) as session,
+        pytest.raises(QueryError, match="found: NoneType"),
+    ):
+        Case(session, None, "red", np.zeros(len(session), bool))

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
 
-from tempo_lab import plots
+from tempo_lab import Intervention, plots
 from tempo_lab.errors import TraceError
 from tests.traces import make_trace
 
@@ -96,3 +97,15 @@ def test_plots_load_no_torch_and_no_matplotlib_until_they_draw():
         "assert not {'torch', 'transformers', 'matplotlib'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_figure_says_what_was_made_different():
+    trace = make_trace(3, budget=24)
+    done = [Intervention.swap(0, 2).describe()]
+    data = trace.data.assign(memory_from=("segment", [2, 1, 0]))
+    trace = replace(trace, data=data, provenance={"interventions": done})
+    wanted = trace.data["wanted"].to_numpy()
+    figure, (_, lower) = plots.allocation(trace)
+    assert "[swap(a=0, b=2)]" in figure.get_suptitle()
+    if (trace.data["tokens"].to_numpy() < wanted[::-1]).any():
+        np.testing.assert_allclose(drawn(lower, 0)[1], wanted[::-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -10,7 +12,14 @@ from matplotlib import pyplot
 
 import tempo_lab as tl
 from tempo_lab import plots
-from tempo_lab.analysis import Case, Relevance, relevance, relevance_cases, world_cases
+from tempo_lab.analysis import (
+    Case,
+    Relevance,
+    relevance,
+    relevance_cases,
+    within,
+    world_cases,
+)
 from tempo_lab.analysis.relevance import shuffled_questions
 from tempo_lab.errors import TraceError
 from tempo_lab.evaluation.metrics import correlation, rank_correlation, ranks, recall_at
@@ -312,3 +321,32 @@ def test_no_such_question_and_no_such_result(question):
 def test_undefined_numbers_can_be_drawn():
     figure, _ = plots.relevance(relevance(of([1.0, 0.0]), [NO, NO]))
     figure.canvas.draw()
+
+
+def test_relevance_is_labelled_by_the_question_that_was_compressed_for():
+    done = [tl.Intervention.question("Where is the moon?").describe()]
+    trace = of([1.0, 0.0, -1.0])
+    changed = replace(trace, provenance={**trace.provenance, "interventions": done})
+    result = relevance(changed)
+    assert result.data["text"].item() == "Where is the moon?"
+    assert result.provenance["traces"][0]["interventions"] == [
+        "question(other='Where is the moon?')"
+    ]
+    # so that it can be a control of what was asked
+    assert "control_auc" in relevance(trace, [YES, NO, NO], controls=changed).data
+
+
+@pytest.mark.parametrize(
+    ("spans", "words"),
+    [((1.0, 2.0), "a pair of seconds"), ([(90.0, 95.0)], r"asked: 90 to 95 s[\s\S]*0 to 12 s")],
+)
+def test_spans_that_mark_nothing(spans, words):
+    with pytest.raises(TraceError, match=words):
+        within(of([1.0, 0.0, -1.0]), spans)
+
+
+def test_truth_that_is_none():
+    with pytest.raises(TraceError, match="truth says of each segment"):
+        relevance([of([1.0, 0.0])], 5)
+    with pytest.raises(TraceError, match="most is a whole number"):
+        relevance(of([1.0, 0.0]), [YES, NO], most="all")

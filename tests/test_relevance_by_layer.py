@@ -130,7 +130,7 @@ def test_the_figure_shows_logits_and_agreement(asked):
     shown = left.collections[0].get_array()
     np.testing.assert_allclose(shown, result.data["logit"][0].T)
     assert left.get_title("left") == STAR
-    assert (left.get_xlabel(), left.get_ylabel()) == ("time (s)", "SVLM layer")
+    assert (left.get_xlabel(), left.get_ylabel()) == ("time (s); green: evidence", "SVLM layer")
     thick = {line.get_label(): line.get_ydata() for line in right.lines}
     np.testing.assert_allclose(thick["same sign"], result.data["agreement"][0])
     np.testing.assert_allclose(thick["AUC"], result.data["auc"][0])

@@ -6,14 +6,17 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import tempo_lab as tl
+from tempo_lab.analysis.report.findings import FIRST_ALONE
 from tempo_lab.evaluation.claims import NAMES
 from tempo_lab.evaluation.plan import MAIN
 from tempo_lab.world.scenes import WORLD_VERSION
 
 ROOT = Path(__file__).parents[1]
+ANALYSES = ROOT / "data" / "analysis_report"
 REPORT = ROOT / "data" / "nano_report"
 
 
@@ -47,6 +50,59 @@ def test_the_readme_repeats_the_report(claims: dict[str, float | None]) -> None:
         assert [f"{claims[name]:.2f}".removeprefix("0") for name in names] == [
             value.removeprefix("0") for value in values
         ], row
+
+
+def test_the_analyses_are_of_the_shipped_weights() -> None:
+    settings = json.loads((ANALYSES / "settings.json").read_text())
+    assert settings["model_digest"] == tl.load("nano").checkpoint.digest
+    assert settings["world"] == WORLD_VERSION
+    page = (ANALYSES / "report.html").read_text()
+    for told in (settings["model_digest"], settings["held-out videos"]):
+        assert told in page
+
+
+def test_the_readme_repeats_the_analyses() -> None:
+    """Each row names a row of `report.csv` and gives its value and interval, to two digits."""
+    table = pd.read_csv(ANALYSES / "report.csv").set_index(["analysis", "quantity"])
+    text = (ROOT / "README.md").read_text()
+    told = re.findall(r"^\| .* \| (.*) \| `([^`:]+): ([^`:]+)` \|$", text, re.MULTILINE)
+    assert len(told) >= 8
+    for numbers, analysis, quantity in told:
+        found = table.loc[(analysis, quantity)]
+        value, low, high = (
+            f"{found[name].round(2) + 0.0:.2f}" for name in ("value", "low", "high")
+        )
+        assert numbers == f"{value} [{low}, {high}]", quantity
+
+
+def test_the_sentences_beside_the_analyses_hold() -> None:
+    """What the README says in words of signs follows from intervals of `report.csv`."""
+    table = pd.read_csv(ANALYSES / "report.csv").set_index(["analysis", "quantity"])
+
+    def interval(analysis: str, quantity: str) -> tuple[float, float]:
+        found = table.loc[(analysis, quantity)]
+        return found["low"], found["high"]
+
+    parts = "front_loading, multi-part"
+    assert interval(parts, "lead in accuracy over tail, k=4")[0] > 0
+    low, high = interval(parts, "lead in accuracy over random, k=4")
+    assert low < 0 < high
+    assert interval(parts, "lead in logprob over tome, k=4")[1] < 0
+    assert interval("attention", "decision on frames, random weights")[0] > 0.5
+    assert interval("attention", "memory on frames, random weights")[0] > 0.5
+    assert interval("attention", "decision on frames less random")[1] < 0
+    assert interval("attention", "memory on frames less random")[1] < 0
+    assert interval("attention", "decision on query less random")[0] > 0
+    assert interval("attention", "memory on query less random")[0] > 0
+    assert interval("attention", "memory on evidence less elsewhere")[0] > 0
+    assert interval("attention", "decision on evidence less elsewhere")[1] < 0
+    alone = table.loc[("compare", FIRST_ALONE), "value"]
+    assert f"({alone:.2f})" in (ROOT / "README.md").read_text()
+    for pair in ("relevance, attention", "relevance, effect", "attention, effect"):
+        low, high = interval("compare", f"rank correlation, {pair}")
+        assert 0 < low < alone < high
+        assert table.loc[("compare", f"same first segment, {pair}"), "value"] > 0.9
+    assert interval("prompt_sensitivity", "AUC, inverted")[1] < 0.5
 
 
 def test_figures_that_are_shown_are_there() -> None:

@@ -145,3 +145,11 @@ def test_on_the_embedded_model_it_is_a_distribution():
     with tl.load("nano").open("data/clips/voyage.mp4", progress=False) as session:
         found = rollout(session, "What color is the star?", 8, rows="decision")
     np.testing.assert_allclose(found.data["rollout"].sum("key"), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("segment", ["1", 1.5, -1, 6])
+def test_a_segment_that_is_none(session, segment):
+    with pytest.raises(TraceError, match="no such segment"):
+        rollout(session, QUESTION, segment)
+    with pytest.raises(CaptureError, match="asked: none"):
+        rollout(session, QUESTION, 1, rows=[])

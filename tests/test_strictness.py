@@ -145,3 +145,8 @@ def test_the_figure_shows_scores_gains_and_tokens():
     pyplot.close(figure)
     with pytest.raises(TraceError, match="strictness returned"):
         plots.strictness(make_trace())
+
+
+def test_what_is_no_case():
+    with pytest.raises(TraceError, match="an analysis is made of cases"):
+        strictness(None)

@@ -9,8 +9,9 @@ Importing this loads no torch: what only tabulates or opens a saved result needs
 from tempo_lab.analysis.allocation_study import AllocationStudy, allocation_study
 from tempo_lab.analysis.answer_attention import AnswerAttention, answer_attention
 from tempo_lab.analysis.attention import Attention, attention
+from tempo_lab.analysis.attention_groups import AttentionGroups, attention_groups
 from tempo_lab.analysis.attribution import Attribution, attribution
-from tempo_lab.analysis.cases import Case, case_of, within, world_cases
+from tempo_lab.analysis.cases import Case, WorldVideo, case_of, within, world_cases, world_videos
 from tempo_lab.analysis.compare import Comparison, compare
 from tempo_lab.analysis.front_loading import front_loading
 from tempo_lab.analysis.front_loading_result import FrontLoading
@@ -27,6 +28,7 @@ __all__ = [
     "AllocationStudy",
     "AnswerAttention",
     "Attention",
+    "AttentionGroups",
     "Attribution",
     "Case",
     "Comparison",
@@ -39,9 +41,11 @@ __all__ = [
     "Strictness",
     "TARGETS",
     "Wording",
+    "WorldVideo",
     "allocation_study",
     "answer_attention",
     "attention",
+    "attention_groups",
     "attribution",
     "case_of",
     "compare",
@@ -56,4 +60,5 @@ __all__ = [
     "with_random_weights",
     "within",
     "world_cases",
+    "world_videos",
 ]

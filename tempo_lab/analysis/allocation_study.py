@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike
 
 from tempo_lab.allocation import STRATEGIES, Allocation, allocate
 from tempo_lab.analysis.cases import check_truth
+from tempo_lab.analysis.checks import question_read
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.errors import TraceError
+from tempo_lab.text import one_line
 from tempo_lab.trace import Trace
 
 COMPARED = ("head", "abstain", "floor", "threshold", "temperature", "topk", "uniform")
@@ -136,7 +138,7 @@ def allocation_study(
     if trace:
         keys = ("model", "model_digest", "video", "video_digest")
         known = {key: trace.provenance[key] for key in keys if key in trace.provenance}
-        made |= {"question": trace.question, "own_budget": attrs["budget"], **known}
+        made |= {"question": question_read(trace), "own_budget": attrs["budget"], **known}
     return AllocationStudy(xr.Dataset(data, labels), made)
 
 
@@ -155,7 +157,15 @@ def gini(tokens: ArrayLike) -> float:
 
 
 def _scores(given: ArrayLike) -> np.ndarray:
-    scores = np.asarray(given, dtype=np.float32)
+    try:
+        scores = np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise TraceError(
+            "one question's budget is shared at a time",
+            asked=one_line(repr(given), 120),
+            found=type(given).__name__,
+            fix="one trace, or relevance as float [segment]",
+        ) from None
     if scores.ndim != 1 or len(scores) < 2:
         raise TraceError(
             "there is nothing to share among",

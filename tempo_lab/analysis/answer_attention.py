@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.checks import check_traces, recorded
+from tempo_lab.analysis.checks import by_place, check_traces, recorded
 from tempo_lab.analysis.result import Quantity, Result
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class AnswerAttention(Result):
     QUANTITIES: ClassVar = {
         "start": Quantity(("segment",), "s", "start of the segment"),
         "end": Quantity(("segment",), "s", "end of the segment"),
-        "relevance": Quantity(("segment",), "probability", "relevance of the segment"),
+        "relevance": Quantity(("segment",), "probability", "relevance of what is stored there"),
         "tokens": Quantity(("segment",), "tokens", "memory tokens of the segment"),
         "mass": Quantity(
             ("segment",), "probability", "attention on its memory, mean of layers, heads, tokens"
@@ -54,7 +54,9 @@ class AnswerAttention(Result):
 def answer_attention(trace: Trace) -> AnswerAttention:
     """Where the answer looked: attention of the LLM by segment, beside relevance and tokens.
 
-    Each answer token's row is that of the position that wrote it.
+    Each answer token's row is that of the position that wrote it. Of a run in which segments were
+    swapped, segments are places in time, and relevance is that of the segment whose memory is read
+    there.
 
     Args:
         trace: with attention of the row "answer", reduced to key groups.
@@ -73,7 +75,8 @@ def answer_attention(trace: Trace) -> AnswerAttention:
     tokens = trace.data["tokens"]
     data = xr.Dataset(
         {
-            **{name: trace.data[name] for name in ("start", "end", "relevance", "tokens")},
+            **{name: trace.data[name] for name in ("start", "end", "tokens")},
+            "relevance": by_place(trace, "relevance"),
             "mass": mass,
             "token_mass": (mass / tokens.where(tokens > 0)),
             "layer_mass": memory.mean(("llm_head", "answer_token")),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.checks import check_traces, recorded
+from tempo_lab.analysis.checks import check_traces, question_read, recorded
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.errors import TraceError
+from tempo_lab.text import one_line
 
 if TYPE_CHECKING:
     from tempo_lab.trace import Trace
@@ -175,7 +176,7 @@ def attention(
     words = {"key_group": "key groups", "patch_grid": "patches", "none": "keys"}
     return Attention(
         data.drop_attrs(),
-        {**trace.provenance, "question": trace.question, "over": words[over]},
+        {**trace.provenance, "question": question_read(trace), "over": words[over]},
     )
 
 
@@ -198,6 +199,14 @@ def pair_times(trace: Trace, pairs: int) -> xr.Dataset:
 
 
 def _known(there: np.ndarray, dim: str, asked: Sequence[int]) -> list[int]:
+    plain = np.asarray(asked)
+    if plain.ndim != 1 or plain.dtype.kind not in "iu":  # of none the dtype is float
+        raise TraceError(
+            f"{dim}s are chosen by number, one at least",
+            asked=f"{dim}s={one_line(repr(asked), 80)}",
+            found=", ".join(map(str, there)),
+            fix=f"{dim}s=[{there[-1]}], or leave it out for all",
+        )
     if strange := [number for number in asked if number not in there]:
         nearest = int(there[np.abs(there - strange[0]).argmin()])
         raise TraceError(

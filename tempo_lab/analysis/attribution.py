@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.checks import check_model
+from tempo_lab.analysis.checks import check_count, check_model, nearest
 from tempo_lab.analysis.choices import Choice, choose
 from tempo_lab.analysis.methods import Measured
 from tempo_lab.analysis.result import Quantity, Result
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COMPLETE = ("shapley_value_sampling", "kernel_shap", "integrated_gradients")
 """Methods whose values sum to the whole, given enough samples."""
+BEFORE_MEMORY = ("question", "patch", "swap")
+"""Interventions that change what the SVLM reads and writes, or where that stands."""
 MOST_MISSED = 0.1
 """Share of the whole by which their sum may be wrong without a word of caution."""
 
@@ -50,6 +52,7 @@ class Attribution(Result):
         "delta": Quantity((), "of the target", "sum of the values - (all - none)"),
     }
     TABLE: ClassVar = ("unit",)
+    SAME: ClassVar = ("units", "target", "segment")
 
     def top(self, k: int = 5) -> pd.DataFrame:
         """The k units of the largest values, whatever their sign, largest first."""
@@ -93,7 +96,8 @@ def attribution(
 
     Args:
         session: the opened video.
-        question: the question; or a trace of it, whose allocation is taken.
+        question: the question; or a trace of it, whose allocation and interventions are taken.
+            Of a run in which segments were swapped, segments are places in time.
         units: "segments" (their memory tokens in the LLM's prompt), "slots", "pairs" or "patches"
             (memory slots, frame pairs, merged patches of one segment), or "words" of the question.
         target: a name in `tempo_lab.analysis.TARGETS`: "yes_no_logit" (relevance of one segment),
@@ -113,7 +117,8 @@ def attribution(
 
     Raises:
         TraceError: unknown names; what does not go together (the message lists what does); a
-            segment or a number of samples that has no meaning; a trace of another model or video.
+            segment or a number of samples that has no meaning; a trace of another model or video,
+            or of a run in which the SVLM was changed, for units that it reads.
         QueryError: an answer with words that the model does not know.
     """
     import torch
@@ -123,8 +128,10 @@ def attribution(
 
     choice = choose(units, target, method, baseline)
     _check_counts(samples, batch, choice)
+    check_count("seed", seed, 0)
     _check_against(against, choice)
     trace = _asked(session, question, budget)
+    _check_undone(trace, choice)
     if segment is not None and not choice.of_segment:
         raise TraceError(
             "no segment is asked about",
@@ -190,16 +197,28 @@ def _asked(session: Session, question: str | Trace, budget: int | None) -> Trace
     return question
 
 
+def _check_undone(trace: Trace, choice: Choice) -> None:
+    """Memory is taken as the LLM read it; what the SVLM reads is changed here alone."""
+    kinds = {one["kind"] for one in trace.provenance.get("interventions", ())}
+    if choice.units not in ("segments", "slots") and kinds & set(BEFORE_MEMORY):
+        raise TraceError(
+            "what the SVLM read, or where its memory stands, was changed in this run",
+            asked=f"units={choice.units!r}",
+            found="; ".join(trace.interventions),
+            fix='units="segments" or "slots", or a trace without these interventions',
+        )
+
+
 def _segment(segment: int | None, trace: Trace) -> int:
     count = trace.data.sizes["segment"]
     if segment is None:
         return int(trace.data["logit"].to_numpy().argmax())
-    if not 0 <= segment < count:
+    if isinstance(segment, str) or segment not in range(count):
         raise TraceError(
             "no such segment",
             asked=f"segment={segment}",
             found=f"{count} segments, 0 to {count - 1}",
-            fix=f"the nearest is {min(max(segment, 0), count - 1)}",
+            fix=nearest(segment, count),
         )
     return int(segment)
 
@@ -214,8 +233,8 @@ def _check_counts(samples: int | None, batch: int, choice: Choice) -> None:
             fix="leave samples out",
         )
     for name, number in (("samples", samples), ("batch", batch)):
-        if number is not None and (isinstance(number, bool) or number != int(number) or number < 1):
-            raise TraceError(f"{name} is a whole number, 1 or more", asked=f"{name}={number!r}")
+        if number is not None:
+            check_count(name, number)
 
 
 def _check_enough(count: int, samples: int, choice: Choice) -> None:

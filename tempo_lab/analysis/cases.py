@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tempo_lab.session import Session
     from tempo_lab.tempo import Tempo
     from tempo_lab.trace import Trace
-    from tempo_lab.world import Question
+    from tempo_lab.world import Question, Scene
 
 HELD_OUT = 2_000_000
 """First seed of the videos of `world_cases`; training and `tempo-lab evaluate` draw other ones."""
@@ -49,6 +49,7 @@ class Case:
 
     Raises:
         TraceError: evidence that has not one entry a segment.
+        QueryError: a question that is no text.
     """
 
     session: Session
@@ -60,6 +61,9 @@ class Case:
     score: Callable[[str], float] | None = None
 
     def __post_init__(self) -> None:
+        from tempo_lab.arguments import check_texts
+
+        check_texts(self.question, ())
         evidence = check_truth(self.evidence, len(self.session))
         object.__setattr__(self, "evidence", evidence)
         if not self.video:
@@ -76,6 +80,65 @@ def case_of(session: Session, question: Question, video: str = "") -> Case:
     return Case(
         session, question.text, question.answer, evidence, question.kind, video, question.score
     )
+
+
+@dataclass(frozen=True, eq=False)
+class WorldVideo:
+    """A held-out video of the procedural world, opened, and everything that is in it.
+
+    Attributes:
+        session: opened with a model.
+        scene: what the video shows.
+        seed: of the scene, and of the questions about it.
+    """
+
+    session: Session
+    scene: Scene
+    seed: int
+
+    def cases(self, questions: int, kinds: Sequence[str] | None = None) -> list[Case]:
+        """Questions about it, in words kept out of training, none twice.
+
+        Args:
+            questions: how many; fewer where it cannot be asked so much.
+            kinds: of questions (`tempo_lab.world.KINDS`); by default those about one segment.
+        """
+        segments = len(self.scene.segments)
+        rng = np.random.default_rng([self.seed, segments])
+        drawn = draw_questions(self.scene, rng, 4 * questions, tuple(kinds or NEEDLE))
+        chosen = {question.text: question for question in drawn}
+        name = f"world {self.seed}, {segments} segments"
+        return [
+            case_of(self.session, reworded(question, rng), name)
+            for question in list(chosen.values())[:questions]
+        ]
+
+
+@contextmanager
+def world_videos(
+    tempo: Tempo, *, seed: int = 0, videos: int = 4, segments: int = 8, progress: bool = False
+) -> Iterator[list[WorldVideo]]:
+    """Held-out videos of the procedural world, made, opened, and removed again.
+
+    Args:
+        tempo: the model.
+        seed: of the videos.
+        videos: how many.
+        segments: length of each.
+        progress: show a progress bar.
+    """
+    from tqdm.auto import tqdm
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        opened: list[WorldVideo] = []
+        for number in tqdm(range(videos), desc="videos", disable=not progress):
+            here = HELD_OUT + 1000 * seed + number
+            scene = draw_scene(here, segments, held_out=True)
+            path = world.write_video(scene, folder / f"world-{here}.mp4")
+            session = stack.enter_context(tempo.open(path, progress=False))
+            opened.append(WorldVideo(session, scene, here))
+        yield opened
 
 
 @contextmanager
@@ -101,22 +164,8 @@ def world_cases(
     Yields:
         videos x questions cases at most; fewer where a video cannot be asked so much.
     """
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        cases: list[Case] = []
-        for number in range(videos):
-            here = HELD_OUT + 1000 * seed + number
-            scene = draw_scene(here, segments, held_out=True)
-            rng = np.random.default_rng([here, segments])
-            path = world.write_video(scene, folder / f"world-{here}.mp4")
-            session = stack.enter_context(tempo.open(path, progress=False))
-            drawn = draw_questions(scene, rng, 4 * questions, tuple(kinds or NEEDLE))
-            chosen = {question.text: question for question in drawn}
-            cases += [
-                case_of(session, reworded(question, rng), f"world {here}, {segments} segments")
-                for question in list(chosen.values())[:questions]
-            ]
-        yield cases
+    with world_videos(tempo, seed=seed, videos=videos, segments=segments) as opened:
+        yield [case for video in opened for case in video.cases(questions, kinds)]
 
 
 def check_truth(truth: Sequence[bool] | np.ndarray, segments: int) -> np.ndarray:
@@ -143,11 +192,30 @@ def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
     Args:
         trace: of the video.
         spans: (first, last) in seconds of presentation time.
+
+    Raises:
+        TraceError: something else than such pairs, an end before its beginning, or a span outside
+            of the video.
     """
     start, end = trace.data["start"].to_numpy(), trace.data["end"].to_numpy()
     truth = np.zeros(len(start), dtype=bool)
-    for first, last in spans:
+    for span in spans:
+        if np.shape(span) != (2,):
+            raise TraceError(
+                "a span is a pair of seconds",
+                asked=repr(spans),
+                fix="a list of (first, last), as [(32.0, 36.0)]",
+            )
+        first, last = span
         if not first <= last:
             raise TraceError("a span ends before it begins", asked=f"{first} to {last} s")
-        truth |= (start <= last) & (end > first)
+        here = (start <= last) & (end > first)
+        if not here.any():
+            raise TraceError(
+                "a span lies outside of the video",
+                asked=f"{first:g} to {last:g} s",
+                found=f"a video from {start[0]:g} to {end[-1]:g} s",
+                fix="seconds from the beginning of the video",
+            )
+        truth |= here
     return truth

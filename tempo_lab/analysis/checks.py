@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import xarray as xr
 
 from tempo_lab.errors import TraceError
@@ -14,6 +16,8 @@ from tempo_lab.trace import Trace
 if TYPE_CHECKING:
     from tempo_lab.session import Session
 
+T = TypeVar("T")
+
 
 def check_traces(given: Trace | Sequence[Trace]) -> list[Trace]:
     """One trace or several of one model, as a list.
@@ -21,17 +25,9 @@ def check_traces(given: Trace | Sequence[Trace]) -> list[Trace]:
     Raises:
         TraceError: none, something that is no trace, or traces of different models.
     """
-    traces = [given] if isinstance(given, Trace) else list(given)
+    traces = one_or_more(given, Trace, "traces", "give what `Session.ask` returned")
     if not traces:
         raise TraceError("there is no trace to analyse", asked="one trace or more", found="none")
-    for trace in traces:
-        if not isinstance(trace, Trace):
-            raise TraceError(
-                "an analysis is made of traces",
-                asked=one_line(repr(trace), 120),
-                found=type(trace).__name__,
-                fix="give what `Session.ask` returned or `Trace.load` read",
-            )
     digests = {str(trace.provenance.get("model_digest", "")) for trace in traces}
     if len(digests) > 1:
         raise TraceError(
@@ -41,6 +37,68 @@ def check_traces(given: Trace | Sequence[Trace]) -> list[Trace]:
             fix="analyse the traces of each model alone, and subtract the results",
         )
     return traces
+
+
+def one_or_more(given: T | Sequence[T], kind: type[T], what: str, fix: str) -> list[T]:
+    """One thing or several of a kind, as a list.
+
+    Args:
+        what: their name, for the message.
+        fix: what to give.
+
+    Raises:
+        TraceError: something else.
+    """
+    many = isinstance(given, Iterable) and not isinstance(given, kind | str | PathLike)
+    found: list[T] = list(given) if many else [given]  # type: ignore[list-item, arg-type]
+    for one in found:
+        if not isinstance(one, kind):
+            raise TraceError(
+                f"an analysis is made of {what}",
+                asked=one_line(repr(one), 120),
+                found=type(one).__name__,
+                fix=fix,
+            )
+    return found
+
+
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """A whole number, `least` or more: a `TraceError` otherwise."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or int(value) < least:  # type: ignore[call-overload]
+        raise TraceError(
+            f"{name} is a whole number, {least} or more",
+            asked=f"{name}={one_line(repr(value), 80)}",
+            found=type(value).__name__,
+            fix=f"{name}={least}",
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def nearest(number: object, count: int) -> str:
+    """Advice for a number that is not one of 0 to `count` - 1."""
+    if isinstance(number, int | float | np.number):
+        return f"the nearest is {min(max(round(float(number)), 0), count - 1)}"
+    return f"a whole number, 0 to {count - 1}"
+
+
+def question_read(trace: Trace) -> str:
+    """What the SVLM read: the question, unless an intervention compressed for another one."""
+    for one in trace.provenance.get("interventions", ()):
+        if one["kind"] == "question":
+            return str(one["other"])
+    return trace.question
+
+
+def by_place(trace: Trace, name: str) -> xr.DataArray:
+    """A variable [segment] of the segments whose memory stands at each place in time.
+
+    They are the places' own, unless an intervention swapped some.
+    """
+    values = trace.data[name]
+    if "memory_from" not in trace.data:
+        return values
+    return values.copy(data=values.to_numpy()[trace.data["memory_from"].to_numpy()])
 
 
 def check_model(trace: Trace, session: Session) -> None:

@@ -11,7 +11,14 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.attribution import Attribution
-from tempo_lab.analysis.checks import check_traces, recorded
+from tempo_lab.analysis.checks import (
+    by_place,
+    check_count,
+    check_traces,
+    one_or_more,
+    question_read,
+    recorded,
+)
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.errors import TraceError
 from tempo_lab.evaluation.metrics import COVERAGE, bootstrap_mean
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEASURES = ("relevance", "attention", "effect")
+_FIX = 'tempo_lab.analysis.attribution(session, trace, units="segments")'
 FEWEST = 3
 """Segments that a ranking must have, to be compared with another."""
 
@@ -73,7 +81,8 @@ def compare(
 
     Relevance is the SVLM's, before any memory token. Attention is what the answer's tokens give to
     each segment's memory tokens, mean over the LLM's layers, heads and tokens of the answer: a
-    segment with more tokens can get more. Effect is an attribution by segments.
+    segment with more tokens can get more. Effect is an attribution by segments. Where a run has
+    swapped segments, all three are of the memory that stands at each place in time.
 
     Intervals resample segments of one question; videos of several questions (or questions, if all
     are about one video). Draws in which a measure is constant have no correlation and are left out.
@@ -89,7 +98,8 @@ def compare(
             or models; fewer than 3 segments; or equal values, which rank nothing.
     """
     asked = check_traces(traces)
-    given = [effects] if isinstance(effects, Attribution) else list(effects)
+    given = one_or_more(effects, Attribution, "attributions", _FIX)
+    check_count("resamples", resamples)
     if len(given) != len(asked):
         raise TraceError(
             "each trace is compared with its own attribution",
@@ -117,7 +127,7 @@ def compare(
     ranks = [np.stack([_ranks(-row) for row in table]) for table in tables]
     placed = np.concatenate(ranks, axis=1)
     values = dict(zip(MEASURES, np.concatenate(tables, axis=1), strict=True))
-    values["relevance"] = np.concatenate([trace.data["relevance"] for trace in asked])
+    values["relevance"] = np.concatenate([by_place(trace, "relevance") for trace in asked])
     data = xr.Dataset(
         {
             **{name: ("segment", value) for name, value in values.items()},
@@ -196,7 +206,8 @@ def _table(trace: Trace, effect: Attribution) -> np.ndarray:
     segments = trace.data.sizes["segment"]
     groups = [f"memory {segment}" for segment in range(segments)]
     looked = attention.sel(llm_key_group=groups).mean(["llm_layer", "llm_head", "answer_token"])
-    table = np.stack([trace.data["logit"], looked, effect.data["value"]]).astype(float)
+    logit = by_place(trace, "logit")
+    table = np.stack([logit, looked, effect.data["value"]]).astype(float)
     if segments < FEWEST:
         raise TraceError(
             "too few segments to rank",
@@ -216,11 +227,12 @@ def _table(trace: Trace, effect: Attribution) -> np.ndarray:
 
 
 def _check_effect(trace: Trace, effect: Attribution) -> None:
-    if not isinstance(effect, Attribution):
+    if (read := question_read(trace)) != trace.question:
         raise TraceError(
-            "the effect of segments is an Attribution",
-            found=type(effect).__name__,
-            fix='tempo_lab.analysis.attribution(session, trace, units="segments")',
+            "relevance is of another question than attention and effect",
+            asked=one_line(trace.question, 80),
+            found=f"compressed for {one_line(read, 80)}",
+            fix="a trace without that intervention",
         )
     theirs, whose = effect.provenance, effect.provenance.get("trace", {})
     for name, wanted, found in (
@@ -229,11 +241,14 @@ def _check_effect(trace: Trace, effect: Attribution) -> None:
         ("model", trace.provenance.get("model_digest"), whose.get("model_digest")),
         ("video", trace.provenance.get("video_digest"), whose.get("video_digest")),
         ("segments", trace.data.sizes["segment"], effect.data.sizes["unit"]),
+        ("budget", trace.data.attrs["budget"], theirs.get("budget")),
+        ("strategy", trace.data.attrs["strategy"], theirs.get("strategy")),
+        ("interventions", trace.provenance.get("interventions"), whose.get("interventions")),
     ):
         if wanted != found:
             raise TraceError(
                 "the attribution is of something else than the trace",
                 asked=f"{name}: {one_line(str(wanted), 80)}",
                 found=one_line(str(found), 80),
-                fix='tempo_lab.analysis.attribution(session, trace, units="segments")',
+                fix=_FIX,
             )

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.cases import Case
+from tempo_lab.analysis.checks import one_or_more
 from tempo_lab.analysis.front_loading_question import STRATEGIES, Numbers, of_question
 from tempo_lab.analysis.front_loading_result import (
     CONTROL,
@@ -74,7 +75,7 @@ def front_loading(
 
     given = _check_cases(cases)
     config = given[0].session.checkpoint.model.config
-    tokens = _check_ks(ks, config.num_compression_tokens)
+    tokens = tokens_tried(ks, config.num_compression_tokens)
     draws = _whole("draws", draws, 1)
     seed = _whole("seed", seed, 0)
     others = [_other(given, number) for number in range(len(given))] if control else None
@@ -167,7 +168,8 @@ def _other(cases: list[Case], number: int) -> Case:
 
 
 def _check_cases(cases: Case | Sequence[Case]) -> list[Case]:
-    given = [cases] if isinstance(cases, Case) else list(cases)
+    fix = "tempo_lab.analysis.Case(session, question, answer, evidence)"
+    given = one_or_more(cases, Case, "cases", fix)
     if not given:
         raise TraceError(
             "there is no case to analyse",
@@ -175,14 +177,6 @@ def _check_cases(cases: Case | Sequence[Case]) -> list[Case]:
             found="none",
             fix="tempo_lab.analysis.world_cases(tempo) makes some",
         )
-    for case in given:
-        if not isinstance(case, Case):
-            raise TraceError(
-                "front-loading is measured on cases",
-                asked=one_line(repr(case), 120),
-                found=type(case).__name__,
-                fix="tempo_lab.analysis.Case(session, question, answer, evidence)",
-            )
     if len(models := {case.session.checkpoint.digest: case.session for case in given}) > 1:
         raise TraceError(
             "cases of different models do not belong into one analysis",
@@ -193,7 +187,7 @@ def _check_cases(cases: Case | Sequence[Case]) -> list[Case]:
     return given
 
 
-def _check_ks(ks: Sequence[int] | None, slots: int) -> list[int]:
+def tokens_tried(ks: Sequence[int] | None, slots: int) -> list[int]:
     """The numbers of kept tokens, ascending, each once."""
     if slots < 2:
         raise BudgetError(

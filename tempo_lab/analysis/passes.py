@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import torch
 
     from tempo_lab.evaluation.logprob import Asked
-    from tempo_lab.keeping import Reading
     from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
     from tempo_lab.model.pixels import PatchGrid
     from tempo_lab.model.tempo import TempoForConditionalGeneration
@@ -75,19 +74,12 @@ class Passes:
 
     @cached_property
     def memory(self) -> list[torch.Tensor]:
-        """[k, hidden] of each segment: the memory tokens that the allocation keeps."""
-        reader = self.session.reader
-        return self._keep(reader, reader.read(self.trace.question))
+        """[k, hidden] at each place in time: what the LLM read, with the run's interventions."""
+        from tempo_lab.capture.changes import remembered
 
-    def _keep(self, reader: Reader, reading: Reading) -> list[torch.Tensor]:
-        from tempo_lab.allocation import keep_tokens
-
-        tokens = reader.memory(reading, self.allocation.needed)
         # copies: what is read in inference mode can enter no gradient
-        return [
-            keep_tokens(part.clone(), self.allocation, segment)
-            for segment, part in enumerate(tokens)
-        ]
+        kept = remembered(self.session, self.trace, self.allocation)
+        return [tokens.clone() for tokens in kept]
 
     @cached_property
     def picture(self) -> Picture:
@@ -181,7 +173,14 @@ class Passes:
 
     def rewrite(self, question: str) -> list[torch.Tensor]:
         """Memory tokens [segment] that the SVLM writes for other words, as many as before."""
-        return self._keep(self._other_words, self._other_words.read(question))
+        from tempo_lab.allocation import keep_tokens
+
+        reader = self._other_words
+        tokens = reader.memory(reader.read(question), self.allocation.needed)
+        return [
+            keep_tokens(part.clone(), self.allocation, segment)
+            for segment, part in enumerate(tokens)
+        ]
 
     def asked(self, question: str, text: str) -> Asked:
         """The LLM's prompt for a question, and the tokens of an answer to it.

@@ -231,7 +231,8 @@ def _check_wordings(
 
     if wordings is None:
         return dict(SMALL_WORDINGS if unknown(WORDINGS) else WORDINGS)
-    found = {n: Wording(w) if isinstance(w, str) else w for n, w in wordings.items()}
+    pairs = wordings.items() if isinstance(wordings, Mapping) else [(repr(wordings), None)]
+    found = {n: Wording(w) if isinstance(w, str) else w for n, w in pairs}
     wrong = [name for name, w in found.items() if not isinstance(w, Wording)]
     if not found or RELEASED in found or wrong:
         raise QueryError(

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.cases import Case
+from tempo_lab.analysis.checks import check_count
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.stack import (
     Truth,
@@ -132,8 +133,7 @@ def relevance(
             controls without truth, of another video or with the same question.
     """
     asked = check_ranked(traces)
-    if most < 1:
-        raise TraceError("recall is of the best segment or more", asked=f"most={most}")
+    check_count("most", most)
     logits = [trace.data["logit"].to_numpy().astype(float) for trace in asked]
     entropy = np.array([_entropy(row) for row in logits])
     data: dict[str, Any] = {

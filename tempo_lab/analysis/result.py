@@ -51,6 +51,8 @@ class Result:
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     TABLE: ClassVar[tuple[str, ...]] = ()
     """Dimensions of the rows of `to_pandas`: the variables that have exactly these, or fewer."""
+    SAME: ClassVar[tuple[str, ...]] = ()
+    """What of the provenance two results must share to subtract, beside the labels."""
     KINDS: ClassVar[dict[str, type[Result]]] = {}
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -93,6 +95,14 @@ class Result:
                 asked=type(self).__name__,
                 found=type(other).__name__,
             )
+        for what in self.SAME:
+            if self.provenance.get(what) != other.provenance.get(what):
+                raise TraceError(
+                    "results that measure something else do not subtract",
+                    asked=f"{what}: {self.provenance.get(what)}",
+                    found=str(other.provenance.get(what)),
+                    fix=f"two results of the same {what}",
+                )
         for name in {**self.data.coords, **other.data.coords, **self.data, **other.data}:
             mine, yours = self.data.get(name), other.data.get(name)
             label = name in self.data.coords or (mine is not None and mine.dtype.kind not in "iuf")
@@ -108,7 +118,12 @@ class Result:
             change = {name: self.data[name] - other.data[name] for name in numbers}
         return type(self)(
             self.data.assign(change),
-            {"difference": True, "of": self.provenance, "less": other.provenance},
+            {
+                **{name: self.provenance.get(name) for name in self.SAME},
+                "difference": True,
+                "of": self.provenance,
+                "less": other.provenance,
+            },
         )
 
     def to_pandas(self) -> pd.DataFrame:

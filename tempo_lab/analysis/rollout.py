@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.attention import FRAMES
+from tempo_lab.analysis.checks import nearest
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.errors import CaptureError, TraceError, did_you_mean
 
@@ -72,29 +73,32 @@ def rollout(
     Raises:
         CaptureError: no such row, or maps beyond the limit.
         TraceError: no such segment, or a share that is none.
-        QueryError: the question is no text.
+        QueryError: the question is no text, or has words that the model does not know.
     """
-    from tempo_lab.arguments import check_texts
+    from tempo_lab.arguments import check_texts, check_words
 
     rows = (rows,) if isinstance(rows, str) else tuple(rows)
-    for name in rows:
+    for name in rows or ("",):
         if name not in ROWS:
             raise CaptureError(
                 "no such row",
-                asked=repr(name),
+                asked=repr(name) if rows else "none",
                 found=", ".join(ROWS),
                 fix=did_you_mean(name, ROWS, "use one of these"),
             )
-    if not 0 <= segment < len(session):
+    if isinstance(segment, str) or segment not in range(len(session)):
         raise TraceError(
             "there is no such segment",
             asked=f"segment {segment}",
             found=f"{len(session)} segments",
-            fix=f"the nearest is {len(session) - 1 if segment > 0 else 0}",
+            fix=nearest(segment, len(session)),
         )
+    segment = int(segment)
     if not 0 <= residual <= 1:
         raise TraceError("the residual path's share is 0 to 1", asked=f"residual={residual}")
     check_texts(question, ())
+    model = session.checkpoint.model.config
+    check_words(question, session.checkpoint.prompts.llm, model.example_questions)
     prompt = session.prompt(question, segment)
     check_size(session, len(prompt), limit_mib)
     maps = _maps(session, question, segment)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tempo_lab.analysis.cases import check_truth
-from tempo_lab.analysis.checks import check_traces
+from tempo_lab.analysis.checks import check_traces, question_read
 from tempo_lab.errors import TraceError
 from tempo_lab.evaluation.metrics import Estimate, bootstrap_mean
 from tempo_lab.trace import Trace
@@ -62,7 +62,8 @@ def check_truths(
         TraceError: not one truth a trace, or not one entry a segment.
     """
     traces = [given] if isinstance(given, Trace) else list(given)
-    truths = [truth] if isinstance(given, Trace) else list(truth)
+    alone = isinstance(given, Trace) or not isinstance(truth, Iterable)
+    truths = [truth] if alone else list(truth)
     if len(truths) != len(traces):
         raise TraceError(
             "every trace has its own truth",
@@ -91,11 +92,12 @@ def check_controls(asked: Sequence[Trace], controls: Trace | Sequence[Trace]) ->
     check_ranked([*asked, *shuffled])  # of one model
     for trace, other in zip(asked, shuffled, strict=True):
         here, there = ((video_of(t), len(t.data["segment"])) for t in (trace, other))
-        if here != there or trace.question == other.question:
+        if here != there or question_read(trace) == question_read(other):
             raise TraceError(
                 "a control asks another question about the same video",
-                asked=f"not {trace.question!r}, of {here[0] or 'the video'}, {here[1]} segments",
-                found=f"{other.question!r}, of {there[0] or 'a video'}, {there[1]} segments",
+                asked=f"not {question_read(trace)!r}, of {here[0] or 'the video'}, "
+                f"{here[1]} segments",
+                found=f"{question_read(other)!r}, of {there[0] or 'a video'}, {there[1]} segments",
                 fix="tempo_lab.analysis.relevance_cases makes controls",
             )
     return shuffled
@@ -112,7 +114,10 @@ def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def labels(traces: Sequence[Trace]) -> dict[str, Any]:
-    """Coordinates of stacked traces: numbers, words and video of questions, seconds of segments."""
+    """Coordinates of stacked traces: numbers, words and video of questions, seconds of segments.
+
+    The words are those that the SVLM read, whose relevance it is.
+    """
     seconds = {
         name: (
             ("question", "segment"),
@@ -125,7 +130,7 @@ def labels(traces: Sequence[Trace]) -> dict[str, Any]:
     return {
         "question": np.arange(len(traces)),
         "segment": np.arange(longest),
-        "text": ("question", [trace.question for trace in traces]),
+        "text": ("question", [question_read(trace) for trace in traces]),
         "video": ("question", [video_of(trace) for trace in traces]),
         **seconds,
     }
@@ -144,7 +149,11 @@ def sources(traces: Sequence[Trace]) -> dict[str, Any]:
     return {
         **{name: first[name] for name in same if name in first},
         "traces": [
-            {"question": trace.question, "video": str(trace.provenance.get("video", ""))}
+            {
+                "question": trace.question,
+                "video": str(trace.provenance.get("video", "")),
+                "interventions": list(trace.interventions),
+            }
             for trace in traces
         ],
     }

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.cases import Case
+from tempo_lab.analysis.checks import one_or_more
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.errors import TraceError
 from tempo_lab.evaluation.arms import STRICT_BUDGET, STRICTNESS, Arm
@@ -84,6 +85,7 @@ def strictness(
     """
     from tqdm.auto import tqdm
 
+    cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
     _check(cases, arms)
     score, used = np.zeros((2, len(arms), len(cases)))
     with tqdm(total=score.size, desc="asking", unit="answer", disable=not progress) as bar:

@@ -199,7 +199,7 @@ class AttentionRecorder:
         query, heads = query[:, :, rows], query.shape[1]
         work = WORK.get(query.device.type, WORK_ELSEWHERE)
         at_once = max(1, work // (heads * keys * 4))  # rows of probabilities
-        step = max(1, at_once // len(rows))  # segments
+        step = min(len(query), max(1, at_once // len(rows)))  # segments
         room = self._work(min(at_once, step * len(rows)) * heads * keys, query.device)
         result: torch.Tensor | None = None
         for first in range(0, len(query), step):

@@ -113,8 +113,8 @@ class Pieces:
             piece = self.pieces.pop()
             kept = needed.kept(piece.rows)
             for index, segment in enumerate(piece.segments):
-                here = np.flatnonzero(kept[segment])
-                to = [place[piece.rows[i]] for i in here]
+                wanted = np.flatnonzero(kept[segment])
+                here, to = _run(wanted), _run([place[piece.rows[i]] for i in wanted])
                 for layer, target in zip(self.layers, array[segment], strict=True):
                     found = piece.found[layer][index].numpy()
                     # rows to the front, whether there are heads or not
@@ -127,6 +127,14 @@ class Pieces:
                     else:
                         target[to, :, :most] = found[here, :, :most]
         return array
+
+
+def _run(numbers: Sequence[int] | np.ndarray) -> slice | list[int]:
+    """Numbers as a slice where they follow each other: what it picks is not copied first."""
+    chosen = [int(number) for number in numbers]
+    first = chosen[0] if chosen else 0
+    follow = chosen == list(range(first, first + len(chosen)))
+    return slice(first, first + len(chosen)) if follow else chosen
 
 
 def attention_variables(

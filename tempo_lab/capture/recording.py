@@ -187,7 +187,7 @@ class Recording:
         device = self.compressor.compression_tokens.device
         return names, torch.tensor(rows, dtype=torch.long, device=device)
 
-    @property
+    @cached_property
     def _pairs(self) -> int:
         """Frame pairs of the longest segment: the last is never longer than the first."""
         first = self._map(0)
@@ -227,8 +227,6 @@ class Recording:
         """
         keep = labels.Needed(needed)
         data = trace.data
-        if self.watch is not None:
-            data = data.assign_coords(layer=list(self.layers))
         if self._attention is not None and self.spec.attention is not None:
             data = self._with_attention(data, self.spec.attention, keep)
         if self._answer is not None:
@@ -237,17 +235,21 @@ class Recording:
         if self.spec.hidden is not None:
             rows = keep.rows(self.spec.hidden, total, "hidden states")
             array = self._states.array(rows, keep, None, (self.config.hidden_size,))
-            data["hidden_state"] = ("segment", "layer", "hidden_row", "hidden"), array
-            data = data.assign_coords(hidden_row=rows)
+            dims = ("segment", "layer", "hidden_row", "hidden")
+            data["hidden_state"] = dims, array, _UNIT | {"long_name": "after the layer"}
+            data = data.assign_coords(hidden_row=rows, layer=list(self.layers))
         if self.spec.layer_relevance:
             logits = np.array([self._logits[i] for i in range(len(needed))], dtype=np.float32)
-            data["layer_logit"] = ("segment", "layer"), logits, {"units": "1"}
+            meaning = {"long_name": "of Yes over No, read from the layer"}
+            data["layer_logit"] = ("segment", "layer"), logits, _UNIT | meaning
+            data = data.assign_coords(layer=list(self.layers))
         if self.spec.memory:
-            for name, dim, arrays in (
-                ("memory_token", "hidden", memory),
-                ("memory_projected", "llm_hidden", self._projected(memory)),
+            for name, dim, arrays, of in (
+                ("memory_token", "hidden", memory, "as the SVLM wrote it"),
+                ("memory_projected", "llm_hidden", self._projected(memory), "as the LLM reads it"),
             ):
-                data[name] = ("segment", "slot", dim), _slots(arrays, needed, total)
+                attrs = _UNIT | {"long_name": f"memory token {of}"}
+                data[name] = ("segment", "slot", dim), _slots(arrays, needed, total), attrs
         provenance = {**trace.provenance, "capture": self.spec.describe()}
         return replace(trace, data=data, provenance=provenance)
 
@@ -270,22 +272,27 @@ class Recording:
         array = self._seen.array(rows, keep, heads, tails[reduce], lengths)
         if reduce == "patch_grid":
             array = array.reshape(*array.shape[:-1], self._pairs, *grid)
+        # given to the dataset all at once: every assignment makes another one
+        coords = {"row": rows, "head": list(self.heads), "layer": list(self.layers)}
         if reduce == "key_group":
+            coords["key_group"] = groups
             for segment, m in enumerate(maps):
                 pairs = int(m.index[m.positions("vision")].max()) + 1
                 absent = slice(groups.index("query") - (self._pairs - pairs), groups.index("query"))
                 array[segment, ..., absent] = np.nan
-            data = data.assign_coords(key_group=groups)
         dims = ("segment", "layer", "head", "row")
         data = data.assign(dict(labels.attention_variables(array, reduce, "", dims)))
         if reduce in ("none", "top_k"):
             names = labels.key_names(maps, int(read.max()))
             data = data.assign({"key_name": (("segment", "key"), names)})
-        return data.assign_coords(row=rows, head=list(self.heads))
+        return data.assign_coords(coords)
 
     @torch.inference_mode()
     def _projected(self, memory: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         return [self.session.checkpoint.model.project(tokens) for tokens in memory]
+
+
+_UNIT = {"units": "1"}
 
 
 def _slots(arrays: Sequence[torch.Tensor], needed: np.ndarray, total: int) -> np.ndarray:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tempo_lab.capture.choice import Every, check_slots, whole_numbers
 from tempo_lab.capture.price import Price, price_of
 from tempo_lab.errors import CaptureError, did_you_mean
+from tempo_lab.text import one_line
 
 if TYPE_CHECKING:
     from tempo_lab.session import Session
@@ -37,8 +38,15 @@ class Rows:
     slots: Every | Sequence[int] = "all"
 
     def __post_init__(self) -> None:
-        names = (self.names,) if isinstance(self.names, str) else tuple(self.names)
         known = (*SVLM_ROWS, ANSWER_ROW)
+        if not isinstance(self.names, Iterable):
+            raise CaptureError(
+                "rows are named",
+                asked=repr(self.names),
+                found=", ".join(known),
+                fix='Rows(["decision"])',
+            )
+        names = (self.names,) if isinstance(self.names, str) else tuple(self.names)
         for name in names:
             if name not in known:
                 raise CaptureError(
@@ -151,6 +159,9 @@ class Capture:
             )
         if isinstance(self.top, bool) or not isinstance(self.top, int) or self.top < 1:
             raise CaptureError("top_k keeps 1 key or more", asked=f"top={self.top!r}")
+        limit = self.limit_mib
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
+            raise CaptureError("a limit is more than 0 MiB", asked=f"limit_mib={limit!r}")
         if self.hidden is not None and self.hidden.answer:
             raise CaptureError(
                 "hidden states are recorded of the SVLM only",
@@ -184,8 +195,15 @@ class Capture:
             max_new_tokens: as of `Session.ask`.
 
         Raises:
-            CaptureError: a layer, head or slot that this model does not have.
+            CaptureError: a layer, head or slot that this model does not have; or no session.
         """
+        if not (hasattr(session, "checkpoint") and hasattr(session, "video")):
+            raise CaptureError(
+                "a price is of an opened video",
+                asked=one_line(repr(session), 120),
+                found=type(session).__name__,
+                fix="with tempo.open(PATH) as video: capture.price(video)",
+            )
         return price_of(self, session, question, max_new_tokens)
 
     def describe(self) -> dict[str, Any]:

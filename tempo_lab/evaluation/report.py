@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -48,13 +49,35 @@ class Section:
         title: its heading.
         text: paragraphs.
         pictures: its figures.
-        tables: by caption; they are folded away.
+        tables: by caption.
+        folded: whether the tables are folded away.
     """
 
     title: str
     text: Sequence[str]
-    pictures: Sequence[Picture]
-    tables: Mapping[str, pd.DataFrame]
+    pictures: Sequence[Picture] = ()
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    folded: bool = True
+
+
+DPI = 130
+
+
+def picture(name: str, caption: str, drawn: tuple[Any, Any], dpi: int = DPI) -> Picture:
+    """A figure as PNG; it is closed.
+
+    Args:
+        name: of its file.
+        caption: below it.
+        drawn: (figure, axes), what plots return.
+        dpi: dots an inch.
+    """
+    from matplotlib import pyplot
+
+    content = io.BytesIO()
+    drawn[0].savefig(content, format="png", dpi=dpi)
+    pyplot.close(drawn[0])
+    return Picture(name, caption, content.getvalue())
 
 
 def on_terminal(verdicts: Sequence[Verdict]) -> Table:
@@ -71,16 +94,16 @@ def on_terminal(verdicts: Sequence[Verdict]) -> Table:
 def page(
     title: str,
     settings: Mapping[str, Any],
-    verdicts: Sequence[Verdict],
     sections: Sequence[Section],
+    verdicts: Sequence[Verdict] | None = None,
 ) -> str:
     """The whole page as HTML.
 
     Args:
         title: of the page.
         settings: what was run, by name.
-        verdicts: the table of claims.
-        sections: one a claim.
+        sections: one a claim, or a question.
+        verdicts: the table of claims, if something was asked for.
     """
     told = "".join(
         f"<tr><th>{_safe(name)}</th><td>{_safe(value)}</td></tr>"
@@ -89,10 +112,9 @@ def page(
     body = [
         f"<h1>{_safe(title)}</h1>",
         f"<table>{told}</table>",
-        "<h2>Asked, measured, reached</h2>",
         "<p class=note>In brackets: 95 % bootstrap intervals that resample videos; differences are"
         " paired, on the same questions.</p>",
-        _verdicts(verdicts),
+        *([] if verdicts is None else ["<h2>Asked, measured, reached</h2>", _verdicts(verdicts)]),
         *(_section(section) for section in sections),
     ]
     head = f"<meta charset=utf-8><title>{_safe(title)}</title><style>{STYLE}</style>"
@@ -125,10 +147,9 @@ def _section(section: Section) -> str:
     for caption, table in section.tables.items():
         shown = table.map(lambda value: visible(value) if isinstance(value, str) else value)
         cells = shown.to_html(border=0, index=False, escape=True, float_format="%.3f", na_rep="")
-        parts.append(
-            f"<details><summary>{_safe(caption)} ({len(table)} rows)</summary>"
-            f"<div class=wide>{cells}</div></details>"
-        )
+        wide = f"<div class=wide>{cells}</div>"
+        folded = f"<details><summary>{_safe(caption)} ({len(table)} rows)</summary>{wide}</details>"
+        parts.append(folded if section.folded else f"<p class=note>{_safe(caption)}</p>{wide}")
     return "\n".join(parts)
 
 

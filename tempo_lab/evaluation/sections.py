@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -12,9 +11,7 @@ from tempo_lab.evaluation import figures, tables
 from tempo_lab.evaluation.arms import quarter
 from tempo_lab.evaluation.metrics import Reliability
 from tempo_lab.evaluation.plan import BEFORE, PLAIN
-from tempo_lab.evaluation.report import Picture, Section
-
-DPI = 130
+from tempo_lab.evaluation.report import Section, picture
 
 
 def all_sections(
@@ -58,7 +55,7 @@ def _prior(
             else "Before compressor training: the checkpoint given by --before, on the same"
             " questions.",
         ],
-        [_picture("prior", "AUC and calibration", figures.prior(table, curves))],
+        [picture("prior", "AUC and calibration", figures.prior(table, curves))],
         {"AUC by length and kind": table, "Calibration": errors},
     )
 
@@ -76,8 +73,8 @@ def _allocation(frame: pd.DataFrame) -> Section:
             " all segments or none are evidence.",
         ],
         [
-            _picture("allocation", "Needle questions", figures.allocation(table)),
-            _picture("kinds", "Every kind of question", figures.kinds(table)),
+            picture("allocation", "Needle questions", figures.allocation(table)),
+            picture("kinds", "Every kind of question", figures.kinds(table)),
         ],
         {"Score by length, kind and arm": table}
         | ({"Arms that were impossible": refused} if len(refused) else {}),
@@ -98,7 +95,7 @@ def _front_loading(frame: pd.DataFrame, slots: int, no_plain: bool) -> Section:
             if no_plain
             else "The ablation without prefix dropout was asked the same questions.",
         ],
-        [_picture("front_loading", "k tokens kept", figures.front_loading(table))],
+        [picture("front_loading", "k tokens kept", figures.front_loading(table))],
         {"Score and log-probability by k": table},
     )
 
@@ -113,16 +110,6 @@ def _strictness(frame: pd.DataFrame) -> Section:
             " the minimum. Floor: every segment keeps half of the budget's mean, and ATA shares"
             " out the rest. Present things and needles show what strictness costs.",
         ],
-        [_picture("strictness", "Absent, present and needle", figures.strictness(table))],
+        [picture("strictness", "Absent, present and needle", figures.strictness(table))],
         {"Score by length, kind and arm": table},
     )
-
-
-def _picture(name: str, caption: str, drawn: tuple[Any, Any]) -> Picture:
-    """A figure as PNG; it is closed."""
-    from matplotlib import pyplot
-
-    figure, content = drawn[0], io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI)
-    pyplot.close(figure)
-    return Picture(name, caption, content.getvalue())

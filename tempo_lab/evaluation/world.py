@@ -154,7 +154,7 @@ def write_results(
         "results.csv": frame.to_csv(index=False).encode("utf-8", "backslashreplace"),
         "claims.csv": claims.as_table(measured).to_csv(index=False).encode(),
         "claims.json": (json.dumps(claims.as_json(measured), indent=1) + "\n").encode(),
-        "report.html": page(title, settings, found.verdicts, sections).encode("utf-8"),
+        "report.html": page(title, settings, sections, found.verdicts).encode("utf-8"),
         **{f"{picture.name}.png": picture.png for each in sections for picture in each.pictures},
     }
     for name, content in files.items():

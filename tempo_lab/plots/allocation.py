@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tempo_lab.analysis.checks import by_place
 from tempo_lab.errors import TraceError
-from tempo_lab.plots.style import BLUE, ORANGE, PALE, edges_of, spans, tidy, title
+from tempo_lab.plots.style import BLUE, ORANGE, PALE, edges_of, spans, tidy, title, told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]
     """Where the tokens went: relevance above, memory tokens below, over the video's seconds.
 
     Each bar spans its segment. Pale bars show what segments wanted where the budget gave less.
+    Tokens stand where the LLM reads them, also where an intervention swapped segments.
 
     Args:
         trace: what to draw.
@@ -46,7 +48,7 @@ def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]
         )
     data, attrs = trace.data, trace.data.attrs
     edges = edges_of(data["start"].to_numpy(), data["end"].to_numpy())
-    tokens, wanted = data["tokens"].to_numpy(), data["wanted"].to_numpy()
+    tokens, wanted = data["tokens"].to_numpy(), by_place(trace, "wanted").to_numpy()
 
     figure, axes = pyplot.subplots(2, 1, sharex=True, figsize=(width, 4.2), layout="constrained")
     upper, lower = axes
@@ -64,7 +66,8 @@ def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]
 
     segments = f"{len(tokens)} segment" + ("s" if len(tokens) > 1 else "")
     ledger = f"{attrs['used']} of {attrs['budget']} tokens used, {segments}"
-    figure.suptitle(title(trace.question, 95), x=0.01, ha="left", fontsize="medium")
+    asked = trace.question + told(trace.provenance)
+    figure.suptitle(title(asked, 95), x=0.01, ha="left", fontsize="medium")
     upper.set_title(title(trace.answer, 75), loc="left", fontsize="medium", fontweight="bold")
     lower.set_title(
         f"{ledger} ({attrs['strategy']}, {attrs['mode']})", loc="left", fontsize="small"

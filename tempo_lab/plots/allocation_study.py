@@ -34,7 +34,7 @@ CURVES = {
 
 
 def allocation_study(
-    result: AllocationStudy, *, budget: int | None = None, width: float = 10.0
+    result: AllocationStudy, *, budget: int | None = None, width: float = 9.0
 ) -> tuple[Figure, np.ndarray]:
     """Tokens of each segment by strategy, and below what each strategy makes of every budget.
 

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.analysis.answer_attention import AnswerAttention
-from tempo_lab.plots.style import BLUE, GREEN, MAP, ORANGE, check_kind, edges_of, spans, tidy, title
+from tempo_lab.plots.style import (
+    BLUE,
+    GREEN,
+    MAP,
+    ORANGE,
+    check_kind,
+    edges_of,
+    spans,
+    tidy,
+    title,
+    told,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +55,7 @@ def answer_attention(result: AnswerAttention, *, width: float = 9.0) -> tuple[Fi
         spans(each, edges, data[name].to_numpy(), color)
         each.set_ylabel(label)
         if not difference:
-            each.set_ylim(bottom=0)
+            each.set_ylim(0, 1.05 if name == "relevance" else None)
     tidy(*axes[:3])
     most = np.abs(layers).max() or 1.0
     image = axes[3].pcolormesh(
@@ -58,7 +69,8 @@ def answer_attention(result: AnswerAttention, *, width: float = 9.0) -> tuple[Fi
     axes[3].invert_yaxis()
     figure.colorbar(image, ax=axes[3], label="attention")
     about = result.provenance
-    figure.suptitle(title(about.get("question", ""), 95), x=0.01, ha="left", fontsize="medium")
+    asked = about.get("question", "") + told(about)
+    figure.suptitle(title(asked, 95), x=0.01, ha="left", fontsize="medium")
     heading = title(about.get("answer", ""), 75)
     axes[0].set_title(heading, loc="left", fontsize="medium", fontweight="bold")
     axes[2].set_title(_heading(result), loc="left", fontsize="small")

@@ -45,9 +45,9 @@ def attention(result: Attention, *, width: float = 9.0) -> tuple[Figure, np.ndar
     layers = [str(layer) for layer in data["layer"].to_numpy()]
     rows = [str(row) for row in data["row"].to_numpy()]
     # as high as its rows need, up to a page
-    height = 3.0 + min(7.0, 0.19 * len(rows)) + min(3.0, 0.22 * len(layers))
+    height = 3.0 + min(7.0, 0.19 * max(6, len(rows))) + min(3.0, 0.22 * len(layers))
     figure = pyplot.figure(figsize=(width, height), layout="constrained")
-    grid = figure.add_gridspec(2, 3, height_ratios=[max(6, len(layers)), max(6, len(rows))])
+    grid = figure.add_gridspec(2, 3, height_ratios=[max(6, len(layers)), max(9, len(rows))])
     axes = np.array([
         figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[1, :]),
         figure.add_subplot(grid[0, 2]),

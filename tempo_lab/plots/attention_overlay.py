@@ -12,6 +12,7 @@ from tempo_lab.analysis.attention import FRAMES, Attention
 from tempo_lab.analysis.rollout import Rollout
 from tempo_lab.errors import TraceError, did_you_mean
 from tempo_lab.plots.style import MAP, check_kind, title
+from tempo_lab.text import one_line
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,14 +21,19 @@ if TYPE_CHECKING:
     from tempo_lab.video import Video
 
 
+HIGHEST = 3.0
+"""Inches of one picture: an image has no other frames beside it."""
+
+
 def attention_overlay(
     result: Attention | Rollout,
     video: Video,
     *,
     segment: int | None = None,
-    rows: Sequence[str] = ("decision", "memory 0"),
+    rows: str | Sequence[str] = ("decision", "memory 0"),
     shared: bool = True,
     opacity: float = 0.8,
+    frames: np.ndarray | None = None,
     width: float = 9.0,
 ) -> tuple[Figure, np.ndarray]:
     """Attention of each patch over the first frame of each pair, as it was recorded.
@@ -42,6 +48,7 @@ def attention_overlay(
         rows: names of recorded rows, a line of pictures each.
         shared: one scale for all rows; else each row has its own.
         opacity: of the largest value's colour over the frames, 0 to 1.
+        frames: of the segment, uint8 [frame, row, column, 3], if they are decoded already.
         width: of the figure, in inches.
 
     Returns:
@@ -59,6 +66,13 @@ def attention_overlay(
     if not isinstance(result, Rollout):
         result = check_kind(result, Attention, "attention")
     number, mass, times = _of_segment(result, video, segment)
+    rows = (rows,) if isinstance(rows, str) else tuple(rows)
+    if not rows or not 0 < opacity <= 1:
+        raise TraceError(
+            "one row or more is drawn, and colours are more than invisible",
+            asked=f"rows={list(rows)}, opacity={opacity}",
+            fix='rows=["decision"], opacity=0.8',
+        )
     known = [str(row) for row in mass["row"].to_numpy() if not mass.sel(row=row).isnull().all()]
     for row in rows:
         if row not in known:
@@ -68,10 +82,13 @@ def attention_overlay(
                 found=", ".join(known),
                 fix=did_you_mean(row, known, "name recorded rows, as rows=['memory 0']"),
             )
-    with closing(video.segments(start=number)) as decoded:
-        frames = next(decoded).frames[::FRAMES]
+    if frames is None:
+        with closing(video.segments(start=number)) as decoded:
+            frames = next(decoded).frames
+    frames = frames[::FRAMES]
     mass = mass.sel(row=list(rows)).isel(pair=slice(len(frames)))
     picture = frames.shape[1] / frames.shape[2] * (width - 1.8) / len(frames)
+    picture = min(picture, HIGHEST)
     figure, axes = pyplot.subplots(
         len(rows), len(frames) + 1, squeeze=False, layout="constrained",
         figsize=(width, len(rows) * (picture + 0.05) + 0.7),
@@ -117,6 +134,13 @@ def _of_segment(
 ) -> tuple[int, xr.DataArray, xr.Dataset]:
     """Its number, patches [row, pair, patch_row, patch_column], and the pairs' seconds."""
     data = result.data
+    if not hasattr(video, "segments"):
+        raise TraceError(
+            "frames are those of a Video",
+            asked=one_line(repr(video), 120),
+            found=type(video).__name__,
+            fix="give session.video",
+        )
     if "patch_mass" not in data:
         raise TraceError(
             "this figure is drawn of patches",
@@ -141,11 +165,12 @@ def _of_segment(
             found=f"{len(video)} segments of {video.info.path}",
             fix="give the video of the session that was asked",
         )
-    if segment is None or not 0 <= segment < len(video):
+    if isinstance(segment, str) or segment not in range(len(video)):
         raise TraceError(
             "the frames of one segment are drawn",
-            asked=f"segment={segment}",
+            asked=f"segment={segment!r}",
             found=f"segments 0 to {len(video) - 1}",
             fix="name one of these",
         )
-    return segment, data["patch_mass"].isel(segment=segment), times.isel(segment=segment)
+    number = int(segment or 0)
+    return number, data["patch_mass"].isel(segment=number), times.isel(segment=number)

@@ -65,7 +65,8 @@ def prompt_sensitivity(
     shown = upper.pcolormesh(seconds, rows, logit, cmap="RdBu_r", vmin=-most, vmax=most)
     figure.colorbar(shown, ax=upper, label="logit (Yes - No)", pad=0.01)
     upper.set_yticks(places, names)
-    upper.set(xlabel="time (s)", ylim=(len(names) - 0.5, -0.5))
+    below = "time (s); green: evidence" if "truth" in data else "time (s)"
+    upper.set(xlabel=below, ylim=(len(names) - 0.5, -0.5))
     if "truth" in data:
         upper.set_ylim(len(names) - 0.2, -0.5)
         for segment in np.flatnonzero(data["truth"]):

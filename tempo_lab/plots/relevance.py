@@ -92,7 +92,8 @@ def _scores(axes: Axes, data: xr.Dataset) -> None:
             axes.fill_between(edges[segment : segment + 2], -0.07, -0.02, color=GREEN, lw=0)
         low = -0.09
     axes.set(ylim=(low, 1.05), xlim=(edges[0], edges[-1]))
-    axes.set(xlabel="time (s)", ylabel="relevance\n(probability)")
+    seconds = "time (s); green: evidence" if "truth" in one else "time (s)"
+    axes.set(xlabel=seconds, ylabel="relevance\n(probability)")
     found = f"margin {float(one['margin']):.1f}, {float(one['effective_segments']):.1f} of "
     found += f"{len(edges) - 1} segments effective"
     found += f", AUC {float(one['auc']):.2f}" if "auc" in one else ""
@@ -127,13 +128,14 @@ def _areas(axes: Axes, data: xr.Dataset) -> None:
         axes.plot(place + beside, values, "o", color=color, ms=4, alpha=0.5, clip_on=False)
         mean, low, high = (float(data[f"mean_{name}{end}"]) for end in ("", "_low", "_high"))
         axes.plot([place - 0.35, place + 0.35], [mean] * 2, color=BLACK, lw=1.5)
-        axes.text(place, -0.02, f"{mean:.2f}", ha="center", va="top", fontsize="small")
+        axes.text(place, -0.06, f"{mean:.2f}", ha="center", va="top", fontsize="small")
         if not np.isnan(low):
             axes.vlines(place, low, high, color=BLACK, lw=1.5)
     axes.axhline(0.5, color=BLACK, lw=0.8, ls=":")
     axes.text(-0.48, 0.51, "chance", va="bottom", fontsize="small")
     axes.set_xticks(range(len(kinds)), [label for *_, label in kinds])
-    axes.set(ylim=(-0.12, 1.05), xlim=(-0.5, len(kinds) - 0.5), ylabel="AUC of a question")
+    axes.set(ylim=(-0.2, 1.05), xlim=(-0.5, len(kinds) - 0.5), ylabel="AUC of a question")
+    axes.set_yticks(np.linspace(0, 1, 6))
     n = int(data["ranked_questions"])
     axes.set_title(f"ROC, {n} question{'s' * (n != 1)}", loc="left", fontsize="medium")
 

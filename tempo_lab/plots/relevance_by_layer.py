@@ -58,7 +58,8 @@ def relevance_by_layer(
         left.set_ylim(-0.8, len(layers) - 0.5)
     step = max(1, len(layers) // 14)
     left.set_yticks(range(0, len(layers), step), [str(n) for n in layers[::step]])
-    left.set(xlabel="time (s)", ylabel="SVLM layer")
+    below = "time (s); green: evidence" if "truth" in one else "time (s)"
+    left.set(xlabel=below, ylabel="SVLM layer")
     left.set_title(title(str(one["text"].item()), 48), loc="left", fontsize="medium")
 
     kinds = [("agreement", BLUE, "same sign"), ("rank_agreement", ORANGE, "same order")]
@@ -66,11 +67,15 @@ def relevance_by_layer(
         kinds.append(("auc", GREEN, "AUC"))
     for name, color, label in kinds:
         values = data[name].transpose("layer", "question").to_numpy()
-        right.plot(layers, values, color=color, lw=0.6, alpha=0.35)
+        # fainter the more there are, so that their mean stays in sight
+        faint = min(0.35, 6 / values.shape[1])
+        right.plot(layers, values, color=color, lw=0.6, alpha=faint, zorder=1)
         # an undefined number (no evidence, equal logits) is left out of the mean
         known = [row[~np.isnan(row)] for row in values]
         means = [row.mean() if len(row) else np.nan for row in known]
-        right.plot(layers, means, color=color, lw=2, marker="o", ms=4, label=label, clip_on=False)
+        right.plot(
+            layers, means, color=color, lw=2, marker="o", ms=4, label=label, clip_on=False, zorder=3
+        )
     constant = float(data["constant_agreement"].mean())
     right.axhline(constant, color=BLACK, lw=0.8, ls=":", label="one sign for all")
     low = min(0.0, float(data["rank_agreement"].min(skipna=True)))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def strictness(result: Strictness, *, width: float = 10.0) -> tuple[Figure, np.ndarray]:
+def strictness(result: Strictness, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
     """Score, gain over the first arm, and tokens used, by kind of question.
 
     Bars are 95 % bootstrap intervals over videos; there are none for a single video.

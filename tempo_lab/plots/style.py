@@ -3,12 +3,14 @@ tell apart."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from tempo_lab.errors import TraceError
 from tempo_lab.text import one_line
+from tempo_lab.trace import interventions_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +40,7 @@ def check_kind(given: Any, kind: type[R], made_by: str) -> R:
     """
     if not isinstance(given, kind):
         raise TraceError(
-            f"this figure is drawn of a {kind.__name__} result",
+            f"this figure is drawn of a result of the kind {kind.__name__}",
             asked=one_line(repr(given), 120),
             found=type(given).__name__,
             fix=f"give what tempo_lab.analysis.{made_by} returned",
@@ -65,6 +67,12 @@ def edges_of(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Where segments meet, in seconds, [segment + 1]; an image is drawn one second wide."""
     edges = np.append(start, end[-1]).astype(float)
     return edges if edges[-1] > edges[0] else edges[0] + np.arange(len(edges), dtype=float)
+
+
+def told(provenance: Mapping[str, Any]) -> str:
+    """What was made different in a run, to stand behind its question; "" for nothing."""
+    done = "; ".join(interventions_of(provenance))
+    return f" [{done}]" if done else ""
 
 
 def title(text: str, longest: int) -> str:
