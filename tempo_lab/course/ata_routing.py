@@ -1,0 +1,104 @@
+"""Checks of notebook 05."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tempo_lab.allocation import STRATEGIES, allocate
+from tempo_lab.course.checking import check, number, numbers, words
+
+_WANTED = [2, 9, 2, 16, 5, 2]
+
+
+@check(
+    right=[(_WANTED,), (tuple(_WANTED),), (np.array(_WANTED),), ([float(t) for t in _WANTED],)],
+    wrong=[([0, 8, 0, 16, 4, 0],), ([2, 10, 2, 16, 6, 2],), ([16] * 6,), (_WANTED[:5],), (36,)],
+)
+def check_wanted(answer: Any) -> str | None:
+    """Tokens wanted by 0.1 0.5 0.1 0.9 0.3 0.1, of 2 at least and 16 at most."""
+    given = numbers(answer)
+    if len(given) != 6:
+        return "Six numbers are wanted, one for each segment."
+    if given == _WANTED:
+        return None
+    if min(given) < 2:
+        return "No segment gets less than the minimum of 2."
+    if max(given) > 16 or given[3] != 16:
+        return "The most relevant segment wants all 16, and none can have more."
+    return "Take the lowest score off, divide by the range, times 14, rounded down, plus 2."
+
+
+@check(
+    right=[(0.25,), (0.2499999,), (np.float64(0.25),), ("0.25",)],
+    wrong=[(0.8,), (0.2,), (1.0,), (0.0,), (3,)],
+)
+def check_outlier(answer: Any) -> str | None:
+    """z of a score of 0.25 where the others go from 0.05 to 0.85 (after an outlier came)."""
+    given = number(answer)
+    if abs(given - 0.25) < 1e-3:
+        return None
+    if abs(given - 0.8) < 1e-3:
+        return "That is what it was before the outlier came."
+    return "Distance from the lowest score, over the distance of the highest from the lowest."
+
+
+@check(
+    right=[("abstain",), ("threshold",), ("temperature",), ("Abstain ",), (["threshold"],)],
+    wrong=[("head",), ("floor",), ("uniform",), ("topk",), (["abstain", "head"],), ("nothing",)],
+)
+def check_absence(answer: Any) -> str | None:
+    """A strategy that spends less than the formula where nothing is relevant."""
+    scores = np.array([0.001, 0.0, 0.003, 0.001, 0.002, 0.0])
+    for name in words(answer):
+        if name not in STRATEGIES:
+            return f"No strategy is called {name!r}; five of them are in the table above."
+        used = allocate(scores, 60, strategy=name, min_tokens=2, max_tokens=16).used
+        if used > 12:
+            return f"Strategy {name!r} uses {used} of 60 tokens on six segments that hold nothing."
+    return None
+
+
+def _by_softmax(scores: np.ndarray, budget: int) -> Any:
+    weights = np.exp(scores * 4)
+    return 1 + np.floor(weights / weights.sum() * (budget - len(scores))).astype(int)
+
+
+def _by_relevance(scores: np.ndarray, budget: int) -> Any:
+    share = scores / scores.sum()
+    return [1 + int(part * (budget - len(scores))) for part in share]
+
+
+@check(
+    right=[(_by_softmax,), (_by_relevance,)],
+    wrong=[
+        (lambda scores, budget: np.full(len(scores), budget // len(scores)),),
+        (lambda scores, budget: np.round(scores / scores.sum() * budget),),
+        (lambda scores, budget: 1 + scores / scores.sum() * (budget - len(scores)),),
+        (lambda scores, budget: 16 * np.ones(len(scores)),),
+        ([4, 4, 4],),
+    ],
+)
+def check_sharing(answer: Callable[[np.ndarray, int], Any]) -> str | None:
+    """A rule of sharing: scores and a budget to whole tokens, one a segment at least."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for scores, budget in (
+        ([0.9, 0.1, 0.3, 0.1, 0.7, 0.1], 24),
+        ([0.05, 0.01, 0.9, 0.02], 12),
+        ([0.2, 0.8, 0.4], 31),
+    ):
+        given = numbers(answer(np.array(scores), budget))
+        about = f"Of {scores} and a budget of {budget} it makes {[round(t, 2) for t in given]}"
+        if len(given) != len(scores) or any(t != int(t) for t in given):
+            return f"{about}: whole numbers are wanted, one for each segment."
+        if min(given) < 1:
+            return f"{about}: every segment keeps one token at least."
+        if sum(given) > budget:
+            return f"{about}: that is more than the budget."
+        order = np.argsort(scores)
+        if any(np.diff(np.array(given)[order]) < 0) or given[order[-1]] == given[order[0]]:
+            return f"{about}: a more relevant segment should get more, never less."
+    return None
