@@ -3,6 +3,7 @@
 Thin shells over `tempo_lab.plots`; nothing comes from a network. No torch is needed to import them.
 """
 
+from tempo_lab.widgets.ask import AskPanel
 from tempo_lab.widgets.base import Explorer
 
-__all__ = ["Explorer"]
+__all__ = ["AskPanel", "Explorer"]
