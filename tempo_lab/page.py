@@ -6,6 +6,7 @@ code of their own. Every visitor has a kernel of their own; nothing of one reach
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -29,7 +30,6 @@ POLICY = (
     "connect-src 'self' ws://127.0.0.1:{port}; frame-ancestors 'self'"
 )
 """The page asks nothing of any other machine, whatever its templates name."""
-PING_MILLISECONDS = 30_000
 IDLE_SECONDS = 600
 """After which a visitor's kernel ends when its page is gone."""
 
@@ -89,6 +89,8 @@ def serve(
     # Voila imports what it needs for half a second; --help does not wait for it.
     from voila.app import Voila
 
+    # Jupyter's own ping settings, in milliseconds, make tornado warn of each connection.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
     token = secrets.token_urlsafe(24)
     url = f"http://{HOST}:{port}/?token={token}"
     with tempfile.TemporaryDirectory(prefix="tempo-lab-page-", ignore_cleanup_errors=True) as own:
@@ -120,8 +122,6 @@ def _settings(port: int, token: str) -> dict[str, Any]:
         "log_level": "ERROR",
         "tornado_settings": {
             "websocket_max_message_size": MESSAGE_BYTES,
-            "ws_ping_interval": PING_MILLISECONDS,
-            "ws_ping_timeout": PING_MILLISECONDS,
             "headers": {"Content-Security-Policy": POLICY.format(port=port)},
         },
     }

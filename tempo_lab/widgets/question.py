@@ -179,8 +179,8 @@ class _Span:
         self.button.description = f"{first} – {last}"
         self.button.tooltip = f"Play the seconds from {first} to {last}"
         self.still.value = still and f'<img src="{still}" alt="" style="display: block">'
-        tokens = f"{int(row['tokens'])} tokens, relevance {row['relevance']:.3f}"
-        self.fact.value = f'<span style="padding-left: 8px">{tokens}</span>'
+        fact = f"{int(row['tokens'])} tokens<br>relevance {row['relevance']:.3f}"
+        self.fact.value = f'<div style="padding-left: 8px; line-height: 1.4">{fact}</div>'
         self.row.layout.display = ""
 
     def hide(self) -> None:
