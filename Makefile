@@ -46,7 +46,8 @@ lab: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
-	  --nbval --nbval-current-env --nbval-cell-timeout=180 tests $(wildcard notebooks)
+	  --nbval --nbval-current-env --nbval-cell-timeout=180 \
+	  --nbval-sanitize-with notebooks/sanitize.cfg tests $(wildcard notebooks)
 
 check: $(READY)
 	$(BIN)/ruff check .

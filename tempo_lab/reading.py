@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import takewhile
+from itertools import chain, takewhile
 
 import numpy as np
 import torch
@@ -33,7 +33,6 @@ from tempo_lab.keeping import (
     decide_keep,
     default_keep_bytes,
     price_keeping,
-    unwatched,
 )
 from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
@@ -41,6 +40,7 @@ from tempo_lab.model.familiar import Look
 from tempo_lab.model.limit import PassLimit
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.token_map import TokenMap
+from tempo_lab.passes import Passes
 from tempo_lab.video import Video
 
 QUESTIONS_KEPT = 4
@@ -86,6 +86,7 @@ class Reader:
         self.keep_bytes = default_keep_bytes(device) if keep_bytes is None else keep_bytes
         self.look = Look(checkpoint.model.familiar)
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
+        self._passes = Passes(self.compressor, self._limit, self.computed)
         # keys are digests of the model and of what it was shown, in the order of the segments
         self._model = checkpoint.digest
         self._kept: dict[tuple[str, str], Kept] = {}
@@ -103,9 +104,16 @@ class Reader:
             self._limit.itemsize,
             slots=self.compressor.slots,
             system=len(self.prompts.system()),
-            videos=[self.batches.prompt(segment) for segment in range(len(self.video))],
+            videos=[self.prompt(segment) for segment in range(len(self.video))],
             question=len(self.prompts.question(question)),
         )
+
+    def prompt(self, segment: int) -> TokenMap:
+        """The visual part of a segment's prompt: what is kept of it, or made without decoding."""
+        for kept in self._kept.values():
+            if kept.segments[0] <= segment <= kept.segments[-1]:
+                return kept.videos[segment - kept.segments[0]]
+        return self.batches.prompt(segment)
 
     @property
     def nbytes(self) -> int:
@@ -149,7 +157,7 @@ class Reader:
             for kept in stream:
                 prefix = self._prefix(kept)
                 start = max(0, len(reading.segments) - kept.segments[0])
-                for states in self._relevance(prefix, kept.segments, start, tokens, watch):
+                for states in self._passes.relevance(prefix, kept.segments, start, tokens, watch):
                     numbers = kept.segments[start : start + len(states)]
                     every = states if later else self._all(states, numbers, watch)
                     reading.segments += map(self._read, every)
@@ -176,46 +184,12 @@ class Reader:
             self._readings.popitem(last=False)
         return later
 
-    def _relevance(
-        self,
-        prefix: Prefix,
-        segments: Sequence[int],
-        start: int,
-        question: TokenMap,
-        watch: Watch | None,
-    ) -> Iterator[list[QuestionState]]:
-        """Read the question after the prefixes from row `start` on, as many at once as may be."""
-        at_once = self._limit.segments_read(len(question), prefix.positions)
-        for first in range(start, len(prefix), at_once):
-            some = slice(first, first + at_once)
-            with (watch or unwatched)(segments[some]):
-                states = self.compressor.relevance(prefix.rows(some.start, some.stop), question)
-            self.computed["relevance"] += len(states)
-            yield states
-
     def _all(
         self, states: Sequence[QuestionState], segments: Sequence[int], watch: Watch | None
     ) -> Iterator[QuestionState]:
-        """The same segments with all their memory tokens."""
-        for written in self._memory(states, segments, self.compressor.slots, watch):
-            yield from written
-
-    def _memory(
-        self,
-        states: Sequence[QuestionState],
-        segments: Sequence[int],
-        slots: int,
-        watch: Watch | None,
-    ) -> Iterator[list[QuestionState]]:
-        """Write memory tokens up to the first `slots`, of as many segments at once as may be."""
-        new = slots - len(states[0].tokens)
-        at_once = self._limit.segments_read(new, states[0].positions)
-        for first in range(0, len(states), at_once):
-            some, there = slice(first, first + at_once), len(states[0].tokens)
-            with (watch or unwatched)(segments[some], range(there, slots)):
-                written = self.compressor.memory(states[some], slots)
-            self.computed["memory"] += len(written) * new
-            yield written
+        """The same segments with all their memory tokens, as they are written."""
+        written = self._passes.memory(states, segments, self.compressor.slots, watch)
+        return chain.from_iterable(written)
 
     def _read(self, state: QuestionState) -> ReadSegment:
         more = len(state.tokens) < self.compressor.slots
@@ -250,7 +224,7 @@ class Reader:
         step(len(reading.segments) - sum(map(len, alike.values())))
         for states in alike.values():
             waiting, slots = iter(states), int(needed[list(states)].max())
-            for written in self._memory(list(states.values()), list(states), slots, watch):
+            for written in self._passes.memory(list(states.values()), list(states), slots, watch):
                 for state in written:
                     reading.segments[next(waiting)] = self._read(state)
                 step(len(written))

@@ -155,10 +155,13 @@ class Session:
             "seed": seed,
         }
         forced = None if scores is None else check_scores(scores, len(self.video))
-        self._refuse_early(forced, budget, share, changes, question, turns, room)
+        most = self._refuse_early(forced, budget, share, changes, question, turns, room)
 
         reader = changes.reader
-        record = None if capture is None else Recording(capture, self, changes.question, room)
+        record = None
+        if capture is not None:
+            record = Recording(capture, self, changes.question, room, text)
+            record.check_slots(most)
         watch = changes.watch(None if record is None else record.watch)
         with changes.installed(), record or nullcontext():
             with stage(self.progress, "reading segments", len(self)) as bar:
@@ -171,6 +174,8 @@ class Session:
             needed = changes.needed(allocation)
             prompt, clocks = self._conversation(allocation.tokens, question, turns)
             check_context(prompt, room, self._context, strategy)
+            if record is not None:
+                record.check_slots(needed)
 
             with stage(self.progress, "writing memory tokens", len(self)) as bar:
                 memory = reader.memory(reading, needed, bar.update, watch)
@@ -217,8 +222,12 @@ class Session:
         question: str,
         turns: tuple[tuple[str, str], ...],
         room: int,
-    ) -> None:
-        """Refuse an impossible budget or context before any computing."""
+    ) -> np.ndarray:
+        """Refuse an impossible budget or context before any computing.
+
+        Returns:
+            int [segment], memory tokens that will be needed at most.
+        """
         anything = np.linspace(0, 1, len(self.video)) if forced is None else forced
         trial = allocate(anything, budget, **share)
         least = trial.tokens
@@ -227,6 +236,12 @@ class Session:
         placed = changes.placed(replace(trial, tokens=least))
         prompt, _ = self._conversation(placed.tokens, question, turns)
         check_context(prompt, room, self._context, trial.strategy)
+        if forced is not None or not trial.rule.graded:
+            return changes.needed(placed)
+        # what relevance gives is not known yet; no segment is given more than there is
+        head = trial.rule.prefix_only and placed.chosen is None
+        known = head and trial.mode == "strict"
+        return np.full(len(trial), min(trial.max_tokens, budget if known else trial.max_tokens))
 
     def _clock(self, segment: int) -> float:
         return segment_clock(segment, self.video.plan.fps, self.video.window)
@@ -285,5 +300,5 @@ class Session:
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """What the SVLM reads of one segment, position by position, with its memory slots."""
         slots = self.checkpoint.model.config.num_compression_tokens
-        video = self.reader.batches.prompt(segment)
+        video = self.reader.prompt(segment)
         return self.checkpoint.prompts.segment(video, question, slots)

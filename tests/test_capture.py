@@ -178,9 +178,9 @@ def test_changing_a_recorded_probability_changes_the_output(tiny, session, plain
     def replaced(module, query, key, value, mask, **kwargs):
         output, _ = sdpa_attention_forward(module, query, key, value, mask, **kwargs)
         if module.layer_idx == 1:
-            own = torch.tensor([key.shape[2] - 1])
-            row = None if mask is None else mask[..., -1:, :]
-            p = attention.probabilities(query[:, :, -1:], key, row, own, kwargs["scaling"])
+            last, own = torch.tensor([-1]), torch.tensor([key.shape[2] - 1])
+            hidden = attention.hidden_keys(mask, last, own, key.shape[2])
+            p = attention.probabilities(query[:, :, -1:], key, hidden, kwargs["scaling"])
             p[..., 0] *= change[0]
             values = value.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
             output[:, -1:] = (p @ values).transpose(1, 2)
@@ -203,7 +203,9 @@ def test_changing_a_recorded_probability_changes_the_output(tiny, session, plain
 
 def test_rows_that_are_not_the_models_are_an_error(session, monkeypatch):
     right = attention.probabilities
-    monkeypatch.setattr(attention, "probabilities", lambda *a: right(*a[:-1], 1.1 * a[-1]))
+    monkeypatch.setattr(
+        attention, "probabilities", lambda *a, **k: right(*a[:-1], 1.1 * a[-1], **k)
+    )
     with pytest.raises(CaptureError, match="not what the model computed"):
         session.ask(**ASK, capture=tl.Capture(attention=ALL))
 
@@ -313,6 +315,18 @@ def test_rows_are_computed_a_few_at_a_time(session, grouped, monkeypatch):
     monkeypatch.setitem(attention.WORK, "cpu", 1)
     trace = session.ask(**ASK, capture=EVERYTHING)
     np.testing.assert_allclose(trace.data["attention"], grouped.data["attention"], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("reduce", ["key_group", "patch_grid", "none"])
+def test_chosen_heads_are_those_of_all(session, full, reduce):
+    rows = tl.Rows(["decision", "memory"], slots=[0, 2])
+    few, every = (
+        tl.Capture(attention=rows, heads=heads, reduce=reduce) for heads in ([-1, 1], "all")
+    )
+    assert few.price(session, QUESTION).total == every.price(session, QUESTION).total / 2
+    some, whole = (session.ask(**ASK, capture=spec).data["attention"] for spec in (few, every))
+    assert some["head"].values.tolist() == [1, 3]
+    np.testing.assert_allclose(some, whole.sel(head=[1, 3]), atol=TOLERANCE)
 
 
 # Hidden states
@@ -540,10 +554,10 @@ def _stop(piece):
 
 def test_a_layer_that_never_fires_is_an_error_that_names_the_others(tiny, session, plain):
     layer = tiny.model.compressor.svlm.language_model.layers[1].self_attn
-    own = type(layer).forward
+    own, kernel = type(layer).forward, layer.config._attn_implementation
 
     def beside_the_interface(hidden_states, **kwargs):
-        config, layer.config = layer.config, type("Config", (), {"_attn_implementation": "sdpa"})
+        config, layer.config = layer.config, type("Config", (), {"_attn_implementation": kernel})
         try:
             return own(layer, hidden_states, **kwargs)
         finally:
@@ -566,12 +580,23 @@ def test_what_is_no_capture_is_refused(session):
         session.ask(**ASK, capture="attention")
 
 
-def test_a_slot_that_no_segment_needed_is_an_error_that_names_the_others(session):
+@pytest.mark.parametrize(
+    ("options", "read"),
+    [
+        ({"budget": 100}, 0),  # no segment is given more than there is
+        ({"budget": 300, "strategy": "uniform"}, 0),
+        ({"budget": 300, "scores": [0.0, 0.2, 0.1, 0.4, 0.5, 0.6]}, 0),
+        ({"budget": 200, "strategy": "head", "mode": "faithful"}, 6),  # relevance decides
+    ],
+)
+def test_a_slot_that_no_segment_needs_is_refused_as_early_as_it_is_known(session, options, read):
     spec = tl.Capture(attention=tl.Rows(["decision", "memory"], slots=[0, 100]))
-    with pytest.raises(CaptureError, match="never fired") as caught:
-        session.ask(**ASK, capture=spec)
+    with pytest.raises(CaptureError, match="never fires") as caught:
+        session.ask(QUESTION, **options, capture=spec)
     assert "attention of memory 100" in str(caught.value)
-    assert "fired: decision, memory 0;" in str(caught.value)
+    assert "fire: decision, memory 0;" in str(caught.value)
+    assert session.reader.computed["relevance"] == read
+    assert session.reader.computed["memory"] == 0
     assert (
         session.ask(QUESTION, strategy="none", max_new_tokens=2, capture=spec).data.sizes["row"]
         == 3
@@ -605,6 +630,8 @@ def test_attention_of_a_kernel_that_has_none_is_refused(tiny, session, whose):
         (lambda: tl.Capture(attention=["decision"], reduce="key_groups"), "did you mean"),
         (lambda: tl.Capture(attention=["decision"], layers="last"), "whole numbers"),
         (lambda: tl.Capture(attention=["decision"], layers=[]), "at least one"),
+        (lambda: tl.Capture(attention=["decision"], heads="some"), "whole numbers"),
+        (lambda: tl.Capture(attention=["answer"], heads=[0]), "none of it is asked for"),
         (lambda: tl.Capture(attention=["decision"], top=0), "1 key or more"),
         (lambda: tl.Capture(hidden=["answer"]), "of the SVLM only"),
     ],
@@ -619,6 +646,8 @@ def test_what_makes_no_sense_is_refused_when_it_is_said(make, says):
     [
         ({"attention": ["decision"], "layers": [0, 3]}, "nearest is 2"),
         ({"attention": ["decision"], "layers": [-4]}, "nearest is 0"),
+        ({"attention": ["decision"], "heads": [4]}, "heads: 4[\\s\\S]*nearest is 3"),
+        ({"attention": ["decision"], "heads": [-5]}, "nearest is 0"),
         ({"attention": ["answer"], "llm_layers": [9]}, "llm_layers: 9"),
         ({"attention": tl.Rows(["memory"], slots=[128])}, "nearest is 127"),
         ({"attention": ["memory"], "limit_mib": 0.1}, r"limit_mib = 0\.1"),
@@ -647,13 +676,16 @@ def test_the_price_holds_before_anything_runs(session, reduce):
         if f"{name}_key" in trace.data:
             found += trace.data[f"{name}_key"].nbytes
         assert found / 2**20 <= mib + 1e-9, name
-        if name != "answer_attention":  # the context bounds it, not this video
+        if name != "answer_attention":  # the answer may end earlier
             assert found / 2**20 > 0.97 * mib, name
 
 
 def test_each_dial_shrinks_the_price_as_it_says(session):
     price = tl.Capture(attention=["decision", "memory"], reduce="none").price(session)
-    assert list(price.dials) == ["layers=[-1]", 'reduce="key_group"', "one slot in attention"]
+    dials = ["layers=[-1]", "heads=[0]", 'reduce="key_group"', "one slot in attention"]
+    assert list(price.dials) == dials
+    answer = tl.Capture(attention=["answer"], reduce="none").price(session)
+    assert list(answer.dials) == ["llm_layers=[-1]", 'reduce="key_group"']
     one = tl.Capture(attention=["decision", "memory"], reduce="none", layers=[-1]).price(session)
     assert price.dials["layers=[-1]"] == one.total < price.total
     assert f"{price.total:.2f} MiB at most" in str(price)

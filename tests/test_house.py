@@ -17,6 +17,7 @@ import tempo_lab
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DEV = PROJECT["optional-dependencies"]["dev"]
+BENCH = PROJECT["optional-dependencies"]["bench"]
 
 
 def name_of(requirement):
@@ -42,7 +43,7 @@ def test_every_dependency_has_a_tested_version():
     )
     pinned = {name.lower().replace("_", "-") for name in pins}
     elsewhere = {"eva-decord"}  # for a platform that the constraints were not made on
-    for requirement in PROJECT["dependencies"] + DEV:
+    for requirement in PROJECT["dependencies"] + DEV + BENCH:
         assert name_of(requirement) in pinned | elsewhere, requirement
     assert "+" not in "".join(pins.values())  # no build of one platform only
 

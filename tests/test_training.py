@@ -32,6 +32,7 @@ from tempo_lab.model.prompts import (
 from tempo_lab.training import stages
 from tempo_lab.training.bank import Bank
 from tempo_lab.training.joint import SINGLE, Joint, Memory, draw, kept
+from tempo_lab.training.naming import HAPPENINGS, NAMES, happenings
 from tempo_lab.training.nano_config import (
     GRID,
     PATCHES,
@@ -43,7 +44,14 @@ from tempo_lab.training.notes import LOCAL, LONG, answer, draw_kind, segment_que
 from tempo_lab.training.optimizers import Pair
 from tempo_lab.training.pool import Pool
 from tempo_lab.training.svlm import Reader, build_svlm, segment_seconds
-from tempo_lab.training.text import KIND_WEIGHTS, build_llm, conversation, note
+from tempo_lab.training.text import (
+    KIND_WEIGHTS,
+    among_blanks,
+    build_llm,
+    conversation,
+    hint,
+    note,
+)
 from tempo_lab.training.train import shapes, train, train_llm, weights_of
 from tempo_lab.training.vision import (
     SIDE,
@@ -461,8 +469,14 @@ def test_conversations_ask_for_answers_at_their_places(words: Words, pool: Pool)
         assert len(made.spots) == sum(label == words.end for _, label in asked_for) == 6
         for position, kind in made.spots:
             assert kind in KINDS
-            assert made.labels[position] != IGNORE == made.labels[position - 1]
+            assert made.labels[position] != IGNORE
+            first = position - 2 * (kind == "time" and made.labels[position - 1] != IGNORE)
+            assert made.labels[first - 1] == IGNORE
         assert all(made.labels[position] == IGNORE for position, _ in made.hints)
+        for position, date in made.dates:
+            seconds = [i for i in range(position) if made.ids[i] == words.clock(2.0)[2]]
+            assert made.ids[seconds[-1] - 1] == date  # ".0 seconds>" ends each timestamp
+            assert made.ids[position] != words.pad
         assert max(made.ids) < len(words)
 
 
@@ -485,6 +499,49 @@ def test_labels_stand_where_things_are() -> None:
     assert shown.sum() == 3
     gone = replace(SEEN, items=(replace(SEEN.items[1], event="leaves"),))
     assert (targets([gone], after)["shape"] == 10).all()
+
+    assert labels["height"][0, star] == 0
+    assert labels["side"][0, star] == 0  # top left; of the moon, in the middle, nothing
+    assert labels["height"][0, moon] == labels["side"][0, moon] == -100
+    assert (happenings([SEEN], 1) == -100).all()  # before anything happens
+    happened = happenings([SEEN, gone], 3)
+    assert HAPPENINGS[happened[0, moon]] == "turns"
+    assert HAPPENINGS[happened[0, at(*SEEN.items[2].center(3.25))]] == "meets"
+    assert HAPPENINGS[happened[1, moon]] == "leaves"
+    assert HAPPENINGS[happened[0, star]] == "none"
+    assert (happened >= 0).sum() == 4
+
+
+def test_every_name_is_one_token(words: Words) -> None:
+    ids = [words.text(name) for names in (*NAMES.values(), HAPPENINGS) for name in names]
+    assert all(len(one) == 1 for one in ids)
+    assert len({one[0] for one in ids}) == len(ids)
+    assert words.tokenizer.unk_token_id not in {one[0] for one in ids}
+
+
+def test_notes_among_blanks_keep_their_order() -> None:
+    rng = np.random.default_rng(0)
+    notes = [["a"], ["b", "c"], ["d"]]
+    begins = set()
+    for slots in (1, 3, 8, 16):
+        for _ in range(30):
+            row = among_blanks(notes, slots, rng)
+            assert len(row) == max(slots, 3)
+            told = [token for token in row if token]
+            assert sorted(told) == told
+            assert {token[0] for token in told} == {"a", "b", "d"}
+            begins.add(row[0] == [])
+    assert begins == {True, False}
+    assert among_blanks([], 2, rng) == [[], []]
+
+
+def test_the_hint_of_a_time_is_its_seconds(words: Words) -> None:
+    question = plain("time", nouns=(STAR,))
+    piece = words.llm_question(question.text)
+    star = piece.index(words.text(" star")[0])
+    for said, wanted in (("at 162 seconds", "62"), ("at 2 seconds", "2"), ("not shown", "not")):
+        told = hint(words, question, piece, [*words.text(said), words.end])
+        assert [(at, words.tokenizer.decode([i])) for at, i in told] == [(star, wanted)]
 
 
 def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: Pool) -> None:

@@ -7,6 +7,8 @@ Importing this loads no torch: what only tabulates or opens a saved result needs
 """
 
 from tempo_lab.analysis.allocation_study import AllocationStudy, allocation_study
+from tempo_lab.analysis.answer_attention import AnswerAttention, answer_attention
+from tempo_lab.analysis.attention import Attention, attention
 from tempo_lab.analysis.attribution import Attribution, attribution
 from tempo_lab.analysis.cases import Case, case_of, within, world_cases
 from tempo_lab.analysis.compare import Comparison, compare
@@ -17,12 +19,14 @@ from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
 from tempo_lab.analysis.result import Result
+from tempo_lab.analysis.rollout import Rollout, rollout
 from tempo_lab.analysis.strictness import Strictness, strictness
 from tempo_lab.analysis.targets import TARGETS, register_target
 
 __all__ = [
-    "TARGETS",
     "AllocationStudy",
+    "AnswerAttention",
+    "Attention",
     "Attribution",
     "Case",
     "Comparison",
@@ -31,9 +35,13 @@ __all__ = [
     "Relevance",
     "RelevanceByLayer",
     "Result",
+    "Rollout",
     "Strictness",
+    "TARGETS",
     "Wording",
     "allocation_study",
+    "answer_attention",
+    "attention",
     "attribution",
     "case_of",
     "compare",
@@ -43,6 +51,7 @@ __all__ = [
     "relevance",
     "relevance_by_layer",
     "relevance_cases",
+    "rollout",
     "strictness",
     "with_random_weights",
     "within",

@@ -3,8 +3,8 @@
 Where a capture runs, the model's attention goes through a function registered with transformers
 under a name of its own, together with the mask function of the kernel beneath (without one,
 transformers makes no mask, and causality is lost without a word). The function hands on what the
-kernel computes, untouched, and computes the softmax of the chosen query rows beside it, a few at a
-time, reduced on the device and moved to the CPU.
+kernel computes, untouched, and computes the softmax of the chosen query rows and heads beside it, a
+few at a time, reduced on the device and moved to the CPU.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from transformers.masking_utils import eager_mask, sdpa_mask
 from transformers.models.qwen3.modeling_qwen3 import eager_attention_forward
 
 from tempo_lab.capture.groups import Reduction
+from tempo_lab.capture.softmax import hidden_keys, probabilities
 from tempo_lab.errors import CaptureError
 from tempo_lab.model.qwen import CONTINUED_SDPA, continued_mask, continued_sdpa
 
@@ -31,7 +32,7 @@ KERNELS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "eager": (eager_attention_forward, eager_mask),
 }
 """Attention implementations that rows can be recorded beside, with their mask functions."""
-WORK = {"cpu": 1 << 19}
+WORK = {"cpu": 768 << 10}
 """Bytes of probabilities that are computed at once, unless one row has more: on a CPU, what stays
 near it; elsewhere enough to keep a device busy."""
 WORK_ELSEWHERE = 32 << 20
@@ -73,43 +74,6 @@ for _kernel, (_, _mask) in KERNELS.items():
     AttentionMaskInterface.register(_recorded_name(_kernel), _mask)
 
 
-def probabilities(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    mask: torch.Tensor | None,
-    own: torch.Tensor,
-    scaling: float,
-) -> torch.Tensor:
-    """Softmax of some query rows over all keys, in float32.
-
-    Args:
-        query: [segment, head, row, width], the chosen rows.
-        key: [segment, key head, key, width].
-        mask: [segment or 1, head or 1, row, key], bool or additive; None for causality by `own`.
-        own: int [row], each row's own key.
-        scaling: of the scores.
-
-    Returns:
-        [segment, head, row, key].
-    """
-    segments, heads, rows, width = query.shape
-    key_heads = key.shape[1]
-    # heads that share a key head become rows of it
-    grouped = query.float().reshape(segments, key_heads, heads // key_heads * rows, width)
-    scores = (grouped @ key.float().transpose(-1, -2)).mul_(scaling)
-    scores = scores.reshape(segments, heads, rows, -1)
-    if mask is None:
-        later = torch.arange(key.shape[2], device=key.device) > own[:, None]
-        scores.masked_fill_(later, float("-inf"))
-    else:
-        if mask.dtype == torch.bool:  # as numbers first: filling every head's scores is slower
-            mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, float("-inf"))
-        scores += mask
-    # softmax in place: half the memory of a second array
-    scores.sub_(scores.amax(dim=-1, keepdim=True)).exp_()
-    return scores.div_(scores.sum(dim=-1, keepdim=True))
-
-
 @dataclass
 class Job:
     """Rows of one call, of which each layer that fires is noted.
@@ -136,13 +100,23 @@ class AttentionRecorder:
         model: the transformers model whose layers attend.
         layers: numbers of layers to record.
         whose: name of the model, for messages.
+        heads: numbers of heads to record; None for all.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[int], whose: str) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[int],
+        whose: str,
+        heads: Sequence[int] | None = None,
+    ) -> None:
         self.config: Any = model.config
         self.layers, self.whose = tuple(layers), whose
+        self.heads = None if heads is None else list(heads)
         self.job: Job | None = None
         self._proved: set[tuple[int, str, bool]] = set()
+        self._room: torch.Tensor | None = None
+        self._hidden: tuple[torch.Tensor | None, int, torch.Tensor] | None = None
 
     @contextmanager
     def installed(self) -> Iterator[AttentionRecorder]:
@@ -173,6 +147,7 @@ class AttentionRecorder:
             if not mine and whose in _replaced:
                 _recorders.pop(whose, None)
                 self.config._attn_implementation = _replaced.pop(whose)
+            self._room = None
 
     @contextmanager
     def at(self, job: Job | None) -> Iterator[None]:
@@ -185,10 +160,11 @@ class AttentionRecorder:
         try:
             yield
         finally:
-            self.job = before
+            self.job, self._hidden = before, None
         if job is not None and (silent := [i for i in self.layers if i not in job.found]):
             raise never_fired(self.whose, "attention", silent, list(job.found))
 
+    @torch.no_grad()
     def record(
         self,
         layer: int,
@@ -213,24 +189,53 @@ class AttentionRecorder:
             )
         rows = job.rows % new
         own = rows + (keys - new)
-        query, mask = query[:, :, rows], None if mask is None else mask[..., rows, :keys]
+        if self._hidden is None or self._hidden[0] is not mask or self._hidden[1] != keys:
+            # all layers of a call have one mask, which is looked through once
+            self._hidden = mask, keys, hidden_keys(mask, rows, own, keys)
+        hidden = self._hidden[2]
+        if self.heads is not None:
+            query, key, value, output = self._chosen(self.heads, query, key, value, output)
+            hidden = hidden if hidden.shape[1] == 1 else hidden[:, self.heads]
+        query, heads = query[:, :, rows], query.shape[1]
         work = WORK.get(query.device.type, WORK_ELSEWHERE)
-        at_once = max(1, work // (query.shape[1] * keys * 4))  # rows of probabilities
-        step = max(1, at_once // len(rows))  # segments
-        parts = []
+        at_once = max(1, work // (heads * keys * 4))  # rows of probabilities
+        step = min(len(query), max(1, at_once // len(rows)))  # segments
+        room = self._work(min(at_once, step * len(rows)) * heads * keys, query.device)
+        result: torch.Tensor | None = None
         for first in range(0, len(query), step):
             some = slice(first, first + step)
             keys_of = key[some].float()  # once for all its rows
-            pieces = []
             for start in range(0, len(rows), at_once):
                 part = slice(start, start + at_once)
-                seen = None if mask is None else mask[some if len(mask) > 1 else slice(None)]
-                seen = None if seen is None else seen[:, :, part]
-                p = probabilities(query[some, :, part], keys_of, seen, own[part], scaling)
-                self._prove(layer, job, p, value[some], output[some][:, rows[part]], new > 1)
-                pieces.append(job.reduction(p, own[part], first).cpu())
-            parts.append(torch.cat(pieces, dim=2))
-        job.found.setdefault(layer, []).append(torch.cat(parts))
+                later = hidden[some if len(hidden) > 1 else slice(None), :, part]
+                p = probabilities(query[some, :, part], keys_of, later, scaling, room=room)
+                self._prove(layer, job, p, value[some], output[some], rows[part], new > 1)
+                found = job.reduction(p, own[part], first)
+                if result is None:
+                    result = torch.empty(
+                        len(query), found.shape[1], len(rows), *found.shape[3:], dtype=torch.float32
+                    )
+                result[some, :, part] = found
+        assert result is not None  # a call has a segment and a row
+        job.found.setdefault(layer, []).append(result)
+
+    @staticmethod
+    def _chosen(
+        heads: list[int],
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        output: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The same of some heads, each with a key head of its own."""
+        shared = query.shape[1] // key.shape[1]
+        of_keys = [head // shared for head in heads]
+        return query[:, heads], key[:, of_keys], value[:, of_keys], output[:, :, heads]
+
+    def _work(self, numbers: int, device: torch.device) -> torch.Tensor:
+        if self._room is None or len(self._room) < numbers:
+            self._room = torch.empty(numbers, device=device, dtype=torch.float32)
+        return self._room
 
     def _prove(
         self,
@@ -239,6 +244,7 @@ class AttentionRecorder:
         p: torch.Tensor,
         value: torch.Tensor,
         output: torch.Tensor,
+        rows: torch.Tensor,
         several: bool,
     ) -> None:
         """Rows must sum to 1, and weigh the values to what the kernel gave; once a call's kind.
@@ -249,12 +255,13 @@ class AttentionRecorder:
         if (layer, job.name, several) in self._proved:
             return
         self._proved.add((layer, job.name, several))
+        output = output[:1, rows]
         sums = (p[:1].sum(dim=-1) - 1).abs().max().item()
         # [row, head, width] of the first segment, as the kernel lays it out
         values = value[:1].float().repeat_interleave(p.shape[1] // value.shape[1], dim=1)
         weighed = (p[:1] @ values).transpose(1, 2)
-        off = (weighed - output[:1].float()).abs().max().item()
-        scale = output[:1].abs().max().item()
+        off = (weighed - output.float()).abs().max().item()
+        scale = output.abs().max().item()
         # float32 kernels sum in another order; smaller types round probabilities and output
         exact = output.dtype == torch.float32
         relative = 3e-5 if exact else 8 * torch.finfo(output.dtype).eps

@@ -1,4 +1,4 @@
-"""Choices of layers, slots and segments: "all" or numbers."""
+"""Choices of layers, heads, slots and segments: "all" or numbers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,30 @@ def pick_layers(layers: Every | Sequence[int], depth: int, option: str) -> tuple
     Raises:
         CaptureError: one is beyond the model's.
     """
-    if layers == "all":
-        return tuple(range(depth))
-    for layer in layers:
-        if not -depth <= int(layer) < depth:
+    return _pick(layers, depth, option, "layer")
+
+
+def pick_heads(heads: Every | Sequence[int], count: int) -> tuple[int, ...]:
+    """Numbers of the attention heads asked for, ascending.
+
+    Raises:
+        CaptureError: one is beyond the model's.
+    """
+    return _pick(heads, count, "heads", "head")
+
+
+def _pick(asked: Every | Sequence[int], count: int, option: str, noun: str) -> tuple[int, ...]:
+    if asked == "all":
+        return tuple(range(count))
+    for number in asked:
+        if not -count <= int(number) < count:
             raise CaptureError(
-                "no such layer",
-                asked=f"{option}: {layer}",
-                found=f"{depth} layers, 0 to {depth - 1}",
-                fix=f"the nearest is {depth - 1 if int(layer) > 0 else 0}",
+                f"no such {noun}",
+                asked=f"{option}: {number}",
+                found=f"{count} {noun}s, 0 to {count - 1}",
+                fix=f"the nearest is {count - 1 if int(number) > 0 else 0}",
             )
-    return tuple(sorted({int(layer) % depth for layer in layers}))
+    return tuple(sorted({int(number) % count for number in asked}))
 
 
 def whole_numbers(

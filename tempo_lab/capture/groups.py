@@ -1,6 +1,7 @@
 """What the keys of a prompt are, and how attention to them is reduced on the device.
 
-A reduction maps probabilities [segment, head, row, key] to [segment, head, row, ...].
+A reduction maps probabilities [segment, head, row, key] to [segment, head, row, ...]; what it gives
+may be the probabilities themselves, which are overwritten by the next ones.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class ByGroup:
         padded = np.full((len(groups), keys), beyond)
         for row, group in zip(padded, groups, strict=True):
             row[: len(group)] = group
-        member = torch.nn.functional.one_hot(torch.from_numpy(padded), count)
-        self.member = member.mT.to(device, torch.float32).contiguous()  # [segment, group, key]
+        member = torch.zeros(len(groups), count, keys)  # [segment, group, key]
+        self.member = member.scatter_(1, torch.from_numpy(padded)[:, None], 1.0).to(device)
 
     def __call__(self, p: torch.Tensor, own: torch.Tensor, first: int) -> torch.Tensor:
         """Reduce.
@@ -143,4 +144,11 @@ class Top:
         return torch.stack([values, keys.to(values.dtype)], dim=-1)
 
 
-Reduction = ByGroup | EveryKey | Patches | Top
+class HeadMean:
+    """The mean of the heads: [segment, 1, row, key]."""
+
+    def __call__(self, p: torch.Tensor, own: torch.Tensor, first: int) -> torch.Tensor:
+        return p.mean(dim=1, keepdim=True)
+
+
+Reduction = ByGroup | EveryKey | HeadMean | Patches | Top

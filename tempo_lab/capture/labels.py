@@ -50,27 +50,28 @@ class Needed:
         """Names of the rows in all.
 
         Raises:
-            CaptureError: a slot that was asked for by number and that no segment needed.
+            CaptureError: a slot that was asked for by number and that no segment needs.
         """
         most = int(self.slots.max(initial=0))
-        written = [slot for slot in asked.memory_slots(total) if slot < most]
+        there = [slot for slot in asked.memory_slots(total) if slot < most]
         never = [slot for slot in asked.memory_slots(total) if slot >= most]
         names = [name for name in asked.svlm if name != "memory"]
-        fired = names + [row_name("memory", slot) for slot in written]
+        fires = names + [row_name("memory", slot) for slot in there]
         if never and asked.slots != "all":
             raise CaptureError(
-                "a site that was to be recorded never fired",
+                "a site that is to be recorded never fires",
                 asked=f"{what} of " + ", ".join(row_name("memory", slot) for slot in never),
-                found=f"fired: {', '.join(fired) or 'none'}; no segment needed more than {most} "
-                "memory tokens",
+                found=f"these would fire: {', '.join(fires) or 'none'}; no segment needs more than "
+                f"{most} memory tokens",
                 fix='a larger budget, other slots, or slots="all"',
             )
-        return fired
+        return fires
 
-    def keeps(self, segment: int, row: str) -> bool:
-        """Whether this segment needed this row."""
-        name, _, slot = row.partition(" ")
-        return name != "memory" or int(slot) < int(self.slots[segment])
+    def kept(self, rows: Sequence[str]) -> np.ndarray:
+        """Which segment needs which row, bool [segment, row]."""
+        parts = [row.partition(" ") for row in rows]
+        slots = [int(slot) if name == "memory" else -1 for name, _, slot in parts]
+        return np.array(slots) < self.slots[:, None]
 
 
 @dataclass
@@ -110,9 +111,10 @@ class Pieces:
         place = {name: i for i, name in enumerate(rows)}
         while self.pieces:
             piece = self.pieces.pop()
+            kept = needed.kept(piece.rows)
             for index, segment in enumerate(piece.segments):
-                here = [i for i, name in enumerate(piece.rows) if needed.keeps(segment, name)]
-                to = [place[piece.rows[i]] for i in here]
+                wanted = np.flatnonzero(kept[segment])
+                here, to = _run(wanted), _run([place[piece.rows[i]] for i in wanted])
                 for layer, target in zip(self.layers, array[segment], strict=True):
                     found = piece.found[layer][index].numpy()
                     # rows to the front, whether there are heads or not
@@ -125,6 +127,14 @@ class Pieces:
                     else:
                         target[to, :, :most] = found[here, :, :most]
         return array
+
+
+def _run(numbers: Sequence[int] | np.ndarray) -> slice | list[int]:
+    """Numbers as a slice where they follow each other: what it picks is not copied first."""
+    chosen = [int(number) for number in numbers]
+    first = chosen[0] if chosen else 0
+    follow = chosen == list(range(first, first + len(chosen)))
+    return slice(first, first + len(chosen)) if follow else chosen
 
 
 def attention_variables(

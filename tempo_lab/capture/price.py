@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tempo_lab.arguments import default_room
-from tempo_lab.capture.choice import pick_layers
+from tempo_lab.capture.choice import pick_heads, pick_layers
 from tempo_lab.errors import CaptureError
 
 if TYPE_CHECKING:
     from tempo_lab.capture.spec import Capture
+    from tempo_lab.model.config import TempoConfig
     from tempo_lab.session import Session
 
 FLOAT = 4
 """Bytes of a recorded number."""
+SPARE = 8
+"""Positions that timestamps may grow by in a prompt: a digit now and then."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +54,22 @@ def price_of(
     spec: Capture, session: Session, question: str, max_new_tokens: int | None = None
 ) -> Price:
     """See `Capture.price`."""
-    parts = dict(_parts(spec, session, question, max_new_tokens))
-    total = sum(parts.values())
-    dials = {}
-    for dial, changed in _dials(spec):
-        cheaper = sum(mib for _, mib in _parts(changed, session, question, max_new_tokens))
-        if cheaper < total:
-            dials[dial] = cheaper
-    return Price(parts, dials)
+    return _price(spec, _sizes(session, question, max_new_tokens))
 
 
-def check_price(spec: Capture, session: Session, question: str, room: int) -> None:
+def check_price(spec: Capture, session: Session, question: str, room: int, text: int) -> None:
     """Refuse a capture beyond its own limit.
+
+    Args:
+        room: tokens that the answer may have.
+        text: positions of the LLM's prompt that are not the video's.
 
     Raises:
         CaptureError: it may take more; says what would shrink it.
     """
-    price = price_of(spec, session, question, room)
-    if price.total > spec.limit_mib:
+    sizes = _sizes(session, question, room, text)
+    if sum(mib for _, mib in _parts(spec, sizes)) > spec.limit_mib:
+        price = _price(spec, sizes)
         raise CaptureError(
             "this capture does not fit its limit",
             asked=", ".join(f"{name} {mib:.2f} MiB" for name, mib in price.parts.items()),
@@ -76,32 +78,80 @@ def check_price(spec: Capture, session: Session, question: str, room: int) -> No
         )
 
 
-def _parts(
-    spec: Capture, session: Session, question: str, max_new_tokens: int | None
-) -> Iterator[tuple[str, float]]:
+@dataclass(frozen=True)
+class _Sizes:
+    """What the price depends on beside the capture.
+
+    Attributes:
+        positions: of the longest segment's prompt.
+        grid: frame pairs, patch rows and columns of the longest segment.
+        answer: tokens that the answer may have.
+        context: positions that the LLM may read.
+    """
+
+    config: TempoConfig
+    segments: int
+    positions: int
+    grid: tuple[int, int, int]
+    answer: int
+    context: int
+
+
+def _sizes(session: Session, question: str, room: int | None, text: int | None = None) -> _Sizes:
+    config, prompts = session.checkpoint.model.config, session.checkpoint.prompts
+    # segments have one shape but for the last, which is never longer in pairs
+    first, last = (session.prompt(question, i) for i in (0, len(session) - 1))
+    patches = first.positions("vision")
+    pairs, rows, columns = (
+        int(axis[patches].max()) + 1 for axis in (first.index, first.row, first.column)
+    )
+    limit = int(config.tokenizer_model_max_length or config.max_position_embeddings)
+    room = room or default_room(limit)
+    if text is None:
+        text = len(prompts.opening()) + len(prompts.closing(question))
+    stamp = len(prompts.clock(float(session.video.segment_times[-1, 1]))) + SPARE
+    video = len(session) * (config.num_compression_tokens + stamp)
+    return _Sizes(
+        config=config,
+        segments=len(session),
+        positions=max(len(first), len(last)) + SPARE,
+        grid=(pairs, rows, columns),
+        answer=room,
+        context=min(limit, video + text + room),
+    )
+
+
+def _price(spec: Capture, sizes: _Sizes) -> Price:
+    parts = dict(_parts(spec, sizes))
+    totals = {dial: sum(mib for _, mib in _parts(other, sizes)) for dial, other in _dials(spec)}
+    whole = sum(parts.values())
+    return Price(parts, {dial: mib for dial, mib in totals.items() if mib < whole})
+
+
+def _parts(spec: Capture, sizes: _Sizes) -> Iterator[tuple[str, float]]:
     """(variable, MiB at most)."""
-    config = session.checkpoint.model.config
+    config = sizes.config
     text = config.compressor_config.text_config
-    segments, slots = len(session), config.num_compression_tokens
+    segments, slots = sizes.segments, config.num_compression_tokens
     layers = len(pick_layers(spec.layers, text.num_hidden_layers, "layers"))
     llm_layers = len(pick_layers(spec.llm_layers, config.num_hidden_layers, "llm_layers"))
+    heads = len(pick_heads(spec.heads, text.num_attention_heads))
 
-    def mib(*sizes: int) -> float:
-        bytes_ = FLOAT
-        for size in sizes:
-            bytes_ *= size
-        return bytes_ / 2**20
+    def mib(*numbers: int) -> float:
+        return FLOAT * math.prod(numbers) / 2**20
 
     if spec.attention is not None and spec.attention.svlm:
         rows = _rows(spec.attention.svlm, len(spec.attention.memory_slots(slots)))
-        width = _svlm_width(spec, session, question)
-        heads = text.num_attention_heads
+        width = {
+            "none": sizes.positions,
+            "key_group": sizes.grid[0] + 6,
+            "patch_grid": math.prod(sizes.grid),
+            "top_k": 2 * spec.top,
+        }[spec.reduce]
         yield "attention", mib(segments, layers, heads, rows, width)
     if spec.attention is not None and spec.attention.answer:
-        context = int(config.tokenizer_model_max_length or config.max_position_embeddings)
-        room = max_new_tokens or default_room(context)
-        width = {"none": context, "top_k": 2 * spec.top}.get(spec.reduce, segments + 7)
-        yield "answer_attention", mib(llm_layers, config.num_attention_heads, room, width)
+        width = {"none": sizes.context, "top_k": 2 * spec.top}.get(spec.reduce, segments + 7)
+        yield "answer_attention", mib(llm_layers, config.num_attention_heads, sizes.answer, width)
     if spec.hidden is not None:
         rows = _rows(spec.hidden.svlm, len(spec.hidden.memory_slots(slots)))
         yield "hidden_state", mib(segments, layers, rows, text.hidden_size)
@@ -116,25 +166,12 @@ def _rows(names: tuple[str, ...], slots: int) -> int:
     return len([name for name in names if name != "memory"]) + slots
 
 
-def _svlm_width(spec: Capture, session: Session, question: str) -> int:
-    """Numbers that one row becomes."""
-    if spec.reduce == "top_k":
-        return 2 * spec.top
-    # segments have one shape but for the last, which is never longer in pairs
-    first, last = (session.prompt(question, i) for i in (0, len(session) - 1))
-    if spec.reduce == "none":
-        return max(len(first), len(last)) + 8  # timestamps grow by a digit now and then
-    patches = first.positions("vision")
-    pairs = int(first.index[patches].max()) + 1
-    if spec.reduce == "key_group":
-        return pairs + 6
-    return pairs * (int(first.row[patches].max()) + 1) * (int(first.column[patches].max()) + 1)
-
-
 def _dials(spec: Capture) -> Iterator[tuple[str, Capture]]:
     """(what to change, the changed spec), of what may shrink it."""
     yield "layers=[-1]", replace(spec, layers=(-1,))
     yield "llm_layers=[-1]", replace(spec, llm_layers=(-1,))
+    if spec.attention is not None and spec.attention.svlm:
+        yield "heads=[0]", replace(spec, heads=(0,))
     if spec.reduce == "none":
         yield 'reduce="key_group"', replace(spec, reduce="key_group")
     for name in ("attention", "hidden"):

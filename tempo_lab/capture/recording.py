@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import xarray as xr
 from tempo_lab.capture import labels
 from tempo_lab.capture.answer import AnswerRecord
 from tempo_lab.capture.attention import AttentionRecorder, Job
-from tempo_lab.capture.choice import pick_layers
+from tempo_lab.capture.choice import pick_heads, pick_layers
 from tempo_lab.capture.groups import (
     ByGroup,
     EveryKey,
@@ -30,7 +31,7 @@ from tempo_lab.capture.price import check_price
 from tempo_lab.capture.spec import Capture, Rows
 from tempo_lab.errors import CaptureError
 from tempo_lab.keeping import Watch
-from tempo_lab.model.token_map import TokenMap
+from tempo_lab.model.token_map import TokenMap, concatenate
 from tempo_lab.trace import Trace
 
 if TYPE_CHECKING:
@@ -45,30 +46,36 @@ class Recording:
         session: the session that asks.
         question: what it asks.
         room: tokens that the answer may have.
+        text: positions of the LLM's prompt that are not the video's.
 
     Raises:
-        CaptureError: a layer or slot that is not there, or more than the capture's limit.
+        CaptureError: a layer, head or slot that is not there, or more than the capture's limit.
     """
 
-    def __init__(self, spec: Capture, session: Session, question: str, room: int) -> None:
+    def __init__(
+        self, spec: Capture, session: Session, question: str, room: int, text: int
+    ) -> None:
         if not isinstance(spec, Capture):
             raise CaptureError(
                 "a capture says what to record",
                 asked=f"capture={spec!r}",
                 fix='tempo_lab.Capture(attention=["decision"])',
             )
-        check_price(spec, session, question, room)
+        check_price(spec, session, question, room, text)
         self.spec, self.session, self.question = spec, session, question
         model = session.checkpoint.model
         self.config = model.config.compressor_config.text_config
         self.compressor = model.compressor
         text_model = self.compressor.svlm.language_model
         self.layers = pick_layers(spec.layers, self.config.num_hidden_layers, "layers")
+        self.heads = pick_heads(spec.heads, self.config.num_attention_heads)
         rows = spec.attention
         self._attention = self._hidden = None
         self._answer: AnswerRecord | None = None
         if rows is not None and rows.svlm:
-            self._attention = AttentionRecorder(text_model, self.layers, "SVLM")
+            self._attention = AttentionRecorder(
+                text_model, self.layers, "SVLM", None if spec.heads == "all" else self.heads
+            )
         if rows is not None and rows.answer:
             self._answer = AnswerRecord(spec, model, len(session), room)
         if spec.hidden is not None or spec.layer_relevance:
@@ -95,9 +102,28 @@ class Recording:
     ) -> None:
         self._stack.close()
 
+    def check_slots(self, needed: np.ndarray) -> None:
+        """Refuse slots that were asked for by number and that no segment needs.
+
+        Args:
+            needed: int [segment], memory tokens that the allocation needs, or may need at most.
+
+        Raises:
+            CaptureError: no segment needs one of them.
+        """
+        for rows, what in ((self.spec.attention, "attention"), (self.spec.hidden, "hidden states")):
+            if rows is not None:
+                labels.Needed(needed).rows(rows, self.compressor.slots, what)
+
+    @cached_property
+    def _around(self) -> tuple[TokenMap, TokenMap]:
+        return self.session.checkpoint.prompts.around(self.question, self.compressor.slots)
+
     def _map(self, segment: int) -> TokenMap:
         if segment not in self._maps:
-            self._maps[segment] = self.session.prompt(self.question, segment)
+            before, after = self._around
+            video = self.session.reader.prompt(segment)
+            self._maps[segment] = concatenate([before, video, after])
         return self._maps[segment]
 
     @property
@@ -161,7 +187,7 @@ class Recording:
         device = self.compressor.compression_tokens.device
         return names, torch.tensor(rows, dtype=torch.long, device=device)
 
-    @property
+    @cached_property
     def _pairs(self) -> int:
         """Frame pairs of the longest segment: the last is never longer than the first."""
         first = self._map(0)
@@ -201,8 +227,6 @@ class Recording:
         """
         keep = labels.Needed(needed)
         data = trace.data
-        if self.watch is not None:
-            data = data.assign_coords(layer=list(self.layers))
         if self._attention is not None and self.spec.attention is not None:
             data = self._with_attention(data, self.spec.attention, keep)
         if self._answer is not None:
@@ -212,10 +236,11 @@ class Recording:
             rows = keep.rows(self.spec.hidden, total, "hidden states")
             array = self._states.array(rows, keep, None, (self.config.hidden_size,))
             data["hidden_state"] = ("segment", "layer", "hidden_row", "hidden"), array
-            data = data.assign_coords(hidden_row=rows)
+            data = data.assign_coords(hidden_row=rows, layer=list(self.layers))
         if self.spec.layer_relevance:
             logits = np.array([self._logits[i] for i in range(len(needed))], dtype=np.float32)
             data["layer_logit"] = ("segment", "layer"), logits, {"units": "1"}
+            data = data.assign_coords(layer=list(self.layers))
         if self.spec.memory:
             for name, dim, arrays in (
                 ("memory_token", "hidden", memory),
@@ -239,23 +264,25 @@ class Recording:
             "patch_grid": (self._pairs * grid[0] * grid[1],),
             "top_k": (self.spec.top, 2),
         }
-        heads, reduce = self.config.num_attention_heads, self.spec.reduce
+        heads, reduce = len(self.heads), self.spec.reduce
         lengths = read if reduce == "none" else None
         array = self._seen.array(rows, keep, heads, tails[reduce], lengths)
         if reduce == "patch_grid":
             array = array.reshape(*array.shape[:-1], self._pairs, *grid)
+        # given to the dataset all at once: every assignment makes another one
+        coords = {"row": rows, "head": list(self.heads), "layer": list(self.layers)}
         if reduce == "key_group":
+            coords["key_group"] = groups
             for segment, m in enumerate(maps):
                 pairs = int(m.index[m.positions("vision")].max()) + 1
                 absent = slice(groups.index("query") - (self._pairs - pairs), groups.index("query"))
                 array[segment, ..., absent] = np.nan
-            data = data.assign_coords(key_group=groups)
         dims = ("segment", "layer", "head", "row")
         data = data.assign(dict(labels.attention_variables(array, reduce, "", dims)))
         if reduce in ("none", "top_k"):
             names = labels.key_names(maps, int(read.max()))
             data = data.assign({"key_name": (("segment", "key"), names)})
-        return data.assign_coords(row=rows, head=np.arange(heads))
+        return data.assign_coords(coords)
 
     @torch.inference_mode()
     def _projected(self, memory: Sequence[torch.Tensor]) -> list[torch.Tensor]:

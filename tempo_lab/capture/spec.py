@@ -113,6 +113,7 @@ class Capture:
         memory: whether to record memory tokens before and after the projector.
         layer_relevance: whether to record the relevance logit by layer.
         layers: of the SVLM; "all" or numbers, negative ones from the last.
+        heads: of the SVLM, whose attention is recorded; likewise.
         llm_layers: of the LLM.
         reduce: "none" (every key), "key_group" (system, timestamps, each frame pair, query, text,
             earlier memory, self), "patch_grid", "top_k".
@@ -128,6 +129,7 @@ class Capture:
     memory: bool = False
     layer_relevance: bool = False
     layers: Every | Sequence[int] = "all"
+    heads: Every | Sequence[int] = "all"
     llm_layers: Every | Sequence[int] = "all"
     reduce: str = "key_group"
     top: int = 8
@@ -138,7 +140,7 @@ class Capture:
             rows = getattr(self, name)
             if rows is not None and not isinstance(rows, Rows):
                 object.__setattr__(self, name, Rows(rows))
-        for name in ("layers", "llm_layers"):
+        for name in ("layers", "heads", "llm_layers"):
             object.__setattr__(self, name, whole_numbers(getattr(self, name), name))
         if self.reduce not in REDUCTIONS:
             raise CaptureError(
@@ -155,6 +157,12 @@ class Capture:
                 asked=f"hidden={list(self.hidden.names)}",
                 found=", ".join(SVLM_ROWS),
                 fix='leave "answer" out',
+            )
+        if self.heads != "all" and not (self.attention and self.attention.svlm):
+            raise CaptureError(
+                "heads are of the SVLM's attention, and none of it is asked for",
+                asked=f"heads={list(self.heads)}",
+                fix='attention=["decision"] too, or leave heads out',
             )
         if not (self.attention or self.hidden or self.memory or self.layer_relevance):
             raise CaptureError(
@@ -176,7 +184,7 @@ class Capture:
             max_new_tokens: as of `Session.ask`.
 
         Raises:
-            CaptureError: a layer or slot that this model does not have.
+            CaptureError: a layer, head or slot that this model does not have.
         """
         return price_of(self, session, question, max_new_tokens)
 

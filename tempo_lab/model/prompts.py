@@ -79,18 +79,20 @@ def encode_text(tokenizer: Any, trusted: str, plain: str = "") -> list[int]:
     A control token (`<|im_end|>`, `<think>`, ...) written in `plain`, in whatever case, is cut
     after its first character, so that the tokenizer reads it as ordinary text.
     """
+    if not plain:
+        return list(tokenizer.encode(trusted, add_special_tokens=False))
     added = tokenizer.get_added_vocab()
     added.pop(tokenizer.unk_token, None)  # what unknown words become controls nothing
     controls = sorted((t for t in added if t[0] == "<" and t[-1] == ">"), key=len, reverse=True)
     pieces = [trusted + plain]
-    if controls and plain:
+    if controls:
         found = re.finditer("|".join(map(re.escape, controls)), plain, re.IGNORECASE)
         cuts = [0, *(len(trusted) + match.start() + 1 for match in found), len(trusted + plain)]
         pieces = [(trusted + plain)[a:b] for a, b in pairwise(cuts)]
     ids: list[int] = []
     for piece in pieces:
         ids += tokenizer.encode(piece, add_special_tokens=False)
-    if plain and not {added[token] for token in controls}.isdisjoint(ids):
+    if not {added[token] for token in controls}.isdisjoint(ids):
         # a tokenizer that changes text before it looks for control tokens: letter by letter
         return [i for piece in (trusted, *plain) for i in encode_text(tokenizer, piece)]
     return ids
@@ -214,10 +216,17 @@ class Prompts:
         self, video: TokenMap, query: str, slots: int = 0, *, relevance: bool = True
     ) -> TokenMap:
         """The SVLM's whole prompt for one segment, with its memory slots: for reading."""
+        before, after = self.around(query, slots, relevance=relevance)
+        return concatenate([before, video, after])
+
+    def around(
+        self, query: str, slots: int = 0, *, relevance: bool = True
+    ) -> tuple[TokenMap, TokenMap]:
+        """What stands before and after the video in that prompt, the same for all segments."""
         memory = MapBuilder()
         memory.add(np.full(slots, -1), MEMORY, index=np.arange(slots))
-        system = self.system(relevance=relevance)
-        return concatenate([system, video, self.question(query), memory.build()])
+        after = concatenate([self.question(query), memory.build()])
+        return self.system(relevance=relevance), after
 
     def opening(self) -> TokenMap:
         """The LLM's system turn and the opening of the user's, before the video."""
@@ -275,5 +284,5 @@ class Prompts:
                 if clocks is not None:
                     build.add(clocks[segment], TIMESTAMP, segment=segment)
                 build.add(np.full(count, -1), MEMORY, index=np.arange(count), segment=segment)
-        empty = [] if not build.columns[0] else [build.build()]
+        empty = [] if not build.pieces else [build.build()]
         return concatenate([self.opening(), *empty, self.closing(query, history)])

@@ -88,7 +88,7 @@ class MapBuilder:
     """Collects ids and what they are, in reading order."""
 
     def __init__(self) -> None:
-        self.columns: list[list[np.ndarray]] = [[] for _ in range(6)]
+        self.pieces: list[tuple[np.ndarray, tuple[Any, ...]]] = []
 
     def add(
         self,
@@ -100,13 +100,16 @@ class MapBuilder:
         column: Any = -1,
     ) -> None:
         ids = np.asarray(ids, dtype=np.int64)
-        for stored, value in zip(
-            self.columns, (ids, role, index, segment, row, column), strict=True
-        ):
-            stored.append(np.full(ids.shape, value, dtype=np.int64))
+        self.pieces.append((ids, (ids, role, index, segment, row, column)))
 
     def build(self) -> TokenMap:
-        return TokenMap(*(np.concatenate(column) for column in self.columns))
+        columns = np.empty((6, sum(len(ids) for ids, _ in self.pieces)), dtype=np.int64)
+        start = 0
+        for ids, values in self.pieces:
+            for column, value in zip(columns, values, strict=True):
+                column[start : start + len(ids)] = value
+            start += len(ids)
+        return TokenMap(*columns)
 
 
 def concatenate(parts: list[TokenMap]) -> TokenMap:

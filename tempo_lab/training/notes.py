@@ -9,11 +9,12 @@ from tempo_lab.world.questions import DESCRIBE, NOT_SHOWN, Question, caption, pl
 from tempo_lab.world.scenes import COLORS, DIGITS, SEGMENT_SECONDS, SHAPES, Noun, Scene, Segment
 
 LOCAL = {
-    "color": 0.09, "size": 0.06, "motion": 0.09, "position": 0.06, "digit": 0.09, "word": 0.07,
-    "place": 0.08, "with": 0.12, "event": 0.06, "present": 0.08, "absence": 0.08, "time": 0.04,
-    "count": 0.04, "order": 0.04, "two_hop": 0.04,
+    "color": 0.08, "size": 0.05, "motion": 0.1, "position": 0.11, "digit": 0.08, "word": 0.06,
+    "place": 0.06, "with": 0.11, "event": 0.14, "present": 0.08, "absence": 0.08, "time": 0.03,
+    "count": 0.03, "order": 0.03, "two_hop": 0.03,
 }  # fmt: skip
-"""How often a question about one segment is of each kind."""
+"""How often a question about one segment is of each kind, where it has one: something happens in
+four of ten."""
 
 LONG = {"multi": 0.6, "describe": 0.15, "caption": 0.25}
 """The same, of questions with long words or long answers."""

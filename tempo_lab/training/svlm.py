@@ -21,7 +21,7 @@ from tempo_lab.world.questions import Question, relevant, rephrase
 from tempo_lab.world.scenes import SEGMENT_SECONDS
 
 from .bank import Bank
-from .naming import naming_loss
+from .naming import happening_loss, naming_loss
 from .nano_config import GRID, PATCHES, Sizes
 from .notes import LOCAL, LONG, answer, draw_kind, segment_question
 from .text import HINT, answer_loss, hint, hint_loss
@@ -156,7 +156,9 @@ def segment_seconds(index: int, rng: np.random.Generator) -> np.ndarray:
     return SEGMENT_SECONDS * index + np.arange(PATCHES) + shift
 
 
-RELEVANT = {**LOCAL, "multi": 0.08, "describe": 0.08, "caption": 0.02}
+RELEVANT = {
+    **LOCAL, "position": 0.06, "event": 0.06, "multi": 0.08, "describe": 0.16, "caption": 0.02,
+}  # fmt: skip
 """How often a question whose relevance is asked for is of each kind."""
 
 
@@ -234,8 +236,10 @@ def vlm_batch(
     flat, table = states.view(-1, longest, states.shape[-1]), reader.model.embed_tokens.weight
     loss, right = answer_loss(flat, wanted_ids, table)
     loss = loss + HINT * hint_loss(flat, hints, table)
-    named = naming_loss(visual, [bank.segments[row] for row in rows], table, words)
-    loss = loss + HINT * named
+    shown = [bank.segments[row] for row in rows]
+    named = naming_loss(visual, shown, table, words)
+    happened = happening_loss(visual, shown, table, words)
+    loss = loss + HINT * (named + happened)
     if matches:
         rows_at, columns = torch.tensor([m[:2] for m in matches]).T
         logits = flat[rows_at, columns] @ (table[words.yes] - table[words.no])
@@ -250,6 +254,7 @@ def vlm_batch(
             hits.setdefault(kind, []).append(bool(right[number, position]))
     numbers = {kind: float(np.mean(values)) for kind, values in hits.items()}
     numbers["naming loss"] = float(named.detach())
+    numbers["happening loss"] = float(happened.detach())
     asked_of = [v for kind, values in hits.items() for v in values if kind.startswith("relevant")]
     if asked_of:
         numbers["relevant"] = float(np.mean(asked_of))

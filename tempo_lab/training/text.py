@@ -7,7 +7,9 @@ as a memory token may hold several facts at once; all parts in one or each in it
 
 Answering takes two hops: find the note that the question's subject names, and carry it to the
 answer. Neither pays alone, so both start late; the hint, a loss on the answer at the subject
-word itself, makes the first pay at once.
+word itself, makes the first pay at once. A time takes a third, from the note to the timestamp
+before it, which no other kind of question needs: so each note has to say its own time, too.
+(Without, times were a guess between the timestamps after 1900 steps, even of two segments.)
 """
 
 from __future__ import annotations
@@ -38,12 +40,17 @@ a question has the notes to itself, as memory tokens will be, which counting and
 TOKENS = 160
 """Ids that a step reads for each row of its batch."""
 SPREAD_NOTES = 0.5
+AMONG_BLANKS = 0.5
+"""Share of videos whose notes lie among tokens that say nothing, as memory tokens will, or a
+note's time would be looked for right before it and nowhere else."""
+SLOTS = 16
+"""At most so many tokens then follow a timestamp."""
 FALSE_ALARMS = 0.5
 HINT = 0.5
 KIND_WEIGHTS = {
     "color": 0.06, "size": 0.03, "motion": 0.06, "position": 0.04, "digit": 0.05, "word": 0.04,
     "place": 0.05, "with": 0.09, "event": 0.04, "multi": 0.10, "present": 0.05, "absence": 0.07,
-    "count": 0.11, "order": 0.12, "time": 0.04, "most": 0.07, "two_hop": 0.07, "describe": 0.03,
+    "count": 0.11, "order": 0.11, "time": 0.07, "most": 0.08, "two_hop": 0.08, "describe": 0.03,
 }  # fmt: skip
 """How often a question about a video is of each kind."""
 
@@ -88,16 +95,33 @@ def false_alarm(
     return [[segment.place]]
 
 
+def among_blanks(tokens: list[list[str]], slots: int, rng: np.random.Generator) -> list[list[str]]:
+    """Notes in their order, some of them again, at random among ``slots`` tokens; the rest blank.
+
+    Every note comes, also where they are more than the slots.
+    """
+    slots = max(slots, len(tokens))
+    order = list(range(len(tokens)))
+    if tokens:
+        again = int(rng.integers(slots - len(tokens) + 1))
+        order = sorted([*order, *rng.integers(len(tokens), size=again)])
+    row: list[list[str]] = [[] for _ in range(slots)]
+    for at, number in zip(sorted(rng.permutation(slots)[: len(order)]), order, strict=True):
+        row[at] = tokens[number]
+    return row
+
+
 @dataclass
 class Conversation:
     """One video in notes and the questions about it.
 
     Attributes:
-        ids: what is read; of a memory token's words the first.
+        ids: what is read; of a memory token's words the first, padding for one that is blank.
         extra: (position, id) of a memory token's other words, added to the first.
         labels: ids of answers and their ends, ``IGNORE`` elsewhere.
-        spots: (position, kind) of each answer.
-        hints: (position of a question's subject, first id of its answer).
+        spots: (position, kind) of the token of each answer that tells.
+        hints: (position of a question's subject, id of that token).
+        dates: (position of a memory token, id of the seconds before it).
     """
 
     ids: list[int]
@@ -105,19 +129,25 @@ class Conversation:
     labels: list[int]
     spots: list[tuple[int, str]]
     hints: list[tuple[int, int]]
+    dates: list[tuple[int, int]]
+
+
+def telling(words: Words, question: Question, answer: list[int]) -> int:
+    """Which of an answer's tokens tells: the first, or the last two digits of "at ... seconds"."""
+    return 2 if question.kind == "time" and answer[0] == words.text("at")[0] else 0
 
 
 def hint(
     words: Words, question: Question, piece: list[int], answer: list[int]
 ) -> list[tuple[int, int]]:
-    """(position within the piece, first answer id), where the question has named its last thing."""
+    """(position within the piece, id that tells), where the question has named its last thing."""
     name = question.nouns[-1].shape if question.nouns else ""
     if question.kind in ("describe", "two_hop"):
         number = int(question.fill[-1])
         name = str(number) if number < 100 else f"{number % 100:02d}"
     names = {words.text(name)[0], words.text(f" {name}")[0]} if name else set()
     at = [i for i, token in enumerate(piece) if token in names]
-    return [(at[-1], answer[0])] if at else []
+    return [(at[-1], answer[telling(words, question, answer)])] if at else []
 
 
 def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: int) -> Conversation:
@@ -126,7 +156,8 @@ def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: in
     asked = draw_questions(scene, rng, turns, KIND_WEIGHTS)
     if rng.random() < 0.3 and not any(q.kind in ("time", "describe") for q in asked):
         start = int(rng.integers(0, 60))
-    ids, extra = list(words.opening), []
+    blanks = int(rng.integers(1, 5)) if rng.random() < AMONG_BLANKS else 0
+    ids, extra, dates = list(words.opening), [], []
     for index, segment in enumerate(scene.segments):
         tokens: list[list[str]] = []
         for question in asked:
@@ -135,9 +166,14 @@ def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: in
                     tokens.append(token)
         if not tokens and rng.random() < FALSE_ALARMS:
             tokens = false_alarm(asked, segment, rng)
-        ids += words.clock(SEGMENT_SECONDS * (start + index + 0.5))
+        if blanks:
+            slots = int(rng.integers(1, SLOTS + 1)) if tokens else blanks
+            tokens = among_blanks(tokens, slots, rng)
+        clock = words.clock(SEGMENT_SECONDS * (start + index + 0.5))
+        ids += clock
+        dates += [(len(ids) + at, clock[1]) for at, token in enumerate(tokens) if token]
         for token in tokens:
-            told = [words.text(f" {word}")[0] for word in token]
+            told = [words.text(f" {word}")[0] for word in token] or [words.pad]
             extra += [(len(ids), other) for other in told[1:]]
             ids.append(told[0])
     labels = [IGNORE] * len(ids)
@@ -147,11 +183,12 @@ def conversation(words: Words, scene: Scene, rng: np.random.Generator, turns: in
         text = rephrase(question, rng)
         piece = words.llm_question(text) if turn == 0 else words.llm_turn(text)
         answer = [*words.text(question.answer), words.end]
-        spots.append((len(ids) + len(piece), question.kind))
+        spot = len(ids) + len(piece) + telling(words, question, answer)
+        spots.append((spot, question.kind))
         hints += [(len(ids) + at, i) for at, i in hint(words, question, piece, answer)]
         ids += [*piece, *answer]
         labels += [IGNORE] * len(piece) + answer
-    return Conversation(ids, extra, labels, spots, hints)
+    return Conversation(ids, extra, labels, spots, hints, dates)
 
 
 def answer_loss(hidden: Tensor, labels: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
@@ -207,8 +244,11 @@ def text_step(model: Qwen3ForCausalLM, words: Words, pool: Pool, batch: int) -> 
         loss, right = answer_loss(hidden, labels, table)
         hints = [(row, at, i) for row, m in enumerate(made) for at, i in m.hints]
         hinted = hint_loss(hidden, hints, table)
-        loss = loss + HINT * hinted
-        numbers: dict[str, float] = {"hint": float(hinted.detach())}
+        dated = hint_loss(
+            hidden, [(row, at, i) for row, m in enumerate(made) for at, i in m.dates], table
+        )
+        loss = loss + HINT * (hinted + dated)
+        numbers = {"hint": float(hinted.detach()), "date": float(dated.detach())}
         hits: dict[str, list[bool]] = {}
         for row, one in enumerate(made):
             for position, kind in one.spots:

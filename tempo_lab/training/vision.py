@@ -19,12 +19,16 @@ from tempo_lab.world.scenes import CARDS, COLORS, MOTIONS, PLACES, SHAPES, SIZES
 from .nano_config import FRAME, GRID, MERGE, PATCH, PATCHES, TEMPORAL, TOKENS_A_PATCH, Sizes
 
 SIDE = GRID // MERGE
+HEIGHTS = ("top", "bottom")
+SIDES = ("left", "right")
 HEADS = {
     "shape": len(SHAPES) + 1,
     "color": len(COLORS),
     "size": len(SIZES),
     "motion": len(MOTIONS),
     "card": len(CARDS) + 1,
+    "height": len(HEIGHTS),
+    "side": len(SIDES),
     "place": len(PLACES),
 }
 NOTHING = {"shape": len(SHAPES), "card": len(CARDS)}
@@ -129,7 +133,7 @@ def frames_of(segments: list[Segment], rng: np.random.Generator | None) -> npt.N
     return disturb(np.stack(frames), rng)
 
 
-def _token(x: float, y: float) -> int:
+def token_over(x: float, y: float) -> int:
     """Number of the merged token over a point in units."""
     column, row = (int(np.clip(v * SIDE // UNITS, 0, SIDE - 1)) for v in (x, y))
     return row * SIDE + column
@@ -148,17 +152,21 @@ def targets(
     for index, (segment, pair) in enumerate(zip(segments, which, strict=True)):
         labels["place"][index] = PLACES.index(segment.place)
         if segment.card is not None:
-            token = _token(segment.card_x, segment.card_y)
+            token = token_over(segment.card_x, segment.card_y)
             labels["card"][index, token] = CARDS.index(segment.card)
         middle = float(pair) + 0.25
         for item in segment.items:
             if not item.shown(middle):
                 continue
-            token = _token(*item.center(middle))
+            token = token_over(*item.center(middle))
             labels["shape"][index, token] = SHAPES.index(item.shape)
             labels["color"][index, token] = COLORS.index(item.color_at(middle))
             labels["size"][index, token] = tuple(SIZES).index(item.size)
             labels["motion"][index, token] = MOTIONS.index(item.motion)
+            if item.position:
+                height, side = item.position.split()
+                labels["height"][index, token] = HEIGHTS.index(height)
+                labels["side"][index, token] = SIDES.index(side)
     return labels
 
 

@@ -1,0 +1,49 @@
+"""What the notebooks share: set-up, clips, figures in words, and the checks of their exercises.
+
+    from tempo_lab import course
+
+    tempo = course.start()
+    video = tempo.open(course.clip("voyage"), progress=False)
+    course.check_sampled_frames(...)
+
+The checks of notebook NN_name live in the module of that name.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import Any
+
+from tempo_lab.course.checking import CHECKS, Check, Verdict
+from tempo_lab.course.pictures import drawn
+from tempo_lab.course.setup import clip, start, truth
+from tempo_lab.errors import did_you_mean
+
+__all__ = ["CHECKS", "Check", "Verdict", "clip", "drawn", "lessons", "start", "truth"]
+
+_SHARED = {"checking", "pictures", "setup"}
+
+
+def lessons() -> list[str]:
+    """Names of the notebooks that have checks, without their numbers; loads all of them."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    found = sorted(set(names) - _SHARED)
+    for name in found:
+        import_module(f"{__name__}.{name}")
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("check_"):
+        lessons()
+        if name in CHECKS:
+            return CHECKS[name]
+        nearest = did_you_mean(name, CHECKS, f"one of {', '.join(sorted(CHECKS))}")
+        raise AttributeError(f"there is no check {name!r}; {nearest}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    lessons()
+    return sorted([*__all__, *CHECKS])

@@ -1,0 +1,48 @@
+"""Checks of notebook 00."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tempo_lab.course.checking import check, number
+
+_LEDGER = {"used": 39, "timestamps": 36, "text": 21, "prompt": 96}
+
+
+@check(
+    right=[(5,), (np.int64(5),), (5.0,), (np.array([5]),), ("5",)],
+    wrong=[(6,), (4,), (21,), (5.25,), (None,), ([5, 6],)],
+)
+def check_segment_at(answer: Any) -> str | None:
+    """The segment that shows second 21, of segments of four seconds."""
+    if number(answer) == 5:
+        return None
+    return "Segments are counted from 0, and the first one ends where the second begins, at 4 s."
+
+
+@check(
+    right=[(57, _LEDGER), (np.int64(57), _LEDGER), (57.0, _LEDGER)],
+    wrong=[(39, _LEDGER), (96, _LEDGER), (36, _LEDGER), (21, _LEDGER), ("many", _LEDGER)],
+)
+def check_words(answer: Any, totals: Mapping[str, int]) -> str | None:
+    """Tokens of the prompt that are words: neither budget nor picture."""
+    if number(answer) == totals["prompt"] - totals["used"]:
+        return None
+    return "Two lines of the ledger are not memory tokens, and both were read by the model."
+
+
+@check(
+    right=[(12, 12), (np.int64(12), 12), ([12], 12)],
+    wrong=[(11, 12), (24, 12), (48, 12), (0, 12), (True, 12)],
+)
+def check_smallest_budget(answer: Any, segments: int) -> str | None:
+    """The smallest budget that the strict mode accepts: one memory token a segment."""
+    given = number(answer)
+    if given == segments:
+        return None
+    if given < segments:
+        return "Try it: what does the error say that was asked, and what was found?"
+    return "A smaller one is accepted too. What is the least that a segment can be given?"

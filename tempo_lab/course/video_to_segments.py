@@ -1,0 +1,90 @@
+"""Checks of notebook 01."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tempo_lab.course.checking import check, number, numbers
+
+
+@check(
+    right=[(20,), (np.int64(20),), (20.0,), ("20",)],
+    wrong=[(250,), (10,), (25,), (2,), ([20, 21],)],
+)
+def check_sampled_frames(answer: Any) -> str | None:
+    """Frames sampled of ten seconds at 25 frames a second."""
+    given = number(answer)
+    if given == 20:
+        return None
+    if given == 250:
+        return "So many frames are in the file. How many of a second are looked at?"
+    return "The rate of the file does not matter here: samples are counted by the second."
+
+
+@check(
+    right=[([13, 4],), ((13, 4),), (np.array([13, 4]),)],
+    wrong=[([12, 4],), ([13, 8],), ([12.5, 4],), (13,), ([4, 13],)],
+)
+def check_last_segment(answer: Any) -> str | None:
+    """Segments of 100 sampled frames, and frames in the last one."""
+    given = numbers(answer)
+    if len(given) != 2:
+        return "Two numbers are wanted: how many segments, and how many frames in the last one."
+    if given == [13, 4]:
+        return None
+    if given[0] == 13:
+        return "The number of segments is right. How many frames are left for the last one?"
+    return "No frame is dropped, and segments do not overlap: what is left makes a short one."
+
+
+@check(
+    right=[(512,), (512.0,), (np.float64(512),), (511.9,)],
+    wrong=[(1024,), (2048,), (128,), (8192,), (0,)],
+)
+def check_longest(answer: Any) -> str | None:
+    """Seconds of the longest video that is sampled at two frames a second throughout."""
+    given = number(answer)
+    if abs(given - 512) < 1:
+        return None
+    if given > 512:
+        return "In a video of that length two samples are more than half a second apart."
+    return "A longer one still fits under the most frames that are sampled."
+
+
+def _touched(start: float, end: float) -> list[int]:
+    return list(range(int(start // 4), int(np.ceil(end / 4))))
+
+
+def _nearest(start: float, end: float) -> list[int]:
+    return list(range(round(start / 4), round(end / 4) + 1))
+
+
+def _open_end(start: float, end: float) -> list[int]:
+    return list(range(int(start // 4), int(end // 4)))
+
+
+@check(
+    right=[
+        (_touched,),
+        (lambda start, end: np.array(_touched(start, end)),),
+        (lambda start, end: {segment for segment in range(99) if _overlap(segment, start, end)},),
+    ],
+    wrong=[(_nearest,), (_open_end,), (lambda start, end: [8],), ([8],), (lambda start: [8],)],
+)
+def check_touched(answer: Callable[[float, float], Any]) -> str | None:
+    """A function: seconds of start and end to the segments that show some of that time."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for start, end in ((32, 36), (33, 35), (30, 33), (0, 48), (3.5, 4.5), (4, 4.5), (7, 12.25)):
+        given, wanted = numbers(answer(start, end)), _touched(start, end)
+        if sorted(given) != wanted:
+            how = "too many" if set(given) > set(wanted) else "not all of them, or others"
+            return f"From {start} to {end} s it names {how}."
+    return None
+
+
+def _overlap(segment: int, start: float, end: float) -> bool:
+    return 4 * segment < end and start < 4 * segment + 4
