@@ -198,7 +198,7 @@ class Trace:
         """The ledger as a table, a row a segment; `slots` names the kept ones, as in 0-3,9."""
         columns = [name for name, (dims, *_) in _VARIABLES.items() if dims == ("segment",)]
         table = self.data[columns].to_dataframe()[columns]
-        table["slots"] = [_slots_text(row) for row in self.data["kept"].to_numpy()]
+        table["slots"] = [slots_text(row) for row in self.data["kept"].to_numpy()]
         if self.data.attrs["merged"]:
             partly = (table["slots"] == "") & (table["tokens"] > 0)
             table.loc[partly, "slots"] = "merged"
@@ -291,7 +291,7 @@ def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
     return xr.Variable(dims, array, {"units": unit, "long_name": meaning})
 
 
-def _slots_text(kept: np.ndarray) -> str:
+def slots_text(kept: np.ndarray) -> str:
     """Runs of kept slots in words: bool [slot] -> "0-3,9"."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
     runs = zip(edges[::2], edges[1::2] - 1, strict=True)

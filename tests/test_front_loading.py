@@ -14,7 +14,7 @@ import xarray as xr
 import tempo_lab as tl
 from tempo_lab import plots
 from tempo_lab.analysis import Case, FrontLoading, Result, front_loading, with_random_weights
-from tempo_lab.analysis.front_loading import _check_ks, _other
+from tempo_lab.analysis.front_loading import _other, tokens_tried
 from tempo_lab.analysis.front_loading_question import _memory
 from tempo_lab.analysis.front_loading_result import area, cosines, effective_rank, knee
 from tempo_lab.capture import attention
@@ -291,10 +291,10 @@ def test_a_context_that_holds_not_all_tokens_is_an_error(cases, tiny, monkeypatc
 
 
 def test_many_slots_are_tried_in_equal_ratios():
-    tried = _check_ks(None, 128)
+    tried = tokens_tried(None, 128)
     assert (tried[0], tried[-1]) == (1, 128)
     assert len(tried) <= 32
-    assert _check_ks(None, 16) == list(range(1, 17))
+    assert tokens_tried(None, 16) == list(range(1, 17))
 
 
 def test_random_weights_are_random_and_nothing_else_is(tiny):

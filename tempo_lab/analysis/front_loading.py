@@ -74,7 +74,7 @@ def front_loading(
 
     given = _check_cases(cases)
     config = given[0].session.checkpoint.model.config
-    tokens = _check_ks(ks, config.num_compression_tokens)
+    tokens = tokens_tried(ks, config.num_compression_tokens)
     draws = _whole("draws", draws, 1)
     seed = _whole("seed", seed, 0)
     others = [_other(given, number) for number in range(len(given))] if control else None
@@ -193,7 +193,7 @@ def _check_cases(cases: Case | Sequence[Case]) -> list[Case]:
     return given
 
 
-def _check_ks(ks: Sequence[int] | None, slots: int) -> list[int]:
+def tokens_tried(ks: Sequence[int] | None, slots: int) -> list[int]:
     """The numbers of kept tokens, ascending, each once."""
     if slots < 2:
         raise BudgetError(

@@ -23,6 +23,7 @@ from tempo_lab.evaluation import rivals  # noqa: F401  (registers strategies)
 
 if TYPE_CHECKING:
     import torch
+    import xarray as xr
 
     from tempo_lab.evaluation.logprob import Asked
 
@@ -117,3 +118,50 @@ def _by_slot(looked: np.ndarray, memory: list[torch.Tensor], asked: Asked) -> Nu
         "similarity": np.stack([cosines(each).mean(axis=0) for each in stages]),
         "effective_rank": np.stack([effective_rank(each).mean(axis=0) for each in stages]),
     }
+
+
+def by_token(
+    case: Case, ks: Sequence[int], seeds: Sequence[int], step: Callable[[], object]
+) -> xr.Dataset:
+    """How probable each token of the right answer is, from k memory tokens of each segment.
+
+    Args:
+        case: the question.
+        ks: tokens a segment.
+        seeds: of each draw of the random arm, whose probabilities are means over the draws.
+        step: called after each k.
+
+    Returns:
+        `token_probability` [arm, k, answer_token], `probability` [arm, k] of the whole answer,
+        and `said` [arm, k], the greedy answer (of the first draw); the arms are head, tail, random.
+    """
+    import xarray as xr
+
+    from tempo_lab.evaluation.logprob import Asked
+
+    memory = _memory(case)
+    asked = Asked(case.session, case.question, case.answer)
+    arms = (HEAD, TAIL, RANDOM)
+    each: list[np.ndarray] = []
+    whole: list[np.ndarray] = []
+    said: list[list[str]] = []
+    for k in ks:
+        rows = [_keep(arm, memory, k) for arm in (HEAD, TAIL)]
+        rows += [_keep(RANDOM, memory, k, seed) for seed in seeds]
+        embeddings = asked.embed(rows)
+        expected = asked.distributions(embeddings)
+        tokens = asked.of_answer(expected).exp().cpu().numpy().astype(float)  # [row, answer_token]
+        for found, values in ((each, tokens), (whole, tokens.prod(axis=1))):
+            found.append(np.stack([values[0], values[1], values[2:].mean(axis=0)]))
+        said.append(asked.said(embeddings[:3], expected[:3]))
+        step()
+    ids = asked.ids.tolist()
+    texts = [asked.prompts.llm.decode([token]).strip() for token in ids[:-1]] + ["(end)"]
+    return xr.Dataset(
+        {
+            "token_probability": (("arm", "k", "answer_token"), np.stack(each, axis=1)),
+            "probability": (("arm", "k"), np.stack(whole, axis=1)),
+            "said": (("arm", "k"), np.array(said, dtype=object).T),
+        },
+        {"arm": list(arms), "k": list(ks), "answer_token": texts},
+    )

@@ -6,6 +6,7 @@ A map is built together with its prompt, so nothing ever has to search for a tok
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,20 @@ class TokenMap:
         if index is not None:
             found &= self.index == index
         return np.flatnonzero(found)
+
+    def runs(self) -> list[tuple[str, int, int, int]]:
+        """Runs of positions of one role and index: (role, index, first, one past the last).
+
+        The memory slots are one run, with index -1.
+        """
+        index = np.where(self.role == MEMORY, -1, self.index)
+        changes = (np.diff(self.role) != 0) | (np.diff(index) != 0)
+        edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(self)]
+        return [
+            (ROLES[self.role[first]], int(index[first]), first, last)
+            for first, last in pairwise(edges)
+            if first < last
+        ]
 
     @property
     def decision(self) -> int:

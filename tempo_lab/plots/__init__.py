@@ -5,33 +5,44 @@ They never show, never touch a model, never smooth: what is drawn is what was co
 
 from tempo_lab.plots.allocation import allocation
 from tempo_lab.plots.allocation_study import allocation_study
+from tempo_lab.plots.anatomy import anatomy
 from tempo_lab.plots.answer_attention import answer_attention
 from tempo_lab.plots.attention import attention
 from tempo_lab.plots.attention_overlay import attention_overlay
+from tempo_lab.plots.attention_time import attention_groups, attention_time
 from tempo_lab.plots.attribution import attribution
 from tempo_lab.plots.compare import compare
 from tempo_lab.plots.contact_sheet import contact_sheet
+from tempo_lab.plots.filmstrip import filmstrip
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
+from tempo_lab.plots.front_loading_answer import front_loading_answer
 from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
 from tempo_lab.plots.relevance import relevance
 from tempo_lab.plots.relevance_by_layer import relevance_by_layer
 from tempo_lab.plots.rollout import rollout
+from tempo_lab.plots.routing import routing
 from tempo_lab.plots.strictness import strictness
 
 __all__ = [
     "allocation",
     "allocation_study",
+    "anatomy",
     "answer_attention",
     "attention",
+    "attention_groups",
     "attention_overlay",
+    "attention_time",
     "attribution",
     "compare",
     "contact_sheet",
+    "filmstrip",
     "front_loading",
+    "front_loading_answer",
     "front_loading_slots",
     "prompt_sensitivity",
     "relevance",
     "relevance_by_layer",
     "rollout",
+    "routing",
     "strictness",
 ]

@@ -28,6 +28,7 @@ def attention_overlay(
     rows: Sequence[str] = ("decision", "memory 0"),
     shared: bool = True,
     opacity: float = 0.8,
+    frames: np.ndarray | None = None,
     width: float = 9.0,
 ) -> tuple[Figure, np.ndarray]:
     """Attention of each patch over the first frame of each pair, as it was recorded.
@@ -42,6 +43,7 @@ def attention_overlay(
         rows: names of recorded rows, a line of pictures each.
         shared: one scale for all rows; else each row has its own.
         opacity: of the largest value's colour over the frames, 0 to 1.
+        frames: of the segment, uint8 [frame, row, column, 3], if they are decoded already.
         width: of the figure, in inches.
 
     Returns:
@@ -68,8 +70,10 @@ def attention_overlay(
                 found=", ".join(known),
                 fix=did_you_mean(row, known, "name recorded rows, as rows=['memory 0']"),
             )
-    with closing(video.segments(start=number)) as decoded:
-        frames = next(decoded).frames[::FRAMES]
+    if frames is None:
+        with closing(video.segments(start=number)) as decoded:
+            frames = next(decoded).frames
+    frames = frames[::FRAMES]
     mass = mass.sel(row=list(rows)).isel(pair=slice(len(frames)))
     picture = frames.shape[1] / frames.shape[2] * (width - 1.8) / len(frames)
     figure, axes = pyplot.subplots(

@@ -49,6 +49,7 @@ class Explorer:
         self.line = HTML(layout=Layout(width="100%"))
         self.error: BaseException | None = None
         self._png = b""
+        self._hidden: list[Widget] = []
         self._undo: list[Callable[[], object]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._stale, self._closed = True, False
@@ -92,6 +93,10 @@ class Explorer:
 
         button.on_click(pressed)
         self._undo.append(lambda: button.on_click(pressed, remove=True))
+
+    def holds(self, *widgets: Widget) -> None:
+        """Close these too, though the panel does not show them."""
+        self._hidden += widgets
 
     def finally_(self, undo: Callable[[], object]) -> None:
         """Call this when the explorer is closed; the last given first."""
@@ -201,7 +206,8 @@ class Explorer:
         self._closed = True
         while self._undo:
             self._undo.pop()()
-        for widget in {each.model_id: each for each in every_widget(self.panel)}.values():
+        every = [each for root in (self.panel, *self._hidden) for each in every_widget(root)]
+        for widget in {id(each): each for each in every}.values():
             widget.close()
 
     def __enter__(self) -> Self:
@@ -225,6 +231,14 @@ class Explorer:
             view = "application/vnd.jupyter.widget-view+json"
             bundle |= {view: live[view]} if view in live else {}
         return bundle
+
+
+def sized(em: float) -> dict[str, Any]:
+    """Arguments of a control: so many letters wide where there is room, and its whole name."""
+    return {
+        "layout": Layout(width=f"{em}em", max_width="100%"),
+        "style": {"description_width": "initial"},
+    }
 
 
 def escaped(text: str) -> str:

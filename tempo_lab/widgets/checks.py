@@ -1,0 +1,47 @@
+"""What explorers ask of a trace and a session, and of a session's progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tempo_lab.errors import TraceError
+from tempo_lab.text import one_line
+from tempo_lab.trace import Trace
+
+if TYPE_CHECKING:
+    from tempo_lab.session import Session
+
+
+def check_trace(trace: Any, session: Session | None = None) -> Trace:
+    """The trace, if it is one, of the session's video.
+
+    Raises:
+        TraceError: it is something else, or has another number of segments.
+    """
+    if not isinstance(trace, Trace):
+        raise TraceError(
+            "an explorer shows a trace",
+            asked=one_line(repr(trace), 120),
+            found=type(trace).__name__,
+            fix="give what `Session.ask` returned, or `tempo_lab.Trace.load(path)`",
+        )
+    if session is not None and len(session) != trace.data.sizes["segment"]:
+        raise TraceError(
+            "the trace is of another video",
+            asked=f"a trace of {trace.data.sizes['segment']} segments",
+            found=f"{len(session)} segments of {session.video.info.path}",
+            fix="open the video of the trace, with its fps and max_frames",
+        )
+    return trace
+
+
+@contextmanager
+def quiet(session: Session) -> Iterator[None]:
+    """Without progress bars, for which a panel has no place."""
+    before, session.progress = session.progress, False
+    try:
+        yield
+    finally:
+        session.progress = before
