@@ -58,6 +58,7 @@ check: $(READY)
 notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.timeout=180 --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.store_widget_state=False \
 	  notebooks/*.ipynb
 
 wheel: $(READY)
