@@ -179,6 +179,24 @@ def world_make(
         ) from error
 
 
+@app.command("app")
+def app_(
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Of the page.", show_default="8866, or the next free"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="nano, a folder, or a hub name.", show_default="TEMPO_LAB_MODEL or nano"),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
+) -> None:
+    """Ask about your own videos on a web page, on this machine alone. Ctrl-C ends it."""
+    from tempo_lab.page import serve
+
+    serve(port=port, model=model, browser=browser, say=lambda line: print(line, flush=True))
+
+
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="nano, nano-plain, or tiny for a quick look.")],

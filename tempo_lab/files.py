@@ -9,6 +9,19 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def shipped(place: str) -> Path:
+    """A file of the repository that also comes with the installed package, as data/clips/x.mp4.
+
+    Raises:
+        FileNotFoundError: it comes with neither.
+    """
+    package = Path(__file__).parent
+    for root in (package / "shipped", package.parent):
+        if (root / place).is_file():
+            return root / place
+    raise FileNotFoundError(errno.ENOENT, "this does not come with Tempo Lab", place)
+
+
 def write_whole(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write a file so that at any time it holds the old content or the new, never a part.
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from tempo_lab.allocation import STRATEGIES, Allocation, allocate
 from tempo_lab.arguments import check_context, check_room, check_scores, check_texts, check_words
@@ -19,6 +18,7 @@ from tempo_lab.capture.recording import Recording
 from tempo_lab.model.answer import Answer, answer
 from tempo_lab.model.prompts import segment_clock
 from tempo_lab.model.token_map import TokenMap
+from tempo_lab.progress import Progress, stage
 from tempo_lab.provenance import provenance
 from tempo_lab.reading import Reader
 from tempo_lab.trace import Trace
@@ -38,10 +38,11 @@ class Session:
 
     Args:
         reader: reads the video with the model; the video is closed with the session.
-        progress: show progress bars for what takes longer than a second.
+        progress: show progress bars for what takes longer than a second; or a function that tells
+            it otherwise (see `tempo_lab.progress`).
     """
 
-    def __init__(self, reader: Reader, *, progress: bool = True) -> None:
+    def __init__(self, reader: Reader, *, progress: Progress = True) -> None:
         self.reader = reader
         self.video, self.checkpoint = reader.video, reader.checkpoint
         self.progress = progress
@@ -163,7 +164,7 @@ class Session:
             record.check_slots(most)
         watch = changes.watch(None if record is None else record.watch)
         with changes.installed(), record or nullcontext():
-            with self._bar("reading segments") as bar:
+            with stage(self.progress, "reading segments", len(self)) as bar:
                 reading = reader.read(changes.question, bar.update, watch)
             self.reader.look.warn(self.checkpoint.name, self.video.info.path)
             logit = reading.logit
@@ -176,7 +177,7 @@ class Session:
             if record is not None:
                 record.check_slots(needed)
 
-            with self._bar("writing memory tokens") as bar:
+            with stage(self.progress, "writing memory tokens", len(self)) as bar:
                 memory = reader.memory(reading, needed, bar.update, watch)
             if record is not None:
                 stream = record.apart(stream)
@@ -241,12 +242,6 @@ class Session:
         head = trial.rule.prefix_only and placed.chosen is None
         known = head and trial.mode == "strict"
         return np.full(len(trial), min(trial.max_tokens, budget if known else trial.max_tokens))
-
-    def _bar(self, stage: str) -> tqdm[Any]:
-        total = len(self.video)
-        return tqdm(
-            total=total, desc=stage, unit="segment", delay=1, leave=False, disable=not self.progress
-        )
 
     def _clock(self, segment: int) -> float:
         return segment_clock(segment, self.video.plan.fps, self.video.window)

@@ -12,6 +12,7 @@ from tempo_lab.model.checkpoint import Checkpoint, load_checkpoint, save_checkpo
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.tempo import TempoForConditionalGeneration
+from tempo_lab.progress import Progress
 from tempo_lab.reading import Reader
 from tempo_lab.session import Session
 from tempo_lab.trace import Trace
@@ -63,7 +64,7 @@ class Tempo:
         keep: Keep = "auto",
         keep_bytes: int | None = None,
         batch_bytes: int | None = None,
-        progress: bool = True,
+        progress: Progress = True,
     ) -> Session:
         """Open a video, a folder of frames, a `.npy` array, a GIF or an image.
 
@@ -82,7 +83,8 @@ class Tempo:
             batch_bytes: bytes that one pass through the SVLM may need, about; segments are taken
                 together while they fit, and one alone where it does not. By default 16 MiB
                 (larger ones are slower on a CPU), or 1 GiB on an accelerator.
-            progress: show progress bars for what takes longer than a second.
+            progress: show progress bars for what takes longer than a second; or a function that
+                tells it otherwise (see `tempo_lab.progress`).
 
         Raises:
             VideoError: the source cannot be opened.

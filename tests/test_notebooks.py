@@ -19,6 +19,10 @@ FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SANITIZE = FOLDER / "sanitize.cfg"
 IGNORED = re.compile(r"nbval.(ignore.output|skip|raises)|raises.exception", re.I)
+PAGE = "11_your_own_video"
+"""What `tempo-lab app` serves: a page for visitors, not a lesson with exercises."""
+LESSONS = [path for path in NOTEBOOKS if path.stem != PAGE]
+every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 
 
@@ -102,7 +106,7 @@ def test_it_is_small_and_says_no_place_of_one_machine(path):
     assert not re.search(r"/(home|root|Users|tmp|work)/", text)
 
 
-@every_notebook
+@every_lesson
 def test_it_reads_well(path):
     lengths = [len(cell.source.splitlines()) for cell in code_cells(path)]
     assert max(lengths) <= 12
@@ -117,7 +121,7 @@ def test_it_reads_well(path):
             assert cells[place + 1].cell_type == "markdown", cells[place].source
 
 
-@every_notebook
+@every_lesson
 def test_it_has_a_claim_a_control_and_one_signature_figure(path):
     assert prose(path).count("**Claim.**") == 1
     assert "**Control:**" in prose(path)
@@ -128,7 +132,7 @@ def test_it_has_a_claim_a_control_and_one_signature_figure(path):
         assert prose(path).count(heading) == 1
 
 
-@every_notebook
+@every_lesson
 def test_its_words_are_in_the_glossary(path):
     glossary = (FOLDER / "glossary.md").read_text(encoding="utf-8")
     anchors = {
@@ -156,7 +160,7 @@ def solution_of(path):
     return FOLDER / "solutions" / f"{path.stem}.py"
 
 
-@every_notebook
+@every_lesson
 def test_exercises_have_a_card_a_check_a_hint_and_a_solution(path):
     cells = cells_of(path)
     places = [n for n, cell in enumerate(cells) if "exercise" in tags(cell)]
@@ -178,7 +182,7 @@ def test_exercises_have_a_card_a_check_a_hint_and_a_solution(path):
         assert code in solved  # what is folded away is what runs below
 
 
-@every_notebook
+@every_lesson
 def test_solutions_run_and_pass_every_check(path, monkeypatch, capsys):
     said = []
     call = Check.__call__

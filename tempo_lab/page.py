@@ -1,0 +1,137 @@
+"""The notebook "Your own video" as a web page, for people without Jupyter: served by Voila.
+
+Voila alone, not as a part of a Jupyter server: a page's visitor may look and press, and cannot run
+code of their own. Every visitor has a kernel of their own; nothing of one reaches another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tempo_lab.errors import TempoLabError
+from tempo_lab.files import shipped
+
+NOTEBOOK = "notebooks/11_your_own_video.ipynb"
+HOST, PORT, TRIED = "127.0.0.1", 8866, 20
+"""The port that is taken where none is asked for: the first free one of `TRIED` from `PORT` on."""
+UPLOAD_BYTES = 256 << 20
+MESSAGE_BYTES = 2 << 30
+"""What the server lets through: more than an upload may have, so that a larger one is refused with
+a sentence, and not by a lost connection."""
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "connect-src 'self' ws://127.0.0.1:{port}; frame-ancestors 'self'"
+)
+"""The page asks nothing of any other machine, whatever its templates name."""
+IDLE_SECONDS = 600
+"""After which a visitor's kernel ends when its page is gone."""
+
+
+def free_port(asked: int | None) -> int:
+    """A port of this machine that nothing listens on.
+
+    Raises:
+        TempoLabError: the one that was asked for is taken, or may not be used.
+    """
+    found: OSError | None = None
+    for port in range(PORT, PORT + TRIED) if asked is None else [asked]:
+        with socket.socket() as trial:
+            if os.name != "nt":  # a port that was left a moment ago is free
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((HOST, port))
+            except OSError as error:
+                found = error
+            else:
+                return int(trial.getsockname()[1])
+    raise TempoLabError(
+        "the page cannot be served there",
+        asked=f"port {asked or f'{PORT} to {PORT + TRIED - 1}'} of {HOST}",
+        found=found and (found.strerror or found),
+        fix="another --port, or end what listens there",
+    )
+
+
+def serve(
+    *,
+    port: int | None = None,
+    model: str | None = None,
+    browser: bool = True,
+    say: Callable[[str], object] = print,
+) -> None:
+    """Serve the page on this machine alone until it is interrupted.
+
+    Args:
+        port: of the page; by default the first free one from 8866 on, and 0 for any.
+        model: nano, a folder, or a hub name; by default TEMPO_LAB_MODEL of the environment.
+        browser: open the page in a browser.
+        say: is told the address, with the token without which nobody is let in.
+
+    Raises:
+        TempoLabError: the port is taken.
+        CheckpointError: there is no such model.
+    """
+    port = free_port(port)
+    if model is not None:
+        from tempo_lab.describe import describe_checkpoint
+
+        describe_checkpoint(model)  # an error here, and not on the page
+        local = Path(model).expanduser()  # the page's kernels run in another folder
+        os.environ["TEMPO_LAB_MODEL"] = str(local.resolve()) if local.is_dir() else model
+    os.environ.setdefault("TEMPO_LAB_UPLOAD_BYTES", str(UPLOAD_BYTES))
+    # Voila imports what it needs for half a second; --help does not wait for it.
+    from voila.app import Voila
+
+    # Jupyter's own ping settings, in milliseconds, make tornado warn of each connection.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
+    token = secrets.token_urlsafe(24)
+    url = f"http://{HOST}:{port}/?token={token}"
+    with tempfile.TemporaryDirectory(prefix="tempo-lab-page-", ignore_cleanup_errors=True) as own:
+        # What visitors upload lies here, and goes even where their kernel was killed.
+        os.environ["TMPDIR"] = tempfile.tempdir = own
+        page = Voila(**_settings(port, token))
+        page.initialize([str(shipped(NOTEBOOK))])
+        say(f"Your own video: {url}")
+        if browser:
+            _open(url)
+        page.start()
+
+
+def _settings(port: int, token: str) -> dict[str, Any]:
+    from traitlets.config import Config
+
+    config = Config()
+    config.VoilaConfiguration.file_allowlist = ["$^"]  # no file of the notebook's folder
+    config.MappingKernelManager.cull_idle_timeout = IDLE_SECONDS
+    config.MappingKernelManager.cull_interval = 60
+    return {
+        "config": config,
+        "config_file_paths": [],  # a voila.json that happens to lie around is not for this page
+        "ip": HOST,
+        "port": port,
+        "port_retries": 0,
+        "token": token,
+        "open_browser": False,
+        "log_level": "ERROR",
+        "tornado_settings": {
+            "websocket_max_message_size": MESSAGE_BYTES,
+            "headers": {"Content-Security-Policy": POLICY.format(port=port)},
+        },
+    }
+
+
+def _open(url: str) -> None:
+    """Open the page once the server listens; where there is no browser, the address is enough."""
+    import threading
+    import webbrowser
+
+    waiting = threading.Timer(1.0, webbrowser.open, [url])
+    waiting.daemon = True
+    waiting.start()

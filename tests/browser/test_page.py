@@ -1,0 +1,114 @@
+"""The page of `tempo-lab app` in a real browser."""
+
+import pytest
+
+import tempo_lab as tl
+
+SCRIPT = "<script>window.wrong = 1</script>"
+
+
+@pytest.fixture(scope="module")
+def page(app, visit):
+    """One visitor's page; a kernel of their own takes its time to start."""
+    page = visit(app.url)
+    page.get_by_label("Question 1").wait_for()
+    page.get_by_role("button", name="Ask", exact=True).first.wait_for()
+    return page
+
+
+def ask(page, text, number=1):
+    page.get_by_label(f"Question {number}").fill(text)
+    page.get_by_role("button", name="Ask", exact=True).nth(number - 1).click()  # once it can be
+    page.get_by_alt_text(text, exact=False).first.wait_for()
+
+
+def upload(page, name, content):
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload a video").click()
+    chooser.value.set_files({"name": name, "mimeType": "video/mp4", "buffer": content})
+
+
+def seconds(page):
+    return page.evaluate("document.querySelector('video').currentTime")
+
+
+def test_ask_and_read_the_answer(page, pictures):
+    field = page.get_by_label("Question 1")
+    field.fill("What color is the bolt?")
+    field.press("Enter")
+    page.get_by_alt_text("What color is the bolt?", exact=False).first.wait_for()
+    ask(page, "What color is the star?")
+    assert page.get_by_role("status").filter(has_text="red").is_visible()
+    assert page.get_by_text("tokens used; a prompt of").first.is_visible()
+    assert page.strangers == []
+    assert page.get_by_text("AskPanel(tempo)").count() == 0
+    pictures(page, "page-1280")
+    page.set_viewport_size({"width": 800, "height": 1500})
+    pictures(page, "page-800")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_span_plays_its_seconds(page):
+    ask(page, "What color is the star?")
+    page.get_by_role("button", name="0:32 – 0:36").first.click()
+    page.wait_for_function("document.querySelector('video').currentTime > 32")
+    page.wait_for_function("document.querySelector('video').paused")
+    assert 35.5 < seconds(page) < 37
+
+
+def test_two_questions_side_by_side_and_script_stays_text(page, pictures):
+    page.set_viewport_size({"width": 1280, "height": 1500})
+    ask(page, "What color is the star?")
+    page.get_by_label("A second question beside it").check()
+    ask(page, f"What color is the moon? {SCRIPT}", 2)
+    assert page.evaluate("window.wrong") is None
+    assert page.get_by_alt_text("What color is the star?", exact=False).first.is_visible()
+    one, two = (page.get_by_label(f"Question {number}").bounding_box() for number in (1, 2))
+    assert one["y"] == two["y"]
+    pictures(page, "page-two-1280")
+    page.set_viewport_size({"width": 800, "height": 2400})
+    pictures(page, "page-two-800")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"no video at all", "this is not a video that can be read"),
+        (bytes(20 << 20), "the file is too large to be uploaded"),
+    ],
+    ids=["text", "large"],
+)
+def test_a_bad_upload_is_refused_with_a_sentence(page, pictures, content, words):
+    name = "<img src=x onerror='window.wrong=1'>bad.mp4"
+    upload(page, name, content)
+    alert = page.get_by_role("alert").filter(has_text=words)
+    alert.wait_for()
+    assert name in alert.inner_text()
+    assert page.evaluate("window.wrong") is None
+    pictures(page, f"page-bad-{len(content)}")
+    ask(page, "What color is the bolt?")  # the page goes on
+
+
+def test_the_trace_is_downloaded(page, tmp_path):
+    ask(page, "What color is the star?")
+    with page.expect_download() as download:
+        page.get_by_text("Download the trace").first.click()
+    download.value.save_as(tmp_path / "trace.nc")
+    assert tl.Trace.load(tmp_path / "trace.nc").answer == "red"
+
+
+def test_two_people_do_not_see_each_others_videos(app, page, visit, tmp_path):
+    from tempo_lab.world.files import make
+
+    clip, _ = make(5, 2, tmp_path, size=128)
+    upload(page, "holiday.mp4", clip.read_bytes())
+    page.get_by_text("holiday.mp4: 8.0 s").wait_for()
+    ask(page, "What color is the moon?")
+    other = visit(app.url)
+    other.get_by_label("Question 1").wait_for()
+    other.get_by_text("voyage.mp4: 48.0 s").wait_for()
+    assert other.get_by_text("holiday").count() == 0
+    assert other.get_by_label("Video", exact=True).locator("option").all_inner_texts() == [
+        "voyage.mp4", "expedition.mp4",
+    ]  # fmt: skip
+    assert page.get_by_text("holiday.mp4: 8.0 s").is_visible()

@@ -1,0 +1,67 @@
+"""A page or a JupyterLab in a process of its own, for tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+APP = ["-c", "from tempo_lab.cli import app; app()", "app", "--no-browser", "--port", "0"]
+LAB = ["-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", "--notebook-dir"]
+
+
+@dataclass
+class Served:
+    """A server that runs, its address with the token, and what it printed."""
+
+    process: subprocess.Popen
+    url: str
+    log: Path
+
+    @property
+    def root(self) -> str:
+        """The address alone."""
+        return self.url.split("?")[0]
+
+    @property
+    def token(self) -> str:
+        return self.url.split("token=")[1]
+
+    def told(self) -> str:
+        return self.log.read_text()
+
+
+@contextmanager
+def served(folder: Path, command: list[str] | None = None, **environment: str) -> Iterator[Served]:
+    """Run a server until the end of the block; what it makes lies in `folder`."""
+    log = folder / "log.txt"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+    with open(log, "w") as out:
+        process = subprocess.Popen(
+            [sys.executable, *(command or APP)], stdout=out, stderr=out, env=env | environment
+        )
+    try:
+        for _ in range(1200):
+            if found := re.search(r"http://127\.0\.0\.1:\d+/\S*\?token=\S+", log.read_text()):
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        else:
+            raise AssertionError(f"no address was told: {log.read_text()}")
+        yield Served(process, found[0], log)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
