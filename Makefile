@@ -3,6 +3,7 @@
 #   make demo       three questions about a video, answered by the embedded model
 #   make lab        JupyterLab on notebooks/
 #   make test       all tests, and the notebooks' stored outputs compared
+#   make browser    the page and JupyterLab in a headless Chromium (apt-get install chromium)
 #   make check      ruff (rules and format), mypy, import-linter
 #   make notebooks  run the notebooks and store their outputs
 #   make wheel      dist/*.whl
@@ -20,7 +21,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup demo lab test check notebooks wheel clean
+.PHONY: help setup demo lab test browser check notebooks wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -48,6 +49,9 @@ test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
 	  --nbval --nbval-current-env --nbval-cell-timeout=180 \
 	  --nbval-sanitize-with notebooks/sanitize.cfg tests $(wildcard notebooks)
+
+browser: $(READY)
+	TEMPO_LAB_BROWSER=1 $(BIN)/python -m pytest tests/browser
 
 check: $(READY)
 	$(BIN)/ruff check .
