@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-APP = ["-c", "from tempo_lab.cli import app; app()", "app", "--no-browser", "--port", "0"]
+# what runs in a shell's background inherits that SIGINT is ignored
+CODE = """import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from tempo_lab.cli import app
+app()"""
+APP = ["-c", CODE, "app", "--no-browser", "--port", "0"]
 LAB = ["-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", "--notebook-dir"]
 
 
