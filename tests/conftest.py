@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,3 +33,16 @@ def frames_file(tmp_path_factory) -> Path:
     noise = np.random.default_rng(0).integers(0, 256, (44, 24, 32, 3), dtype=np.uint8)
     np.save(path, noise)
     return path
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel of this checkout, built once."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+         "--no-index", "--wheel-dir", folder, Path(__file__).parent.parent],
+        check=True,
+    )  # fmt: skip
+    (built,) = folder.glob("tempo_lab-*.whl")
+    return built

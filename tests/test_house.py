@@ -139,13 +139,7 @@ def test_public_names_are_few_and_exist():
 # The wheel
 
 
-def test_the_wheel_carries_the_package_and_its_weights(tmp_path):
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-         "--no-index", "--wheel-dir", tmp_path, ROOT],
-        check=True,
-    )  # fmt: skip
-    (wheel,) = tmp_path.glob("tempo_lab-*.whl")
+def test_the_wheel_carries_the_package_and_its_weights(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
     source = {

@@ -120,13 +120,7 @@ def test_what_the_page_needs_is_shipped():
         shipped("notebooks/none.ipynb")
 
 
-def test_an_installed_wheel_brings_the_page(tmp_path):
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-         "--no-index", "--wheel-dir", tmp_path, ROOT],
-        check=True,
-    )  # fmt: skip
-    (wheel,) = tmp_path.glob("tempo_lab-*.whl")
+def test_an_installed_wheel_brings_the_page(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
     program = (
