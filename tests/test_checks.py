@@ -1,12 +1,13 @@
 """Traces that an analysis cannot use are refused in words."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tempo_lab import Intervention
+from tempo_lab import Intervention, analysis
 from tempo_lab.analysis.checks import (
     by_place,
     check_count,
@@ -52,6 +53,16 @@ def test_one_trace_or_several():
 def test_what_cannot_be_analysed_together(given, words):
     with pytest.raises(TraceError, match=words):
         check_traces(given)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [analysis.attribution, analysis.prompt_sensitivity, partial(analysis.rollout, segment=0)],
+    ids=["attribution", "prompt_sensitivity", "rollout"],
+)
+def test_an_analysis_that_runs_the_model_wants_an_opened_video(run):
+    with pytest.raises(TraceError, match=r"found: Trace[\s\S]*with tempo.open"):
+        run(of_model("a"), "What color is the star?")
 
 
 def test_another_model_or_video_is_refused():

@@ -208,6 +208,9 @@ def test_figures_show_measures_ranks_and_intervals(one):
     np.testing.assert_allclose(points, result.data["correlation"])
     assert "5 segments" in axes[-1].get_xlabel()
     assert "relevance and effect: 0.70" in axes[-1].texts[1].get_text()
+    assert [text.get_text().rsplit(": ")[-1] for text in axes[-1].texts] == [
+        "yes" if same else "no" for same in result.data["same_first"].to_numpy()
+    ]
 
 
 def test_of_several_questions_each_segment_is_a_point(one):
@@ -217,6 +220,7 @@ def test_of_several_questions_each_segment_is_a_point(one):
     points = axes[1].collections[0].get_offsets()
     np.testing.assert_allclose(points, [[5, 5], [3, 4], [1, 1], [4, 2], [2, 3]] * 2)
     assert figure.get_suptitle().startswith("2 questions")
+    assert axes[-1].texts[0].get_text().endswith("% of questions")
     with pytest.raises(TraceError, match=r"analysis\.compare"):
         plots.compare(effect)
 

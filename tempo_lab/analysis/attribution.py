@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.checks import check_count, check_model, nearest
+from tempo_lab.analysis.checks import check_count, check_model, check_session, nearest
 from tempo_lab.analysis.choices import Choice, choose
 from tempo_lab.analysis.methods import Measured
 from tempo_lab.analysis.result import Quantity, Result
@@ -126,6 +126,7 @@ def attribution(
 
     from tempo_lab.analysis.passes import Passes, frozen
 
+    check_session(session)
     choice = choose(units, target, method, baseline)
     _check_counts(samples, batch, choice)
     check_count("seed", seed, 0)

@@ -101,6 +101,23 @@ def by_place(trace: Trace, name: str) -> xr.DataArray:
     return values.copy(data=values.to_numpy()[trace.data["memory_from"].to_numpy()])
 
 
+def check_session(session: Session) -> None:
+    """Refuse what is no opened video, such as a trace.
+
+    Raises:
+        TraceError: it is something else.
+    """
+    from tempo_lab.session import Session
+
+    if not isinstance(session, Session):
+        raise TraceError(
+            "this analysis runs the model on an opened video",
+            asked=one_line(repr(session), 120),
+            found=type(session).__name__,
+            fix="with tempo.open(PATH) as video: give it the video",
+        )
+
+
 def check_model(trace: Trace, session: Session) -> None:
     """Refuse a session of another model, or another video, than the trace's.
 

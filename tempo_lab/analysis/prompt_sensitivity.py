@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.cases import check_truth
+from tempo_lab.analysis.checks import check_session
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.stack import Truth, check_ranked, sources
 from tempo_lab.errors import QueryError, TraceError
@@ -137,6 +138,7 @@ def prompt_sensitivity(
     from tempo_lab.model.prompts import BLANK_QUERY, RELEVANCE_SENTENCE
     from tempo_lab.session import Session
 
+    check_session(session)
     if len(session) < 3:
         raise TraceError(
             "a correlation over segments needs three of them",

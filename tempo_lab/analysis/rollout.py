@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.attention import FRAMES
-from tempo_lab.analysis.checks import nearest
+from tempo_lab.analysis.checks import check_session, nearest
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.errors import CaptureError, TraceError, did_you_mean
 
@@ -96,6 +96,7 @@ def rollout(
     segment = int(segment)
     if not 0 <= residual <= 1:
         raise TraceError("the residual path's share is 0 to 1", asked=f"residual={residual}")
+    check_session(session)
     check_texts(question, ())
     model = session.checkpoint.model.config
     check_words(question, session.checkpoint.prompts.llm, model.example_questions)

@@ -63,7 +63,7 @@ def compare(
     else:
         _scatter(left, data)
     about = result.provenance.get("of", result.provenance)
-    _intervals(right, data, about["resampled"])
+    _intervals(right, data, about["resampled"], single)
     asked = about["questions"]
     heading = f"{asked[0]} {about['answers'][0]}" if single else f"{len(asked)} questions"
     effect = "effect: {target} by {method}, {baseline}".format(**about["effect"])
@@ -115,7 +115,7 @@ def _scatter(axes: list[Axes], data: Any) -> None:
     tidy(*axes)
 
 
-def _intervals(axes: Axes, data: Any, over: str) -> None:
+def _intervals(axes: Axes, data: Any, over: str, single: bool) -> None:
     height = -np.arange(data.sizes["pair"])
     rho, low, high = (data[name].to_numpy() for name in ("correlation", "low", "high"))
     axes.axvline(0, color=PALE, lw=1)
@@ -123,9 +123,11 @@ def _intervals(axes: Axes, data: Any, over: str) -> None:
     axes.scatter(rho, height, color=BLACK, s=36, zorder=3)
     shares = data["same_first"].to_numpy()
     for at, value, share, name in zip(height, rho, shares, data["pair"].to_numpy(), strict=True):
+        same = f"{share:.0%} of questions"
+        if single:
+            same = "yes" if share else "no"
         axes.annotate(
-            f"{str(name).replace(', ', ' and ')}: {value:.2f}\n"
-            f"same highest segment: {share:.0%} of questions",
+            f"{str(name).replace(', ', ' and ')}: {value:.2f}\nsame highest segment: {same}",
             (-1, at), xytext=(0, 10), textcoords="offset points", fontsize="small",
         )  # fmt: skip
     axes.set(xlim=(-1.02, 1.02), ylim=(height[-1] - 0.5, 0.7), yticks=[])
