@@ -77,6 +77,7 @@ def rollout(
     """
     from tempo_lab.arguments import check_texts, check_words
 
+    check_session(session)
     rows = (rows,) if isinstance(rows, str) else tuple(rows)
     for name in rows or ("",):
         if name not in ROWS:
@@ -96,7 +97,6 @@ def rollout(
     segment = int(segment)
     if not 0 <= residual <= 1:
         raise TraceError("the residual path's share is 0 to 1", asked=f"residual={residual}")
-    check_session(session)
     check_texts(question, ())
     model = session.checkpoint.model.config
     check_words(question, session.checkpoint.prompts.llm, model.example_questions)
