@@ -5,7 +5,7 @@
 #   make test       all tests, and the notebooks' stored outputs compared
 #   make browser    of these, the page and JupyterLab in a headless Chromium (apt-get install chromium)
 #   make check      ruff (rules and format), mypy, import-linter
-#   make notebooks  run the notebooks and store their outputs
+#   make notebooks  run the notebooks and store their outputs, and pictures of them
 #   make wheel      dist/*.whl
 #   make clean      remove .venv, caches and results
 
@@ -64,6 +64,7 @@ notebooks: $(READY)
 	  --ExecutePreprocessor.timeout=180 --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False \
 	  notebooks/*.ipynb
+	$(BIN)/python notebooks/store.py notebooks/*.ipynb
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
