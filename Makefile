@@ -3,9 +3,9 @@
 #   make demo       three questions about a video, answered by the embedded model
 #   make lab        JupyterLab on notebooks/
 #   make test       all tests, and the notebooks' stored outputs compared
-#   make browser    the page and JupyterLab in a headless Chromium (apt-get install chromium)
+#   make browser    of these, the page and JupyterLab in a headless Chromium (apt-get install chromium)
 #   make check      ruff (rules and format), mypy, import-linter
-#   make notebooks  run the notebooks and store their outputs
+#   make notebooks  run the notebooks and store their outputs, and pictures of them
 #   make wheel      dist/*.whl
 #   make clean      remove .venv, caches and results
 
@@ -51,7 +51,7 @@ test: $(READY)
 	  --nbval-sanitize-with notebooks/sanitize.cfg tests $(wildcard notebooks)
 
 browser: $(READY)
-	TEMPO_LAB_BROWSER=1 $(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -64,6 +64,7 @@ notebooks: $(READY)
 	  --ExecutePreprocessor.timeout=180 --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False \
 	  notebooks/*.ipynb
+	$(BIN)/python notebooks/store.py notebooks/*.ipynb
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

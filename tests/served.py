@@ -46,13 +46,14 @@ class Served:
 
 @contextmanager
 def served(folder: Path, command: list[str] | None = None, **environment: str) -> Iterator[Served]:
-    """Run a server until the end of the block; what it makes lies in `folder`."""
+    """Run a server in `folder`, where all lies that it makes, until the end of the block."""
     log = folder / "log.txt"
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
     with open(log, "w") as out:
         process = subprocess.Popen(
-            [sys.executable, *(command or APP)], stdout=out, stderr=out, env=env | environment
-        )
+            [sys.executable, *(command or APP)], cwd=folder, stdout=out, stderr=out,
+            env=env | environment,
+        )  # fmt: skip
     try:
         for _ in range(1200):
             if found := re.search(r"http://127\.0\.0\.1:\d+/\S*\?token=\S+", log.read_text()):

@@ -5,12 +5,16 @@ import runpy
 import shutil
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 from statistics import median
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
+from notebooks import store
 from tempo_lab import course
 from tempo_lab.course.checking import Check
 
@@ -104,6 +108,45 @@ def test_it_is_small_and_says_no_place_of_one_machine(path):
     assert path.stat().st_size <= 2**20
     text = re.sub(r'"image/png": "[^"]*"', "", path.read_text(encoding="utf-8"))
     assert not re.search(r"/(home|root|Users|tmp|work)/", text)
+
+
+# What is stored of it
+
+
+@every_notebook
+def test_pictures_stand_for_live_widgets(path):
+    assert "widgets" not in nbformat.read(path, as_version=4).metadata
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            assert store.VIEW not in output.get("data", {}), cell.source
+
+
+def test_only_a_picture_stands_for_a_widget():
+    widget, both = {store.VIEW: {"model_id": "1"}}, {store.VIEW: {"model_id": "2"}}
+    outputs = [
+        new_output("display_data", data={**widget, "text/plain": "bar"}),
+        new_output("display_data", data={**both, "text/plain": "dots", "image/png": "AA=="}),
+    ]
+    notebook = new_notebook(cells=[new_code_cell("dots", outputs=outputs)])
+    notebook.metadata["widgets"] = {"state": {}}
+    store.without_widgets(notebook)
+    alone, shown = (set(output.data) for output in notebook.cells[0].outputs)
+    assert alone == {store.VIEW, "text/plain"}  # nothing else shows it: the test above tells
+    assert shown == {"image/png", "text/plain"}
+    assert "widgets" not in notebook.metadata
+
+
+@every_notebook
+def test_the_readme_has_its_row_and_its_picture(path):
+    rows = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    (row,) = (row for row in rows if row.startswith(f"| [{path.stem}](notebooks/{path.name}) |"))
+    place = store.picture(path)
+    assert f'<img src="{place.relative_to(ROOT).as_posix()}"' in row
+    assert place.stat().st_size <= 60 * 1024
+    figure = store.signature(nbformat.read(path, as_version=4))
+    with Image.open(place) as small, Image.open(BytesIO(figure)) as large:
+        assert small.text[store.SOURCE] == store.digest(figure), "make notebooks"
+        assert small.width / small.height == pytest.approx(large.width / large.height, rel=0.01)
 
 
 @every_lesson

@@ -227,7 +227,7 @@ class AskPanel(Explorer):
         self.session, self._shown = session, name
         self.clip.options, self.clip.value = list(self._places), name
         info = session.video.info
-        self.facts.value = "<p>" + escaped(
+        self.facts.value = '<p style="line-height: 1.4; margin: 4px 0">' + escaped(
             f"{name}: {info.duration:.1f} s, {info.width}x{info.height}, {len(session)} segments "
             f"of {session.video.window} frames. The player shows the frames that the model sees, "
             f"{session.video.plan.fps:.2g} a second."

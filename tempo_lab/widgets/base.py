@@ -127,8 +127,11 @@ class Explorer:
 
     def _fail(self, error: BaseException, text: str) -> None:
         self.error = error
-        red = "color: #9c2a00; white-space: pre-wrap; margin: 0; line-height: 1.3"
-        self.line.value = f'<pre role="alert" style="{red}">{escaped(text)}</pre>'
+        look = (
+            "color: #9c2a00; white-space: pre-wrap; margin: 0; line-height: 1.3; "
+            "word-break: normal; overflow-wrap: anywhere"  # JupyterLab breaks words anywhere
+        )
+        self.line.value = f'<pre role="alert" style="{look}">{escaped(text)}</pre>'
 
     # Drawing
 
@@ -236,7 +239,7 @@ class Explorer:
 def sized(em: float) -> dict[str, Any]:
     """Arguments of a control: so many letters wide where there is room, and its whole name."""
     return {
-        "layout": Layout(width=f"{em}em", max_width="100%"),
+        "layout": Layout(width=f"{em}em", max_width="100%", margin="2px 1em 2px 2px"),
         "style": {"description_width": "initial"},
     }
 

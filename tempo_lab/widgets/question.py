@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SPANS = 4
 """Segments that an answer names to look at."""
+WIDE = 5.4
+"""Inches of the picture: where two stand side by side, its letters can still be read."""
 
 
 class Question(Explorer):
@@ -141,7 +143,7 @@ class Question(Explorer):
         """Where the tokens of the last answer went."""
         from tempo_lab import plots
 
-        return None if self.trace is None else plots.allocation(self.trace, width=7.0)[0]
+        return None if self.trace is None else plots.allocation(self.trace, width=WIDE)[0]
 
     def describe(self) -> str:
         """Question, answer and ledger in a sentence."""

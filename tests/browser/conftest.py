@@ -1,31 +1,40 @@
-"""A headless Chromium: the system's, driven by playwright. `make browser` asks for it, and then a
-missing one is a failure; elsewhere these tests are skipped with that reason."""
+"""A headless Chromium: the system's, driven by playwright. Where there is none, these tests are
+skipped and say so; in continuous integration (CI=true) that is a failure."""
 
+import json
 import os
 import shutil
-from pathlib import Path
 
+import nbformat
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tests.served import LAB, ROOT, served
 
 BINARIES = ("chromium", "chromium-browser", "google-chrome")
-WAIT = 120_000
+WAIT = 240_000
 """Milliseconds that something may take to appear: a kernel that starts on a busy machine."""
+PICTURES = ROOT / "results" / "browser"
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # cells far below are there too
+    "apputils-extension/notification": {"fetchNews": "false"},
+}
+"""Of JupyterLab, where a test would have to scroll, or to answer."""
+
+
+def found() -> str:
+    """Where the browser is."""
+    binary = next(filter(None, map(shutil.which, BINARIES)), None)
+    if binary is None:
+        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        missing("no Chromium on the path (apt-get install chromium)")
+    return binary
 
 
 @pytest.fixture(scope="session")
 def chromium():
-    """The browser, with one address book: this machine."""
-    if not os.environ.get("TEMPO_LAB_BROWSER"):
-        pytest.skip("no browser was asked for (make browser)")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pytest.fail("playwright is not installed (pip install 'tempo-lab[dev]')")
-    binary = next(filter(None, map(shutil.which, BINARIES)), None)
-    if binary is None:
-        pytest.fail("no Chromium on the path (apt-get install chromium)")
+    """The browser, started once."""
+    binary = found()
     with sync_playwright() as playwright:
         options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=binary, args=options)
@@ -41,7 +50,7 @@ def visit(chromium):
     """
     contexts = []
 
-    def visitor(url, width=1280, height=1500):
+    def visitor(url, width=1280, height=2300):
         context = chromium.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
@@ -63,32 +72,42 @@ def visit(chromium):
 
 @pytest.fixture(scope="session")
 def pictures():
-    """Where screenshots go: TEMPO_LAB_SCREENSHOTS, or nowhere."""
-    folder = os.environ.get("TEMPO_LAB_SCREENSHOTS")
+    """Screenshots for one's own eyes, in results/browser, as wide as a laptop and as a tablet."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
 
     def picture(page, name):
-        if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=Path(folder) / f"{name}.png")
+        before = page.viewport_size
+        for width in (1280, 800):
+            page.set_viewport_size({**before, "width": width})
+            page.screenshot(path=PICTURES / f"{name}-{width}.png")
+        page.set_viewport_size(before)
 
     return picture
 
 
 @pytest.fixture(scope="session")
 def app(chromium, tmp_path_factory):
-    # less than a test uploads, more than a server lets through that was not told to
-    limit = str(12 << 20)
-    with served(tmp_path_factory.mktemp("app"), TEMPO_LAB_UPLOAD_BYTES=limit) as page:
+    with served(tmp_path_factory.mktemp("app"), TEMPO_LAB_UPLOAD_BYTES=str(1 << 20)) as page:
         yield page
 
 
 @pytest.fixture(scope="session")
 def lab(chromium, tmp_path_factory):
-    """JupyterLab on a copy of the notebooks, which the browser may save."""
+    """JupyterLab on a copy of the notebooks without outputs: what is seen has just been made."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     shutil.copytree(ROOT / "data" / "clips", folder / "data" / "clips")
-    home = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR",
-                                                  "JUPYTERLAB_WORKSPACES_DIR")}  # fmt: skip
+    for path in (folder / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(notebook, path)
+    for name, settings in SETTINGS.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(settings))
+    home = {f"JUPYTER{name}_DIR": str(folder / name.strip("_").lower().removeprefix("lab_"))
+            for name in ("_CONFIG", "LAB_SETTINGS", "LAB_WORKSPACES")}  # fmt: skip
     with served(folder, [*LAB, str(folder / "notebooks")], **home) as page:
         yield page

@@ -1,43 +1,115 @@
-"""Notebooks in JupyterLab, in a real browser: run them, and use the panel of the eleventh."""
+"""Notebooks in JupyterLab, in a real browser: run, and their explorers used as a reader would."""
 
-from tests.browser.test_page import SCRIPT, ask, upload
+import re
+from base64 import b64decode
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.browser.conftest import WAIT
+from tests.browser.test_page import HOSTILE, SCRIPT, ask, refused, upload
+
+pytestmark = pytest.mark.timeout(900)
 
 
-def opened(lab, visit, notebook, height=2400):
-    """A notebook, all of whose cells are run in a kernel of its own.
+def opened(lab, visit, name, last):
+    """A notebook, run in a kernel of its own from its first cell to the one that says `last`.
 
     In a workspace of its own too: else the last test's notebook is opened again beside it, and
     the kernel that is waited for, or the cells that are run, may be that one's.
     """
-    address = f"{lab.root}/workspaces/{notebook.split('.')[0]}/tree/{notebook}"
-    page = visit(f"{address}?token={lab.token}", height=height)
+    address = f"{lab.root}/workspaces/{name}/tree/{name}.ipynb"
+    page = visit(f"{address}?token={lab.token}", height=2600)
     panel = page.locator(".jp-NotebookPanel")
-    panel.locator(".jp-CodeCell").first.wait_for()
+    cell = panel.locator(".jp-CodeCell", has_text=last)
+    cell.locator(".cm-content").click()
     page.get_by_text("| Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    page.get_by_text("Run All Above Selected Cell", exact=True).click()
+    cell.locator(".cm-content").press("Control+Enter")
+    done = re.compile(r"^\[\d+\]:$")
+    cell.locator(".jp-InputPrompt", has_text=done).wait_for(timeout=2 * WAIT)
+    assert panel.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
     return page, panel
 
 
-def test_notebook_00_answers(lab, visit, pictures):
-    page, panel = opened(lab, visit, "00_quickstart.ipynb")
-    page.get_by_text("| Busy").wait_for()  # what was stored is not what is looked at
-    page.get_by_text("| Idle").wait_for()
-    panel.get_by_text("'red'").first.wait_for()
-    assert panel.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
-    assert panel.locator(".jp-RenderedImage img").count() >= 1
-    pictures(page, "lab-00-1280")
+def slider(panel, name):
+    """A slider's handle, and the number beside it."""
+    whole = panel.locator(".widget-slider", has=panel.page.get_by_text(name, exact=True))
+    return whole.get_by_role("slider"), whole.locator(".widget-readout")
+
+
+def pixels(picture):
+    """A picture that was found on the page, as [row, column, 3]."""
+    content = b64decode(picture.get_attribute("src").partition(",")[2])
+    return np.asarray(Image.open(BytesIO(content)).convert("RGB"), dtype=int)
+
+
+def test_notebook_00_answers_and_its_segments_are_looked_into(lab, visit, pictures):
+    page, panel = opened(lab, visit, "00_quickstart", "SegmentExplorer(")
+    panel.get_by_text("'red'", exact=True).first.wait_for()
+    explorer = panel.locator(".jp-OutputArea-output .widget-vbox").first
+    first = pixels(explorer.get_by_alt_text("Segment 8, 32.0 to 36.0 s"))
+    explorer.get_by_role("button", name="5", exact=True).click()
+    clicked = pixels(explorer.get_by_alt_text("Segment 5, 20.0 to 24.0 s"))
+    frames = slice(len(first) * 55 // 100, len(first) * 70 // 100)  # its rows of the picture
+    assert (abs(clicked - first)[frames] > 30).mean() > 0.2
+    handle, number = slider(explorer, "segment")
+    assert number.inner_text() == "5"
+    handle.press("ArrowRight")
+    explorer.get_by_alt_text("Segment 6, 24.0 to 28.0 s").wait_for()
+    pictures(page, "lab-00")
+
+
+def test_the_budget_slider_of_notebook_05_moves_figure_and_ledger(lab, visit, pictures):
+    page, panel = opened(lab, visit, "05_ata_routing", "RoutingExplorer(")
+    explorer = panel.locator(".jp-OutputArea-output .widget-vbox").first
+    handle, number = slider(explorer, "budget")
+
+    def shown(budget):
+        """The figure and the ledger, once both are of that budget."""
+        picture = explorer.get_by_alt_text(f"of {budget} tokens given", exact=False)
+        picture.wait_for()
+        ledger = explorer.locator("table", has_text=f"of {budget} tokens, ")
+        used = int(re.search(r"Ledger: (\d+) of", ledger.inner_text())[1])
+        rows = ledger.locator("tr").filter(has=page.locator("td"))
+        assert used == sum(int(row.locator("td").nth(5).inner_text()) for row in rows.all())
+        return used, pixels(picture)
+
+    before, figure = shown(96)
+    handle.press("ArrowLeft")
+    _, moved = shown(95)
+    assert (moved != figure).any()
+
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 40, y, steps=8)
+    page.mouse.up()
+    dragged = int(number.inner_text())
+    assert dragged < 90
+    after, moved = shown(dragged)
+    assert after < before
+    assert (moved != figure).mean() > 0.01
+
+    explorer.get_by_role("button", name="Answer with this allocation").click()
+    answers = explorer.locator("table", has_text="with this")
+    answers.wait_for()
+    assert answers.locator("td").nth(6).inner_text() == str(after)
+    pictures(page, "lab-05")
 
 
 def test_the_panel_of_notebook_11_answers_and_refuses(lab, visit, pictures):
-    page, panel = opened(lab, visit, "11_your_own_video.ipynb")
+    page, panel = opened(lab, visit, "11_your_own_video", "AskPanel(tempo)")
     panel.get_by_label("Question 1").wait_for()
+    assert HOSTILE in refused(page, f"What is {HOSTILE}?")
     ask(page, f"What color is the moon? {SCRIPT}")
     assert page.evaluate("window.wrong") is None
     upload(page, "bad.mp4", b"no video at all")
     page.get_by_role("alert").filter(has_text="this is not a video that can be read").wait_for()
     panel.get_by_role("button", name="0:24 – 0:28").first.click()
     page.wait_for_function("document.querySelector('video').currentTime > 24")
-    pictures(page, "lab-11-1280")
-    page.set_viewport_size({"width": 800, "height": 2400})
-    pictures(page, "lab-11-800")
+    pictures(page, "lab-11")

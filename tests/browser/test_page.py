@@ -5,6 +5,10 @@ import pytest
 import tempo_lab as tl
 
 SCRIPT = "<script>window.wrong = 1</script>"
+HOSTILE = """'"><img src=x onerror="window.wrong = 1">"""
+"""Where a page takes it for more than text, this one does run."""
+
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +46,18 @@ def test_ask_and_read_the_answer(page, pictures):
     assert page.get_by_text("tokens used; a prompt of").first.is_visible()
     assert page.strangers == []
     assert page.get_by_text("AskPanel(tempo)").count() == 0
-    pictures(page, "page-1280")
-    page.set_viewport_size({"width": 800, "height": 1500})
-    pictures(page, "page-800")
+    pictures(page, "page")
+    page.set_viewport_size({"width": 800, "height": 2300})
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def refused(page, text):
+    """A question with words that the model does not know, and what is told of it."""
+    page.get_by_label("Question 1").fill(text)
+    page.get_by_role("button", name="Ask", exact=True).first.click()
+    alert = page.get_by_role("alert").filter(has_text="does not know every word")
+    alert.wait_for()
+    return alert.inner_text()
 
 
 def test_a_span_plays_its_seconds(page):
@@ -57,7 +69,7 @@ def test_a_span_plays_its_seconds(page):
 
 
 def test_two_questions_side_by_side_and_script_stays_text(page, pictures):
-    page.set_viewport_size({"width": 1280, "height": 1500})
+    page.set_viewport_size({"width": 1280, "height": 2300})
     ask(page, "What color is the star?")
     page.get_by_label("A second question beside it").check()
     ask(page, f"What color is the moon? {SCRIPT}", 2)
@@ -65,18 +77,18 @@ def test_two_questions_side_by_side_and_script_stays_text(page, pictures):
     assert page.get_by_alt_text("What color is the star?", exact=False).first.is_visible()
     one, two = (page.get_by_label(f"Question {number}").bounding_box() for number in (1, 2))
     assert one["y"] == two["y"]
-    pictures(page, "page-two-1280")
-    page.set_viewport_size({"width": 800, "height": 2400})
-    pictures(page, "page-two-800")
+    pictures(page, "page-two")
+    assert HOSTILE in refused(page, f"What is {HOSTILE}?")
+    assert page.evaluate("window.wrong") is None
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"no video at all", "this is not a video that can be read"),
-        (bytes(20 << 20), "the file is too large to be uploaded"),
+        (bytes(11 << 20), "the file is too large to be uploaded"),
     ],
-    ids=["text", "large"],
+    ids=["text", "large"],  # larger than a server lets through that was not told to
 )
 def test_a_bad_upload_is_refused_with_a_sentence(page, pictures, content, words):
     name = "<img src=x onerror='window.wrong=1'>bad.mp4"
