@@ -1,0 +1,32 @@
+"""Solutions of notebook 07; run it in the folder of the notebooks."""
+
+import numpy as np
+
+from tempo_lab import course
+
+tempo = course.start()
+with tempo.open(course.clip("voyage"), progress=False) as session:
+    trace = session.ask("What color is the star?", budget=64)
+
+# %% Exercise 1
+best = int(trace.data["tokens"].to_numpy().argmax())
+stamp = int(trace.data["timestamp_tokens"][best])
+positions = trace.totals["text"] + int(trace.data["tokens"][best]) + stamp
+course.check_prompt_left(positions, trace)
+
+
+# %% Exercise 2
+def sure(logprobs):
+    return np.exp(np.sum(logprobs))
+
+
+course.check_answer_probability(sure)
+
+# %% Exercise 3
+question_tokens = 12 * 15 + 40
+first_and_second = [10 + 12 * 84 + question_tokens, question_tokens]
+course.check_tokens_read(first_and_second)
+
+# %% Exercise 4
+kept_bytes = 28 * 8 * 128 * 2 * 2
+course.check_kept_bytes(kept_bytes)

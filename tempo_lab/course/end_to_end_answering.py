@@ -1,0 +1,114 @@
+"""Checks of notebook 07."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from tempo_lab.course.checking import check, number, numbers
+
+_TRACE = SimpleNamespace(
+    totals={"text": 21},
+    data={"tokens": np.array([2, 16, 3]), "timestamp_tokens": np.array([3, 4, 3])},
+)
+
+
+@check(
+    right=[(41, _TRACE), (np.int64(41), _TRACE), (41.0, _TRACE), ([41], _TRACE)],
+    wrong=[(37, _TRACE), (47, _TRACE), (52, _TRACE), (20, _TRACE), (42, _TRACE), ("all", _TRACE)],
+)
+def check_prompt_left(answer: Any, trace: Any) -> str | None:
+    """Positions of the LLM's prompt when only the segment with the most tokens keeps them."""
+    given = number(answer)
+    tokens, stamps = (np.asarray(trace.data[name]) for name in ("tokens", "timestamp_tokens"))
+    best, text = int(tokens.argmax()), trace.totals["text"]
+    if given == text + tokens[best] + stamps[best]:
+        return None
+    if given == text + tokens[best]:
+        return "The segment that is left keeps something beside its memory tokens."
+    if given == text + tokens[best] + stamps.sum():
+        return "Segments without tokens are not mentioned: their times go too."
+    if given == tokens[best] + stamps[best]:
+        return "The prompt is more than the video: instructions and question stay."
+    return "Three parts are left: the text, one time, and one segment's tokens."
+
+
+@check(
+    right=[
+        (lambda logprobs: np.exp(np.sum(logprobs)),),
+        (lambda logprobs: np.prod([np.exp(each) for each in logprobs]),),
+        (lambda logprobs: [np.exp(sum(logprobs))],),
+    ],
+    wrong=[
+        (lambda logprobs: np.sum(logprobs),),
+        (lambda logprobs: np.exp(np.mean(logprobs)),),
+        (lambda logprobs: np.mean(np.exp(logprobs)),),
+        (lambda logprobs: np.exp(np.min(logprobs)),),
+        (lambda logprobs: 0.25,),
+        (0.25,),
+    ],
+)
+def check_answer_probability(answer: Callable[[np.ndarray], Any]) -> str | None:
+    """A function: log-probabilities of an answer's tokens to the probability of the answer."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for shares in ([0.5, 0.5], [0.9, 0.8, 0.99], [0.3], [0.5, 1.0, 0.25, 1.0]):
+        given = number(answer(np.log(shares)))
+        if abs(given - np.prod(shares)) < 1e-6:
+            continue
+        about = f"Of tokens with probabilities {shares} it makes {given:.3f}"
+        if given < 0:
+            return f"{about}: that is no probability. What undoes a logarithm?"
+        if given > np.prod(shares):
+            return f"{about}: a whole answer is less probable than that."
+        return f"{about}: all tokens count, each once."
+    return None
+
+
+@check(
+    right=[([1238, 220],), ((1238, 220),), (np.array([1238, 220]),), ([1238.0, 220.0],)],
+    wrong=[
+        ([1348, 220],),
+        ([1238, 1238],),
+        ([1238, 55],),
+        ([1238, 180],),
+        ([1083, 220],),
+        ([220, 1238],),
+        (1458,),
+    ],
+)
+def check_tokens_read(answer: Any) -> str | None:
+    """Tokens through the SVLM for a first and for a second question."""
+    given = numbers(answer)
+    if len(given) != 2:
+        return "Two numbers are wanted: of the first question, and of the second one."
+    if given == [1238, 220]:
+        return None
+    if given[0] == 1348:
+        return "The instructions are the same for every segment, and read once."
+    if given[0] != 1238:
+        return "The first question: instructions, pictures, its own words, memory tokens."
+    if given[1] == 55:
+        return "The second question stands after the pictures of each segment, not once."
+    return "The first number is right. Of its parts, which know of the question?"
+
+
+@check(
+    right=[(114688,), (np.int64(114688),), (114688.0,), ("114688",)],
+    wrong=[(57344,), (229376,), (4096,), (28672,), (344064,)],
+)
+def check_kept_bytes(answer: Any) -> str | None:
+    """Bytes of keys and values that the released SVLM keeps of one token."""
+    given = number(answer)
+    if given == 114688:
+        return None
+    if given == 57344:
+        return "Half of it: a key and a value are kept, in numbers of two bytes."
+    if given == 229376:
+        return "Query heads share keys and values: there are not as many as of them."
+    if given == 4096:
+        return "That is one layer. All of them look back."
+    return "Layers, heads of keys and values, dimension, key and value, bytes of a number."

@@ -1,0 +1,140 @@
+"""Checks of notebook 06."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tempo_lab.analysis.front_loading_result import knee as _knee
+from tempo_lab.course.checking import check, number, numbers
+
+
+@check(
+    right=[
+        ([11, 12, 13, 14, 15],),
+        (range(11, 16),),
+        ({15, 14, 13, 12, 11},),
+        (np.arange(11, 16),),
+    ],
+    wrong=[
+        ([0, 1, 2, 3, 4],),
+        ([12, 13, 14, 15, 16],),
+        ([10, 11, 12, 13, 14, 15],),
+        ([3, 6, 9, 12, 15],),
+        (11,),
+    ],
+)
+def check_tail_slots(answer: Any) -> str | None:
+    """The slots that a segment keeps of 16 if it keeps the last 5."""
+    given = sorted(numbers(answer))
+    if given == [11, 12, 13, 14, 15]:
+        return None
+    if len(given) != 5:
+        return "As many slots are wanted as are kept."
+    if given[0] == 0:
+        return "Those are the first ones."
+    if given[-1] == 16:
+        return "Slots are counted from 0, so no slot has that high a number."
+    return "The last ones stand next to each other, at the end."
+
+
+@check(
+    right=[(0.25,), (np.float64(0.25),), ("0.25",), (0.2501,)],
+    wrong=[(0.2,), (1.4,), (1.75,), (0.3125,), (-0.25,)],
+)
+def check_area(answer: Any) -> str | None:
+    """The area between head and tail, by four points of each."""
+    given = number(answer)
+    if abs(given - 0.25) < 1e-3:
+        return None
+    if given < 0:
+        return "The head is ahead here: the sign is the other one."
+    if given > 1:
+        return "An average over k is wanted: divide by its range."
+    if abs(given - 0.2) < 1e-3:
+        return "Now in units of what the tail lacks at the smallest k."
+    if abs(given - 0.3125) < 1e-3:
+        return "The points are not equally far apart: a step from 4 to 8 counts more."
+    return "Trapezoids of the differences, over the range of k, over what is lacking at first."
+
+
+_RISING = (
+    ([1, 2, 4, 8, 16], [0.1, 0.5, 0.85, 0.9, 0.9]),
+    ([1, 2, 4, 8, 16], [0.9, 0.9, 0.9, 0.9, 0.9]),
+    ([1, 3, 5], [0.0, 0.1, 0.4]),
+    ([1, 2, 4, 8], [0.2, 0.85, 0.7, 0.9]),
+)
+
+
+def _enough(ks: Sequence[int], right: Sequence[float]) -> int:
+    return next(k for k, share in zip(ks, right, strict=True) if share >= 0.9 * right[-1])
+
+
+@check(
+    right=[
+        (_enough,),
+        (lambda ks, right: np.array(ks)[np.array(right) >= 0.9 * right[-1]].min(),),
+        (lambda ks, right: [_enough(ks, right)],),
+    ],
+    wrong=[
+        (lambda ks, right: ks[-1],),
+        (lambda ks, right: next(k for k, s in zip(ks, right, strict=True) if s >= 0.9),),
+        (lambda ks, right: next(i for i, s in enumerate(right) if s >= 0.9 * right[-1]),),
+        (lambda ks, right: next(k for k, s in zip(ks, right, strict=True) if s >= right[-1]),),
+        (4,),
+    ],
+)
+def check_enough(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str | None:
+    """A function: the smallest k with nine tenths of the accuracy of all tokens."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for ks, right in _RISING:
+        given = number(answer(ks, right))
+        if given == _enough(ks, right):
+            continue
+        about = f"Of k = {ks} with {right} right it makes {given:g}"
+        if given not in ks:
+            return f"{about}: one of the values of k is wanted."
+        if right[ks.index(int(given))] < 0.9 * right[-1]:
+            return f"{about}: that is too little yet."
+        return f"{about}: an earlier one is good enough."
+    return None
+
+
+def _by_rotation(ks: Sequence[int], curve: Sequence[float]) -> int:
+    """The point furthest from the chord on its upper side, by the cross product."""
+    x, y = np.array(ks, dtype=float), np.array(curve, dtype=float)
+    above = (x[-1] - x[0]) * (y - y[0]) - (y[-1] - y[0]) * (x - x[0])
+    return ks[int(above.argmax())]
+
+
+@check(
+    right=[
+        (lambda ks, curve: _knee(np.array(ks), np.array(curve)),),
+        (_by_rotation,),
+        (lambda ks, curve: [float(_by_rotation(ks, curve))],),
+    ],
+    wrong=[
+        (lambda ks, curve: ks[int(np.argmax(curve))],),
+        (lambda ks, curve: ks[int(np.argmax(np.diff(curve))) + 1],),
+        (lambda ks, curve: ks[0],),
+        (lambda ks, curve: np.argmax(curve),),
+        (4,),
+    ],
+)
+def check_knee(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str | None:
+    """A function: where a rising curve is furthest above its chord."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for ks, curve in (
+        ([1, 2, 3, 4], [0.0, 0.9, 1.0, 1.0]),
+        ([1, 2, 4, 8, 16], [0.1, 0.5, 0.85, 0.88, 0.9]),
+        ([1, 2, 4, 8, 16], [-9.0, -8.5, -3.0, -1.0, -0.5]),
+        ([1, 2, 4, 8, 16], [0.2, 0.3, 0.5, 0.9, 1.0]),
+    ):
+        given, wanted = number(answer(ks, curve)), _knee(np.array(ks), np.array(curve))
+        if given != wanted:
+            return f"Of {curve} at k = {ks} it makes {given:g}: another point is further above."
+    return None
