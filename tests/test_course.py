@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from matplotlib import pyplot
 
 import tempo_lab as tl
 from tempo_lab import course
 from tempo_lab.course.checking import check, number, numbers, words
+from tempo_lab.course.svlm_attention import things_of, times_even_near
+from tempo_lab.world.scenes import Item
 
 course.lessons()
 CHECKS = list(course.CHECKS.values())
@@ -127,6 +130,22 @@ def test_clips_are_found_and_unknown_ones_name_the_nearest(tmp_path, monkeypatch
     assert course.truth("voyage")["segments"][8]["place"]
     with pytest.raises(tl.VideoError, match="did you mean 'voyage'"):
         course.clip("voyge")
+
+
+# Where things are
+
+
+def test_attention_near_a_thing():
+    thing = Item("star", "red", "small", "right", x=20, y=112)
+    mass = xr.DataArray(np.ones((3, 4, 4, 4)), dims=("head", "pair", "patch_row", "patch_column"))
+    mass[1, :, 3, 0] = 5  # lower left, which the thing leaves after half of the pairs
+    mass[2] = 0
+    mass[2, 0, 3, 0] = 1
+    even, some, all_of_it = times_even_near(mass, thing).to_numpy()
+    assert even == pytest.approx(1)
+    assert some == pytest.approx((2 * 5 + 2 * 1) / (60 + 4 * 5) / (4 / 64))
+    assert all_of_it == pytest.approx(1 / (4 / 64))
+    assert [len(shown) for shown in things_of("voyage")[:2]] == [4, 4]
 
 
 # Figures in words

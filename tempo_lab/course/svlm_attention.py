@@ -1,0 +1,148 @@
+"""Checks of notebook 03, and how much of some attention is near a thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tempo_lab.course.checking import check, number, numbers, words
+from tempo_lab.course.setup import truth
+from tempo_lab.world.scenes import SEGMENT_SECONDS, UNITS, Item
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+GRID = ("pair", "patch_row", "patch_column")
+REACH = 1 / 8
+"""Of the frame, on both axes: what is near. At it, one patch of four stands for a small thing."""
+
+
+def things_of(clip: str) -> list[list[Item]]:
+    """What each segment of a clip shows, with shape, colour and way."""
+    return [[Item(**item) for item in part["items"]] for part in truth(clip)["segments"]]
+
+
+def times_even_near(mass: xr.DataArray, thing: Item) -> xr.DataArray:
+    """The share of attention on patches that is near a thing, in times of an even share.
+
+    Args:
+        mass: attention of one segment, of any dimensions beside pair, patch_row, patch_column.
+        thing: of that segment; where it is half-way through each frame pair counts.
+
+    Returns:
+        of the other dimensions; 1 for what has no preference.
+    """
+    pairs, rows, columns = (mass.sizes[name] for name in GRID)
+    seconds = (np.arange(pairs) + 0.5) * SEGMENT_SECONDS / pairs
+    x, y = np.array([thing.center(second) for second in seconds]).T[..., None] / UNITS
+    across = abs((np.arange(columns) + 0.5) / columns - x) <= REACH  # [pair, patch_column]
+    down = abs((np.arange(rows) + 0.5) / rows - y) <= REACH
+    near = mass.isel({name: 0 for name in mass.dims if name not in GRID}).transpose(*GRID)
+    near = near.copy(data=down[:, :, None] & across[:, None, :]).reset_coords(drop=True)
+    return mass.where(near, 0.0).sum(GRID) / mass.sum(GRID) / float(near.mean())
+
+
+@check(
+    right=[(0.25,), ("0.25",), (np.float64(0.15 / 0.6),), ([0.25],)],
+    wrong=[(0.15,), (0.6,), (4.0,), (0.09,), (0.0021,)],
+)
+def check_times_even(answer: Any) -> str | None:
+    """How many times an even share: 0.15 of the attention on 72 of 120 keys."""
+    given = number(answer)
+    if abs(given - 0.25) < 1e-6:
+        return None
+    if abs(given - 4) < 1e-6:
+        return "The other way round: it is the share that is divided."
+    return "72 of 120 keys would get that part of an even look. Divide the share by it."
+
+
+def _causal(scores: Any) -> np.ndarray:
+    raised = np.exp(scores - np.max(scores)) * np.tri(len(scores))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+_SCORES = [np.random.default_rng(seed).normal(size=(n, n)) for seed, n in ((0, 2), (1, 4), (2, 6))]
+
+
+@check(
+    right=[
+        ("What color is the moon",),
+        ("what color is the moon ",),
+        (["What color is the moon"],),
+    ],
+    wrong=[
+        ("moon",),
+        ("the moon",),
+        ("What color is the moon?",),
+        ("What color is the moon with the star?",),
+        ("What color is the star",),
+        ("What color is the",),
+    ],
+)
+def check_cut(answer: Any) -> str | None:
+    """The text whose last row is that of "moon" in "What color is the moon with the star?"."""
+    (given,) = words(answer)
+    if given == "what color is the moon":
+        return None
+    if not "what color is the moon with the star?".startswith(given):
+        return "A row depends on all that comes before it: leave the beginning as it was."
+    return "What comes after a word does not change its row. Where does the text end, then?"
+
+
+Rolled = Callable[[Sequence[np.ndarray]], Any]
+
+
+def _rollout(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """R = A_L ... A_1, with the residual path as one half of each."""
+    layers = [0.5 * np.eye(len(layer)) + 0.5 * np.asarray(layer) for layer in maps]
+    return reduce(lambda product, layer: layer @ product, layers)
+
+
+def _in_place(maps: Sequence[np.ndarray]) -> np.ndarray:
+    product = np.eye(len(maps[0]))
+    for layer in maps:
+        product = (product + layer @ product) / 2
+    return product
+
+
+def _backwards(maps: Sequence[np.ndarray]) -> np.ndarray:
+    return _rollout(maps[::-1])
+
+
+def _no_residual(maps: Sequence[np.ndarray]) -> np.ndarray:
+    return reduce(lambda product, layer: layer @ product, maps)
+
+
+def _mean_layer(maps: Sequence[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.mean([0.5 * np.eye(len(layer)) + 0.5 * layer for layer in maps], axis=0))
+
+
+_MAPS = [[_causal(scores), _causal(-scores), _causal(scores**2)] for scores in _SCORES]
+
+
+@check(
+    right=[(_rollout,), (_in_place,), (lambda maps: _rollout(maps).tolist(),)],
+    wrong=[(_backwards,), (_no_residual,), (_mean_layer,), (lambda maps: maps[0],), (0.5,)],
+)
+def check_rollout(answer: Rolled) -> str | None:
+    """A function: attention of the layers, the first one first, to their rollout."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for maps in _MAPS:
+        wanted, given = _rollout(maps), np.array(numbers(answer([each.copy() for each in maps])))
+        if given.size != wanted.size:
+            return f"Of {len(maps)} maps of {wanted.shape} it makes {given.size} numbers."
+        if np.abs(given.reshape(wanted.shape) - wanted).max() < 1e-6:
+            continue
+        for what, other in (
+            ("with the layers in the other order", _backwards),
+            ("without the residual path", _no_residual),
+            ("if layers were averaged instead of following each other", _mean_layer),
+        ):
+            if np.abs(given.reshape(wanted.shape) - other(maps)).max() < 1e-6:
+                return f"That is what one gets {what}."
+        return "Each layer: half of it is the identity. A later layer is multiplied from the left."
+    return None
