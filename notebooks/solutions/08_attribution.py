@@ -1,0 +1,39 @@
+"""Solutions of notebook 08; run it in the folder of the notebooks."""
+
+from itertools import permutations
+
+import numpy as np
+
+from tempo_lab import course
+
+# %% Exercise 1
+each = 1 / 3
+course.check_three_witnesses(each)
+
+
+# %% Exercise 2
+def shapley(value, n):
+    orders = list(permutations(range(n)))
+    found = np.zeros(n)
+    for order in orders:
+        for place, unit in enumerate(order):
+            before = set(order[:place])
+            found[unit] += value(before | {unit}) - value(before)
+    return found / len(orders)
+
+
+course.check_shapley(shapley)
+
+
+# %% Exercise 3
+def integrated(gradient, x, base, steps):
+    shares = (np.arange(steps) + 0.5) / steps
+    slopes = [gradient(base + share * (x - base)) for share in shares]
+    return (x - base) * np.mean(slopes, axis=0)
+
+
+course.check_integrated(integrated)
+
+# %% Exercise 4
+segments = 3 / 0.1 - 1
+course.check_shared_first(round(segments))
