@@ -18,6 +18,7 @@ from tempo_lab.plots.filmstrip import filmstrip
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
 from tempo_lab.plots.front_loading_answer import front_loading_answer
 from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
+from tempo_lab.plots.published_results import published_results
 from tempo_lab.plots.relevance import relevance
 from tempo_lab.plots.relevance_by_layer import relevance_by_layer
 from tempo_lab.plots.rollout import rollout
@@ -42,6 +43,7 @@ __all__ = [
     "front_loading_answer",
     "front_loading_slots",
     "prompt_sensitivity",
+    "published_results",
     "relevance",
     "relevance_by_layer",
     "rollout",
