@@ -21,6 +21,7 @@ from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
 from tempo_lab.plots.published_results import published_results
 from tempo_lab.plots.relevance import relevance
 from tempo_lab.plots.relevance_by_layer import relevance_by_layer
+from tempo_lab.plots.rivals import rivals
 from tempo_lab.plots.rollout import rollout
 from tempo_lab.plots.routing import routing
 from tempo_lab.plots.strictness import strictness
@@ -46,6 +47,7 @@ __all__ = [
     "published_results",
     "relevance",
     "relevance_by_layer",
+    "rivals",
     "rollout",
     "routing",
     "strictness",
