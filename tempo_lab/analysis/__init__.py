@@ -20,6 +20,7 @@ from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
 from tempo_lab.analysis.result import Result
+from tempo_lab.analysis.rivals import Rivals, rival_arms, rivals
 from tempo_lab.analysis.rollout import Rollout, rollout
 from tempo_lab.analysis.strictness import Strictness, strictness
 from tempo_lab.analysis.targets import TARGETS, register_target
@@ -37,6 +38,7 @@ __all__ = [
     "Relevance",
     "RelevanceByLayer",
     "Result",
+    "Rivals",
     "Rollout",
     "Strictness",
     "TARGETS",
@@ -55,6 +57,8 @@ __all__ = [
     "relevance",
     "relevance_by_layer",
     "relevance_cases",
+    "rival_arms",
+    "rivals",
     "rollout",
     "strictness",
     "with_random_weights",

@@ -86,7 +86,14 @@ def strictness(
     from tqdm.auto import tqdm
 
     cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
-    _check(cases, arms)
+    check_arms(cases, arms)
+    for arm in arms:
+        if arm.sparse or arm.scores != "own":
+            raise TraceError(
+                "strictness is compared on the model's own scores and all frames",
+                asked=one_line(repr(arm), 200),
+                fix="tempo_lab.analysis.rivals(cases, arms=...) has the other arms",
+            )
     score, used = np.zeros((2, len(arms), len(cases)))
     with tqdm(total=score.size, desc="asking", unit="answer", disable=not progress) as bar:
         for number, case in enumerate(cases):
@@ -104,13 +111,33 @@ def strictness(
                 used[row, number] = trace.data.attrs["used"]
                 bar.update()
 
+    data = tabulated(cases, arms, score, used, [0] * len(arms))
+    models = sorted({case.session.checkpoint.digest for case in cases})
+    made = {"arms": [asdict(arm) for arm in arms], "seed": seed, "models": models}
+    return Strictness(data, made)
+
+
+def tabulated(
+    cases: Sequence[Case],
+    arms: Sequence[Arm],
+    score: np.ndarray,
+    used: np.ndarray,
+    against: Sequence[int],
+) -> xr.Dataset:
+    """What cases gave under arms, by arm and kind, with intervals: the numbers of a `Strictness`.
+
+    Args:
+        score: [arm, question]; NaN where an arm could not be asked.
+        used: memory tokens, [arm, question].
+        against: row of the arm that each arm's score is compared with, [arm].
+    """
     segments = np.array([len(case.session) for case in cases])
     kinds = np.array([NEEDLES if case.kind in NEEDLE else case.kind for case in cases])
     videos = np.array([case.video for case in cases])
     names = list(dict.fromkeys(kinds.tolist()))
     data: dict[str, Any] = {
         "score": (("arm", "question"), score),
-        "used": (("arm", "question"), used.astype(np.int64)),
+        "used": (("arm", "question"), used),
         "segments": ("question", segments),
         "text": ("question", [case.question for case in cases]),
         "asked_kind": ("question", kinds),
@@ -119,19 +146,18 @@ def strictness(
         "questions": ("kind", [int((kinds == name).sum()) for name in names]),
         "videos": ("kind", [len(set(videos[kinds == name])) for name in names]),
     }
-    for of, values in (("", score), ("gain", score - score[0])):
+    for of, values in (("", score), ("gain", score - score[list(against)])):
         ends = _estimates(values, kinds, names, videos)
         wanted = ("gain", "gain_low", "gain_high") if of else ("mean", "low", "high")
         for name, field in zip(wanted, ("value", "low", "high"), strict=True):
             table = [[getattr(each, field) for each in row] for row in ends]
             data[name] = (("arm", "kind"), table)
     labels = {"arm": [arm.name for arm in arms], "question": np.arange(len(cases)), "kind": names}
-    models = sorted({case.session.checkpoint.digest for case in cases})
-    made = {"arms": [asdict(arm) for arm in arms], "seed": seed, "models": models}
-    return Strictness(xr.Dataset(data, labels), made)
+    return xr.Dataset(data, labels)
 
 
-def _check(cases: Sequence[Case], arms: Sequence[Arm]) -> None:
+def check_arms(cases: Sequence[Case], arms: Sequence[Arm]) -> None:
+    """There is a case and an arm, and no two arms have one name: a `TraceError` otherwise."""
     if not cases or not arms:
         raise TraceError(
             "there is nothing to compare",
@@ -139,16 +165,9 @@ def _check(cases: Sequence[Case], arms: Sequence[Arm]) -> None:
             found=f"{len(cases)} questions, {len(arms)} arms",
             fix="world_cases(...) makes questions; arms are left out, or of evaluation.arms",
         )
-    names = Counter(arm.name for arm in arms)
-    for arm in arms:
-        if arm.sparse or arm.scores != "own":
-            raise TraceError(
-                "strictness is compared on the model's own scores and all frames",
-                asked=one_line(repr(arm), 200),
-                fix="`tempo-lab evaluate world` has the other arms",
-            )
-        if names[arm.name] > 1:
-            raise TraceError("two arms have one name", asked=arm.name, fix="another family name")
+    for name, count in Counter(arm.name for arm in arms).items():
+        if count > 1:
+            raise TraceError("two arms have one name", asked=name, fix="another family name")
 
 
 def _by_kind(values: np.ndarray, kinds: np.ndarray, names: list[str]) -> tuple[Any, np.ndarray]:

@@ -18,8 +18,10 @@ from tempo_lab.plots.filmstrip import filmstrip
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
 from tempo_lab.plots.front_loading_answer import front_loading_answer
 from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
+from tempo_lab.plots.published_results import published_results
 from tempo_lab.plots.relevance import relevance
 from tempo_lab.plots.relevance_by_layer import relevance_by_layer
+from tempo_lab.plots.rivals import rivals
 from tempo_lab.plots.rollout import rollout
 from tempo_lab.plots.routing import routing
 from tempo_lab.plots.strictness import strictness
@@ -42,8 +44,10 @@ __all__ = [
     "front_loading_answer",
     "front_loading_slots",
     "prompt_sensitivity",
+    "published_results",
     "relevance",
     "relevance_by_layer",
+    "rivals",
     "rollout",
     "routing",
     "strictness",

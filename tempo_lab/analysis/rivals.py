@@ -1,0 +1,178 @@
+"""Which way of sharing answers most? ATA and its rivals, each at the tokens that it really used."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from tempo_lab.analysis.cases import Case
+from tempo_lab.analysis.checks import one_or_more
+from tempo_lab.analysis.result import Quantity, Result
+from tempo_lab.analysis.strictness import Strictness, check_arms, tabulated
+from tempo_lab.errors import UnfamiliarVideoWarning
+from tempo_lab.evaluation import rivals as _rivals  # noqa: F401  (registers strategies)
+from tempo_lab.evaluation.arms import Arm, allocation_arms
+
+if TYPE_CHECKING:
+    from tempo_lab.session import Session
+
+FAMILIES = (
+    "all tokens", "ATA head", "ATA ToMe", "uniform head", "uniform ToMe", "top-k", "sparse frames",
+    "shuffled scores", "oracle routing",
+)  # fmt: skip
+REFERENCE = "ATA head"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rivals(Result):
+    """Score and tokens by arm and kind of question, each arm also against ATA at its budget.
+
+    Intervals are 95 % bootstrap intervals over videos; NaN where there is one video only. NaN
+    stands also for what is impossible: sparse frames of a budget that holds no segment, or of a
+    source whose frames were sampled before (a folder of pictures, a .npy array).
+    """
+
+    QUANTITIES: ClassVar = {
+        **Strictness.QUANTITIES,
+        "family": Quantity(("arm",), "1", "what the arm is called in figures"),
+        "budget": Quantity(("arm",), "tokens a segment", "to be shared; NaN for all tokens"),
+        "gain": Quantity(("arm", "kind"), "1", "score less that of ATA at this budget, paired"),
+    }
+    TABLE: ClassVar = ("arm", "kind")
+
+
+def rival_arms(
+    slots: int, budgets: Sequence[int] | None = None, families: Sequence[str] = FAMILIES
+) -> tuple[Arm, ...]:
+    """ATA and what it is held against, at the same budgets.
+
+    Args:
+        slots: K, memory tokens of a segment.
+        budgets: tokens a segment; by default an eighth, three sixteenths, a quarter and a half
+            of K.
+        families: names of those that are wanted; all tokens have no budget.
+    """
+    each = budgets or sorted({max(1, slots * part // 16) for part in (2, 3, 4, 8)})
+    return tuple(arm for arm in allocation_arms(each, each) if arm.family in families)
+
+
+def rivals(
+    cases: Sequence[Case],
+    *,
+    arms: Sequence[Arm] | None = None,
+    seed: int = 0,
+    max_new_tokens: int = 32,
+    progress: bool = True,
+) -> Rivals:
+    """Ask every question under every arm.
+
+    Nothing of the compressor runs twice for a question; only sparse frames are read anew.
+
+    Args:
+        cases: about one video or more, of any kinds.
+        arms: by default `rival_arms` of the model's K. "shuffled scores" is the control: the
+            tokens of ATA, given to segments at random; "oracle routing" the ceiling: the evidence
+            has score 1, all else 0.
+        seed: of shuffled scores, and of strategies that draw.
+        max_new_tokens: of an answer.
+        progress: show a progress bar.
+
+    Returns:
+        a `Rivals`.
+
+    Raises:
+        TraceError: no cases or no arms, or two arms of one name.
+        BudgetError: an arm's budget or strategy is refused.
+    """
+    from tqdm.auto import tqdm
+
+    cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
+    if arms is None and cases:
+        arms = rival_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
+    arms = tuple(arms or ())
+    check_arms(cases, arms)
+    score, used = np.zeros((2, len(arms), len(cases)))
+    with ExitStack() as stack, tqdm(total=score.size, desc="asking", disable=not progress) as bar:
+        desk = _Desk(stack)
+        for number, case in enumerate(cases):
+            options = {"seed": seed, "max_new_tokens": max_new_tokens}
+            shuffle = np.random.default_rng([seed, number])
+            for row, arm in enumerate(arms):
+                found = desk.ask(case, arm, shuffle, options)
+                score[row, number], used[row, number] = found
+                bar.update()
+    names = [arm.name for arm in arms]
+    against = [_against(arm, arms, names) for arm in arms]
+    data = tabulated(cases, arms, score, used, against)
+    budgets = [np.nan if arm.budget is None else float(arm.budget) for arm in arms]
+    data = data.assign(family=("arm", [arm.family for arm in arms]), budget=("arm", budgets))
+    models = sorted({case.session.checkpoint.digest for case in cases})
+    made = {"arms": [asdict(arm) for arm in arms], "seed": seed, "models": models}
+    return Rivals(data, made)
+
+
+class _Desk:
+    """Asks cases under arms; opens a video anew where an arm wants fewer frames of it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.sparse: dict[tuple[int, int], Session] = {}
+
+    def ask(
+        self, case: Case, arm: Arm, shuffle: np.random.Generator, options: dict[str, Any]
+    ) -> tuple[float, float]:
+        """How right the answer was, and memory tokens used; NaN where it is impossible."""
+        session, budget = case.session, None
+        if arm.budget is not None:
+            budget = arm.budget * len(session)
+        if arm.sparse:
+            assert budget is not None
+            slots = session.checkpoint.model.config.num_compression_tokens
+            if budget < slots:
+                return np.nan, np.nan
+            most, budget = budget // slots, None
+            session = self._sparser(session, most)
+            if len(session) > most:  # stored frames are all taken
+                return np.nan, np.nan
+        scores = None
+        if arm.scores == "shuffled":
+            own = session.ask(case.question, budget=budget, **{**options, "max_new_tokens": 1})
+            scores = shuffle.permutation(own.data["relevance"].to_numpy())
+        elif arm.scores == "oracle" and 0 < case.evidence.sum() < len(session):
+            scores = case.evidence.astype(np.float32)
+        with warnings.catch_warnings():
+            if arm.sparse:  # so few frames look strange to a small model, and are meant to be few
+                warnings.simplefilter("ignore", UnfamiliarVideoWarning)
+            trace = session.ask(
+                case.question,
+                budget=budget,
+                strategy=arm.strategy,
+                mode=arm.mode,
+                scores=scores,
+                **options,
+            )
+        return case.scored(trace.answer), float(trace.data.attrs["used"])
+
+    def _sparser(self, session: Session, segments: int) -> Session:
+        """The whole video in the frames of so many segments."""
+        from tempo_lab.tempo import Tempo
+
+        key = id(session), segments
+        if key not in self.sparse:
+            tempo = Tempo(session.checkpoint)
+            frames = segments * tempo.config.segment_frames
+            opened = tempo.open(session.video.info.path, max_frames=frames, progress=False)
+            self.sparse[key] = self.stack.enter_context(opened)
+        return self.sparse[key]
+
+
+def _against(arm: Arm, arms: Sequence[Arm], names: Sequence[str]) -> int:
+    """The row of ATA at the arm's budget, or the largest one; the first row where there is none."""
+    same = [n for n, other in enumerate(arms) if other.family == REFERENCE]
+    exact = [n for n in same if arms[n].budget == arm.budget]
+    return (exact or sorted(same, key=lambda n: arms[n].budget or 0)[-1:] or [0])[0]

@@ -1,0 +1,136 @@
+"""Checks of notebook 09."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tempo_lab.course.checking import check, number, numbers
+
+
+@check(
+    right=[(8,), (8.0,), ("8",), (np.int64(8),)],
+    wrong=[(2,), (4,), (32,), (128,), (9,)],
+)
+def check_sparse_segments(answer: Any) -> str | None:
+    """Whole segments that a budget of 4 tokens for each of 32 holds, at 16 tokens each."""
+    given = number(answer)
+    if given == 32 * 4 // 16:
+        return None
+    if given == 32 * 4:
+        return "These are the tokens. Each segment that is seen takes sixteen of them."
+    return "The budget of the whole video, over what a whole segment takes."
+
+
+@check(
+    right=[(3,), (3.0,), ("3",), (np.int64(3),)],
+    wrong=[(2,), (4,), (2.4375,), (78,), (128,)],
+)
+def check_even_share(answer: Any) -> str | None:
+    """The smallest whole number of tokens for each of 32 segments that comes to 78 at least."""
+    given = number(answer)
+    if given == 3:
+        return None
+    if given != int(given):
+        return "A segment keeps whole tokens."
+    if given * 32 < 78:
+        return f"{given:g} each are {given * 32:g} tokens, and ATA used more."
+    if given > 32:
+        return "How many for each segment, not for all of them."
+    return "One less for each segment would also do."
+
+
+def _permuted(scores: Any, rng: np.random.Generator) -> Any:
+    return rng.permutation(scores)
+
+
+def _by_index(scores: Any, rng: np.random.Generator) -> Any:
+    order = np.argsort(rng.random(len(scores)))
+    return [scores[i] for i in order]
+
+
+def _in_place(scores: Any, rng: np.random.Generator) -> Any:
+    rng.shuffle(scores)
+    return scores
+
+
+def _drawn_anew(scores: Any, rng: np.random.Generator) -> Any:
+    return rng.choice(scores, len(scores))
+
+
+@check(
+    right=[(_permuted,), (_by_index,), (lambda scores, rng: rng.permutation(scores).tolist(),)],
+    wrong=[
+        (_in_place,),
+        (_drawn_anew,),
+        (lambda scores, rng: scores,),
+        (lambda scores, rng: scores[::-1],),
+        (lambda scores, rng: rng.random(len(scores)),),
+        ([0.1, 0.9],),
+    ],
+)
+def check_control(answer: Callable[[np.ndarray, np.random.Generator], Any]) -> str | None:
+    """A function: scores and a generator to the same scores in another order."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    scores = np.array([0.9, 0.1, 0.3, 0.2, 0.7, 0.05, 0.6, 0.4])
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(4):
+        before = scores.copy()
+        made.append(numbers(answer(before, rng)))
+        if not np.array_equal(before, scores):
+            return "The scores that it was given have changed: the next question needs them."
+        if sorted(made[-1]) != sorted(scores.tolist()):
+            return "The same numbers are wanted, each as often as before: only their order changes."
+    if all(each == scores.tolist() for each in made):
+        return "Each segment still has its own score."
+    if all(each == made[0] for each in made):
+        return "It makes the same order each time; draw it with the generator."
+    return None
+
+
+_TABLES = (
+    ([2, 16, 64, 128], [30, 60, 50, 70]),
+    ([3, 3, 8, 640], [50, 55, 55, 54]),
+    ([5, 4, 3, 2, 1], [1, 2, 3, 4, 5]),
+    ([1, 2, 3], [10, 20, 30]),
+)
+
+
+def _front(tokens: Any, scores: Any) -> list[bool]:
+    points = list(zip(tokens, scores, strict=True))
+    return [not any(t <= a and s >= b for t, s in points if (t, s) != (a, b)) for a, b in points]
+
+
+def _by_array(tokens: Any, scores: Any) -> Any:
+    tokens, scores = np.asarray(tokens), np.asarray(scores)
+    return ((tokens <= tokens[:, None]) & (scores >= scores[:, None])).sum(1) == 1
+
+
+def _only_fewer(tokens: Any, scores: Any) -> Any:
+    tokens, scores = np.asarray(tokens), np.asarray(scores)
+    return ((tokens < tokens[:, None]) & (scores > scores[:, None])).sum(1) == 0
+
+
+@check(
+    right=[(_front,), (_by_array,), (lambda t, s: _by_array(t, s).astype(int),)],
+    wrong=[
+        (_only_fewer,),
+        (lambda t, s: np.asarray(s) == np.max(s),),
+        (lambda t, s: ~_by_array(t, s),),
+        (lambda t, s: np.ones(len(t), bool),),
+        ([True, False],),
+    ],
+)
+def check_front(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str | None:
+    """A function: tokens and scores of models to whether none is as good in both."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for tokens, scores in _TABLES:
+        given = [bool(value) for value in np.asarray(answer(np.array(tokens), np.array(scores)))]
+        if given != _front(tokens, scores):
+            return f"Of tokens {tokens} and scores {scores} it makes {[int(g) for g in given]}."
+    return None

@@ -1,0 +1,100 @@
+"""The published table as a picture: accuracy against tokens a frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tempo_lab.evaluation.published import PublishedResults
+from tempo_lab.plots.style import BLUE, GREEN, ORANGE, check_kind, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OURS = "Tempo"
+KINDS = (
+    (OURS, BLUE, "o"),
+    ("specialized long video", GREEN, "^"),
+    ("general open-source", ORANGE, "s"),
+)
+GREY = "#777777"
+
+
+def published_results(result: PublishedResults, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
+    """Accuracy over tokens a frame, a panel for each benchmark; numbers name the models.
+
+    Models whose tokens are not known are dotted lines. Hollow: the tokens are at most so many.
+
+    Args:
+        result: what to draw.
+        width: of the figure, in inches.
+
+    Returns:
+        the figure and its axes, one a benchmark.
+
+    Raises:
+        TraceError: it is no `PublishedResults`.
+    """
+    from matplotlib import pyplot
+
+    data = check_kind(result, PublishedResults, "published_results").data
+    count = data.sizes["benchmark"]
+    rows = -(-(count + 1) // 3)
+    figure, grid = pyplot.subplots(
+        rows, 3, figsize=(width, 3.1 * rows), squeeze=False, layout="constrained"
+    )
+    axes, legend = grid.flat[:count], grid.flat[count]
+    names = [str(name) for name in data["model"].to_numpy()]
+    drawn = data["tokens"].notnull().any("benchmark").to_numpy()
+    number = {name: n for n, name in enumerate(np.array(names)[drawn], start=1)}
+    for index, each in enumerate(axes):
+        _panel(each, data.isel(benchmark=index), number)
+    lines = [f"{n}  {name}" for name, n in number.items()]
+    legend.text(0, 1, "\n".join(lines), va="top", fontsize=7, transform=legend.transAxes)
+    for unused in grid.flat[count:]:
+        unused.set_axis_off()
+    for row in grid:
+        row[0].set_ylabel("right answers (%)")
+    tidy(*axes)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+    )
+    return figure, np.array(axes)
+
+
+def _panel(axes: Axes, part: object, number: dict[str, int]) -> None:
+    """One benchmark: `part` is what a `PublishedResults` has of it, by model."""
+    data = part.to_dataframe()  # type: ignore[attr-defined]
+    data = data[data["score"].notna()]
+    kind = np.where(data.index.str.startswith(OURS), OURS, data["group"])
+    for name, color, marker in KINDS:
+        some = data[(kind == name) & data["tokens"].notna()]
+        if name == OURS:
+            axes.plot(some["tokens"], some["score"], color=color, lw=1)
+        for hollow in (False, True):
+            points = some[some["at_most"] == hollow]
+            axes.plot(
+                points["tokens"], points["score"], marker, color=color, ms=6,
+                mfc="white" if hollow else color, label=None if hollow else name,
+            )  # fmt: skip
+        for model, row in some.iterrows():
+            axes.annotate(
+                str(number[str(model)]), (row["tokens"], row["score"]), fontsize=7,
+                xytext=(4, -8 if number[str(model)] % 2 else 3), textcoords="offset points",
+            )  # fmt: skip
+    for model, row in data[data["tokens"].isna()].iterrows():
+        axes.axhline(row["score"], color=GREY, lw=0.8, ls=":")
+        axes.text(
+            1, row["score"], str(model), fontsize=6.5, color=GREY, ha="right", va="bottom",
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(1, 4096)
+    axes.set_xticks([2, 16, 128, 1024], ["2", "16", "128", "1024"])
+    first = data.iloc[0]
+    about = f"{part['benchmark'].item()}, {first['seconds']:.0f} s"  # type: ignore[index]
+    axes.set_title(about, loc="left", fontsize="medium")
+    axes.set_xlabel("tokens a frame", fontsize="small")
