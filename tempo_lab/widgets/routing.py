@@ -84,7 +84,7 @@ class RoutingExplorer(Explorer):
             description="Answer with this allocation", icon="play", layout=Layout(width="18em"),
             tooltip="runs the model with the allocation that is shown",
         )  # fmt: skip
-        self.ledger = ipw.HTML(layout=Layout(max_height="18em", overflow="auto", width="100%"))
+        self.ledger = ipw.HTML(layout=Layout(max_height="26em", overflow="auto", width="100%"))
         self.answers = ipw.HTML()
         buttons = [] if session is None else [self.again]
         super().__init__(

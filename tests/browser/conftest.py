@@ -75,10 +75,12 @@ def pictures():
     """Screenshots for one's own eyes, in results/browser, as wide as a laptop and as a tablet."""
     PICTURES.mkdir(parents=True, exist_ok=True)
 
-    def picture(page, name):
+    def picture(page, name, top=None):
         before = page.viewport_size
         for width in (1280, 800):
             page.set_viewport_size({**before, "width": width})
+            if top is not None:
+                top.evaluate("place => place.scrollIntoView()")
             page.screenshot(path=PICTURES / f"{name}-{width}.png")
         page.set_viewport_size(before)
 

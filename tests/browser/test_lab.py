@@ -60,7 +60,9 @@ def test_notebook_00_answers_and_its_segments_are_looked_into(lab, visit, pictur
     assert number.inner_text() == "5"
     handle.press("ArrowRight")
     explorer.get_by_alt_text("Segment 6, 24.0 to 28.0 s").wait_for()
-    pictures(page, "lab-00")
+    explorer.get_by_role("button", name="2", exact=True).press("Space")
+    explorer.get_by_alt_text("Segment 2, 8.0 to 12.0 s").wait_for()
+    pictures(page, "lab-00", explorer)
 
 
 def test_the_budget_slider_of_notebook_05_moves_figure_and_ledger(lab, visit, pictures):
@@ -99,7 +101,7 @@ def test_the_budget_slider_of_notebook_05_moves_figure_and_ledger(lab, visit, pi
     answers = explorer.locator("table", has_text="with this")
     answers.wait_for()
     assert answers.locator("td").nth(6).inner_text() == str(after)
-    pictures(page, "lab-05")
+    pictures(page, "lab-05", explorer)
 
 
 def test_the_panel_of_notebook_11_answers_and_refuses(lab, visit, pictures):
