@@ -1,0 +1,119 @@
+"""Checks of notebook 10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tempo_lab.course.checking import check, number, numbers, words
+
+_DIAGNOSED = (
+    ([0.01, 0.02, 0.01], "absent"),
+    ([0.40, 0.05, 0.30], "absent"),
+    ([0.54, 0.55, 0.56], "flat"),
+    ([0.97, 0.99, 0.95], "flat"),
+    ([0.90, 0.10, 0.20], "fine"),
+    ([0.60, 0.45, 0.40], "fine"),
+)
+
+
+def _watchman(scores: Any) -> str:
+    highest, lowest = max(scores), min(scores)
+    if highest < 0.5:
+        return "absent"
+    return "flat" if highest - lowest < 0.1 else "fine"
+
+
+@check(
+    right=[(_watchman,), (lambda s: _watchman(s).upper(),), (lambda s: [_watchman(s)],)],
+    wrong=[
+        (lambda s: "flat" if np.ptp(s) < 0.1 else "absent" if np.max(s) < 0.5 else "fine",),
+        (lambda s: "absent" if np.mean(s) < 0.5 else "fine",),
+        (lambda s: "fine",),
+        (lambda s: None,),
+        ("absent",),
+    ],
+)
+def check_diagnosis(answer: Callable[[np.ndarray], Any]) -> str | None:
+    """A function: scores to "absent", "flat" or "fine"."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for scores, wanted in _DIAGNOSED:
+        given = words(answer(np.array(scores)))
+        if given != [wanted]:
+            return f"Of {scores} it says {' '.join(given)}."
+    return None
+
+
+@check(
+    right=[(8,), (8.0,), ("8",), (np.int64(8),)],
+    wrong=[(16,), (2,), (96,), (12,), (0,)],
+)
+def check_equal_scores(answer: Any) -> str | None:
+    """Tokens of each of 12 segments with equal scores, of a budget of 96, at 16 slots."""
+    given = number(answer)
+    if given == min(16, 96 // 12):
+        return None
+    if given * 12 > 96:
+        return f"{given:g} for each are {given * 12:g} together, more than the budget."
+    return "There is more in the budget than that: shared evenly, none is left."
+
+
+def _below(alike: Any) -> Any:
+    return np.tril(alike, -1).max(axis=1) > 0.99
+
+
+def _by_loop(alike: Any) -> Any:
+    return [any(alike[n][m] > 0.99 for m in range(n)) for n in range(len(alike))]
+
+
+_ALIKE = (
+    [[1, 0.2, 0.999], [0.2, 1, 0.3], [0.999, 0.3, 1]],
+    [[1, 0.95, 0.1, 0.1], [0.95, 1, 0.1, 0.995], [0.1, 0.1, 1, 0.2], [0.1, 0.995, 0.2, 1]],
+    [[1, 0.5], [0.5, 1]],
+)
+
+
+@check(
+    right=[(_below,), (_by_loop,), (lambda alike: _below(alike).astype(int),)],
+    wrong=[
+        (lambda alike: (alike > 0.99).any(axis=1),),
+        (lambda alike: (alike - np.eye(len(alike))).max(axis=1) > 0.99,),
+        (lambda alike: np.triu(alike, 1).max(axis=1) > 0.99,),
+        (lambda alike: np.tril(alike, -1).max(axis=1) > 0.9,),
+        ([False, True],),
+    ],
+)
+def check_repeated(answer: Callable[[np.ndarray], Any]) -> str | None:
+    """A function: cosines [segment, segment] to whether an earlier segment is the same."""
+    if not callable(answer):
+        return "A function is wanted, not what it returns."
+    for alike in _ALIKE:
+        made = np.asarray(answer(np.array(alike, float)))
+        given, wanted = [bool(each) for each in made], _by_loop(alike)
+        if len(given) != len(wanted):
+            return "One answer for each segment is wanted."
+        for segment, (one, other) in enumerate(zip(given, wanted, strict=True)):
+            if one and not other:
+                return f"Segment {segment} of {alike} has no earlier one that is so close."
+            if other and not one:
+                return f"Segment {segment} of {alike} has an earlier one that is as good as it."
+    return None
+
+
+@check(
+    right=[(300,), (300.0,), ("300",), ([300],)],
+    wrong=[(256,), (1200,), (0,), (4,), (44,)],
+)
+def check_overspent(answer: Any) -> str | None:
+    """Tokens that the released allocator uses on 300 segments of a budget of 256."""
+    (given,) = numbers([number(answer)])
+    if given == 300:
+        return None
+    if given == 256:
+        return "That is what it was allowed. Does it keep to it?"
+    if given == 1200:
+        return "The minimum of four is lowered where the budget cannot pay it, but not to nothing."
+    return "Each segment gets its lowered minimum, whatever that comes to."
