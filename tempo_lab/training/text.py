@@ -52,9 +52,9 @@ HINT = 0.5
 KIND_WEIGHTS = {
     "color": 0.06, "size": 0.03, "motion": 0.06, "position": 0.04, "digit": 0.05, "word": 0.04,
     "place": 0.05, "with": 0.09, "event": 0.04, "multi": 0.10, "present": 0.05, "absence": 0.07,
-    "count": 0.11, "order": 0.11, "time": 0.07, "most": 0.08, "two_hop": 0.08, "describe": 0.03,
+    "count": 0.11, "order": 0.11, "time": 0.18, "most": 0.08, "two_hop": 0.12, "describe": 0.03,
 }  # fmt: skip
-"""How often a question about a video is of each kind."""
+"""How often a question about a video is of each kind, relative to the others."""
 
 FIRST_WEIGHTS = {**KIND_WEIGHTS, "time": sum(KIND_WEIGHTS.values()) - KIND_WEIGHTS["time"]}
 """The same on the first level: every second question is about a time."""
