@@ -26,7 +26,7 @@ from .bank import Bank
 from .nano_config import Sizes
 from .notes import answer
 from .svlm import MEMORY_ID, Reader, draw_question, segment_seconds, vlm_batch
-from .text import HINT, KIND_WEIGHTS, answer_loss, hint, hint_loss, pad
+from .text import HINT, KIND_WEIGHTS, answer_loss, hint, hint_loss, pad, read
 from .words import IGNORE, Words
 
 Rows = npt.NDArray[np.int64]
@@ -241,11 +241,11 @@ class Joint:
         x = table[pad(ids, words.pad)]
         rows_at, columns, source = torch.tensor(slots).T
         x = x.index_put((rows_at, columns), memory.reshape(-1, memory.shape[-1])[source])
-        hidden = self.llm.model(inputs_embeds=x, use_cache=False).last_hidden_state
+        hidden, middle = read(self.llm, x)
         loss, right = answer_loss(hidden, wanted, table)
         return (
             loss,
-            hint_loss(hidden, hints, table) + hint_loss(hidden, dates, table),
+            hint_loss(hidden, hints, table) + hint_loss(middle, dates, table),
             right,
             wanted,
         )
