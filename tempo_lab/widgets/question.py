@@ -66,9 +66,11 @@ class Question(Explorer):
         self.download = HTML()
         look = VBox([each.row for each in self.spans], layout=Layout(width="100%"))
         super().__init__(
-            [self.text, self.budget, self.button, self.stopper, self.bar, self.stage, self.answer],
-            [look, self.download],
+            [self.text, self.budget, self.button, self.stopper, self.bar, self.stage],
+            [self.answer, look, self.download],
         )
+        row, picture, *below, line = self.panel.children
+        self.panel.children = (row, line, self.answer, picture, *below[1:])  # what is wrong, first
         room = self.panel.layout
         room.flex, room.min_width, room.padding = "1 1 360px", "0", "0 8px 0 0"
         self.button.on_click(self._pressed)

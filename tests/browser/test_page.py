@@ -57,6 +57,8 @@ def refused(page, text):
     page.get_by_role("button", name="Ask", exact=True).first.click()
     alert = page.get_by_role("alert").filter(has_text="does not know every word")
     alert.wait_for()
+    answer = page.get_by_role("status").first
+    assert alert.bounding_box()["y"] < answer.bounding_box()["y"]  # where one looks
     return alert.inner_text()
 
 
