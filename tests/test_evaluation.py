@@ -153,6 +153,19 @@ def test_a_video_is_always_asked_the_same(tiny_plan: None) -> None:
         assert len(set(keys)) == len(keys)
 
 
+def test_questions_of_several_parts_are_asked_under_all_arms() -> None:
+    job = next(job for job in draw_jobs("quick", 5, SLOTS) if job.part.segments == 32)
+    asked = [item.arms for item in job.items if item.question.kind == "multi"]
+    assert len(asked) == 4
+    assert all(arms == BRIEF for arms in asked)
+    assert not any(
+        item.question.kind == "multi"
+        for job in draw_jobs("quick", 5, SLOTS)
+        if job.part.segments == 128
+        for item in job.items
+    )
+
+
 def test_the_control_asks_about_something_else() -> None:
     jobs = [job for job in draw_jobs("quick", 1, SLOTS) if job.part.segments == 8]
     asked = [item for job in jobs for item in job.items if item.control is not None]
@@ -338,6 +351,18 @@ def test_claims_by_hand() -> None:
     assert told["needle_32_all"] == 0.5
     assert told["auc_8"] is None
     assert told["needle_64_ata"] is None
+    assert told["multi_32_ata"] is None
+
+
+def test_multi_part_claims_by_hand() -> None:
+    rows = [{**row, "kind": "multi"} for row in claim_rows()]
+    told = claims.as_json(claims.measure(tables.to_frame(rows), SLOTS))
+    assert (told["multi_32_ata"], told["multi_32_uniform_head"], told["multi_32_all"]) == (
+        0.75, 0.25, 0.5,
+    )  # fmt: skip
+    assert (told["multi_32_uniform_head_low"], told["multi_32_uniform_head_high"]) == (0, 1)
+    assert told["multi_32_shuffled"] is None
+    assert told["needle_32_ata"] is None
 
 
 def test_claims_have_exactly_their_names() -> None:
@@ -350,7 +375,9 @@ def test_claims_have_exactly_their_names() -> None:
             " needle_32_uniform_tome_low needle_32_uniform_tome_high needle_32_oracle needle_32_all"
             " needle_64_ata needle_64_all needle_32_shuffled frontload_head frontload_tail"
             " frontload_first frontload_all time_32 order_32 count_32 absence_32 place_32"
-            " needle_128_ata"
+            " needle_128_ata multi_32_ata multi_32_uniform_head multi_32_uniform_head_low"
+            " multi_32_uniform_head_high multi_32_uniform_tome multi_32_uniform_tome_low"
+            " multi_32_uniform_tome_high multi_32_all multi_32_shuffled"
         ).split()
     )
     assert set(told.values()) == {None}

@@ -20,6 +20,13 @@ SHUFFLED, ORACLE, ALL = (
     f"oracle routing {MAIN_BUDGET}",
     "all tokens",
 )
+MULTI_RIVALS = {
+    "uniform_head": UNIFORM_HEAD,
+    "uniform_tome": UNIFORM_TOME,
+    "all": ALL,
+    "shuffled": SHUFFLED,
+}
+"""Beside ATA on questions that need several tokens of one segment."""
 FRONT_LOADING_SEGMENTS = 8
 MEAN_TOKENS = 2.5
 """Tokens a segment that ATA is to use of its budget of four, to one decimal."""
@@ -51,6 +58,11 @@ def measure(frame: pd.DataFrame, slots: int) -> dict[str, Estimate]:
     for name, arm in (("oracle", ORACLE), ("all", ALL), ("shuffled", SHUFFLED)):
         found[f"needle_32_{name}"] = estimate(at(needles, 32, arm))
         found[f"needle_32_ata_minus_{name}"] = paired_difference(at_32, ATA, arm)
+    multi_32 = main[main["kind"].isin(LOADED_KINDS) & (main["segments"] == 32)]
+    found["multi_32_ata"] = estimate(at(multi_32, 32, ATA))
+    for name, arm in MULTI_RIVALS.items():
+        found[f"multi_32_{name}"] = estimate(at(multi_32, 32, arm))
+        found[f"multi_32_ata_minus_{name}"] = paired_difference(multi_32, ATA, arm)
     for n in (64, 128):
         found[f"needle_{n}_ata"] = estimate(at(needles, n, ATA))
     found["needle_64_all"] = estimate(at(needles, 64, ALL))
@@ -84,6 +96,9 @@ NAMES = (
     "needle_32_oracle", "needle_32_all", "needle_64_ata", "needle_64_all", "needle_32_shuffled",
     "frontload_head", "frontload_tail", "frontload_first", "frontload_all",
     "time_32", "order_32", "count_32", "absence_32", "place_32", "needle_128_ata",
+    "multi_32_ata", "multi_32_uniform_head", "multi_32_uniform_head_low",
+    "multi_32_uniform_head_high", "multi_32_uniform_tome", "multi_32_uniform_tome_low",
+    "multi_32_uniform_tome_high", "multi_32_all", "multi_32_shuffled",
 )  # fmt: skip
 """The names in `claims.json`. `_low` and `_high` are the ends of the interval of ATA minus that."""
 
@@ -91,10 +106,11 @@ NAMES = (
 def as_json(measured: dict[str, Estimate]) -> dict[str, float | None]:
     """The flat object of `claims.json`; None where there is no number."""
     values = {name: each.value for name, each in measured.items()}
-    for rival in ("uniform_head", "uniform_tome"):
-        difference = measured[f"needle_32_ata_minus_{rival}"]
-        values[f"needle_32_{rival}_low"] = difference.low
-        values[f"needle_32_{rival}_high"] = difference.high
+    for lead in (f"{kind}_32" for kind in ("needle", "multi")):
+        for rival in ("uniform_head", "uniform_tome"):
+            difference = measured[f"{lead}_ata_minus_{rival}"]
+            values[f"{lead}_{rival}_low"] = difference.low
+            values[f"{lead}_{rival}_high"] = difference.high
     return {name: None if math.isnan(values[name]) else round(values[name], 4) for name in NAMES}
 
 

@@ -56,6 +56,8 @@ class Part:
         claimed: questions of each kind of `CLAIMED`, a video; the first of each is asked under
             all arms, the others under ATA alone.
         others: questions of each other kind, a video.
+        multi: multi-part questions, a video, each asked under `other_arms`: they need several
+            tokens of one segment.
         arms: for needles.
         other_arms: for all other kinds.
         loaded: multi-part questions, and as many needles, asked with 1..K tokens kept.
@@ -69,6 +71,7 @@ class Part:
     others: int
     arms: tuple[Arm, ...]
     other_arms: tuple[Arm, ...]
+    multi: int = 1
     loaded: int = 0
     strict: bool = False
 
@@ -78,15 +81,15 @@ _QUICK = allocation_arms(BUDGETS, (MAIN_BUDGET,))
 PLANS: dict[str, tuple[Part, ...]] = {
     "full": (
         Part(8, 240, 8, 2, 1, _FULL, _FULL, loaded=3, strict=True),
-        Part(32, 240, 8, 4, 1, _FULL, _FULL, strict=True),
+        Part(32, 240, 8, 4, 1, _FULL, _FULL, multi=4, strict=True),
         Part(64, 120, 8, 2, 1, ATA_AND_ALL, ATA_AND_ALL),
         Part(128, 80, 8, 2, 1, _FULL, _FULL, strict=True),
     ),
     "quick": (
         Part(8, 20, 5, 1, 1, _QUICK, BRIEF, loaded=2, strict=True),
-        Part(32, 22, 8, 4, 1, _QUICK, BRIEF, strict=True),
-        Part(64, 9, 8, 0, 0, ATA_AND_ALL, ATA_AND_ALL),
-        Part(128, 6, 8, 0, 0, BRIEF, ATA_AND_ALL),
+        Part(32, 22, 8, 4, 1, _QUICK, BRIEF, multi=4, strict=True),
+        Part(64, 9, 8, 0, 0, ATA_AND_ALL, ATA_AND_ALL, multi=0),
+        Part(128, 6, 8, 0, 0, BRIEF, ATA_AND_ALL, multi=0),
     ),
 }
 
@@ -160,7 +163,7 @@ class Job:
         for kind in KINDS:
             if kind not in NEEDLE:
                 count = part.claimed if kind in CLAIMED else part.others
-                count = max(count, part.loaded) if kind in LOADED_KINDS else count
+                count = max(part.multi, part.loaded) if kind in LOADED_KINDS else count
                 if count:
                     yield (kind,), count
 
@@ -173,7 +176,8 @@ class Job:
             # an abstaining ATA must also be seen where there is something to find
             return part.arms + (STRICTNESS if part.strict and rank == 0 else ())
         strict = STRICTNESS if part.strict and kind in STRICT_KINDS else ()
-        return (part.other_arms if rank == 0 else ATA_ONLY) + strict
+        brief = rank >= (part.multi if kind in LOADED_KINDS else 1)
+        return (ATA_ONLY if brief else part.other_arms) + strict
 
     def _control(
         self, other: Scene, rng: np.random.Generator, question: Question
