@@ -1,7 +1,5 @@
 """Solutions of notebook 08; run it in the folder of the notebooks."""
 
-from itertools import permutations
-
 import numpy as np
 
 from tempo_lab import course
@@ -13,6 +11,8 @@ course.check_three_witnesses(each)
 
 # %% Exercise 2
 def shapley(value, n):
+    from itertools import permutations
+
     orders = list(permutations(range(n)))
     found = np.zeros(n)
     for order in orders:

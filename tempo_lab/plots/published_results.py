@@ -20,6 +20,10 @@ KINDS = (
     ("general open-source", ORANGE, "s"),
 )
 GREY = "#777777"
+PLACES = np.array([(8, 5), (8, -5), (-8, 5), (-8, -5), (0, 9), (0, -9), (10, 0), (-10, 0)])
+"""Where a number may stand, from its point, in points (1/72 inch); the first free one is taken."""
+APART = np.array([9.0, 7.5])
+"""Width and height that a number needs, in points."""
 
 
 def published_results(result: PublishedResults, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
@@ -50,7 +54,7 @@ def published_results(result: PublishedResults, *, width: float = 9.0) -> tuple[
     drawn = data["tokens"].notnull().any("benchmark").to_numpy()
     number = {name: n for n, name in enumerate(np.array(names)[drawn], start=1)}
     for index, each in enumerate(axes):
-        _panel(each, data.isel(benchmark=index), number)
+        _panel(each, data.isel(benchmark=index))
     lines = [f"{n}  {name}" for name, n in number.items()]
     legend.text(0, 1, "\n".join(lines), va="top", fontsize=7, transform=legend.transAxes)
     for unused in grid.flat[count:]:
@@ -62,10 +66,13 @@ def published_results(result: PublishedResults, *, width: float = 9.0) -> tuple[
     figure.legend(
         handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
     )
+    figure.draw_without_rendering()  # it gives the axes their size
+    for index, each in enumerate(axes):
+        _name(each, data.isel(benchmark=index), number)
     return figure, np.array(axes)
 
 
-def _panel(axes: Axes, part: object, number: dict[str, int]) -> None:
+def _panel(axes: Axes, part: object) -> None:
     """One benchmark: `part` is what a `PublishedResults` has of it, by model."""
     data = part.to_dataframe()  # type: ignore[attr-defined]
     data = data[data["score"].notna()]
@@ -80,11 +87,6 @@ def _panel(axes: Axes, part: object, number: dict[str, int]) -> None:
                 points["tokens"], points["score"], marker, color=color, ms=6,
                 mfc="white" if hollow else color, label=None if hollow else name,
             )  # fmt: skip
-        for model, row in some.iterrows():
-            axes.annotate(
-                str(number[str(model)]), (row["tokens"], row["score"]), fontsize=7,
-                xytext=(4, -8 if number[str(model)] % 2 else 3), textcoords="offset points",
-            )  # fmt: skip
     for model, row in data[data["tokens"].isna()].iterrows():
         axes.axhline(row["score"], color=GREY, lw=0.8, ls=":")
         axes.text(
@@ -93,8 +95,26 @@ def _panel(axes: Axes, part: object, number: dict[str, int]) -> None:
         )  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.set_xlim(1, 4096)
+    axes.margins(y=0.1)
     axes.set_xticks([2, 16, 128, 1024], ["2", "16", "128", "1024"])
     first = data.iloc[0]
     about = f"{part['benchmark'].item()}, {first['seconds']:.0f} s"  # type: ignore[index]
     axes.set_title(about, loc="left", fontsize="medium")
     axes.set_xlabel("tokens a frame", fontsize="small")
+
+
+def _name(axes: Axes, part: object, number: dict[str, int]) -> None:
+    """Write the number of each model beside its point, where it covers nothing else if it can."""
+    data = part.to_dataframe()[["tokens", "score"]].dropna()  # type: ignore[attr-defined]
+    points = axes.transData.transform(data.to_numpy()) * 72 / axes.figure.dpi
+    taken = points
+    for point, (model, (tokens, score)) in zip(points, data.iterrows(), strict=True):
+        others = taken[(taken != point).any(axis=1)]
+        gaps = abs((point + PLACES)[:, None] - others) / APART  # [place, other, axis]
+        room = gaps.max(axis=2).min(axis=1).clip(max=1)  # 1 where nothing overlaps
+        place = PLACES[room.argmax()]
+        axes.annotate(
+            str(number[str(model)]), (tokens, score), xytext=place, fontsize=7, ha="center",
+            va="center", textcoords="offset points",
+        )  # fmt: skip
+        taken = np.vstack([taken, point + place])
