@@ -52,7 +52,7 @@ from tempo_lab.training.text import (
     hint,
     note,
 )
-from tempo_lab.training.train import shapes, train, train_llm, weights_of
+from tempo_lab.training.train import shapes, take_over, train, train_llm, weights_of
 from tempo_lab.training.vision import (
     SIDE,
     FrameTower,
@@ -71,7 +71,8 @@ from tempo_lab.world.scenes import HELD_OUT, Item, Noun, Segment
 from tests import two_workers
 
 TINY = RECIPES["tiny"]
-CLIPS = Path(__file__).parents[1] / "data" / "clips"
+DATA = Path(__file__).parents[1] / "data"
+CLIPS, STAGES = DATA / "clips", DATA / "stages"
 VISUAL = PATCHES * TOKENS_A_PATCH
 
 
@@ -671,7 +672,7 @@ def test_a_run_can_start_from_another_ones_stages(
 ) -> None:
     other = replace(TINY, name="other", truncation=False)
     monkeypatch.setitem(RECIPES, "other", other)
-    with pytest.raises(TempoLabError, match="lacks a finished stage"):
+    with pytest.raises(TempoLabError, match=r"no finished stage[\s\S]*found: none"):
         train("other", tmp_path / "none", base=tmp_path, in_process=True)
     train("other", tmp_path / "run", base=tiny_run, in_process=True)
     for stage, module in (("vision", "visual"), ("svlm", "svlm"), ("llm", "llm")):
@@ -679,6 +680,39 @@ def test_a_run_can_start_from_another_ones_stages(
         assert all(torch.equal(first[key], second[key]) for key in first)
     first, second = (weights_of(f, "long", "memory") for f in (tiny_run, tmp_path / "run"))
     assert any(not torch.equal(first[key], second[key]) for key in first)
+
+
+def test_what_the_other_run_lacks_is_trained_and_what_is_there_stays(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    base, folder = tmp_path / "base", tmp_path / "run"
+    base.mkdir()
+    folder.mkdir()
+    for name in ("svlm.safetensors", "svlm.csv"):
+        shutil.copyfile(tiny_run / name, base / name)
+    stages.write_tensors(base / "llm.safetensors", {}, {"done": False})
+    take_over(base, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["svlm.csv", "svlm.safetensors"]
+    (folder / "svlm.csv").write_text("mine")
+    take_over(base, folder)
+    assert (folder / "svlm.csv").read_text() == "mine"
+    (base / "svlm.safetensors").unlink()
+    with pytest.raises(TempoLabError, match="found: llm unfinished"):
+        take_over(base, folder)
+
+
+def test_the_stages_that_come_along_fit_the_recipe() -> None:
+    """`tempo-lab train nano --base data/stages` goes on from them."""
+    recipe, words = RECIPES["nano"], Words()
+    models = {
+        ("vision", "visual"): build_vision(recipe.sizes),
+        ("svlm", "svlm"): build_svlm(recipe.sizes, len(words)),
+    }
+    for (stage, module), model in models.items():
+        note = stages.read_note(STAGES / f"{stage}.safetensors")
+        assert note["done"]
+        assert note["step"] == getattr(recipe, stage).steps
+        model.load_state_dict(weights_of(STAGES, stage, module))
 
 
 def test_weights_fit_the_package() -> None:

@@ -225,18 +225,20 @@ def run(recipe: Recipe, out: Path, part: str) -> None:
 
 
 def take_over(base: Path, folder: Path) -> None:
-    """Copy the stages before joint training from a run where they are done."""
-    for stage in SEPARATE_STAGES:
-        path = base / f"{stage}.safetensors"
-        if not (path.exists() and read_note(path).get("done")):
-            raise TempoLabError(
-                "a run to start from lacks a finished stage",
-                asked=f"{stage} of {base}",
-                found="unfinished" if path.exists() else "nothing",
-                fix="let that run finish, or start without it",
-            )
-        for name in (path.name, f"{stage}.csv"):
-            shutil.copyfile(base / name, folder / name)
+    """Copy the stages before joint training that another run has finished."""
+    paths = [base / f"{stage}.safetensors" for stage in SEPARATE_STAGES]
+    done = [path for path in paths if path.exists() and read_note(path).get("done")]
+    if not done:
+        raise TempoLabError(
+            "a run to start from has no finished stage",
+            asked=f"{', '.join(SEPARATE_STAGES)} of {base}",
+            found=", ".join(f"{path.stem} unfinished" for path in paths if path.exists()) or "none",
+            fix="let that run finish one, or start without it",
+        )
+    for path in done:
+        if not (folder / path.name).exists():  # of this run, or taken over before
+            for name in (path.name, f"{path.stem}.csv"):
+                shutil.copyfile(base / name, folder / name)
 
 
 def train(
@@ -256,8 +258,8 @@ def train(
         name: a recipe's name (``nano``, ``nano-plain``, or ``tiny`` for tests).
         out: the run's folder.
         resume: continue what is there; otherwise a folder with a run in it is refused.
-        base: a run whose finished stages before joint training are taken over; the recipes must
-            agree in them, as ``nano`` and ``nano-plain`` do.
+        base: a run whose finished stages before joint training are taken over, and those that it
+            lacks trained; the recipes must agree in them, as ``nano`` and ``nano-plain`` do.
         in_process: everything in this process, one part after another.
 
     Returns:
