@@ -1,7 +1,7 @@
 # Nothing needs to be prepared: every target makes .venv and installs the library when it is not there yet.
 #
 #   make demo       three questions about a video, answered by the embedded model
-#   make lab        JupyterLab on notebooks/
+#   make lab        JupyterLab on notebooks/ (make lab ARGS=--no-browser, where there is none)
 #   make test       all tests, and the notebooks' stored outputs compared
 #   make browser    of these, the page and JupyterLab in a headless Chromium (apt-get install chromium)
 #   make check      ruff (rules and format), mypy, import-linter
@@ -43,7 +43,8 @@ demo: $(READY)
 	$(BIN)/python -m tempo_lab.demo
 
 lab: $(READY)
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_quickstart.ipynb \
+	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \

@@ -39,7 +39,7 @@ def check_even_share(answer: Any) -> str | None:
         return f"{given:g} each are {given * 32:g} tokens, and ATA used more."
     if given > 32:
         return "How many for each segment, not for all of them."
-    return "One less for each segment would also do."
+    return "That is enough, but not the least that is enough."
 
 
 def _permuted(scores: Any, rng: np.random.Generator) -> Any:
