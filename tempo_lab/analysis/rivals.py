@@ -122,6 +122,7 @@ class _Desk:
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack
         self.sparse: dict[tuple[int, int], Session] = {}
+        self.relevance: dict[tuple[int, str], np.ndarray] = {}
 
     def ask(
         self, case: Case, arm: Arm, shuffle: np.random.Generator, options: dict[str, Any]
@@ -140,11 +141,8 @@ class _Desk:
             if len(session) > most:  # stored frames are all taken
                 return np.nan, np.nan
         scores = None
-        if arm.scores == "shuffled":
-            own = session.ask(case.question, budget=budget, **{**options, "max_new_tokens": 1})
-            scores = shuffle.permutation(own.data["relevance"].to_numpy())
-        elif arm.scores == "oracle" and 0 < case.evidence.sum() < len(session):
-            scores = case.evidence.astype(np.float32)
+        if arm.scores != "own":
+            scores = arm.forced(self._relevance(case, budget, options), case.evidence, shuffle)
         with warnings.catch_warnings():
             if arm.sparse:  # so few frames look strange to a small model, and are meant to be few
                 warnings.simplefilter("ignore", UnfamiliarVideoWarning)
@@ -157,6 +155,15 @@ class _Desk:
                 **options,
             )
         return case.scored(trace.answer), float(trace.data.attrs["used"])
+
+    def _relevance(self, case: Case, budget: int | None, options: dict[str, Any]) -> np.ndarray:
+        """The model's own [segment], asked for at the first budget only: none changes it."""
+        key = id(case.session), case.question
+        if key not in self.relevance:
+            once = {**options, "max_new_tokens": 1}
+            own = case.session.ask(case.question, budget=budget, **once)
+            self.relevance[key] = own.data["relevance"].to_numpy()
+        return self.relevance[key]
 
     def _sparser(self, session: Session, segments: int) -> Session:
         """The whole video in the frames of so many segments."""

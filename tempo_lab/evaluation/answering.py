@@ -94,6 +94,7 @@ class Desk:
         first = ATA_ONLY[0]  # never refused; it tells the relevance that other arms need
         trace = self._ask(self.session, item, first)
         relevance = trace.data["relevance"].to_numpy()
+        evidence = np.isin(np.arange(len(relevance)), item.question.evidence)
         if PRIOR in names:
             yield self._prior(item, trace.data["logit"].to_numpy())
         for arm in {arm.name: arm for arm in (*item.arms, *item.plain_arms)}.values():
@@ -104,7 +105,8 @@ class Desk:
                 continue
             try:
                 session = self._sparser(arm) if arm.sparse else self.session
-                scores = self._scores(item, arm, relevance)
+                draw = np.random.default_rng([self.job.seed, item.number])
+                scores = arm.forced(relevance, evidence, draw)
                 asked = self._ask(session, item, arm, scores)
             except BudgetError as error:
                 yield {**self._head(item, arm), "error": str(error).splitlines()[0]}
@@ -124,14 +126,6 @@ class Desk:
             opened = self.tempo.open(self.path, max_frames=frames, progress=False)
             self._sparse[frames] = self._stack.enter_context(opened)
         return self._sparse[frames]
-
-    def _scores(self, item: Item, arm: Arm, relevance: np.ndarray) -> np.ndarray | None:
-        if arm.scores == "shuffled":
-            return np.random.default_rng([self.job.seed, item.number]).permutation(relevance)
-        evidence = item.question.evidence
-        if arm.scores == "oracle" and 0 < len(evidence) < len(relevance):
-            return np.isin(np.arange(len(relevance)), evidence).astype(np.float32)
-        return None  # the model's own; also where all or nothing is evidence
 
     def _ask(
         self, session: Session, item: Item, arm: Arm, scores: np.ndarray | None = None

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from tempo_lab.strategies import Mode
 
 Scores = Literal["own", "shuffled", "oracle"]
@@ -42,6 +44,23 @@ class Arm:
     def name(self) -> str:
         """Unique among the arms of a question."""
         return self.family if self.budget is None else f"{self.family} {self.budget}"
+
+    def forced(
+        self, relevance: np.ndarray, evidence: np.ndarray, draw: np.random.Generator
+    ) -> np.ndarray | None:
+        """The scores that decide instead of the model's own; None where its own do.
+
+        Args:
+            relevance: the model's own, [segment].
+            evidence: whether a segment holds some, bool [segment]. An oracle to whom all or
+                nothing is evidence has nothing to tell.
+            draw: shuffles.
+        """
+        if self.scores == "shuffled":
+            return draw.permutation(relevance)
+        if self.scores == "oracle" and 0 < evidence.sum() < len(evidence):
+            return evidence.astype(np.float32)
+        return None
 
 
 BUDGETS = (2, 4, 8)

@@ -106,7 +106,7 @@ NAMES = (
 def as_json(measured: dict[str, Estimate]) -> dict[str, float | None]:
     """The flat object of `claims.json`; None where there is no number."""
     values = {name: each.value for name, each in measured.items()}
-    for lead in (f"{kind}_32" for kind in ("needle", "multi")):
+    for lead in ("needle_32", "multi_32"):
         for rival in ("uniform_head", "uniform_tome"):
             difference = measured[f"{lead}_ata_minus_{rival}"]
             values[f"{lead}_{rival}_low"] = difference.low
