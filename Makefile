@@ -3,7 +3,7 @@
 #   make demo       three questions about a video, answered by the embedded model
 #   make lab        JupyterLab on notebooks/ (make lab ARGS=--no-browser, where there is none)
 #   make test       all tests, and the notebooks' stored outputs compared
-#   make browser    the page and JupyterLab in a headless Chromium (apt-get install chromium)
+#   make browser    of these, the page and JupyterLab in a headless Chromium (apt-get install chromium)
 #   make check      ruff (rules and format), mypy, import-linter
 #   make notebooks  run the notebooks and store their outputs, and pictures of them
 #   make wheel      dist/*.whl
@@ -52,7 +52,7 @@ test: $(READY)
 	  --nbval-sanitize-with notebooks/sanitize.cfg tests $(wildcard notebooks)
 
 browser: $(READY)
-	TEMPO_LAB_BROWSER=1 $(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -9,7 +9,6 @@ from tests.browser.conftest import found
     ("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
 )
 def test_a_missing_browser_is_skipped_but_never_in_ci(monkeypatch, tmp_path, ci, outcome):
-    monkeypatch.setenv("TEMPO_LAB_BROWSER", "1")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match="apt-get install chromium"):
