@@ -30,7 +30,7 @@ def ask(page, text, number=1):
     assert picture.count() == 0
     page.get_by_label(f"Question {number}").fill(text)
     page.get_by_role("button", name="Ask", exact=True).nth(number - 1).click()  # once it can be
-    picture.wait_for()
+    picture.first.wait_for()
 
 
 def upload(page, name, content):
@@ -47,7 +47,7 @@ def test_ask_and_read_the_answer(page, pictures):
     field = page.get_by_label("Question 1")
     field.fill("What color is the circle?")
     field.press("Enter")
-    page.get_by_alt_text("What color is the circle?", exact=False).wait_for()
+    page.get_by_alt_text("What color is the circle?", exact=False).first.wait_for()
     assert page.get_by_role("status").filter(has_text="white").is_visible()
     ask(page, "What color is the hourglass?")
     assert page.get_by_role("status").filter(has_text="red").is_visible()
@@ -84,7 +84,7 @@ def test_two_questions_side_by_side_and_script_stays_text(page, pictures):
     page.get_by_label("A second question beside it").check()
     ask(page, f"What color is the moon? {SCRIPT}", 2)
     assert page.evaluate("window.wrong") is None
-    assert page.get_by_alt_text("What color is the circle?", exact=False).is_visible()
+    assert page.get_by_alt_text("What color is the circle?", exact=False).first.is_visible()
     one, two = (page.get_by_label(f"Question {number}").bounding_box() for number in (1, 2))
     assert one["y"] == two["y"]
     pictures(page, "page-two")
