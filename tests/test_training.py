@@ -707,6 +707,7 @@ def test_the_stages_that_come_along_fit_the_recipe() -> None:
     models = {
         ("vision", "visual"): build_vision(recipe.sizes),
         ("svlm", "svlm"): build_svlm(recipe.sizes, len(words)),
+        ("llm", "llm"): build_llm(recipe.sizes, len(words)).model,
     }
     for (stage, module), model in models.items():
         note = stages.read_note(STAGES / f"{stage}.safetensors")
