@@ -87,6 +87,7 @@ def serve(
         os.environ["TEMPO_LAB_MODEL"] = str(local.resolve()) if local.is_dir() else model
     os.environ.setdefault("TEMPO_LAB_UPLOAD_BYTES", str(UPLOAD_BYTES))
     # Voila imports what it needs for half a second; --help does not wait for it.
+    from tornado.ioloop import IOLoop
     from voila.app import Voila
 
     # Jupyter's own ping settings, in milliseconds, make tornado warn of each connection.
@@ -98,9 +99,10 @@ def serve(
         os.environ["TMPDIR"] = tempfile.tempdir = own
         page = Voila(**_settings(port, token))
         page.initialize([str(shipped(NOTEBOOK))])
-        say(f"Your own video: {url}")
+        # once the server listens: an address that is told is an address that answers
+        IOLoop.current().add_callback(say, f"Your own video: {url}")
         if browser:
-            _open(url)
+            IOLoop.current().add_callback(_open, url)
         page.start()
 
 
