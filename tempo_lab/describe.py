@@ -7,11 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tempo_lab.files import EMBEDDED
 from tempo_lab.video import Video
 
 
 def describe(what: str, *, fps: float = 2.0, max_frames: int = 1024) -> dict[str, Any]:
-    """Facts about a checkpoint (`nano`, a folder with a config.json, a hub name) or a video.
+    """Facts about a checkpoint (embedded, a folder with a config.json, a hub name) or a video.
 
     Args:
         what: which one.
@@ -21,7 +22,7 @@ def describe(what: str, *, fps: float = 2.0, max_frames: int = 1024) -> dict[str
         VideoError, CheckpointError: it is neither, or cannot be read.
     """
     path = Path(what).expanduser()
-    if what == "nano" or (path / "config.json").is_file():
+    if what in EMBEDDED or (path / "config.json").is_file():
         return describe_checkpoint(what)
     if not path.exists() and not path.parent.exists():
         from tempo_lab.model.files import is_hub_name  # brings torch, which a video does not need
@@ -46,7 +47,7 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
     from tempo_lab.model.checkpoint import read_config
     from tempo_lab.model.files import fetch, find_folder
 
-    local = name == "nano" or Path(name).expanduser().is_dir()
+    local = name in EMBEDDED or Path(name).expanduser().is_dir()
     folder = find_folder(name) if local else fetch(name, patterns=["*.json"])
     config = read_config(folder)
     facts: dict[str, Any] = {

@@ -1,4 +1,7 @@
-"""Files are written whole: to a temporary name, then moved; only plain files are ever replaced."""
+"""What comes with the package, and writing files: whole, to a temporary name, then moved.
+
+Only plain files are ever replaced.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+
+EMBEDDED = {name: Path(__file__).parent / "model" / name for name in ("nano", "nano-plain")}
+"""The models that come with the package, and their folders."""
 
 
 def shipped(place: str) -> Path:

@@ -131,8 +131,9 @@ def load(
     """Load a Tempo.
 
     Args:
-        name: "nano" (the embedded model), a checkpoint's folder, or a hub name, which is fetched
-            through the hub's own cache.
+        name: "nano" (the embedded model), "nano-plain" (its ablation, trained without cutting the
+            memory off), a checkpoint's folder, or a hub name, which is fetched through the hub's
+            own cache.
         base: folder or hub name of the base Qwen3-VL of a released checkpoint; a folder that we
             saved needs none.
         revision: of a hub name: a branch, tag or commit; the trace's provenance says which it was.

@@ -365,6 +365,19 @@ def test_multi_part_claims_by_hand() -> None:
     assert told["needle_32_ata"] is None
 
 
+def test_front_loading_of_the_ablation_stands_beside_the_models_by_hand() -> None:
+    rows = [
+        {"video": "v", "item": 0, "segments": 8, "model": model, "kind": "multi", "arm": arm,
+         "family": arm.rsplit(" ", 1)[0], "score": score, "used": 80}
+        for model, scores in (("main", (0.8, 0.2)), ("plain", (0.3, 0.4)))
+        for arm, score in zip(("first tokens 4", "last tokens 4"), scores, strict=True)
+    ]  # fmt: skip
+    told = claims.as_json(claims.measure(tables.to_frame(rows), SLOTS))
+    assert (told["frontload_head"], told["frontload_tail"]) == (0.8, 0.2)
+    assert (told["plain_frontload_head"], told["plain_frontload_tail"]) == (0.3, 0.4)
+    assert told["plain_frontload_all"] is None
+
+
 def test_claims_have_exactly_their_names() -> None:
     told = claims.as_json(claims.measure(tables.to_frame([]), SLOTS))
     assert (
@@ -377,7 +390,8 @@ def test_claims_have_exactly_their_names() -> None:
             " frontload_first frontload_all time_32 order_32 count_32 absence_32 place_32"
             " needle_128_ata multi_32_ata multi_32_uniform_head multi_32_uniform_head_low"
             " multi_32_uniform_head_high multi_32_uniform_tome multi_32_uniform_tome_low"
-            " multi_32_uniform_tome_high multi_32_all multi_32_shuffled"
+            " multi_32_uniform_tome_high multi_32_all multi_32_shuffled plain_frontload_head"
+            " plain_frontload_tail plain_frontload_first plain_frontload_all"
         ).split()
     )
     assert set(told.values()) == {None}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tempo_lab.errors import VideoError, did_you_mean
+from tempo_lab.files import EMBEDDED
 
 if TYPE_CHECKING:
     from tempo_lab.tempo import Tempo
@@ -29,13 +30,14 @@ def start() -> Tempo:
     from tempo_lab.tempo import load
 
     name = os.environ.get(MODEL) or "nano"
-    tempo = load(name, base=os.environ.get(BASE) or None, device="cpu" if name == "nano" else None)
-    device = tempo.model.device
+    device = "cpu" if name in EMBEDDED else None
+    tempo = load(name, base=os.environ.get(BASE) or None, device=device)
+    found = tempo.model.device.type
     millions = sum(p.numel() for p in tempo.model.parameters()) / 1e6
     dtype = str(tempo.model.dtype).removeprefix("torch.")
-    free = free_bytes(device.type) / 2**30
+    free = free_bytes(found) / 2**30
     print(f"{Path(name).name}: {millions:.1f} M parameters, {tempo.slots} memory tokens a segment")
-    print(f"on {device.type} in {dtype}, {free:.1f} GiB of memory free")
+    print(f"on {found} in {dtype}, {free:.1f} GiB of memory free")
     return tempo
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tempo_lab.evaluation.arms import MAIN_BUDGET, PRIOR, quarter
 from tempo_lab.evaluation.metrics import NOTHING, Estimate
-from tempo_lab.evaluation.plan import LOADED_KINDS, MAIN
+from tempo_lab.evaluation.plan import LOADED_KINDS, MAIN, PLAIN
 from tempo_lab.evaluation.tables import NEEDLES, estimate, paired_difference
 
 ATA = f"ATA head {MAIN_BUDGET}"
@@ -69,14 +69,17 @@ def measure(frame: pd.DataFrame, slots: int) -> dict[str, Estimate]:
     at_64 = needles[needles["segments"] == 64]
     found["needle_64_ata_minus_all"] = paired_difference(at_64, ATA, ALL)
     found |= _front_loading(main, slots)
+    plain = _front_loading(frame[frame["model"] == PLAIN], slots)
+    found |= {f"plain_{name}": value for name, value in plain.items()}
     for name, kind in KINDS_AT_32.items():
         found[f"{name}_32"] = estimate(at(main[main["kind"] == kind], 32, ATA))
     return found
 
 
-def _front_loading(main: pd.DataFrame, slots: int) -> dict[str, Estimate]:
+def _front_loading(answers: pd.DataFrame, slots: int) -> dict[str, Estimate]:
     """Multi-part questions, every segment of the video cut down to the same k tokens."""
-    some = main[main["kind"].isin(LOADED_KINDS) & (main["segments"] == FRONT_LOADING_SEGMENTS)]
+    multi = answers[answers["kind"].isin(LOADED_KINDS)]
+    some = multi[multi["segments"] == FRONT_LOADING_SEGMENTS]
     k = quarter(slots)
     arms = {
         "head": f"first tokens {k}",
@@ -99,8 +102,10 @@ NAMES = (
     "multi_32_ata", "multi_32_uniform_head", "multi_32_uniform_head_low",
     "multi_32_uniform_head_high", "multi_32_uniform_tome", "multi_32_uniform_tome_low",
     "multi_32_uniform_tome_high", "multi_32_all", "multi_32_shuffled",
+    "plain_frontload_head", "plain_frontload_tail", "plain_frontload_first", "plain_frontload_all",
 )  # fmt: skip
-"""The names in `claims.json`. `_low` and `_high` are the ends of the interval of ATA minus that."""
+"""The names in `claims.json`. `_low` and `_high` are the ends of the interval of ATA minus that,
+`plain_` is what the ablation without prefix dropout reached."""
 
 
 def as_json(measured: dict[str, Estimate]) -> dict[str, float | None]:

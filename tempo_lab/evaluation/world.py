@@ -25,7 +25,7 @@ from tempo_lab.evaluation.report import page
 from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.sections import all_sections
 from tempo_lab.evaluation.store import Store
-from tempo_lab.files import write_whole
+from tempo_lab.files import EMBEDDED, write_whole
 from tempo_lab.tempo import load
 from tempo_lab.world.scenes import WORLD_VERSION
 
@@ -84,7 +84,7 @@ def evaluate_world(
     models, missing = {MAIN: model}, []
     digests = {MAIN: tempo.checkpoint.digest}
     plain = ABLATION.format(model)
-    beside = model == "nano" or Path(plain).is_dir()  # a hub is not asked for what may not be
+    beside = plain in EMBEDDED or Path(plain).is_dir()  # a hub is not asked for what may not be
     others = [(PLAIN, plain if beside else None), (BEFORE, None if before is None else str(before))]
     for role, name in others:
         found = None if name is None else _digest(name, required=role == BEFORE)

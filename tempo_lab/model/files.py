@@ -1,4 +1,4 @@
-"""Where a checkpoint's files are: the embedded folder, a folder, or a hub name.
+"""Where a checkpoint's files are: an embedded one, a folder, or a hub name.
 
 Nothing is fetched unless a hub name was given.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from tempo_lab.errors import CheckpointError, did_you_mean
+from tempo_lab.files import EMBEDDED
 
-NANO = Path(__file__).parent / "nano"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
 _HASHED_WHOLE = 64 << 20
@@ -22,7 +22,7 @@ _HASHED_WHOLE = 64 << 20
 
 def find_folder(name: str | Path, revision: str | None = None) -> Path:
     """The folder of a checkpoint; a hub name is fetched through the hub's own cache."""
-    folder = NANO if str(name) == "nano" else Path(name).expanduser()
+    folder = EMBEDDED.get(str(name), Path(name).expanduser())
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(
@@ -37,8 +37,8 @@ def find_folder(name: str | Path, revision: str | None = None) -> Path:
         raise CheckpointError(
             "no such checkpoint",
             asked=name,
-            found="neither `nano`, nor a folder here, nor a hub name (owner/name)",
-            fix=did_you_mean(name, ["nano"], "check the path"),
+            found="neither an embedded model, nor a folder here, nor a hub name (owner/name)",
+            fix=did_you_mean(name, EMBEDDED, "check the path"),
         )
     return fetch(str(name), revision=revision)
 
