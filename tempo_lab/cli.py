@@ -199,19 +199,20 @@ def app_(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="nano, nano-plain, or tiny for a quick look.")],
+    recipe: Annotated[str, typer.Argument(help="nano, nano-plain, nano-more, or tiny.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with what is in the folder.")] = True,
     base: Annotated[
-        Path | None, typer.Option(help="A run whose stages before joint training are taken over.")
+        list[str] | None,
+        typer.Option(help="A run or checkpoint to start from; may come several times."),
     ] = None,
 ) -> None:
     """Train the embedded model from nothing, or finish a run that was stopped."""
     from tempo_lab.training.train import train as train_recipe
 
-    print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume, base=base))
+    print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume, base=base or ()))
 
 
 @evaluate.command("world")

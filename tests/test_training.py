@@ -31,6 +31,7 @@ from tempo_lab.model.prompts import (
 )
 from tempo_lab.training import stages
 from tempo_lab.training.bank import Bank
+from tempo_lab.training.base import take_over
 from tempo_lab.training.joint import SINGLE, Joint, Memory, draw, kept
 from tempo_lab.training.naming import HAPPENINGS, NAMES, happenings
 from tempo_lab.training.nano_config import (
@@ -52,7 +53,7 @@ from tempo_lab.training.text import (
     hint,
     note,
 )
-from tempo_lab.training.train import shapes, take_over, train, train_llm, weights_of
+from tempo_lab.training.train import shapes, train, train_llm, weights_of
 from tempo_lab.training.vision import (
     SIDE,
     FrameTower,
@@ -673,8 +674,8 @@ def test_a_run_can_start_from_another_ones_stages(
     other = replace(TINY, name="other", truncation=False)
     monkeypatch.setitem(RECIPES, "other", other)
     with pytest.raises(TempoLabError, match=r"no finished stage[\s\S]*found: none"):
-        train("other", tmp_path / "none", base=tmp_path, in_process=True)
-    train("other", tmp_path / "run", base=tiny_run, in_process=True)
+        train("other", tmp_path / "none", base=[tmp_path], in_process=True)
+    train("other", tmp_path / "run", base=[tiny_run], in_process=True)
     for stage, module in (("vision", "visual"), ("svlm", "svlm"), ("llm", "llm")):
         first, second = (weights_of(f, stage, module) for f in (tiny_run, tmp_path / "run"))
         assert all(torch.equal(first[key], second[key]) for key in first)
@@ -691,14 +692,44 @@ def test_what_the_other_run_lacks_is_trained_and_what_is_there_stays(
     for name in ("svlm.safetensors", "svlm.csv"):
         shutil.copyfile(tiny_run / name, base / name)
     stages.write_tensors(base / "llm.safetensors", {}, {"done": False})
-    take_over(base, folder)
+    take_over(base, folder, TINY)
     assert sorted(path.name for path in folder.iterdir()) == ["svlm.csv", "svlm.safetensors"]
     (folder / "svlm.csv").write_text("mine")
-    take_over(base, folder)
+    take_over(base, folder, TINY)
     assert (folder / "svlm.csv").read_text() == "mine"
     (base / "svlm.safetensors").unlink()
     with pytest.raises(TempoLabError, match="found: llm unfinished"):
-        take_over(base, folder)
+        take_over(base, folder, TINY)
+
+
+def test_a_run_can_start_from_a_checkpoint(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought = ("vision", "svlm", "llm", "align", "single")
+    monkeypatch.setitem(RECIPES, "more", replace(TINY, name="more", brought=brought))
+    base = tiny_run / "checkpoint"
+    made = train("more", tmp_path / "run", base=[base], in_process=True)
+    same = [
+        ("vision", "vision", "visual"),
+        *(("long", "single", m) for m in ("svlm", "llm", "memory")),
+    ]
+    for ended, begun, module in same:
+        first, second = (
+            weights_of(tiny_run, ended, module),
+            weights_of(tmp_path / "run", begun, module),
+        )
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key].half().float(), second[key]) for key in first)
+    training = tl.load(made).config.training
+    assert training["recipe"] == "more"
+    assert training["base"]["stages"] == list(brought)
+    assert training["base"]["training"]["recipe"] == "tiny"
+
+
+def test_a_checkpoint_of_other_sizes_is_no_base(golden: Path, tmp_path: Path) -> None:
+    with pytest.raises(TempoLabError, match="other sizes"):
+        take_over(golden / "tempo", tmp_path, TINY)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_stages_that_come_along_fit_the_recipe() -> None:

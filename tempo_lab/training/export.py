@@ -22,6 +22,8 @@ from .nano_config import FRAME, PATCHES, WINDOW, Sizes
 from .words import Words
 
 MIN_TOKENS = 2
+TOWER = "model.vision_tower_aux_list.0"
+VISUAL, SVLM = f"{TOWER}.vlm.model.visual.", f"{TOWER}.vlm.model.language_model."
 FAMILIAR = "model.familiar."
 SEEN = 4096
 """Segments of the bank from which the checkpoint learns what training frames look like."""
@@ -116,14 +118,29 @@ def released_keys(
     yes_no_rows: Tensor,
 ) -> dict[str, Tensor]:
     """All tensors under the names of the released format (METHOD section 7)."""
-    tower = "model.vision_tower_aux_list.0"
-    tensors = {f"{tower}.vlm.model.visual.{k}": v for k, v in visual.items()}
-    tensors |= {f"{tower}.vlm.model.language_model.{k}": v for k, v in svlm.items()}
+    tensors = {f"{VISUAL}{k}": v for k, v in visual.items()}
+    tensors |= {f"{SVLM}{k}": v for k, v in svlm.items()}
     tensors |= {f"model.{k}": v for k, v in llm.items()}
-    tensors[f"{tower}.compression_tokens"] = memory["compression_tokens"]
+    tensors[f"{TOWER}.compression_tokens"] = memory["compression_tokens"]
     tensors |= {f"model.{k}": v for k, v in memory.items() if k.startswith("mm_projector")}
-    tensors[f"{tower}.yes_no_rows"] = yes_no_rows
+    tensors[f"{TOWER}.yes_no_rows"] = yes_no_rows
     return tensors
+
+
+def parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The way back: visual, svlm, llm and memory of a checkpoint's tensors, in float32."""
+
+    def named(*names: str, cut: str) -> dict[str, Tensor]:
+        found = {k: v for k, v in tensors.items() if k.startswith(names)}
+        return {k.removeprefix(cut): v.float() for k, v in found.items()}
+
+    rows = named(f"{TOWER}.compression_tokens", cut=f"{TOWER}.")
+    return {
+        "visual": named(VISUAL, cut=VISUAL),
+        "svlm": named(SVLM, cut=SVLM),
+        "llm": named("model.layers.", "model.embed_tokens.", "model.norm.", cut="model."),
+        "memory": rows | named("model.mm_projector.", cut="model."),
+    }
 
 
 def export(

@@ -26,7 +26,7 @@ from .bank import Bank
 from .nano_config import Sizes
 from .notes import answer
 from .svlm import MEMORY_ID, Reader, draw_question, segment_seconds, vlm_batch
-from .text import HINT, KIND_WEIGHTS, answer_loss, hint, hint_loss, pad, read
+from .text import HINT, answer_loss, hint, hint_loss, pad, read
 from .words import IGNORE, Words
 
 Rows = npt.NDArray[np.int64]
@@ -36,9 +36,6 @@ SINGLE = {
     "multi": 0.2, "describe": 0.03, "caption": 0.07,
 }  # fmt: skip
 """How often a question about a video of one segment is of each kind."""
-
-SEVERAL = {**KIND_WEIGHTS, "time": 0.2, "most": 0.13}
-"""The same for longer videos. Times and places are what is learnt last."""
 
 
 class Memory(nn.Module):
@@ -60,6 +57,7 @@ class Shape:
         videos, shortest, longest: videos a step and their lengths in segments.
         asked: questions a video.
         truncate: share of questions whose memory is truncated.
+        weights: of the kinds of questions about several segments.
         partial: gradient only through relevant and some random segments.
     """
 
@@ -68,6 +66,7 @@ class Shape:
     longest: int
     asked: int
     truncate: float
+    weights: dict[str, float]
     partial: bool = False
 
 
@@ -90,7 +89,7 @@ def draw(bank: Bank, rng: np.random.Generator, shape: Shape) -> Video:
         start = int(rng.integers(64))
         asked = [single(bank, rows[0], start, rng) for _ in range(shape.asked)]
     else:
-        asked = draw_questions(scene, rng, shape.asked, SEVERAL)
+        asked = draw_questions(scene, rng, shape.asked, shape.weights)
         anywhen = not any(q.kind in ("time", "describe") for q in asked)
         start = int(rng.integers(64)) if anywhen and rng.random() < 0.3 else 0
     return Video(rows, scene, start, asked, [rephrase(q, rng) for q in asked])

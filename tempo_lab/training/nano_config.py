@@ -110,6 +110,14 @@ class Recipe:
     """Processes that train the joint stages together, each with batches of its own."""
     truncation: bool = True
     """Whether the LLM often gets only the first memory tokens of a segment in joint training."""
+    asked: dict[str, float] = field(default_factory=lambda: {"time": 0.2, "most": 0.13})
+    """Kinds of questions about several segments with weights other than the text stage's."""
+    memory_rates: tuple[float, float] = (0.015, 3e-3)
+    """Learning rates of the optimizer pair for memory tokens and projector in joint training."""
+    llm_rates: tuple[float, float] = (5e-3, 1e-3)
+    """The same for the LLM."""
+    brought: tuple[str, ...] = ("vision", "svlm")
+    """The stages that a checkpoint brings which a run starts from."""
     save_seconds: float = 120.0
     tune_svlm: bool = False
     """Whether joint training changes the SVLM too. With it the prior's AUC fell from 1.0 to .54
@@ -118,6 +126,16 @@ class Recipe:
 
 NANO = Recipe()
 PLAIN = replace(NANO, name="nano-plain", truncation=False)
+MORE = replace(
+    NANO,
+    name="nano-more",
+    short=StageLength(500, 4),
+    long=StageLength(400, 2),
+    asked={"time": 0.5, "most": 0.15},
+    memory_rates=(0.008, 1.5e-3),
+    llm_rates=(4e-3, 8e-4),
+    brought=("vision", "svlm", "llm", "align", "single"),
+)
 TINY = Recipe(
     name="tiny",
     sizes=Sizes(vision_width=24, vision_depth=1, vision_heads=2, vision_mlp=32, deepstack=(0,),
@@ -134,4 +152,4 @@ TINY = Recipe(
     save_seconds=0.0,
     tune_svlm=True,
 )  # fmt: skip
-RECIPES = {recipe.name: recipe for recipe in (NANO, PLAIN, TINY)}
+RECIPES = {recipe.name: recipe for recipe in (NANO, PLAIN, MORE, TINY)}

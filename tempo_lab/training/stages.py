@@ -23,6 +23,9 @@ from tqdm.auto import tqdm
 from .optimizers import Pair
 from .workers import rank, wait_for_all
 
+SEPARATE_STAGES = ("vision", "llm", "svlm")
+JOINT_STAGES = ("align", "single", "short", "long")
+
 StepFunction = Callable[[np.random.Generator, int, dict[str, Any]], tuple[Tensor, dict[str, float]]]
 
 

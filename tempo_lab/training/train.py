@@ -6,9 +6,10 @@ its file says that it is done, so a killed run continues where its last save was
 
 from __future__ import annotations
 
-import shutil
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from tempo_lab.errors import TempoLabError
 
 from .bank import Bank, make_bank
+from .base import STARTED_FROM, take_over
 from .export import commit, export, familiar_tensors, released_keys
 from .figure import training_figure
 from .joint import Joint, Memory, Shape, joint_step
@@ -29,9 +31,9 @@ from .naming import match_like_with_like, name_what_is_seen
 from .nano_config import RECIPES, Recipe
 from .optimizers import Pair
 from .pool import Pool
-from .stages import named, read_note, run_stage
+from .stages import JOINT_STAGES, SEPARATE_STAGES, named, read_note, run_stage
 from .svlm import Reader, build_svlm, svlm_step
-from .text import build_llm, text_step
+from .text import KIND_WEIGHTS, build_llm, text_step
 from .vision import FrameTower, Probe, build_vision, rescale, vision_step
 from .words import Words
 from .workers import finish, rank, start
@@ -44,17 +46,16 @@ CPU_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "OMP_NUM_THREADS": "1",
 }
-SEPARATE_STAGES = ("vision", "llm", "svlm")
-JOINT_STAGES = ("align", "single", "short", "long")
 
 
 def shapes(recipe: Recipe) -> dict[str, Shape]:
     """What the videos of each joint stage look like."""
+    weights = {**KIND_WEIGHTS, **recipe.asked}
     drawn = {
-        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3),
-        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5),
-        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75),
-        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, partial=True),
+        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, weights),
+        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, weights),
+        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, weights),
+        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, weights, partial=True),
     }
     if recipe.truncation:
         return drawn
@@ -141,9 +142,9 @@ def train_joint(
         tuning = recipe.tune_svlm and not aligning
         svlm.requires_grad_(tuning)
         llm.requires_grad_(not aligning)
-        groups = [(named("memory.", memory), 0.015, 3e-3)]
+        groups = [(named("memory.", memory), *recipe.memory_rates)]
         if not aligning:
-            groups.append((named("llm.", llm.model), 5e-3, 1e-3))
+            groups.append((named("llm.", llm.model), *recipe.llm_rates))
         if tuning:
             groups.append((named("svlm.", svlm), 3e-3, 6e-4))
         run_stage(
@@ -198,6 +199,8 @@ def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = No
         "device": "cpu",
         "torch": torch.__version__,
     }
+    if (out / STARTED_FROM).exists():
+        training["base"] = json.loads((out / STARTED_FROM).read_text())
     tensors = released_keys(
         weights_of(out, "vision", "visual"),
         weights_of(out, newest, "svlm"),
@@ -224,29 +227,12 @@ def run(recipe: Recipe, out: Path, part: str) -> None:
         train_joint(recipe, out, svlm, train_llm(recipe, out), bank)
 
 
-def take_over(base: Path, folder: Path) -> None:
-    """Copy the stages before joint training that another run has finished."""
-    paths = [base / f"{stage}.safetensors" for stage in SEPARATE_STAGES]
-    done = [path for path in paths if path.exists() and read_note(path).get("done")]
-    if not done:
-        raise TempoLabError(
-            "a run to start from has no finished stage",
-            asked=f"{', '.join(SEPARATE_STAGES)} of {base}",
-            found=", ".join(f"{path.stem} unfinished" for path in paths if path.exists()) or "none",
-            fix="let that run finish one, or start without it",
-        )
-    for path in done:
-        if not (folder / path.name).exists():  # of this run, or taken over before
-            for name in (path.name, f"{path.stem}.csv"):
-                shutil.copyfile(base / name, folder / name)
-
-
 def train(
     name: str = "nano",
     out: str | Path = "runs/nano",
     *,
     resume: bool = True,
-    base: str | Path | None = None,
+    base: Sequence[str | Path] = (),
     in_process: bool = False,
 ) -> Path:
     """Train a recipe from nothing, or finish a run that was stopped.
@@ -255,11 +241,13 @@ def train(
     on text in the other; then both on what ties them together.
 
     Args:
-        name: a recipe's name (``nano``, ``nano-plain``, or ``tiny`` for tests).
+        name: a recipe's name (``nano``, ``nano-plain``, ``nano-more``, or ``tiny`` for tests).
         out: the run's folder.
         resume: continue what is there; otherwise a folder with a run in it is refused.
-        base: a run whose finished stages before joint training are taken over, and those that it
-            lacks trained; the recipes must agree in them, as ``nano`` and ``nano-plain`` do.
+        base: what the run starts from: runs whose finished stages before joint training are
+            taken over, and checkpoints, which bring the recipe's `brought` stages. The first that
+            has a stage gives it, what none has is trained; the recipes must agree in them, as
+            ``nano`` and ``nano-plain`` do.
         in_process: everything in this process, one part after another.
 
     Returns:
@@ -282,8 +270,8 @@ def train(
             fix="resume it, or name another folder",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    if base is not None:
-        take_over(Path(base), folder)
+    for each in base:
+        take_over(each, folder, RECIPES[name])
     if in_process:
         for part in ("llm", "joint"):
             run(RECIPES[name], folder, part)
