@@ -1,4 +1,4 @@
-"""Sizes of nano, the embedded model, and how long each stage of its recipe runs."""
+"""Sizes of nano, the embedded model, and of others; how long each stage of a recipe runs."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ class Recipe:
     short: StageLength = StageLength(600, 4)
     long: StageLength = StageLength(1000, 2)
     workers: int = 2
-    """Processes that train the joint stages together, each with batches of its own."""
+    """Batches of a joint stage's step, each drawn by itself: of as many processes each has one, of
+    fewer, as on one GPU, some take several."""
     truncation: bool = True
     """Whether the LLM often gets only the first memory tokens of a segment in joint training."""
     asked: dict[str, float] = field(default_factory=lambda: {"time": 0.2, "most": 0.13})
@@ -136,6 +137,16 @@ MORE = replace(
     llm_rates=(4e-3, 8e-4),
     brought=("vision", "svlm", "llm", "align", "single"),
 )
+SMALL = replace(
+    NANO,
+    name="small",
+    sizes=Sizes(vision_width=192, vision_depth=6, vision_heads=6, vision_mlp=576, deepstack=(1, 3),
+                width=384, depth=6, heads=12, kv_heads=4, mlp=1152, memory=32),
+    workers=8,
+)  # fmt: skip
+"""Ten times nano's parameters and twice its memory tokens, for GPUs, of which it can use eight.
+Nobody has trained it yet: its lengths and rates are nano's, and nothing about it is measured."""
+
 TINY = Recipe(
     name="tiny",
     sizes=Sizes(vision_width=24, vision_depth=1, vision_heads=2, vision_mlp=32, deepstack=(0,),
@@ -152,4 +163,4 @@ TINY = Recipe(
     save_seconds=0.0,
     tune_svlm=True,
 )  # fmt: skip
-RECIPES = {recipe.name: recipe for recipe in (NANO, PLAIN, MORE, TINY)}
+RECIPES = {recipe.name: recipe for recipe in (NANO, PLAIN, MORE, SMALL, TINY)}
