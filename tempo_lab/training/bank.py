@@ -20,7 +20,7 @@ from .vision import FrameTower, frames_of, patchify
 
 
 class Bank(Pool):
-    """A pool with the visual features of its segments.
+    """A pool with the visual features of its segments, on the CPU: a step takes few of them.
 
     Attributes:
         merged: float16 [row, 64, width].
@@ -40,7 +40,7 @@ def tower_digest(tower: FrameTower) -> str:
     """Of a vision tower's weights: features of another one are of no use."""
     sha = hashlib.sha256()
     for tensor in tower.model.state_dict().values():
-        sha.update(tensor.contiguous().numpy().tobytes())
+        sha.update(tensor.cpu().contiguous().numpy().tobytes())
     return sha.hexdigest()[:16]
 
 
@@ -62,8 +62,9 @@ def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "
                 drawn = bank.segments[start : start + CHUNK]
                 top, levels = tower(patchify(torch.from_numpy(frames_of(drawn, rng))))
                 shape = (len(drawn), -1, top.shape[-1])
-                merged.append(top.reshape(shape).half())
-                deep.append(torch.stack([level.reshape(shape) for level in levels]).half())
+                merged.append(top.reshape(shape).half().cpu())
+                stacked = torch.stack([level.reshape(shape) for level in levels])
+                deep.append(stacked.half().cpu())
         write_tensors(path, {"merged": torch.cat(merged), "deep": torch.cat(deep, 1)}, wanted)
     tensors = load_file(path)
     bank.merged, bank.deep = tensors["merged"], tensors["deep"]

@@ -201,7 +201,7 @@ class Joint:
                 )
             order.append(index)
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
-        return torch.cat(parts)[back]
+        return torch.cat(parts)[back.to(parts[0].device)]
 
     def answers(
         self, videos: list[Video], memory: Tensor, lengths: list[list[Rows]]
@@ -237,8 +237,8 @@ class Joint:
             first += len(video.rows)
         table = self.llm.model.embed_tokens.weight
         wanted = pad(labels, IGNORE)
-        x = table[pad(ids, words.pad)]
-        rows_at, columns, source = torch.tensor(slots).T
+        x = table[pad(ids, words.pad).to(table.device)]
+        rows_at, columns, source = torch.tensor(slots).to(x.device).T
         x = x.index_put((rows_at, columns), memory.reshape(-1, memory.shape[-1])[source])
         hidden, middle = read(self.llm, x)
         loss, right = answer_loss(hidden, wanted, table)

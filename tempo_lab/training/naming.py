@@ -121,10 +121,11 @@ def happening_loss(states: Tensor, segments: list[Segment], table: Tensor, words
     """
     labels = np.concatenate([happenings(segments, pair) for pair in range(PATCHES)], 1)
     rows, columns = np.nonzero(labels >= 0)
-    wanted = torch.from_numpy(labels[rows, columns])
-    ids = [words.text(word)[0] for word in HAPPENINGS]
+    wanted = torch.from_numpy(labels[rows, columns]).to(states.device)
+    ids = np.array([words.text(word)[0] for word in HAPPENINGS])
     weight = torch.tensor([1.0] * (len(HAPPENINGS) - 1) + [NOTHING_HAPPENS])
-    return F.cross_entropy(F.linear(states[rows, columns], table[ids]), wanted, weight=weight)
+    logits = F.linear(states[rows, columns], table[ids])
+    return F.cross_entropy(logits, wanted, weight=weight.to(states.device))
 
 
 def naming_loss(states: Tensor, segments: list[Segment], table: Tensor, words: Words) -> Tensor:
@@ -146,6 +147,6 @@ def naming_loss(states: Tensor, segments: list[Segment], table: Tensor, words: W
             at.append(np.stack([rows, tokens + pair * TOKENS_A_PATCH], 1))
             ids = np.array([words.text(choice)[0] for choice in choices])
             wanted.append(ids[labels[name][rows, tokens]])
-    rows, columns = torch.from_numpy(np.concatenate(at)).T
+    rows, columns = torch.from_numpy(np.concatenate(at)).to(states.device).T
     logits = F.linear(states[rows, columns], table)
-    return F.cross_entropy(logits, torch.from_numpy(np.concatenate(wanted)))
+    return F.cross_entropy(logits, torch.from_numpy(np.concatenate(wanted)).to(states.device))

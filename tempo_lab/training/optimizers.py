@@ -99,4 +99,6 @@ class Pair:
             for full, value in flat.items():
                 owner, key, name = full.split("/", 2)
                 if owner == kind and name in by_name:
-                    optimizer.state[by_name[name]][key] = value.clone()
+                    parameter = by_name[name]
+                    place = "cpu" if key == "step" else parameter.device  # as torch keeps them
+                    optimizer.state[parameter][key] = value.to(place, copy=True)

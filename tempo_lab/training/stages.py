@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .optimizers import Pair
-from .workers import rank, wait_for_all
+from .workers import device_name, rank, together, wait_for_all
 
 SEPARATE_STAGES = ("vision", "llm", "svlm")
 JOINT_STAGES = ("align", "single", "short", "long")
@@ -32,7 +32,7 @@ StepFunction = Callable[[np.random.Generator, int, dict[str, Any]], tuple[Tensor
 def write_tensors(path: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
     """Save tensors and a JSON note in one file, atomically."""
     temporary = path.with_suffix(".part")
-    plain = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     save_file(plain, temporary, metadata={"note": json.dumps(note)})
     os.replace(temporary, path)
 
@@ -86,6 +86,7 @@ def run_stage(
     save_seconds: float = 120.0,
     log_every: int = 25,
     after: Callable[[], None] | None = None,
+    batches: int = 1,
 ) -> dict[str, Any]:
     """Run (or finish, or skip when finished) one stage.
 
@@ -95,6 +96,7 @@ def run_stage(
         step_function: (generator, step, state) -> loss and numbers to log.
         state: small JSON values that the step function may change (a curriculum's level).
         after: called once when the last step is done, before the final save.
+        batches: of a step, drawn apart and shared among the workers; at least one for each.
 
     Returns:
         The state at the end.
@@ -102,6 +104,7 @@ def run_stage(
     path = folder / f"{name}.safetensors"
     state = dict(state or {})
     start, spent = 0, 0.0
+    device = device_name(next(p.device for m in modules.values() for p in m.parameters()))
 
     def weights() -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -116,7 +119,7 @@ def run_stage(
         tensors = weights()
         if not done:
             tensors.update({f"optimizer/{k}": v for k, v in optimizer.state().items()})
-        note = {"step": step, "seconds": seconds, "done": done, "state": state}
+        note = {"step": step, "seconds": seconds, "done": done, "state": state, "device": device}
         write_tensors(path, tensors, note)
 
     if path.exists():
@@ -137,6 +140,7 @@ def run_stage(
 
     log = None if rank() else Log(folder / f"{name}.csv", start)
     sums: dict[str, list[float]] = {}
+    batches = max(batches, together())
     began = saved = time.monotonic()
     bar = tqdm(
         range(start, steps),
@@ -147,14 +151,15 @@ def run_stage(
         disable=log is None,
     )
     for step in bar:
-        generator = np.random.default_rng(
-            [seed, sum(map(ord, name)), step, *([rank()] * bool(rank()))]
-        )
-        loss, numbers = step_function(generator, step, state)
-        loss.backward()
+        for batch in range(rank(), batches, together()):
+            generator = np.random.default_rng(
+                [seed, sum(map(ord, name)), step, *([batch] * bool(batch))]
+            )
+            loss, numbers = step_function(generator, step, state)
+            (loss * (together() / batches)).backward()  # the workers' mean is then the batches'
+            for key, value in {"loss": float(loss.detach()), **numbers}.items():
+                sums.setdefault(key, []).append(value)
         optimizer.step(step)
-        for key, value in {"loss": float(loss.detach()), **numbers}.items():
-            sums.setdefault(key, []).append(value)
         now = time.monotonic()
         if (step + 1) % log_every == 0 or step + 1 == steps:
             means = {

@@ -81,12 +81,13 @@ class Reader:
         )
         prompt = concatenate([start, prompts.video(grid, np.arange(PATCHES) + 0.2)])
         positions, following = rope_positions(prompt)
+        device = self.model.embed_tokens.weight.device
         stamps = np.flatnonzero(prompt.role == 1)
         return Layout(
-            torch.from_numpy(prompt.ids.copy()),
-            torch.from_numpy(np.flatnonzero(prompt.role == VISION)),
-            torch.from_numpy(stamps),
-            torch.from_numpy(positions),
+            torch.from_numpy(prompt.ids.copy()).to(device),
+            torch.from_numpy(np.flatnonzero(prompt.role == VISION)).to(device),
+            torch.from_numpy(stamps).to(device),
+            torch.from_numpy(positions).to(device),
             following,
         )
 
@@ -110,17 +111,18 @@ class Reader:
             position], padded on the right, and the visual tokens' states [segment, 64, width].
         """
         layout, words, model = self.layouts[system], self.words, self.model
-        merged, deep = features
+        table = model.embed_tokens.weight
+        device = table.device
+        merged, deep = features[0].to(device), [level.to(device) for level in features[1]]
         count, many = len(branches), len(branches[0])
         longest = max(len(ids) for row in branches for ids in row)
         ids = torch.tensor(
             [[b + [words.pad] * (longest - len(b)) for b in row] for row in branches]
-        )
+        ).to(device)
         prefix = layout.ids.expand(count, -1).clone()
         prefix[:, layout.clocks] = torch.tensor(
             [[i for second in row for i in words.clock(float(second))] for row in seconds]
-        )
-        table = model.embed_tokens.weight
+        ).to(device)
         x = table[torch.cat([prefix, ids.view(count, -1).clamp(min=0)], 1)]
         size = layout.ids.shape[0]
         spread = x.new_zeros(count, x.shape[1], x.shape[2])
@@ -131,10 +133,10 @@ class Reader:
             at = torch.nn.functional.pad(slots.view(count, -1), (size, 0))
             order = torch.nn.functional.pad(order, (size, 0))
             x = torch.where(at[..., None], self.memory[0][order.clamp(min=0)], x)
-        within = torch.arange(longest).repeat(many) + layout.following
+        within = torch.arange(longest, device=device).repeat(many) + layout.following
         positions = torch.cat([layout.positions, within.expand(3, -1)], 1)
         cos_sin = model.rotary_emb(x, positions[:, None])
-        mask = self._mask(size, many, longest)
+        mask = self._mask(size, many, longest).to(device)
         for index, layer in enumerate(model.layers):
             x = layer(x, attention_mask=mask, position_embeddings=cos_sin)
             if index < len(deep):
@@ -241,9 +243,9 @@ def vlm_batch(
     happened = happening_loss(visual, shown, table, words)
     loss = loss + HINT * (named + happened)
     if matches:
-        rows_at, columns = torch.tensor([m[:2] for m in matches]).T
+        rows_at, columns = torch.tensor([m[:2] for m in matches]).to(flat.device).T
         logits = flat[rows_at, columns] @ (table[words.yes] - table[words.no])
-        fit = torch.tensor([m[2] for m in matches])
+        fit = torch.tensor([m[2] for m in matches]).to(flat.device)
         loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(logits, fit)
     hits: dict[str, list[bool]] = {}
     for number, position, kind in spots:

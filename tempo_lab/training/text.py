@@ -208,14 +208,15 @@ def answer_loss(hidden: Tensor, labels: Tensor, embeddings: Tensor) -> tuple[Ten
     Args:
         hidden: final-norm states [row, position, width].
         labels: ids [row, position], ``IGNORE`` where nothing is asked; aligned with the ids read.
+            On the CPU, as is what is right: both are looked at number by number.
         embeddings: output embedding [token, width].
     """
     shifted = labels[:, 1:]
-    rows, columns = (shifted != IGNORE).nonzero(as_tuple=True)
-    logits = F.linear(hidden[rows, columns], embeddings)
-    wanted = shifted[rows, columns]
+    rows, columns = at = (shifted != IGNORE).nonzero().T
+    wanted = shifted[rows, columns].to(hidden.device)
+    logits = F.linear(hidden[tuple(at.to(hidden.device))], embeddings)
     right = torch.zeros(labels.shape, dtype=torch.bool)
-    right[rows, columns + 1] = logits.argmax(-1) == wanted
+    right[rows, columns + 1] = (logits.argmax(-1) == wanted).cpu()
     return F.cross_entropy(logits, wanted), right
 
 
@@ -223,7 +224,7 @@ def hint_loss(hidden: Tensor, hints: list[tuple[int, int, int]], embeddings: Ten
     """Mean cross-entropy of (row, position, id) hints."""
     if not hints:
         return hidden.new_zeros(())
-    rows, columns, wanted = torch.tensor(hints).T
+    rows, columns, wanted = torch.tensor(hints).to(hidden.device).T
     return F.cross_entropy(F.linear(hidden[rows, columns], embeddings), wanted)
 
 
@@ -259,10 +260,10 @@ def text_step(model: Qwen3ForCausalLM, words: Words, pool: Pool, batch: int) -> 
             made.append(conversation(words, scene, rng, turns, weights))
         ids, labels = pad([m.ids for m in made], words.pad), pad([m.labels for m in made], IGNORE)
         table = model.model.embed_tokens.weight
-        x = table[ids]
+        x = table[ids.to(table.device)]
         extra = [(row, at, i) for row, m in enumerate(made) for at, i in m.extra]
         if extra:
-            rows_at, columns, others = torch.tensor(extra).T
+            rows_at, columns, others = torch.tensor(extra).to(x.device).T
             x = x.index_put((rows_at, columns), table[others], accumulate=True)
         hidden, middle = read(model, x)
         loss, right = answer_loss(hidden, labels, table)

@@ -36,7 +36,7 @@ from .svlm import Reader, build_svlm, svlm_step
 from .text import KIND_WEIGHTS, build_llm, text_step
 from .vision import FrameTower, Probe, build_vision, rescale, vision_step
 from .words import Words
-from .workers import finish, rank, start
+from .workers import device, finish, gpus, rank, start
 
 CPU_ENVIRONMENT = {
     # glibc's malloc gives pages back after every step and pays for them again: ten times slower
@@ -65,8 +65,9 @@ def shapes(recipe: Recipe) -> dict[str, Shape]:
 def train_vision(recipe: Recipe, out: Path) -> FrameTower:
     """Stage 1; returns the tower, frozen, with its outputs rescaled."""
     torch.manual_seed(recipe.seed)
-    tower = FrameTower(build_vision(recipe.sizes))
-    probes = [Probe(recipe.sizes.width) for _ in range(1 + len(recipe.sizes.deepstack))]
+    tower = FrameTower(build_vision(recipe.sizes).to(device()))
+    heads = range(1 + len(recipe.sizes.deepstack))
+    probes = [Probe(recipe.sizes.width).to(device()) for _ in heads]
     modules = {"visual": tower.model, **{f"probe{i}": p for i, p in enumerate(probes)}}
     parameters = {n: p for key, m in modules.items() for n, p in named(f"{key}.", m).items()}
     steps, batch = recipe.vision.steps, recipe.vision.batch
@@ -92,6 +93,7 @@ def train_svlm(recipe: Recipe, out: Path, bank: Bank) -> Qwen3VLTextModel:
     model = build_svlm(recipe.sizes, len(words))
     name_what_is_seen(model, bank, words)
     match_like_with_like(model.layers)
+    model.to(device())
     steps = recipe.svlm.steps
     run_stage(
         out,
@@ -112,6 +114,7 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
     words = Words()
     model = build_llm(recipe.sizes, len(words))
     match_like_with_like(model.model.layers)
+    model.to(device())
     steps, batch = recipe.llm.steps, recipe.llm.batch
     run_stage(
         out,
@@ -133,7 +136,7 @@ def train_joint(
     """Stages 4 to 7, each with fresh optimizers; export follows each of them."""
     torch.manual_seed(recipe.seed + 3)
     rows = yes_no_rows(out)
-    memory = Memory(recipe.sizes)
+    memory = Memory(recipe.sizes).to(device())
     joint = Joint(svlm, llm, memory, Words(), bank)
     modules = {"svlm": svlm, "llm": llm.model, "memory": memory}
     for number, name in enumerate(JOINT_STAGES):
@@ -156,6 +159,7 @@ def train_joint(
             Pair(groups, steps, decay=0.4 if number < 3 else 0.7),
             joint_step(joint, shapes(recipe)[name], keep_prior=tuning),
             save_seconds=recipe.save_seconds,
+            batches=recipe.workers,
         )
         if not rank():
             export_run(recipe, out, out / "checkpoint", rows)
@@ -196,7 +200,7 @@ def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = No
         "minutes_by_stage": {name: round(n["seconds"] / 60, 1) for name, n in notes.items()},
         "steps": {name: n["step"] for name, n in notes.items()},
         "finished": newest == "long" and bool(note["done"]),
-        "device": "cpu",
+        "device": ", ".join(dict.fromkeys(n.get("device", "cpu") for n in notes.values())),
         "torch": torch.__version__,
     }
     if (out / STARTED_FROM).exists():
@@ -238,10 +242,13 @@ def train(
     """Train a recipe from nothing, or finish a run that was stopped.
 
     Two single-thread processes work side by side: the vision tower and the SVLM in one, the LLM
-    on text in the other; then both on what ties them together.
+    on text in the other; then both on what ties them together. Where there is a GPU, the first
+    two share it, as each of them draws its data while the other computes, and one process a GPU
+    does the rest. ``ACCELERATE_USE_CPU=true`` in the environment keeps all of it on the CPU.
 
     Args:
-        name: a recipe's name (``nano``, ``nano-plain``, ``nano-more``, or ``tiny`` for tests).
+        name: a recipe's name (``nano``, ``nano-plain``, ``nano-more``; ``small``, ten times as
+            large and never trained yet; or ``tiny`` for tests).
         out: the run's folder.
         resume: continue what is there; otherwise a folder with a run in it is refused.
         base: what the run starts from: runs whose finished stages before joint training are
@@ -282,7 +289,8 @@ def train(
         return start(arguments, workers, CPU_ENVIRONMENT)
 
     finish([*begin("llm", 1), *begin("eyes", 1)])
-    finish(begin("joint", RECIPES[name].workers))
+    workers = RECIPES[name].workers
+    finish(begin("joint", min(gpus() or workers, workers)))
     return folder / "checkpoint"
 
 

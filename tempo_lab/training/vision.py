@@ -60,14 +60,16 @@ class FrameTower:
         order = (
             np.arange(GRID * GRID).reshape(SIDE, MERGE, SIDE, MERGE).transpose(0, 2, 1, 3).ravel()
         )
-        self.order = torch.from_numpy(order)
-        self.positions = torch.from_numpy(np.stack([rows[order], columns[order]], 1))
+        device = model.pos_embed.weight.device
+        self.order = torch.from_numpy(order).to(device)
+        self.positions = torch.from_numpy(np.stack([rows[order], columns[order]], 1)).to(device)
 
     def __call__(self, patches: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Patches [pair, 64, 1536] -> merged [pair, 16, width], and as much per deepstack level."""
         model, count = self.model, patches.shape[0]
         weight = model.patch_embed.proj.weight
-        x = F.linear(patches, weight.view(weight.shape[0], -1), model.patch_embed.proj.bias)
+        x = patches.to(weight.device)
+        x = F.linear(x, weight.view(weight.shape[0], -1), model.patch_embed.proj.bias)
         x = x + model.pos_embed.weight[self.order]
         cos, sin = model.rotary_pos_emb(x, self.positions)
         deep: list[Tensor] = []
@@ -184,7 +186,7 @@ class Probe(nn.Module):
         total = features.new_zeros(())
         numbers: dict[str, float] = {}
         for name, head in self.heads.items():
-            label = torch.from_numpy(labels[name]).view(-1)
+            label = torch.from_numpy(labels[name]).view(-1).to(features.device)
             logits = head(features).view(len(label), -1)
             each = F.cross_entropy(logits, label, reduction="none", ignore_index=-100)
             shown = label >= 0

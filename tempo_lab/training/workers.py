@@ -1,7 +1,7 @@
-"""Several processes that train one model: each draws its own data, gradients are averaged.
+"""Where training runs: one process a GPU, or some on a CPU, that train one model together.
 
-Accelerate brings them together; ``start`` gives it what its launcher would set in the environment.
-One process alone needs none of this.
+Accelerate finds the device and brings the processes together; ``start`` gives it what its launcher
+would set in the environment.
 """
 
 from __future__ import annotations
@@ -16,37 +16,57 @@ from functools import cache
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
 from torch import nn
 
 from tempo_lab.errors import TempoLabError
 
+CPU_ONLY = "ACCELERATE_USE_CPU"
+"""Accelerate's own environment variable: train on the CPU although there is a GPU."""
+
+
+def gpus() -> int:
+    """How many GPUs there are to train on."""
+    return 0 if parse_flag_from_env(CPU_ONLY) else torch.accelerator.device_count()
+
 
 @cache
-def _accelerator() -> Accelerator | None:
-    return Accelerator(cpu=True) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else None
+def _accelerator() -> Accelerator:
+    return Accelerator(cpu=not gpus())
+
+
+def device() -> torch.device:
+    """This process's GPU, or the CPU where there is none."""
+    return _accelerator().device
+
+
+def device_name(device: torch.device) -> str:
+    """What a run says it was trained on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def rank() -> int:
     """Number of this worker; 0 is the one that saves and logs."""
-    workers = _accelerator()
-    return workers.process_index if workers else 0
+    return _accelerator().process_index
+
+
+def together() -> int:
+    """How many workers there are."""
+    return _accelerator().num_processes
 
 
 def wait_for_all() -> None:
     """Go on when every worker is here."""
-    workers = _accelerator()
-    if workers:
-        workers.wait_for_everyone()
+    _accelerator().wait_for_everyone()
 
 
 @torch.no_grad()
 def average(parameters: Sequence[nn.Parameter]) -> None:
     """Mean of the workers' gradients, in one message; a missing gradient counts as zero."""
-    workers = _accelerator()
-    if not workers:
+    if together() == 1:
         return
     grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    flat = workers.reduce(torch.cat([g.reshape(-1) for g in grads]), reduction="mean")
+    flat = _accelerator().reduce(torch.cat([g.reshape(-1) for g in grads]), reduction="mean")
     parts = flat.split([g.numel() for g in grads])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.grad = part.view_as(parameter)
