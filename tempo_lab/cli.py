@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -199,7 +200,7 @@ def app_(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="nano, nano-plain, nano-more, or tiny.")],
+    recipe: Annotated[str, typer.Argument(help="nano, nano-plain, nano-more, small, or tiny.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")
     ] = None,
@@ -208,10 +209,14 @@ def train(
         list[str] | None,
         typer.Option(help="A run or checkpoint to start from; may come several times."),
     ] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Leave a GPU alone.")] = False,
 ) -> None:
     """Train the embedded model from nothing, or finish a run that was stopped."""
     from tempo_lab.training.train import train as train_recipe
+    from tempo_lab.training.workers import CPU_ONLY
 
+    if cpu:
+        os.environ[CPU_ONLY] = "true"
     print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume, base=base or ()))
 
 

@@ -307,6 +307,18 @@ def test_world_refuses_places_it_cannot_write(tmp_path):
     assert "could not be written" in done.stderr
 
 
+@pytest.mark.parametrize(("options", "kept"), [([], "false"), (["--cpu"], "true")])
+def test_train_leaves_a_gpu_alone_where_it_is_told_to(tmp_path, monkeypatch, options, kept):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
+    seen = []
+    monkeypatch.setattr(
+        "tempo_lab.training.train.train",
+        lambda name, out, **rest: seen.append(os.environ["ACCELERATE_USE_CPU"]),
+    )
+    assert run("train", "tiny", "--out", tmp_path, *options).exit_code == 0
+    assert seen == [kept]
+
+
 def test_train_refuses_unknown_recipes(tmp_path):
     done = run("train", "giga", "--out", tmp_path)
     assert done.exit_code == 2
