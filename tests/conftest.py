@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
+
+os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # tests of training ask for the same bits again
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
@@ -30,6 +32,7 @@ from tempo_lab.model.prompts import (
     timestamp,
 )
 from tempo_lab.training import stages
+from tempo_lab.training import train as training
 from tempo_lab.training.bank import Bank
 from tempo_lab.training.base import take_over
 from tempo_lab.training.joint import SINGLE, Joint, Memory, draw, kept
@@ -40,10 +43,12 @@ from tempo_lab.training.nano_config import (
     RECIPES,
     TOKENS_A_PATCH,
     Sizes,
+    StageLength,
 )
 from tempo_lab.training.notes import LOCAL, LONG, answer, draw_kind, segment_question, told
 from tempo_lab.training.optimizers import Pair
 from tempo_lab.training.pool import Pool
+from tempo_lab.training.stages import JOINT_STAGES, SEPARATE_STAGES
 from tempo_lab.training.svlm import Reader, build_svlm, segment_seconds
 from tempo_lab.training.text import (
     KIND_WEIGHTS,
@@ -70,6 +75,7 @@ from tempo_lab.world.casting import draw_scene, draw_segment
 from tempo_lab.world.questions import DESCRIBE, Question, plain, relevant
 from tempo_lab.world.scenes import HELD_OUT, Item, Noun, Segment
 from tests import two_workers
+from tests.elsewhere import ELSEWHERE, Elsewhere
 
 TINY = RECIPES["tiny"]
 DATA = Path(__file__).parents[1] / "data"
@@ -238,6 +244,7 @@ def test_the_checkpoint_says_how_it_was_made(tiny_run: Path) -> None:
     made = tl.load(tiny_run / "checkpoint").config.training
     assert made["recipe"] == "tiny"
     assert made["finished"] is True
+    assert made["device"] == "cpu"
     assert {"seed", "commit", "minutes", "data_version"} <= set(made)
 
 
@@ -259,10 +266,8 @@ class Killed(Exception):
     """Stands for the end of a process."""
 
 
-@pytest.mark.parametrize("after", [6, 18])
-def test_a_stopped_run_ends_in_the_same_weights(
-    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
+def train_and_stop(out: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a tiny run, which is killed before its step of that number."""
     plain, steps = Pair.step, []
 
     def step(self: Pair, number: int) -> None:
@@ -274,7 +279,14 @@ def test_a_stopped_run_ends_in_the_same_weights(
 
     monkeypatch.setattr(Pair, "step", step)
     with pytest.raises(Killed):
-        train("tiny", tmp_path, in_process=True)
+        train("tiny", out, in_process=True)
+
+
+@pytest.mark.parametrize("after", [6, 18])
+def test_a_stopped_run_ends_in_the_same_weights(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    train_and_stop(tmp_path, after, monkeypatch)
     train("tiny", tmp_path, in_process=True)
     whole, resumed = (
         load_file(folder / "checkpoint" / "model.safetensors") for folder in (tiny_run, tmp_path)
@@ -285,6 +297,36 @@ def test_a_stopped_run_ends_in_the_same_weights(
         logs = (path.read_text(), (tmp_path / path.name).read_text())
         first, second = ({row.split(",")[0] for row in log.split()} for log in logs)
         assert first == second
+
+
+def test_a_tensor_left_behind_is_an_error_elsewhere() -> None:
+    with Elsewhere():
+        x = torch.ones(3).to(ELSEWHERE).requires_grad_()
+        for wrong in (lambda: x + torch.ones(3), lambda: x[torch.tensor([0, 1])]):
+            with pytest.raises(RuntimeError, match="left on the CPU"):
+                wrong()
+        (2 * x + torch.tensor(1.0)).sum().backward()
+    assert x.grad is not None
+    assert x.grad.device == ELSEWHERE
+    assert x.grad.cpu().tolist() == [2, 2, 2]
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+def test_a_run_goes_on_on_another_device(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins on the CPU; the rest of every stage is elsewhere and reaches the same losses."""
+    train_and_stop(tmp_path, 2, monkeypatch)
+    note = stages.read_note(tmp_path / "llm.safetensors")
+    assert (note["step"], note["done"], note["device"]) == (2, False, "cpu")
+    monkeypatch.setattr(training, "device", lambda: ELSEWHERE)
+    with Elsewhere():
+        train("tiny", tmp_path, in_process=True)
+    for stage in ("vision", "svlm", *JOINT_STAGES):  # llm's log is of its last two steps only
+        logs = [pd.read_csv(folder / f"{stage}.csv") for folder in (tiny_run, tmp_path)]
+        first, second = (log[log["name"] == "loss"]["value"].iloc[-1] for log in logs)
+        assert first == pytest.approx(second, abs=0.02), stage
+    assert tl.load(tmp_path / "checkpoint").config.training["device"] == ELSEWHERE.type
 
 
 def test_another_seed_gives_other_weights(tiny_run: Path, tmp_path: Path) -> None:
@@ -623,8 +665,10 @@ def test_two_workers_train_one_model_and_resume(tiny_run: Path, tmp_path: Path) 
         for parameter, *parts in zip(model.parameters(), *grads, strict=True):
             parameter.grad = torch.stack(parts).mean(0)
         pair.step(number)
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(weights_of(tmp_path / "whole", "toy", "toy")[name], value)
+    two_workers.toy(tmp_path, 0, batches=2)  # one process that does the work of both
+    for folder in (tmp_path / "whole", tmp_path):
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(weights_of(folder, "toy", "toy")[name], value)
 
     whole, resumed = (
         load_file(tmp_path / folder / "checkpoint" / "model.safetensors")
@@ -745,6 +789,24 @@ def test_the_stages_that_come_along_fit_the_recipe() -> None:
         assert note["done"]
         assert note["step"] == getattr(recipe, stage).steps
         model.load_state_dict(weights_of(STAGES, stage, module))
+
+
+def test_a_larger_recipe_takes_a_step_of_every_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = {name: StageLength(1, 1) for name in (*SEPARATE_STAGES, *JOINT_STAGES)}
+    small = replace(RECIPES["small"], bank=8, workers=1, **lengths)
+    drawn = {
+        name: replace(shape, shortest=1 + (name in ("short", "long")), longest=2, asked=1)
+        for name, shape in shapes(small).items()
+    }
+    monkeypatch.setitem(RECIPES, "small", small)
+    monkeypatch.setattr(training, "shapes", lambda recipe: drawn)
+    monkeypatch.setattr(training, "training_figure", lambda out, stages: (Figure(), []))
+    tempo = tl.load(train("small", tmp_path, in_process=True))
+    assert tempo.config.training["steps"] == dict.fromkeys(lengths, 1)
+    assert tempo.config.num_compression_tokens == 32
+    assert 20e6 < sum(p.numel() for p in tempo.model.parameters()) < 30e6
 
 
 def test_weights_fit_the_package() -> None:

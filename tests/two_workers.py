@@ -54,15 +54,15 @@ def stop_at(steps: int) -> None:
     Pair.step = counted
 
 
-def toy(folder: Path, rank: int) -> None:
+def toy(folder: Path, rank: int, batches: int = 1) -> None:
     model = toy_model()
 
     def step(rng, number, state):
         return toy_loss(model, rng), {}
 
-    run_stage(
-        folder, "toy", TOY_SEED, TOY_STEPS, {"toy": model}, toy_pair(model), step, save_seconds=0
-    )
+    modules = {"toy": model}
+    options = {"save_seconds": 0.0, "batches": batches}
+    run_stage(folder, "toy", TOY_SEED, TOY_STEPS, modules, toy_pair(model), step, **options)
 
 
 def joint(folder: Path, rank: int) -> None:
