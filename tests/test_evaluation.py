@@ -390,8 +390,8 @@ def test_claims_have_exactly_their_names() -> None:
             " frontload_first frontload_all time_32 order_32 count_32 absence_32 place_32"
             " needle_128_ata multi_32_ata multi_32_uniform_head multi_32_uniform_head_low"
             " multi_32_uniform_head_high multi_32_uniform_tome multi_32_uniform_tome_low"
-            " multi_32_uniform_tome_high multi_32_all multi_32_shuffled plain_frontload_head"
-            " plain_frontload_tail plain_frontload_first plain_frontload_all"
+            " multi_32_uniform_tome_high multi_32_top_k multi_32_all multi_32_shuffled"
+            " plain_frontload_head plain_frontload_tail plain_frontload_first plain_frontload_all"
         ).split()
     )
     assert set(told.values()) == {None}

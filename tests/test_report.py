@@ -12,7 +12,7 @@ import pytest
 import tempo_lab as tl
 from tempo_lab.analysis.report.findings import FIRST_ALONE
 from tempo_lab.evaluation.claims import NAMES
-from tempo_lab.evaluation.plan import MAIN
+from tempo_lab.evaluation.plan import MAIN, PLAIN
 from tempo_lab.world.scenes import WORLD_VERSION
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +29,7 @@ def claims() -> dict[str, float | None]:
 def test_the_report_is_about_the_shipped_weights() -> None:
     settings = json.loads((REPORT / "settings.json").read_text())
     assert settings["models"][MAIN] == tl.load("nano").checkpoint.digest
+    assert settings["models"][PLAIN] == tl.load("nano-plain").checkpoint.digest
     assert settings["world"] == WORLD_VERSION
     assert settings["size"] in ("quick", "full")
 

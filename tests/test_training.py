@@ -22,6 +22,7 @@ from transformers import AutoTokenizer
 
 import tempo_lab as tl
 from tempo_lab.errors import TempoLabError
+from tempo_lab.files import EMBEDDED
 from tempo_lab.model import pixels
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.prompts import (
@@ -103,9 +104,9 @@ def test_the_tokenizer_loads_without_our_code(tmp_path: Path, words: Words) -> N
     assert loaded.encode(text) == words.tokenizer.encode(text)
 
 
-def test_the_shipped_tokenizer_is_the_one_made_here(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shipped", EMBEDDED.values(), ids=EMBEDDED)
+def test_the_shipped_tokenizer_is_the_one_made_here(tmp_path: Path, shipped: Path) -> None:
     save_tokenizer(tmp_path)
-    shipped = Path(tl.__file__).parent / "model" / "nano"
     for made in tmp_path.iterdir():
         assert json.loads(made.read_text()) == json.loads((shipped / made.name).read_text())
 
@@ -250,7 +251,7 @@ def test_the_checkpoint_says_how_it_was_made(tiny_run: Path) -> None:
 
 def test_the_shipped_weights_answer_and_ignore_markup_in_a_question() -> None:
     tempo = tl.load("nano")
-    assert tempo.config.training["recipe"] == "nano"
+    assert tempo.config.training["recipe"] == "nano-more"
     assert tempo.config.training["finished"] is True
     told = json.loads((CLIPS / "voyage.json").read_text())
     with tempo.open(CLIPS / "voyage.mp4", progress=False) as session:
@@ -260,6 +261,18 @@ def test_the_shipped_weights_answer_and_ignore_markup_in_a_question() -> None:
                 assert trace.answer == question["answer"]
                 best = int(trace.data["relevance"].values.argmax())
                 assert [best] == question["evidence"]
+
+
+def test_the_shipped_ablation_answers_from_all_tokens() -> None:
+    plain = tl.load("nano-plain")
+    assert plain.config.training["recipe"] == "nano-plain"
+    assert plain.config.training["finished"] is True
+    told = json.loads((CLIPS / "voyage.json").read_text())
+    with plain.open(CLIPS / "voyage.mp4", progress=False) as session:
+        everything = plain.slots * len(session)
+        for question in told["demo"]:
+            trace = session.ask(question["text"], budget=everything, strategy="uniform")
+            assert trace.answer == question["answer"]
 
 
 class Killed(Exception):
@@ -820,3 +833,5 @@ def test_weights_fit_the_package() -> None:
         ]
     count = sum(p.numel() for part in parts for p in dict(part.named_parameters()).values())
     assert 2 * count < 25e6  # bytes as float16
+    files = [path for folder in EMBEDDED.values() for path in folder.glob("*.safetensors")]
+    assert sum(path.stat().st_size for path in files) < 25e6

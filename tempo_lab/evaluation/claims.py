@@ -23,6 +23,7 @@ SHUFFLED, ORACLE, ALL = (
 MULTI_RIVALS = {
     "uniform_head": UNIFORM_HEAD,
     "uniform_tome": UNIFORM_TOME,
+    "top_k": f"top-k {MAIN_BUDGET}",
     "all": ALL,
     "shuffled": SHUFFLED,
 }
@@ -101,7 +102,7 @@ NAMES = (
     "time_32", "order_32", "count_32", "absence_32", "place_32", "needle_128_ata",
     "multi_32_ata", "multi_32_uniform_head", "multi_32_uniform_head_low",
     "multi_32_uniform_head_high", "multi_32_uniform_tome", "multi_32_uniform_tome_low",
-    "multi_32_uniform_tome_high", "multi_32_all", "multi_32_shuffled",
+    "multi_32_uniform_tome_high", "multi_32_top_k", "multi_32_all", "multi_32_shuffled",
     "plain_frontload_head", "plain_frontload_tail", "plain_frontload_first", "plain_frontload_all",
 )  # fmt: skip
 """The names in `claims.json`. `_low` and `_high` are the ends of the interval of ATA minus that,

@@ -15,7 +15,7 @@ NO_SHARES = ("loss", "naming loss", "happening loss", "hint", "date", "answers",
 """What is logged beside shares of right answers."""
 
 NAMED = ("#D55E00", "#E69F00", "#009E73")
-"""Colours of the two that lag and the one that leads, told apart by the colour-blind too."""
+"""Colours of the two that lag and the one that rose most, told apart by the colour-blind too."""
 
 
 def training_figure(folder: Path, stages: tuple[str, ...]) -> tuple[Figure, list[Axes]]:
@@ -32,7 +32,7 @@ def training_figure(folder: Path, stages: tuple[str, ...]) -> tuple[Figure, list
     logs = {name: log for name, log in logs.items() if len(log)}
     columns = min(2, max(1, len(logs)))
     rows = -(-max(1, len(logs)) // columns)
-    figure = Figure(figsize=(9, 2.9 * rows), layout="constrained")
+    figure = Figure(figsize=(9, 3.1 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for ax, (name, log) in zip(axes, logs.items(), strict=False):
         wide = log.pivot_table(index="step", columns="name", values="value")
@@ -41,14 +41,14 @@ def training_figure(folder: Path, stages: tuple[str, ...]) -> tuple[Figure, list
         ax.plot(smooth.index, smooth, color="0.7", linewidth=0.8)
         ax.plot(smooth.index, smooth.mean(axis=1), color="black", linewidth=2, label="mean")
         last = smooth.iloc[-1].sort_values()
-        kinds = dict.fromkeys([*last.index[:2], *last.index[-1:]])
+        kinds = dict.fromkeys([*last.index[:2], (last - smooth.bfill().iloc[0]).idxmax()])
         for kind, color in zip(kinds, NAMED, strict=False):
             label = f"{kind} {last[kind]:.2f}"
             ax.plot(smooth.index, smooth[kind], color=color, linewidth=1.2, label=label)
         minutes = float(log["seconds"].max()) / 60
         ax.set(title=f"{name} ({minutes:.0f} minutes)", xlabel="step", ylabel="share right")
         ax.set_ylim(0, 1.02)
-        ax.legend(loc="lower right", fontsize=7)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=4, fontsize=7, frameon=False)
     for ax in axes[len(logs) :]:
         ax.remove()
     return figure, axes[: len(logs)]
