@@ -36,6 +36,20 @@ def without_widgets(notebook: nbformat.NotebookNode) -> None:
                 output.get("metadata", {}).pop(VIEW, None)
 
 
+def join_prints(notebook: nbformat.NotebookNode) -> None:
+    """One output for what a cell printed in a row; a kernel cuts it by the clock."""
+    for cell in notebook.cells:
+        outputs: list[nbformat.NotebookNode] = []
+        for output in cell.get("outputs", []):
+            last = outputs[-1] if outputs else None
+            if last and output.output_type == "stream" and last.get("name") == output.name:
+                last.text += output.text
+            else:
+                outputs.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = outputs
+
+
 def signature(notebook: nbformat.NotebookNode) -> bytes:
     """PNG of the one figure that says what the notebook is about."""
     (cell,) = (cell for cell in notebook.cells if "signature" in cell.metadata.get("tags", []))
@@ -72,6 +86,7 @@ def main(paths: list[Path]) -> None:
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         without_widgets(notebook)
+        join_prints(notebook)
         nbformat.write(notebook, path)
         picture(path).write_bytes(small(signature(notebook)))
 

@@ -136,6 +136,19 @@ def test_only_a_picture_stands_for_a_widget():
     assert "widgets" not in notebook.metadata
 
 
+def test_what_is_printed_in_a_row_is_one_output():
+    def printed(text, name="stdout"):
+        return new_output("stream", text=text, name=name)
+
+    shown = new_output("display_data", data={"text/plain": "bar"})
+    outputs = [printed("a "), printed("b"), shown, printed("c"), printed("d", "stderr")]
+    notebook = new_notebook(cells=[new_code_cell("dots", outputs=outputs)])
+    store.join_prints(notebook)
+    first, second, third, fourth = notebook.cells[0].outputs
+    assert (first.text, third.text, fourth.text) == ("a b", "c", "d")
+    assert second == shown
+
+
 @every_notebook
 def test_the_readme_has_its_row_and_its_picture(path):
     rows = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
