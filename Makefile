@@ -49,10 +49,11 @@ lab: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
 	  --nbval --nbval-current-env --nbval-cell-timeout=180 \
-	  --nbval-sanitize-with notebooks/sanitize.cfg tests $(wildcard notebooks)
+	  --nbval-sanitize-with notebooks/sanitize.cfg --ignore=tests/browser tests $(wildcard notebooks)
+	$(BIN)/python -m tests.browser
 
 browser: $(READY)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m tests.browser
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,7 +1,11 @@
 """Without a browser these tests are skipped, and in continuous integration they fail."""
 
+import os
+
+import psutil
 import pytest
 
+from tests.browser.__main__ import run
 from tests.browser.conftest import found
 
 
@@ -13,3 +17,22 @@ def test_a_missing_browser_is_skipped_but_never_in_ci(monkeypatch, tmp_path, ci,
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match="apt-get install chromium"):
         found()
+
+
+def test_a_run_that_hangs_is_stopped_with_what_it_started_and_asked_once_more(tmp_path, capfd):
+    started = tmp_path / "started"
+    hangs = f"echo $$ >> {started}; sleep 600 & wait"
+    assert run(["sh", "-c", hangs], limit=0.5) == 1
+    assert "the second run hangs" in capfd.readouterr().out
+    groups = set(map(int, started.read_text().split()))
+    assert len(groups) == 2
+    assert not [p for p in psutil.process_iter() if group(p) in groups]
+    assert run(["sh", "-c", f"test -e {started} && exit 3"], limit=60) == 3
+
+
+def group(process):
+    """Of a process that runs; none of one that is gone, or about to be."""
+    try:
+        return None if process.status() == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return None
