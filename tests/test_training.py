@@ -35,7 +35,7 @@ from tempo_lab.model.prompts import (
 from tempo_lab.training import stages
 from tempo_lab.training import train as training
 from tempo_lab.training.bank import Bank
-from tempo_lab.training.base import take_over
+from tempo_lab.training.base import STARTED_FROM, take_over
 from tempo_lab.training.joint import SINGLE, Joint, Memory, draw, kept
 from tempo_lab.training.naming import HAPPENINGS, NAMES, happenings
 from tempo_lab.training.nano_config import (
@@ -781,6 +781,9 @@ def test_a_run_can_start_from_a_checkpoint(
     assert training["recipe"] == "more"
     assert training["base"]["stages"] == list(brought)
     assert training["base"]["training"]["recipe"] == "tiny"
+    told = (tmp_path / "run" / STARTED_FROM).read_text()
+    take_over("nano-plain", tmp_path / "run", RECIPES["more"])  # brings nothing more
+    assert (tmp_path / "run" / STARTED_FROM).read_text() == told
 
 
 def test_a_checkpoint_of_other_sizes_is_no_base(golden: Path, tmp_path: Path) -> None:

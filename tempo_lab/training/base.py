@@ -58,6 +58,9 @@ def _from_run(base: Path, folder: Path) -> None:
 
 
 def _from_checkpoint(base: Path, folder: Path, recipe: Recipe) -> None:
+    missing = [name for name in recipe.brought if not (folder / f"{name}.safetensors").exists()]
+    if not missing:
+        return
     training = read_config(base).training or {}
     files = set(weight_files(base).values())
     modules = parts({k: v for file in files for k, v in load_file(file).items()})
@@ -80,10 +83,7 @@ def _from_checkpoint(base: Path, folder: Path, recipe: Recipe) -> None:
         "align": joint,
         "single": joint,
     }
-    for stage in recipe.brought:
-        path = folder / f"{stage}.safetensors"
-        if path.exists():
-            continue
+    for stage in missing:
         tensors = {
             f"weights/{m}/{k}": v for m, part in contents[stage].items() for k, v in part.items()
         }
@@ -93,5 +93,5 @@ def _from_checkpoint(base: Path, folder: Path, recipe: Recipe) -> None:
             "done": True,
             "state": {},
         }
-        write_tensors(path, tensors, note)
-    (folder / STARTED_FROM).write_text(json.dumps({"stages": recipe.brought, "training": training}))
+        write_tensors(folder / f"{stage}.safetensors", tensors, note)
+    (folder / STARTED_FROM).write_text(json.dumps({"stages": missing, "training": training}))
