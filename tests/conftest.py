@@ -30,6 +30,14 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
+def words():
+    """The embedded model's prompts and tokenizer."""
+    from tempo_lab.training.words import Words
+
+    return Words()
+
+
+@pytest.fixture(scope="session")
 def frames_file(tmp_path_factory) -> Path:
     """44 sampled frames of noise: five segments of 8 and one of 4."""
     path = tmp_path_factory.mktemp("frames") / "noise.npy"

@@ -1,0 +1,319 @@
+"""What the recipe draws: pools of segments, notes, conversations, videos, lengths."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tempo_lab.training.bank import Bank
+from tempo_lab.training.joint import SINGLE, draw, kept
+from tempo_lab.training.naming import HAPPENINGS, NAMES, happenings
+from tempo_lab.training.nano_config import (
+    RECIPES,
+)
+from tempo_lab.training.notes import LOCAL, LONG, answer, draw_kind, segment_question, told
+from tempo_lab.training.pool import Pool
+from tempo_lab.training.text import (
+    KIND_WEIGHTS,
+    among_blanks,
+    conversation,
+    hint,
+    note,
+)
+from tempo_lab.training.train import shapes
+from tempo_lab.training.vision import (
+    SIDE,
+    targets,
+)
+from tempo_lab.training.words import IGNORE, Words
+from tempo_lab.world import KINDS, questions
+from tempo_lab.world.casting import draw_scene, draw_segment
+from tempo_lab.world.questions import DESCRIBE, Question, plain, relevant
+from tempo_lab.world.scenes import HELD_OUT, Item, Noun, Segment
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    """Enough segments of two casts that every part of a plan is there."""
+    return Pool(3, 900, casts=2)
+
+
+def test_a_pool_is_its_seed(pool: Pool) -> None:
+    again = Pool(3, 900, casts=2)
+    assert pool.segments == again.segments
+    assert Pool(4, 100, casts=2).segments != pool.segments[:100]
+    assert len(pool) == 900
+    shown = {(i.shape, i.color) for s in pool.segments for i in s.items}
+    assert not shown & HELD_OUT
+
+
+def test_videos_of_a_pool_have_needles_and_come_from_one_cast(pool: Pool) -> None:
+    rng = np.random.default_rng(0)
+    for segments in (1, 2, 8, 24):
+        for _ in range(10):
+            rows, scene = pool.video(rng, segments)
+            assert [pool.segments[row] for row in rows] == list(scene.segments)
+            assert len(scene) == segments
+            if segments < 8:
+                continue
+            counts = Counter(i.shape for s in scene.segments for i in s.items)
+            fits = []
+            for cast in pool.casts:
+                roles = [counts[n] for n in cast.needles], counts[cast.rare], counts[cast.absent]
+                fits.append(roles[0] == [1, 1, 1] and 2 <= roles[1] <= 5 and not roles[2])
+            assert any(fits), counts
+
+
+def test_a_pool_without_a_fitting_segment_still_gives_a_video() -> None:
+    rows, scene = Pool(0, 5).video(np.random.default_rng(0), 30)
+    assert len(rows) == len(scene) == 30
+
+
+SEEN = Segment(
+    "sea",
+    0,
+    (
+        Item("star", "red", "big", "left", 40.0, 30.0),
+        Item("moon", "blue", "small", "still", 60.0, 90.0, "changes", "white"),
+        Item("ring", "green", "small", "up", 100.0, 100.0, "meets", "moon"),
+    ),
+    "7",
+    64.0,
+    16.0,
+)
+STAR, MOON, RING, BOLT = (Noun(shape) for shape in ("star", "moon", "ring", "bolt"))
+MULTI = plain("multi", nouns=(STAR,), asks=("color", "digit", "word", "position"))
+
+
+@pytest.mark.parametrize(
+    ("question", "parts"),
+    [
+        (plain("color", nouns=(STAR,)), ["red"]),
+        (plain("color", nouns=(BOLT,)), []),
+        (plain("size", nouns=(Noun("star", "red"),)), ["big"]),
+        (plain("size", nouns=(Noun("star", "blue"),)), []),
+        (MULTI, ["red", "7", "none", "top left"]),
+        (plain("with", nouns=(STAR,), fill=("star", "ring")), ["green"]),
+        (plain("with", nouns=(STAR,), fill=("star", "bolt")), ["none"]),
+        (plain("event", nouns=(MOON,)), ["turns white"]),
+        (plain("event", nouns=(RING,)), ["meets the moon"]),
+        (plain("event", nouns=(STAR,)), ["none"]),
+        (plain("count", nouns=(STAR,)), ["star"]),
+        (plain("order", nouns=(BOLT, STAR)), ["star"]),
+        (plain("order", nouns=(RING, STAR)), ["ring", "star"]),
+        (plain("two_hop", nouns=(BOLT,), fill=("bolt", "7")), ["7"]),
+        (plain("two_hop", nouns=(STAR,), fill=("star", "3")), ["red"]),
+        (plain("two_hop", nouns=(BOLT,), fill=("bolt", "3")), []),
+        (plain("most"), ["sea"]),
+        (plain("describe", fill=("22",)), ["red star", "blue moon", "green ring", "sea", "7"]),
+        (plain("describe", fill=("24",)), []),
+        (
+            Question(DESCRIBE, "", "caption", ()),
+            ["red star", "blue moon", "green ring", "sea", "7"],
+        ),
+    ],
+)
+def test_a_segment_tells_what_a_question_asks_and_no_more(
+    question: Question, parts: list[str]
+) -> None:
+    assert told(question, SEEN, 5) == parts  # from 20 to 24 seconds
+    assert answer(question, SEEN, 5) == (", ".join(parts) if parts else "not shown")
+
+
+def test_presence_is_answered_yes_or_no() -> None:
+    assert answer(plain("present", nouns=(STAR,)), SEEN, 0) == "yes"
+    assert answer(plain("present", nouns=(BOLT,)), SEEN, 0) == "no"
+
+
+def test_a_segment_alone_gives_the_answers_of_its_own_video() -> None:
+    for seed in range(20):
+        scene = draw_scene(seed, 1)
+        for question in questions(scene):
+            if question.kind not in ("time", "count"):  # it gives their parts, not their sum
+                assert answer(question, scene.segments[0], 0) == question.answer, question
+
+
+def test_evidence_and_nothing_else_tells_something() -> None:
+    scene = draw_scene(7, 16)
+    for question in questions(scene):
+        telling = {i for i, s in enumerate(scene.segments) if told(question, s, i)}
+        assert telling >= set(question.evidence)
+        assert telling == set(question.evidence) or question.kind == "two_hop"
+
+
+def test_questions_about_a_segment_are_of_their_kind_and_as_often_relevant_as_not() -> None:
+    rng = np.random.default_rng(1)
+    segments = [draw_segment(rng) for _ in range(60)]
+    seen = set()
+    fits: dict[bool, list[bool]] = {True: [], False: []}
+    for kind in {**LOCAL, **LONG}:
+        for number in range(40):
+            segment, other = segments[number], segments[-1 - number % 20]
+            for own in (True, False):
+                source = segment if own else other
+                question = segment_question(segment, number, source, rng, kind)
+                if question is None:
+                    continue
+                assert question.kind == kind
+                seen.add(kind)
+                assert set(draw_kind(rng, {kind: 1.0}).split()) == {kind}
+                if kind not in ("caption", "absence"):
+                    fits[own].append(relevant(question, segment, number))
+    assert seen == {*LOCAL, *LONG}
+    assert np.mean(fits[True]) > 0.75
+    assert np.mean(fits[False]) < 0.55
+
+
+def test_kinds_that_are_drawn_exist() -> None:
+    assert set(KIND_WEIGHTS) == set(KINDS)
+    assert {*LOCAL, *LONG, *SINGLE} - {"caption"} <= set(KINDS)
+
+
+def test_a_note_names_what_it_tells_of() -> None:
+    rng = np.random.default_rng(0)
+    assert note(plain("color", nouns=(STAR,)), SEEN, 0, rng) == [["star", "red"]]
+    assert note(plain("with", nouns=(STAR,), fill=("star", "ring")), SEEN, 0, rng) == [
+        ["star", "ring", "green"]
+    ]
+    assert note(plain("count", nouns=(STAR,)), SEEN, 0, rng) == [["star"]]
+    assert note(plain("color", nouns=(BOLT,)), SEEN, 0, rng) == []
+    forms = {str(note(MULTI, SEEN, 0, rng)) for _ in range(60)}
+    parts = [["star", "red"], ["star", "7"], ["star", "none"], ["star", "top", "left"]]
+    assert forms == {str(parts), str([["star", "red", "7", "none", "top", "left"]])}
+
+
+def test_conversations_ask_for_answers_at_their_places(words: Words, pool: Pool) -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        scene = pool.video(rng, 8)[1]
+        made = conversation(words, scene, rng, 6)
+        assert len(made.ids) == len(made.labels)
+        asked_for = [(i, label) for i, label in enumerate(made.labels) if label != IGNORE]
+        assert all(made.ids[i] == label for i, label in asked_for)
+        assert len(made.spots) == sum(label == words.end for _, label in asked_for) == 6
+        for position, kind in made.spots:
+            assert kind in KINDS
+            assert made.labels[position] != IGNORE
+            first = position - 2 * (kind == "time" and made.labels[position - 1] != IGNORE)
+            assert made.labels[first - 1] == IGNORE
+        assert all(made.labels[position] == IGNORE for position, _ in made.hints)
+        for position, date in made.dates:
+            seconds = [i for i in range(position) if made.ids[i] == words.clock(2.0)[2]]
+            assert made.ids[seconds[-1] - 1] == date  # ".0 seconds>" ends each timestamp
+            assert made.ids[position] != words.pad
+        assert max(made.ids) < len(words)
+
+
+def test_labels_stand_where_things_are() -> None:
+    after, before = np.array([3]), np.array([0])
+    labels = targets([SEEN], after)
+    edge = 128 // SIDE
+
+    def at(x: float, y: float) -> int:
+        return int(y // edge) * SIDE + int(x // edge)
+
+    star = at(*SEEN.items[0].center(3.25))
+    assert labels["shape"][0, star] == 3
+    moon = at(60.0, 90.0)
+    assert labels["color"][0, moon] == 5  # white by now
+    assert targets([SEEN], before)["color"][0, moon] == 2  # blue before
+    assert labels["card"][0, at(64.0, 16.0)] == 7
+    assert (labels["place"] == 2).all()
+    shown = labels["shape"][0] < 10
+    assert shown.sum() == 3
+    gone = replace(SEEN, items=(replace(SEEN.items[1], event="leaves"),))
+    assert (targets([gone], after)["shape"] == 10).all()
+
+    assert labels["height"][0, star] == 0
+    assert labels["side"][0, star] == 0  # top left; of the moon, in the middle, nothing
+    assert labels["height"][0, moon] == labels["side"][0, moon] == -100
+    assert (happenings([SEEN], 1) == -100).all()  # before anything happens
+    happened = happenings([SEEN, gone], 3)
+    assert HAPPENINGS[happened[0, moon]] == "turns"
+    assert HAPPENINGS[happened[0, at(*SEEN.items[2].center(3.25))]] == "meets"
+    assert HAPPENINGS[happened[1, moon]] == "leaves"
+    assert HAPPENINGS[happened[0, star]] == "none"
+    assert (happened >= 0).sum() == 4
+
+
+def test_every_name_is_one_token(words: Words) -> None:
+    ids = [words.text(name) for names in (*NAMES.values(), HAPPENINGS) for name in names]
+    assert all(len(one) == 1 for one in ids)
+    assert len({one[0] for one in ids}) == len(ids)
+    assert words.tokenizer.unk_token_id not in {one[0] for one in ids}
+
+
+def test_notes_among_blanks_keep_their_order() -> None:
+    rng = np.random.default_rng(0)
+    notes = [["a"], ["b", "c"], ["d"]]
+    begins = set()
+    for slots in (1, 3, 8, 16):
+        for _ in range(30):
+            row = among_blanks(notes, slots, rng)
+            assert len(row) == max(slots, 3)
+            told = [token for token in row if token]
+            assert sorted(told) == told
+            assert {token[0] for token in told} == {"a", "b", "d"}
+            begins.add(row[0] == [])
+    assert begins == {True, False}
+    assert among_blanks([], 2, rng) == [[], []]
+
+
+def test_the_hint_of_a_time_is_its_seconds(words: Words) -> None:
+    question = plain("time", nouns=(STAR,))
+    piece = words.llm_question(question.text)
+    star = piece.index(words.text(" star")[0])
+    for said, wanted in (("at 162 seconds", "62"), ("at 2 seconds", "2"), ("not shown", "not")):
+        told = hint(words, question, piece, [*words.text(said), words.end])
+        assert [(at, words.tokenizer.decode([i])) for at, i in told] == [(star, wanted)]
+
+
+def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: Pool) -> None:
+    rng = np.random.default_rng(0)
+    bank = Bank(3, 300)
+    for name, shape in shapes(RECIPES["nano"]).items():
+        for _ in range(12):
+            video = draw(bank, rng, shape)
+            assert shape.shortest <= len(video.rows) == len(video.scene) <= shape.longest
+            assert len(video.questions) == len(video.texts) == shape.asked
+            for question in video.questions:
+                assert question.answer, question
+                assert set(question.evidence) <= set(range(len(video.rows)))
+                if question.kind in ("time", "describe") and name in ("short", "long"):
+                    assert video.start == 0  # they tell the clock
+
+
+def test_truncation_keeps_evidence_and_stays_in_bounds() -> None:
+    rng = np.random.default_rng(0)
+    question = plain("color", "red", (3,), (STAR,))
+    drawn = np.stack([kept(question, 8, 16, 1.0, rng) for _ in range(400)])
+    assert drawn.min() >= 1
+    assert drawn.max() <= 16
+    others = np.delete(drawn, 3, axis=1)
+    assert drawn[:, 3].mean() > 2 * others.mean()
+    assert (drawn[:, 3] >= 4).all()
+    assert (drawn[:, 3] < 16).any()
+    assert (others <= 4).mean() > 0.85
+    assert (kept(question, 8, 16, 0.0, rng) == 16).all()
+
+
+def test_truncation_without_evidence_and_of_everything() -> None:
+    rng = np.random.default_rng(1)
+    nothing = plain("absence", "not shown", nouns=(BOLT,), asks=("size",))
+    drawn = np.stack([kept(nothing, 8, 16, 1.0, rng) for _ in range(200)])
+    assert (drawn.max(1) == 16).all()  # ATA gives its argmax all, whatever it shows
+    assert np.median(drawn) <= 4
+    most = plain("most", "sea", tuple(range(8)))
+    drawn = np.stack([kept(most, 8, 16, 1.0, rng) for _ in range(200)])
+    assert drawn.min() >= 1
+    assert drawn.max() <= 8
+    single = np.stack(
+        [kept(plain("size", "big", (0,), (STAR,)), 1, 16, 1.0, rng) for _ in range(99)]
+    )
+    assert 4 <= single.min() < single.max() == 16
+
+
+# Several processes
