@@ -28,11 +28,6 @@ SIZES = RECIPES["tiny"].sizes
 KNOWN = "What color is the star?"
 
 
-@pytest.fixture(scope="module")
-def words() -> Words:
-    return Words()
-
-
 def write_checkpoint(folder: Path, words: Words) -> Path:
     """An untrained checkpoint of the embedded model's kind, with a bank of its training frames."""
     torch.manual_seed(0)

@@ -18,17 +18,18 @@ from tempo_lab.world.scenes import WORLD_VERSION
 ROOT = Path(__file__).parents[1]
 ANALYSES = ROOT / "data" / "analysis_report"
 REPORT = ROOT / "data" / "nano_report"
-CLAIMS = ("claims.json", "seed_7.json")
+SEEDS = (REPORT, REPORT / "seed_7")
 
 
 @pytest.fixture(scope="module")
 def claims() -> list[dict[str, float | None]]:
     """As the README's columns have them: of the report's own seed, and of one more."""
-    return [json.loads((REPORT / name).read_text()) for name in CLAIMS]
+    return [json.loads((folder / "claims.json").read_text()) for folder in SEEDS]
 
 
-def test_the_report_is_about_the_shipped_weights() -> None:
-    settings = json.loads((REPORT / "settings.json").read_text())
+@pytest.mark.parametrize("folder", SEEDS, ids=["report", "seed 7"])
+def test_the_report_is_about_the_shipped_weights(folder: Path) -> None:
+    settings = json.loads((folder / "settings.json").read_text())
     assert settings["models"][MAIN] == tl.load("nano").checkpoint.digest
     assert settings["models"][PLAIN] == tl.load("nano-plain").checkpoint.digest
     assert settings["world"] == WORLD_VERSION
