@@ -24,7 +24,7 @@ from tempo_lab.world.scenes import SEGMENT_SECONDS, Scene
 
 from .bank import Bank
 from .nano_config import Sizes
-from .notes import answer
+from .notes import answer, note
 from .svlm import MEMORY_ID, Reader, draw_question, segment_seconds, vlm_batch
 from .text import HINT, answer_loss, hint, hint_loss, pad, read
 from .words import IGNORE, Words
@@ -33,9 +33,16 @@ Rows = npt.NDArray[np.int64]
 SINGLE = {
     "color": 0.07, "size": 0.04, "motion": 0.06, "position": 0.07, "digit": 0.07, "word": 0.06,
     "place": 0.04, "with": 0.09, "event": 0.1, "present": 0.04, "absence": 0.07, "time": 0.08,
-    "multi": 0.2, "describe": 0.03, "caption": 0.07,
+    "multi": 0.2, "describe": 0.03, "caption": 0.07, "most": 0.03,
 }  # fmt: skip
 """How often a question about a video of one segment is of each kind."""
+
+
+CUT_EVIDENCE = 0.2
+"""Share of truncated rows in which what is asked about is cut off, too."""
+
+WRITTEN = 1.0
+"""Weight of the distance between memory tokens and the notes that they should be."""
 
 
 class Memory(nn.Module):
@@ -111,9 +118,10 @@ def kept(
 ) -> Rows:
     """How many memory tokens the LLM gets of each segment [segment].
 
-    Mostly the shape that ATA gives: most of a relevant segment, one to four tokens of the others,
-    now and then more for one that was taken for relevant. Seldom is a relevant segment cut below
-    half: what would then have to fit into the first tokens would not need the others.
+    Mostly the shape that ATA gives: all of a relevant segment, one to four tokens of the others,
+    now and then more for one that was taken for relevant. Of a relevant segment any number of
+    tokens may be left, but seldom: the LLM has to learn what to make of a note that was cut off,
+    and the details are not to move to the front.
     """
     full = np.full(segments, slots)
     if rng.random() >= truncate:
@@ -123,9 +131,7 @@ def kept(
     lengths = rng.integers(1, 5, segments) if rng.random() < 0.4 else full * 0 + rng.integers(1, 5)
     lengths[rng.random(segments) < 0.06] = slots
     evidence = list(question.evidence)
-    roll = rng.random()
-    low = slots // 2 if roll < 0.45 else slots // 4 if roll < 0.55 else slots
-    lengths[evidence] = int(rng.integers(low, slots + 1))
+    lengths[evidence] = int(rng.integers(1, slots + 1)) if rng.random() < CUT_EVIDENCE else slots
     if not evidence:
         lengths[rng.integers(segments)] = slots
     return np.minimum(lengths, slots)
@@ -203,6 +209,36 @@ class Joint:
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
         return torch.cat(parts)[back.to(parts[0].device)]
 
+    def written(self, videos: list[Video], memory: Tensor) -> Tensor:
+        """How far projected memory is from its notes in the LLM's words; a guess would be 1 off.
+
+        Mean squared distance to the sum of a note's words' embeddings, as a share of its mean
+        square: half of tokens that say something, half of those that are blank.
+
+        Args:
+            memory: [segment, question, slot, width].
+        """
+        words, empty = self.words, [[self.words.pad]] * self.slots
+        ids: list[list[list[int]]] = []
+        for video in videos:
+            for index, segment in enumerate(video.scene.segments, video.start):
+                for question in video.questions:
+                    told = note(question, segment, index)[: self.slots]
+                    tokens = [
+                        [words.text(f" {word}")[0] for word in t] or [words.pad] for t in told
+                    ]
+                    ids.append(tokens + empty[len(tokens) :])
+        most = max(len(token) for row in ids for token in row)
+        flat = torch.tensor([[t + [IGNORE] * (most - len(t)) for t in row] for row in ids])
+        with torch.no_grad():
+            table = self.llm.model.embed_tokens.weight
+            at = flat.to(table.device)
+            wanted = (table[at.clamp(min=0)] * (at != IGNORE)[..., None]).sum(-2)
+            square = wanted.square().mean()
+        off = (memory.flatten(0, 1) - wanted).square().mean(-1) / square
+        says = at[..., 0] != words.pad
+        return torch.stack([off[part].mean() for part in (says, ~says) if part.any()]).mean()
+
     def answers(
         self, videos: list[Video], memory: Tensor, lengths: list[list[Rows]]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -262,8 +298,10 @@ def joint_step(joint: Joint, shape: Shape, *, keep_prior: bool) -> Callable[...,
             for v in videos
         ]
         loss, hinted, right, labels = joint.answers(videos, memory, lengths)
-        numbers = {"answers": float(loss.detach()), "hint": float(hinted.detach())}
-        loss = loss + HINT * hinted
+        written = joint.written(videos, memory)
+        losses = {"answers": loss, "hint": hinted, "written": written}
+        numbers = {name: float(value.detach()) for name, value in losses.items()}
+        loss = loss + HINT * hinted + WRITTEN * written
         hits: dict[str, list[bool]] = {}
         row = 0
         for video in videos:

@@ -100,8 +100,8 @@ class Recipe:
     sizes: Sizes = field(default_factory=Sizes)
     bank: int = 12288
     vision: StageLength = StageLength(2000, 64)
-    svlm: StageLength = StageLength(2400, 16)
-    llm: StageLength = StageLength(4000, 16)
+    svlm: StageLength = StageLength(2000, 16)
+    llm: StageLength = StageLength(3400, 16)
     align: StageLength = StageLength(150, 16)
     single: StageLength = StageLength(300, 12)
     short: StageLength = StageLength(600, 4)

@@ -11,7 +11,7 @@ from tempo_lab.world.scenes import COLORS, DIGITS, SEGMENT_SECONDS, SHAPES, Noun
 LOCAL = {
     "color": 0.08, "size": 0.05, "motion": 0.1, "position": 0.11, "digit": 0.08, "word": 0.06,
     "place": 0.06, "with": 0.11, "event": 0.14, "present": 0.08, "absence": 0.08, "time": 0.03,
-    "count": 0.03, "order": 0.03, "two_hop": 0.03,
+    "count": 0.03, "order": 0.03, "two_hop": 0.03, "most": 0.03,
 }  # fmt: skip
 """How often a question about one segment is of each kind, where it has one: something happens in
 four of ten."""
@@ -61,6 +61,46 @@ def subject(question: Question, segment: Segment) -> list[str]:
     return " ".join(str(noun) for noun in question.nouns if segment.find(noun)).split()
 
 
+def note(question: Question, segment: Segment, index: int) -> list[list[str]]:
+    """What memory should hold of the segment of that number: words, token by token.
+
+    One fact a token, with the name of its thing, from the gist to the details: that the thing is
+    there, the place, its colour and size; what it does, in which corner, the card; what happens to
+    it; the colour of the other thing that was asked about; at the end what else is there. The
+    order does not depend on what is asked about the thing. Of a scene: the place, the card, and
+    from left to right each thing and its colour.
+
+    Returns:
+        The words of each token, none for a blank one; no token where nothing is relevant.
+    """
+    if not relevant(question, segment, index):
+        return []
+    if question.kind == "most":
+        return [[segment.place]]
+    card = segment.card or "none"
+    if question.kind in ("describe", "caption"):
+        things = [t for i in segment.items for t in ([i.shape], [i.shape, i.color])]
+        return [[segment.place], [card], *things]
+    found = [item for noun in question.nouns if (item := segment.find(noun))]
+    if not found:  # the digit after which something else is looked for
+        return [[card], [card, segment.place]]
+    item, name = found[0], subject(question, segment)
+    height, side = item.position.split() or ("middle", "middle")
+    happens = [word for word in happening(item).split() if word != "the"]
+    tokens = [name]
+    tokens += [[*name, f] for f in (segment.place, item.color, item.size, item.motion)]
+    tokens += [[*name, height], [*name, height, side], [*name, card]]
+    tokens += [[*name, word] for word in happens] + [[]] * (2 - len(happens))
+    other = segment.find(Noun(question.fill[1])) if question.kind == "with" else None
+    tokens.append([*name, other.shape, other.color] if other else [])
+    return [*tokens, *([i.shape] for i in segment.items if i not in found)]
+
+
+def written(tokens: list[list[str]]) -> str:
+    """A note as a text of as many words as it has tokens: what each of them adds."""
+    return " ".join(token[-1] if token else "none" for token in tokens)
+
+
 def _shapes_of(segment: Segment) -> tuple[list[str], list[str]]:
     here = [item.shape for item in segment.items]
     return here, [shape for shape in SHAPES if shape not in here]
@@ -76,6 +116,8 @@ def segment_question(
     """
     if kind == "caption":
         return Question(DESCRIBE, "", "caption", ())
+    if kind == "most":
+        return plain(kind)
     if kind == "describe":
         asked = index if source is segment else max(0, index + int(rng.integers(-3, 4)))
         second = int(SEGMENT_SECONDS * asked + rng.integers(int(SEGMENT_SECONDS)))

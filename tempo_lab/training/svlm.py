@@ -12,19 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import Cache, DynamicCache
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positions
 from tempo_lab.world.questions import Question, relevant, rephrase
-from tempo_lab.world.scenes import SEGMENT_SECONDS
+from tempo_lab.world.scenes import SEGMENT_SECONDS, Segment
 
 from .bank import Bank
 from .naming import happening_loss, naming_loss
 from .nano_config import GRID, PATCHES, Sizes
-from .notes import LOCAL, LONG, answer, draw_kind, segment_question
-from .text import HINT, answer_loss, hint, hint_loss
+from .notes import LOCAL, LONG, answer, draw_kind, note, segment_question, written
+from .text import HINT, answer_loss, hint, hint_loss, pad
 from .words import IGNORE, Words
 
 MEMORY_ID = -1
@@ -123,26 +124,39 @@ class Reader:
         prefix[:, layout.clocks] = torch.tensor(
             [[i for second in row for i in words.clock(float(second))] for row in seconds]
         ).to(device)
-        x = table[torch.cat([prefix, ids.view(count, -1).clamp(min=0)], 1)]
-        size = layout.ids.shape[0]
-        spread = x.new_zeros(count, x.shape[1], x.shape[2])
-        x = x.index_copy(1, layout.vision, merged)
+        # no gradient reaches what stands before the memory tokens of a frozen model
+        learning = torch.is_grad_enabled() and table.requires_grad
+        kept = DynamicCache()
+        mask = self._mask(prefix.shape[1], many, longest).to(device)
+        with torch.set_grad_enabled(learning):
+            x = table[prefix].index_copy(1, layout.vision, merged)
+            spread = torch.zeros_like(x)
+            cos_sin = model.rotary_emb(x, layout.positions[:, None])
+            for index, layer in enumerate(model.layers):
+                x = self._layer(layer, x, cos_sin, mask[..., : x.shape[1], : x.shape[1]], kept)
+                if index < len(deep):
+                    x = x + spread.index_copy(1, layout.vision, deep[index])
+            visual = model.norm(x[:, layout.vision])
+        x = table[ids.view(count, -1).clamp(min=0)]
         slots = ids == MEMORY_ID
         if self.memory is not None and slots.any():
-            order = (slots.cumsum(-1) - 1).view(count, -1)
-            at = torch.nn.functional.pad(slots.view(count, -1), (size, 0))
-            order = torch.nn.functional.pad(order, (size, 0))
-            x = torch.where(at[..., None], self.memory[0][order.clamp(min=0)], x)
+            order = (slots.cumsum(-1) - 1).view(count, -1).clamp(min=0)
+            x = torch.where(slots.view(count, -1, 1), self.memory[0][order], x)
         within = torch.arange(longest, device=device).repeat(many) + layout.following
-        positions = torch.cat([layout.positions, within.expand(3, -1)], 1)
-        cos_sin = model.rotary_emb(x, positions[:, None])
-        mask = self._mask(size, many, longest).to(device)
-        for index, layer in enumerate(model.layers):
-            x = layer(x, attention_mask=mask, position_embeddings=cos_sin)
-            if index < len(deep):
-                x = x + spread.index_copy(1, layout.vision, deep[index])
-        states = model.norm(x[:, size:]).view(count, many, longest, -1)
-        return Read(states, ids, model.norm(x[:, layout.vision]))
+        cos_sin = model.rotary_emb(x, within.expand(3, -1)[:, None])
+        for layer in model.layers:
+            x = self._layer(layer, x, cos_sin, mask[..., prefix.shape[1] :, :], kept)
+        return Read(model.norm(x).view(count, many, longest, -1), ids, visual)
+
+    @staticmethod
+    def _layer(
+        layer: nn.Module, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor, kept: Cache
+    ) -> Tensor:
+        """One layer, which also attends to the keys and values that were kept of it."""
+        out: Tensor = layer(
+            x, attention_mask=mask, position_embeddings=cos_sin, past_key_values=kept
+        )
+        return out
 
     def _mask(self, prefix: int, many: int, longest: int) -> Tensor:
         """[1, 1, position, position]: causal, and branches do not see each other."""
@@ -161,7 +175,7 @@ def segment_seconds(index: int, rng: np.random.Generator) -> np.ndarray:
 RELEVANT = {
     **LOCAL, "position": 0.06, "event": 0.06, "multi": 0.08, "describe": 0.16, "caption": 0.02,
 }  # fmt: skip
-"""How often a question whose relevance is asked for is of each kind."""
+"""How often a question is of each kind whose relevance or note is asked for."""
 
 
 def draw_question(
@@ -187,6 +201,35 @@ def draw_question(
             return question
 
 
+WITH_NOTE = 0.5
+"""Share of batches that ask for relevance in which a Yes is followed by the segment's note."""
+
+
+def said_in(
+    system: str, question: Question, segment: Segment, index: int, words: Words, *, noted: bool
+) -> list[int]:
+    """What the SVLM says about a segment under a system prompt.
+
+    As an ordinary model it answers. As a compressor it writes the note of what it would store,
+    after a word that says whether there is any: "Yes" or "No" where it is asked whether the segment
+    is relevant. The first memory token follows the prompt as that word does, so that each stands
+    where its word of the note is next.
+
+    Args:
+        noted: whether the note comes, too.
+    """
+    if system == "generic":
+        return [*words.text(answer(question, segment, index)), words.end]
+    tokens = note(question, segment, index)
+    if system == "relevance":
+        opener = words.yes if tokens else words.no
+    else:
+        opener = words.text("note" if tokens else "nothing")[0]
+    if not noted:
+        return [opener]
+    return [opener, *(words.text(f" {written(tokens)}") if tokens else ()), words.end]
+
+
 def vlm_batch(
     reader: Reader, bank: Bank, rng: np.random.Generator, batch: int, *, relevance: bool
 ) -> tuple[Tensor, dict[str, float]]:
@@ -197,13 +240,15 @@ def vlm_batch(
     """
     words, roll = reader.words, rng.random()
     if relevance:
-        system = "generic" if roll < 0.2 else "compressor" if roll < 0.4 else "relevance"
+        system = "generic" if roll < 0.2 else "compressor" if roll < 0.45 else "relevance"
     else:
         system = "generic" if roll < 0.6 else "compressor"
-    asking = system == "relevance"
-    weights = RELEVANT if asking else LONG if rng.random() < 0.3 else LOCAL
+    asking, generic = system == "relevance", system == "generic"
+    weights = LONG if generic and rng.random() < 0.3 else LOCAL if generic else RELEVANT
+    noted = not asking or rng.random() < WITH_NOTE
     branches: list[list[list[int]]] = []
-    labels: list[list[int]] = []
+    firsts: list[list[int]] = []
+    others: list[list[int]] = []
     times = []
     spots: list[tuple[int, int, str]] = []
     hints: list[tuple[int, int, int]] = []
@@ -214,29 +259,34 @@ def vlm_batch(
         times.append(segment_seconds(index, rng))
         branches.append([])
         for _ in range(BRANCHES):
-            question = draw_question(bank, row, index, rng, weights, 0.5 if asking else 0.8)
+            question = draw_question(bank, row, index, rng, weights, 0.8 if generic else 0.6)
             fits = relevant(question, segment, index)
-            if asking:
-                said = [words.yes if fits else words.no]
-            else:
-                said = words.text(answer(question, segment, index))
+            said = said_in(system, question, segment, index, words, noted=noted)
             asked = words.svlm_question(rephrase(question, rng))
-            branches[-1].append([*asked, *said, words.end])
-            number = len(labels)
-            labels.append([IGNORE] * len(asked) + [*said, words.end])
+            branches[-1].append([*asked, *said])
+            number = len(firsts)
+            first = len(asked) + (len(said) if generic else 1)
+            firsts.append([IGNORE] * len(asked) + said[: first - len(asked)])
+            others.append([IGNORE] * first + said[first - len(asked) :])
             at = hint(words, question, asked, said)
             if asking:
                 spots_after = [i for spot, _ in at for i in range(spot, len(asked))]
                 matches += [(number, i, float(fits)) for i in spots_after]
             else:
                 hints += [(number, spot, first) for spot, first in at]
-            kind = f"relevant {question.kind}" if asking else question.kind
+            kind = question.kind if generic else f"{system} {question.kind}"
             spots.append((number, len(asked), kind))
     states, ids, visual = reader(system, bank.features(rows), np.stack(times), branches)
     longest = ids.shape[-1]
-    wanted_ids = torch.tensor([row + [IGNORE] * (longest - len(row)) for row in labels])
     flat, table = states.view(-1, longest, states.shape[-1]), reader.model.embed_tokens.weight
+    wanted_ids = pad(firsts, IGNORE, longest)
     loss, right = answer_loss(flat, wanted_ids, table)
+    numbers: dict[str, float] = {}
+    if not generic and noted:
+        note_ids = pad(others, IGNORE, longest)
+        note_loss, noted_right = answer_loss(flat, note_ids, table)
+        loss = loss + note_loss
+        numbers["note"] = float(noted_right[note_ids != IGNORE].float().mean())
     loss = loss + HINT * hint_loss(flat, hints, table)
     shown = [bank.segments[row] for row in rows]
     named = naming_loss(visual, shown, table, words)
@@ -254,10 +304,10 @@ def vlm_batch(
             hits.setdefault(kind, []).extend(good.tolist())
         else:
             hits.setdefault(kind, []).append(bool(right[number, position]))
-    numbers = {kind: float(np.mean(values)) for kind, values in hits.items()}
+    numbers |= {kind: float(np.mean(values)) for kind, values in hits.items()}
     numbers["naming loss"] = float(named.detach())
     numbers["happening loss"] = float(happened.detach())
-    asked_of = [v for kind, values in hits.items() for v in values if kind.startswith("relevant")]
+    asked_of = [v for kind, values in hits.items() for v in values if kind.startswith("relevance")]
     if asked_of:
         numbers["relevant"] = float(np.mean(asked_of))
     return loss, numbers

@@ -1,9 +1,9 @@
 """Stage 3: the LLM learns to answer from notes in words, in the very prompt it will read later.
 
-A note says of a segment what the questions of this video ask about it, and little else: what an
-ideal compressor would have stored. It comes in soft tokens, each the sum of its words' embeddings,
-as a memory token may hold several facts at once; all parts in one or each in its own.
-(Plain text left the LLM guessing: it did not learn to bind a shape to its colour.)
+A note says of a segment what memory should hold of it: the things that the questions of this video
+are about, a fact a token, in the order of ``notes.note``. Each token is the sum of its words'
+embeddings, a thing's name and the fact. (Plain text left the LLM guessing: it did not learn to
+bind a shape to its colour.)
 
 Answering takes two hops: find the note that the question's subject names, and carry it to the
 answer. Neither pays alone, so both start late; the hint, a loss on the answer at the subject
@@ -26,11 +26,11 @@ from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from tempo_lab.world.kinds import draw_questions
-from tempo_lab.world.questions import Question, rephrase
-from tempo_lab.world.scenes import SEGMENT_SECONDS, Scene, Segment
+from tempo_lab.world.questions import Question, plain, rephrase
+from tempo_lab.world.scenes import SEGMENT_SECONDS, Noun, Scene, Segment
 
 from .nano_config import Sizes
-from .notes import subject, told
+from .notes import note
 from .pool import Pool
 from .words import IGNORE, Words
 
@@ -41,23 +41,22 @@ a question has the notes to itself, as memory tokens will be, which counting and
 
 TOKENS = 160
 """Ids that a step reads for each row of its batch."""
-SPREAD_NOTES = 0.5
-AMONG_BLANKS = 0.5
-"""Share of videos whose notes lie among tokens that say nothing, as memory tokens will, or a
-note's time would be looked for right before it and nowhere else."""
-SLOTS = 16
-"""At most so many tokens then follow a timestamp."""
-FALSE_ALARMS = 0.5
+SHORT_NOTES = 0.6
+"""Share of videos on the first level whose notes hold what is asked about alone."""
+FALSE_ALARMS = 0.25
+"""Share of irrelevant segments of which a note tells something all the same; others are blank."""
 HINT = 0.5
 KIND_WEIGHTS = {
-    "color": 0.06, "size": 0.03, "motion": 0.06, "position": 0.04, "digit": 0.05, "word": 0.04,
-    "place": 0.05, "with": 0.09, "event": 0.04, "multi": 0.10, "present": 0.05, "absence": 0.07,
-    "count": 0.11, "order": 0.11, "time": 0.18, "most": 0.08, "two_hop": 0.12, "describe": 0.03,
+    "color": 0.05, "size": 0.06, "motion": 0.08, "position": 0.06, "digit": 0.06, "word": 0.05,
+    "place": 0.08, "with": 0.07, "event": 0.06, "multi": 0.14, "present": 0.04, "absence": 0.06,
+    "count": 0.10, "order": 0.08, "time": 0.15, "most": 0.08, "two_hop": 0.09, "describe": 0.03,
 }  # fmt: skip
 """How often a question about a video is of each kind, relative to the others."""
 
-FIRST_WEIGHTS = {**KIND_WEIGHTS, "time": sum(KIND_WEIGHTS.values()) - KIND_WEIGHTS["time"]}
-"""The same on the first level: every second question is about a time."""
+TIMES_FIRST = {**KIND_WEIGHTS, "time": sum(KIND_WEIGHTS.values()) - KIND_WEIGHTS["time"]}
+"""The same until times are known: every second question is about one."""
+
+KNOWN = 0.9
 
 
 def build_llm(sizes: Sizes, vocabulary: int) -> Qwen3ForCausalLM:
@@ -65,55 +64,23 @@ def build_llm(sizes: Sizes, vocabulary: int) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(Qwen3Config(**sizes.llm_config(vocabulary)))
 
 
-def note(
-    question: Question, segment: Segment, index: int, rng: np.random.Generator
-) -> list[list[str]]:
-    """What a segment tells about a question, as memory tokens of several words each.
-
-    All in one token, or part by part in tokens of their own, each with the name of the thing.
-    """
-    parts = [part.split() for part in told(question, segment, index)]
-    if not parts:
-        return []
-    if question.kind in ("describe", "caption"):
-        return parts
-    name = subject(question, segment)
-    if question.kind in ("count", "time", "present", "order"):
-        return [name]
-    if question.kind == "with":  # or it could not be told from the thing's own colour
-        name = [*name, question.fill[1]]
-    if rng.random() >= SPREAD_NOTES:
-        parts = [[word for part in parts for word in part]]
-    return [[*name, *part] for part in parts]
+def short_note(question: Question, segment: Segment, index: int) -> list[list[str]]:
+    """Of a note only what is asked about: easier to learn from at first."""
+    tokens = note(question, segment, index)
+    wanted = set(question.answer.replace(",", "").split())
+    return [t for at, t in enumerate(tokens) if not at or (t and t[-1] in wanted)]
 
 
 def false_alarm(
-    questions: list[Question], segment: Segment, rng: np.random.Generator
+    questions: list[Question], segment: Segment, index: int, rng: np.random.Generator
 ) -> list[list[str]]:
-    """Words that nobody needs: an item that no question is about, or the place."""
+    """What nobody needs: how a note would begin about an item that no question is about."""
     asked = {noun.shape for question in questions for noun in question.nouns}
     others = [item for item in segment.items if item.shape not in asked]
-    if others and rng.random() < 0.8:
-        item = others[rng.integers(len(others))]
-        words = [item.shape, item.color, item.motion, item.size, segment.place]
-        return [words[: rng.integers(1, 5)]]
-    return [[segment.place]]
-
-
-def among_blanks(tokens: list[list[str]], slots: int, rng: np.random.Generator) -> list[list[str]]:
-    """Notes in their order, some of them again, at random among ``slots`` tokens; the rest blank.
-
-    Every note comes, also where they are more than the slots.
-    """
-    slots = max(slots, len(tokens))
-    order = list(range(len(tokens)))
-    if tokens:
-        again = int(rng.integers(slots - len(tokens) + 1))
-        order = sorted([*order, *rng.integers(len(tokens), size=again)])
-    row: list[list[str]] = [[] for _ in range(slots)]
-    for at, number in zip(sorted(rng.permutation(slots)[: len(order)]), order, strict=True):
-        row[at] = tokens[number]
-    return row
+    if not others:
+        return [[segment.place]]
+    item = others[rng.integers(len(others))]
+    return note(plain("present", nouns=(Noun(item.shape),)), segment, index)[: rng.integers(1, 5)]
 
 
 @dataclass
@@ -161,25 +128,24 @@ def conversation(
     rng: np.random.Generator,
     turns: int,
     weights: dict[str, float] = KIND_WEIGHTS,
+    short: bool = False,
 ) -> Conversation:
     """Draw questions about a scene, by kind as weighted, and write the notes that answer them."""
     start = 0
     asked = draw_questions(scene, rng, turns, weights)
     if rng.random() < 0.3 and not any(q.kind in ("time", "describe") for q in asked):
         start = int(rng.integers(0, 60))
-    blanks = int(rng.integers(1, 5)) if rng.random() < AMONG_BLANKS else 0
+    blanks = int(rng.integers(5))
     ids, extra, dates = list(words.opening), [], []
     for index, segment in enumerate(scene.segments):
         tokens: list[list[str]] = []
         for question in asked:
-            for token in note(question, segment, index, rng):
-                if token not in tokens:
-                    tokens.append(token)
-        if not tokens and rng.random() < FALSE_ALARMS:
-            tokens = false_alarm(asked, segment, rng)
-        if blanks:
-            slots = int(rng.integers(1, SLOTS + 1)) if tokens else blanks
-            tokens = among_blanks(tokens, slots, rng)
+            new = (short_note if short else note)(question, segment, index)
+            if not all(token in tokens for token in new):
+                tokens += new
+        if not tokens:
+            alarm = rng.random() < FALSE_ALARMS
+            tokens = false_alarm(asked, segment, index, rng) if alarm else [[]] * blanks
         clock = words.clock(SEGMENT_SECONDS * (start + index + 0.5))
         ids += clock
         dates += [(len(ids) + at, clock[1]) for at, token in enumerate(tokens) if token]
@@ -239,9 +205,9 @@ def read(model: Qwen3ForCausalLM, x: Tensor) -> tuple[Tensor, Tensor]:
     return out.last_hidden_state, model.model.norm(middle)
 
 
-def pad(rows: list[list[int]], value: int) -> Tensor:
-    """Lists of ids as one tensor, filled on the right."""
-    length = max(map(len, rows))
+def pad(rows: list[list[int]], value: int, length: int = 0) -> Tensor:
+    """Lists of ids as one tensor, filled on the right, to at least that length."""
+    length = max(length, *map(len, rows))
     return torch.tensor([row + [value] * (length - len(row)) for row in rows])
 
 
@@ -252,12 +218,13 @@ def text_step(model: Qwen3ForCausalLM, words: Words, pool: Pool, batch: int) -> 
         level = state["level"]
         longest = LEVELS[level]
         segments = longest if rng.random() < 0.6 else int(rng.integers(2, longest + 1))
-        weights = KIND_WEIGHTS if level else FIRST_WEIGHTS
+        weights = KIND_WEIGHTS if state["times"] > KNOWN else TIMES_FIRST
         made: list[Conversation] = []
         while sum(len(m.ids) for m in made) < TOKENS * batch:
             turns = int(rng.choice(TURNS[min(level, 1)]))
             scene = pool.video(rng, segments)[1]
-            made.append(conversation(words, scene, rng, turns, weights))
+            short = not level and rng.random() < SHORT_NOTES
+            made.append(conversation(words, scene, rng, turns, weights, short))
         ids, labels = pad([m.ids for m in made], words.pad), pad([m.labels for m in made], IGNORE)
         table = model.model.embed_tokens.weight
         x = table[ids.to(table.device)]
@@ -280,6 +247,7 @@ def text_step(model: Qwen3ForCausalLM, words: Words, pool: Pool, batch: int) -> 
         for kind, values in hits.items():
             numbers[kind] = float(np.mean(values))
         accuracy = float(np.mean([v for values in hits.values() for v in values]))
+        state["times"] = 0.9 * state["times"] + 0.1 * numbers.get("time", state["times"])
         if segments == longest:
             state["mean"] = 0.9 * state["mean"] + 0.1 * accuracy
         if state["mean"] > 0.8 and level + 1 < len(LEVELS):

@@ -124,7 +124,7 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
         {"llm": model.model},
         Pair([(named("llm.", model.model), 0.008, 1.5e-3)], steps),
         text_step(model, words, Pool(recipe.seed + 1, recipe.bank), batch),
-        state={"level": 0, "mean": 0.0},
+        state={"level": 0, "mean": 0.0, "times": 0.0},
         save_seconds=recipe.save_seconds,
     )
     return model
