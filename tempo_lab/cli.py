@@ -200,7 +200,7 @@ def app_(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="nano, nano-plain, nano-more, small, or tiny.")],
+    recipe: Annotated[str, typer.Argument(help="nano, nano-plain, small, or tiny.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")
     ] = None,

@@ -46,12 +46,12 @@ def compute(operation, args, kwargs):
     """Run an operation of torch on the tensors' numbers.
 
     Raises:
-        RuntimeError: its tensors are on two devices; one number alone may be anywhere.
+        RuntimeError: its tensors are on two devices; one number alone, or none, may be anywhere.
     """
     name = operation._schema.name
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
     distant = {id(tensor.near): tensor for tensor in tensors if isinstance(tensor, Distant)}
-    left = [tuple(t.shape) for t in tensors if not isinstance(t, Distant) and t.dim()]
+    left = [tuple(t.shape) for t in tensors if not isinstance(t, Distant) and t.dim() * t.numel()]
     if distant and left and name not in MOVES:
         raise RuntimeError(f"{name} with tensors of shapes {left} that were left on the CPU")
     there = bool(distant)
@@ -60,6 +60,8 @@ def compute(operation, args, kwargs):
         kwargs = {**kwargs, "device": HERE}
 
     def near(value):
+        if isinstance(value, torch.Tensor) and value.is_meta and not isinstance(value, Distant):
+            return torch.empty(value.shape, dtype=value.dtype)  # of torch.tensor([]), unseen here
         return value.near if isinstance(value, Distant) else value
 
     def placed(value):

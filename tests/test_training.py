@@ -56,7 +56,7 @@ from tests.elsewhere import ELSEWHERE, Elsewhere
 
 TINY = RECIPES["tiny"]
 DATA = Path(__file__).parents[1] / "data"
-CLIPS, STAGES = DATA / "clips", DATA / "stages"
+CLIPS = DATA / "clips"
 VISUAL = PATCHES * TOKENS_A_PATCH
 
 
@@ -137,7 +137,7 @@ def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: Wor
 def test_the_relevance_rows_are_those_before_joint_training(tiny_run: Path, words: Words) -> None:
     key = "model.vision_tower_aux_list.0.yes_no_rows"
     exported = load_file(tiny_run / "checkpoint" / "model.safetensors")
-    before = weights_of(tiny_run, "svlm", "svlm")["embed_tokens.weight"]
+    before = weights_of(tiny_run, "form", "svlm")["embed_tokens.weight"]
     after = weights_of(tiny_run, "long", "svlm")["embed_tokens.weight"]
     rows = [words.yes, words.no]
     torch.testing.assert_close(exported[key].float(), before[rows].half().float())
@@ -154,7 +154,7 @@ def test_the_checkpoint_says_how_it_was_made(tiny_run: Path) -> None:
 
 def test_the_shipped_weights_answer_and_ignore_markup_in_a_question() -> None:
     tempo = tl.load("nano")
-    assert tempo.config.training["recipe"] == "nano-more"
+    assert tempo.config.training["recipe"] == "nano"
     assert tempo.config.training["finished"] is True
     told = json.loads((CLIPS / "voyage.json").read_text())
     with tempo.open(CLIPS / "voyage.mp4", progress=False) as session:
@@ -381,27 +381,19 @@ def test_what_the_other_run_lacks_is_trained_and_what_is_there_stays(
 def test_a_run_can_start_from_a_checkpoint(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brought = ("vision", "svlm", "llm", "align", "single")
-    monkeypatch.setitem(RECIPES, "more", replace(TINY, name="more", brought=brought))
-    base = tiny_run / "checkpoint"
-    made = train("more", tmp_path / "run", base=[base], in_process=True)
-    same = [
-        ("vision", "vision", "visual"),
-        *(("long", "single", m) for m in ("svlm", "llm", "memory")),
-    ]
-    for ended, begun, module in same:
-        first, second = (
-            weights_of(tiny_run, ended, module),
-            weights_of(tmp_path / "run", begun, module),
-        )
+    monkeypatch.setitem(RECIPES, "other", replace(TINY, name="other", tune_svlm=False))
+    frozen = train("other", tmp_path / "frozen", base=[tiny_run], in_process=True)
+    made = train("other", tmp_path / "run", base=[frozen], in_process=True)
+    for stage, module in (("vision", "visual"), ("form", "svlm")):
+        first, second = (weights_of(f, stage, module) for f in (tiny_run, tmp_path / "run"))
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key].half().float(), second[key]) for key in first)
     training = tl.load(made).config.training
-    assert training["recipe"] == "more"
-    assert training["base"]["stages"] == list(brought)
-    assert training["base"]["training"]["recipe"] == "tiny"
+    assert training["recipe"] == "other"
+    assert training["base"]["stages"] == ["vision", "svlm", "form"]
+    assert training["base"]["training"]["recipe"] == "other"
     told = (tmp_path / "run" / STARTED_FROM).read_text()
-    take_over("nano-plain", tmp_path / "run", RECIPES["more"])  # brings nothing more
+    take_over("nano-plain", tmp_path / "run", RECIPES["other"])  # brings nothing more
     assert (tmp_path / "run" / STARTED_FROM).read_text() == told
 
 
@@ -409,21 +401,6 @@ def test_a_checkpoint_of_other_sizes_is_no_base(golden: Path, tmp_path: Path) ->
     with pytest.raises(TempoLabError, match="other sizes"):
         take_over(golden / "tempo", tmp_path, TINY)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_stages_that_come_along_fit_the_recipe() -> None:
-    """`tempo-lab train nano --base data/stages` goes on from them."""
-    recipe, words = RECIPES["nano"], Words()
-    models = {
-        ("vision", "visual"): build_vision(recipe.sizes),
-        ("svlm", "svlm"): build_svlm(recipe.sizes, len(words)),
-        ("llm", "llm"): build_llm(recipe.sizes, len(words)).model,
-    }
-    for (stage, module), model in models.items():
-        note = stages.read_note(STAGES / f"{stage}.safetensors")
-        assert note["done"]
-        assert note["step"] == getattr(recipe, stage).steps
-        model.load_state_dict(weights_of(STAGES, stage, module))
 
 
 def test_a_larger_recipe_takes_a_step_of_every_stage(

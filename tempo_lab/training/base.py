@@ -18,6 +18,9 @@ from .nano_config import Recipe
 from .stages import SEPARATE_STAGES, read_note, write_tensors
 from .vision import Probe
 
+BROUGHT = ("vision", "svlm", "form")
+"""The stages that a checkpoint brings: joint training leaves both as they are."""
+
 STARTED_FROM = "base.json"
 """Beside a run's stages: what the checkpoint that it started from says of its own training."""
 
@@ -58,7 +61,7 @@ def _from_run(base: Path, folder: Path) -> None:
 
 
 def _from_checkpoint(base: Path, folder: Path, recipe: Recipe) -> None:
-    missing = [name for name in recipe.brought if not (folder / f"{name}.safetensors").exists()]
+    missing = [name for name in BROUGHT if not (folder / f"{name}.safetensors").exists()]
     if not missing:
         return
     training = read_config(base).training or {}
@@ -75,13 +78,10 @@ def _from_checkpoint(base: Path, folder: Path, recipe: Recipe) -> None:
         )
     heads = range(1 + len(recipe.sizes.deepstack))
     probes = {f"probe{i}": Probe(recipe.sizes.width).state_dict() for i in heads}
-    joint = {name: modules[name] for name in ("svlm", "llm", "memory")}
     contents = {
         "vision": {"visual": modules["visual"], **probes},  # the probes are in no checkpoint
         "svlm": {"svlm": modules["svlm"]},
-        "llm": {"llm": modules["llm"]},
-        "align": joint,
-        "single": joint,
+        "form": {"svlm": modules["svlm"]},
     }
     for stage in missing:
         tensors = {

@@ -224,9 +224,7 @@ class Joint:
             for index, segment in enumerate(video.scene.segments, video.start):
                 for question in video.questions:
                     told = note(question, segment, index)[: self.slots]
-                    tokens = [
-                        [words.text(f" {word}")[0] for word in t] or [words.pad] for t in told
-                    ]
+                    tokens = [[words.text(word)[0] for word in t] or [words.pad] for t in told]
                     ids.append(tokens + empty[len(tokens) :])
         most = max(len(token) for row in ids for token in row)
         flat = torch.tensor([[t + [IGNORE] * (most - len(t)) for t in row] for row in ids])

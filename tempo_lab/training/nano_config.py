@@ -101,7 +101,8 @@ class Recipe:
     bank: int = 12288
     vision: StageLength = StageLength(2000, 64)
     svlm: StageLength = StageLength(2000, 16)
-    llm: StageLength = StageLength(3400, 16)
+    form: StageLength = StageLength(700, 16)
+    llm: StageLength = StageLength(3000, 16)
     align: StageLength = StageLength(150, 16)
     single: StageLength = StageLength(300, 12)
     short: StageLength = StageLength(600, 4)
@@ -111,14 +112,6 @@ class Recipe:
     fewer, as on one GPU, some take several."""
     truncation: bool = True
     """Whether the LLM often gets only the first memory tokens of a segment in joint training."""
-    asked: dict[str, float] = field(default_factory=lambda: {"time": 0.2, "most": 0.13})
-    """Kinds of questions about several segments with weights other than the text stage's."""
-    memory_rates: tuple[float, float] = (0.015, 3e-3)
-    """Learning rates of the optimizer pair for memory tokens and projector in joint training."""
-    llm_rates: tuple[float, float] = (5e-3, 1e-3)
-    """The same for the LLM."""
-    brought: tuple[str, ...] = ("vision", "svlm")
-    """The stages that a checkpoint brings which a run starts from."""
     save_seconds: float = 120.0
     tune_svlm: bool = False
     """Whether joint training changes the SVLM too. With it the prior's AUC fell from 1.0 to .54
@@ -127,16 +120,6 @@ class Recipe:
 
 NANO = Recipe()
 PLAIN = replace(NANO, name="nano-plain", truncation=False)
-MORE = replace(
-    NANO,
-    name="nano-more",
-    short=StageLength(500, 4),
-    long=StageLength(400, 2),
-    asked={"time": 0.5, "most": 0.15},
-    memory_rates=(0.008, 1.5e-3),
-    llm_rates=(4e-3, 8e-4),
-    brought=("vision", "svlm", "llm", "align", "single"),
-)
 SMALL = replace(
     NANO,
     name="small",
@@ -154,6 +137,7 @@ TINY = Recipe(
     bank=256,
     vision=StageLength(4, 2),
     svlm=StageLength(4, 2),
+    form=StageLength(3, 2),
     llm=StageLength(4, 2),
     align=StageLength(2, 2),
     single=StageLength(3, 2),
@@ -163,4 +147,4 @@ TINY = Recipe(
     save_seconds=0.0,
     tune_svlm=True,
 )  # fmt: skip
-RECIPES = {recipe.name: recipe for recipe in (NANO, PLAIN, MORE, SMALL, TINY)}
+RECIPES = {recipe.name: recipe for recipe in (NANO, PLAIN, SMALL, TINY)}

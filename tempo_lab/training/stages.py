@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from .optimizers import Pair
 from .workers import device_name, rank, together, wait_for_all
 
-SEPARATE_STAGES = ("vision", "llm", "svlm")
+SEPARATE_STAGES = ("vision", "svlm", "form", "llm")
 JOINT_STAGES = ("align", "single", "short", "long")
 
 StepFunction = Callable[[np.random.Generator, int, dict[str, Any]], tuple[Tensor, dict[str, float]]]

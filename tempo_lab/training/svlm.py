@@ -19,7 +19,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positions
 from tempo_lab.world.questions import Question, relevant, rephrase
-from tempo_lab.world.scenes import SEGMENT_SECONDS, Segment
+from tempo_lab.world.scenes import SEGMENT_SECONDS
 
 from .bank import Bank
 from .naming import happening_loss, naming_loss
@@ -202,40 +202,33 @@ def draw_question(
 
 
 WITH_NOTE = 0.5
-"""Share of batches that ask for relevance in which a Yes is followed by the segment's note."""
+"""Share of batches that ask for relevance in which a note follows."""
 
 
-def said_in(
-    system: str, question: Question, segment: Segment, index: int, words: Words, *, noted: bool
-) -> list[int]:
-    """What the SVLM says about a segment under a system prompt.
+def form(words: Words, slots: int) -> list[int]:
+    """The numbers 1 to ``slots``, for each of which a compressor says a word of its note.
 
-    As an ordinary model it answers. As a compressor it writes the note of what it would store,
-    after a word that says whether there is any: "Yes" or "No" where it is asked whether the segment
-    is relevant. The first memory token follows the prompt as that word does, so that each stands
-    where its word of the note is next.
-
-    Args:
-        noted: whether the note comes, too.
+    Memory tokens begin as these: a word of the note is said without those before it being read.
     """
-    if system == "generic":
-        return [*words.text(answer(question, segment, index)), words.end]
-    tokens = note(question, segment, index)
-    if system == "relevance":
-        opener = words.yes if tokens else words.no
-    else:
-        opener = words.text("note" if tokens else "nothing")[0]
-    if not noted:
-        return [opener]
-    return [opener, *(words.text(f" {written(tokens)}") if tokens else ()), words.end]
+    return [words.text(f" {number}")[0] for number in range(1, slots + 1)]
 
 
 def vlm_batch(
-    reader: Reader, bank: Bank, rng: np.random.Generator, batch: int, *, relevance: bool
+    reader: Reader,
+    bank: Bank,
+    rng: np.random.Generator,
+    batch: int,
+    *,
+    slots: int = 0,
+    relevance: bool = True,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss and first-token accuracies of one batch of ordinary question answering.
+    """Loss and accuracies of one batch of what an ordinary small model is asked.
+
+    Without a system prompt it answers. As a compressor it says whether there is anything to store,
+    "Yes" or "No" where it is asked for relevance, and writes its note.
 
     Args:
+        slots: of the form that it fills in with its note; 0 to write one word after another.
         relevance: whether the Yes/No prompt with its answer may come (never in joint training).
     """
     words, roll = reader.words, rng.random()
@@ -245,10 +238,12 @@ def vlm_batch(
         system = "generic" if roll < 0.6 else "compressor"
     asking, generic = system == "relevance", system == "generic"
     weights = LONG if generic and rng.random() < 0.3 else LOCAL if generic else RELEVANT
-    noted = not asking or rng.random() < WITH_NOTE
+    noted = not generic and (not asking or rng.random() < WITH_NOTE)
+    no, yes = (words.no, words.yes) if asking else (words.text(w)[0] for w in ("nothing", "note"))
+    none = words.text(" none")[0]
     branches: list[list[list[int]]] = []
     firsts: list[list[int]] = []
-    others: list[list[int]] = []
+    notes: list[list[int]] = []
     times = []
     spots: list[tuple[int, int, str]] = []
     hints: list[tuple[int, int, int]] = []
@@ -261,13 +256,21 @@ def vlm_batch(
         for _ in range(BRANCHES):
             question = draw_question(bank, row, index, rng, weights, 0.8 if generic else 0.6)
             fits = relevant(question, segment, index)
-            said = said_in(system, question, segment, index, words, noted=noted)
             asked = words.svlm_question(rephrase(question, rng))
-            branches[-1].append([*asked, *said])
-            number = len(firsts)
-            first = len(asked) + (len(said) if generic else 1)
-            firsts.append([IGNORE] * len(asked) + said[: first - len(asked)])
-            others.append([IGNORE] * first + said[first - len(asked) :])
+            number, before = len(firsts), [IGNORE] * len(asked)
+            if generic:
+                said = [*words.text(answer(question, segment, index)), words.end]
+                branches[-1].append([*asked, *said])
+            else:
+                said = [yes if fits else no]
+                told = words.text(f" {written(note(question, segment, index))}") if fits else []
+                if noted and slots:
+                    read, told = form(words, slots), [*told, *[none] * slots][:slots]
+                else:
+                    read, told = [*said, *told], [*told, words.end]
+                branches[-1].append([*asked, *(read if noted else said), words.end])
+                notes.append([*before, IGNORE, *told])
+            firsts.append([*before, *said])
             at = hint(words, question, asked, said)
             if asking:
                 spots_after = [i for spot, _ in at for i in range(spot, len(asked))]
@@ -281,12 +284,13 @@ def vlm_batch(
     flat, table = states.view(-1, longest, states.shape[-1]), reader.model.embed_tokens.weight
     wanted_ids = pad(firsts, IGNORE, longest)
     loss, right = answer_loss(flat, wanted_ids, table)
-    numbers: dict[str, float] = {}
-    if not generic and noted:
-        note_ids = pad(others, IGNORE, longest)
-        note_loss, noted_right = answer_loss(flat, note_ids, table)
+    reached: dict[str, float] = {}
+    if noted:
+        wanted_notes = pad(notes, IGNORE, longest)
+        note_loss, said_right = answer_loss(flat, wanted_notes, table)
         loss = loss + note_loss
-        numbers["note"] = float(noted_right[note_ids != IGNORE].float().mean())
+        says = (wanted_notes != IGNORE) & (wanted_notes != none)
+        reached["note"] = float(said_right[says].float().mean())
     loss = loss + HINT * hint_loss(flat, hints, table)
     shown = [bank.segments[row] for row in rows]
     named = naming_loss(visual, shown, table, words)
@@ -304,19 +308,19 @@ def vlm_batch(
             hits.setdefault(kind, []).extend(good.tolist())
         else:
             hits.setdefault(kind, []).append(bool(right[number, position]))
-    numbers |= {kind: float(np.mean(values)) for kind, values in hits.items()}
-    numbers["naming loss"] = float(named.detach())
-    numbers["happening loss"] = float(happened.detach())
+    reached |= {kind: float(np.mean(values)) for kind, values in hits.items()}
+    reached["naming loss"] = float(named.detach())
+    reached["happening loss"] = float(happened.detach())
     asked_of = [v for kind, values in hits.items() for v in values if kind.startswith("relevance")]
     if asked_of:
-        numbers["relevant"] = float(np.mean(asked_of))
-    return loss, numbers
+        reached["relevant"] = float(np.mean(asked_of))
+    return loss, reached
 
 
-def svlm_step(reader: Reader, bank: Bank, batch: int) -> Any:
-    """The step function of stage 2."""
+def svlm_step(reader: Reader, bank: Bank, batch: int, slots: int = 0) -> Any:
+    """The step function of stage 2, and with the slots of a form of stage 3."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
-        return vlm_batch(reader, bank, rng, batch, relevance=True)
+        return vlm_batch(reader, bank, rng, batch, slots=slots)
 
     return step

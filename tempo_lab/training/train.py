@@ -32,7 +32,7 @@ from .nano_config import RECIPES, Recipe
 from .optimizers import Pair
 from .pool import Pool
 from .stages import JOINT_STAGES, SEPARATE_STAGES, named, read_note, run_stage
-from .svlm import Reader, build_svlm, svlm_step
+from .svlm import Reader, build_svlm, form, svlm_step
 from .text import KIND_WEIGHTS, build_llm, text_step
 from .vision import FrameTower, Probe, build_vision, rescale, vision_step
 from .words import Words
@@ -50,12 +50,11 @@ CPU_ENVIRONMENT = {
 
 def shapes(recipe: Recipe) -> dict[str, Shape]:
     """What the videos of each joint stage look like."""
-    weights = {**KIND_WEIGHTS, **recipe.asked}
     drawn = {
-        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, weights),
-        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, weights),
-        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, weights),
-        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, weights, partial=True),
+        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, KIND_WEIGHTS),
+        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, KIND_WEIGHTS),
+        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, KIND_WEIGHTS),
+        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, KIND_WEIGHTS, partial=True),
     }
     if recipe.truncation:
         return drawn
@@ -87,29 +86,31 @@ def train_vision(recipe: Recipe, out: Path) -> FrameTower:
 
 
 def train_svlm(recipe: Recipe, out: Path, bank: Bank) -> Qwen3VLTextModel:
-    """Stage 2, on the frozen tower's features."""
+    """Stages 2 and 3, on the frozen tower's features: notes in words, then in a form."""
     torch.manual_seed(recipe.seed + 2)
     words = Words()
     model = build_svlm(recipe.sizes, len(words))
     name_what_is_seen(model, bank, words)
     match_like_with_like(model.layers)
     model.to(device())
-    steps = recipe.svlm.steps
-    run_stage(
-        out,
-        "svlm",
-        recipe.seed,
-        steps,
-        {"svlm": model},
-        Pair([(named("svlm.", model), 0.015, 3e-3)], steps),
-        svlm_step(Reader(model, words), bank, recipe.svlm.batch),
-        save_seconds=recipe.save_seconds,
-    )
+    reader = Reader(model, words)
+    for name, slots in (("svlm", 0), ("form", recipe.sizes.memory)):
+        length = getattr(recipe, name)
+        run_stage(
+            out,
+            name,
+            recipe.seed,
+            length.steps,
+            {"svlm": model},
+            Pair([(named("svlm.", model), 0.015, 3e-3)], length.steps),
+            svlm_step(reader, bank, length.batch, slots),
+            save_seconds=recipe.save_seconds,
+        )
     return model
 
 
 def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
-    """Stage 3; needs no other stage."""
+    """Stage 4; needs no other stage."""
     torch.manual_seed(recipe.seed + 1)
     words = Words()
     model = build_llm(recipe.sizes, len(words))
@@ -133,11 +134,14 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
 def train_joint(
     recipe: Recipe, out: Path, svlm: Qwen3VLTextModel, llm: Qwen3ForCausalLM, bank: Bank
 ) -> None:
-    """Stages 4 to 7, each with fresh optimizers; export follows each of them."""
+    """Stages 5 to 8, each with fresh optimizers; export follows each of them."""
     torch.manual_seed(recipe.seed + 3)
     rows = yes_no_rows(out)
+    words = Words()
     memory = Memory(recipe.sizes).to(device())
-    joint = Joint(svlm, llm, memory, Words(), bank)
+    with torch.no_grad():
+        memory.compression_tokens[0] = svlm.embed_tokens.weight[form(words, recipe.sizes.memory)]
+    joint = Joint(svlm, llm, memory, words, bank)
     modules = {"svlm": svlm, "llm": llm.model, "memory": memory}
     for number, name in enumerate(JOINT_STAGES):
         steps = getattr(recipe, name).steps
@@ -145,9 +149,9 @@ def train_joint(
         tuning = recipe.tune_svlm and not aligning
         svlm.requires_grad_(tuning)
         llm.requires_grad_(not aligning)
-        groups = [(named("memory.", memory), *recipe.memory_rates)]
+        groups = [(named("memory.", memory), 0.015, 3e-3)]
         if not aligning:
-            groups.append((named("llm.", llm.model), *recipe.llm_rates))
+            groups.append((named("llm.", llm.model), 5e-3, 1e-3))
         if tuning:
             groups.append((named("svlm.", svlm), 3e-3, 6e-4))
         run_stage(
@@ -175,7 +179,7 @@ def weights_of(out: Path, stage: str, module: str) -> dict[str, Tensor]:
 def yes_no_rows(out: Path) -> Tensor:
     """The relevance rows: the SVLM's Yes and No embeddings before joint training, [2, width]."""
     words = Words()
-    return weights_of(out, "svlm", "svlm")["embed_tokens.weight"][[words.yes, words.no]].clone()
+    return weights_of(out, "form", "svlm")["embed_tokens.weight"][[words.yes, words.no]].clone()
 
 
 def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = None) -> None:
@@ -189,7 +193,7 @@ def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = No
             fix="let the training run on, or resume it",
         )
     newest = stages[-1]
-    parts = ("vision", "svlm", "llm", *stages)
+    parts = (*SEPARATE_STAGES, *stages)
     notes = {name: read_note(out / f"{name}.safetensors") for name in parts}
     note = notes[newest]
     training: dict[str, Any] = {
@@ -247,12 +251,12 @@ def train(
     does the rest. ``ACCELERATE_USE_CPU=true`` in the environment keeps all of it on the CPU.
 
     Args:
-        name: a recipe's name (``nano``, ``nano-plain``, ``nano-more``; ``small``, ten times as
-            large and never trained yet; or ``tiny`` for tests).
+        name: a recipe's name (``nano``, ``nano-plain``; ``small``, ten times as large and never
+            trained yet; or ``tiny`` for tests).
         out: the run's folder.
         resume: continue what is there; otherwise a folder with a run in it is refused.
         base: what the run starts from: runs whose finished stages before joint training are
-            taken over, and checkpoints, which bring the recipe's `brought` stages. The first that
+            taken over, and checkpoints, which bring the vision tower and the SVLM. The first that
             has a stage gives it, what none has is trained; the recipes must agree in them, as
             ``nano`` and ``nano-plain`` do.
         in_process: everything in this process, one part after another.
