@@ -140,7 +140,8 @@ def train_joint(
     words = Words()
     memory = Memory(recipe.sizes).to(device())
     with torch.no_grad():
-        memory.compression_tokens[0] = svlm.embed_tokens.weight[form(words, recipe.sizes.memory)]
+        begin = torch.tensor(form(words, recipe.sizes.memory)).to(device())
+        memory.compression_tokens[0] = svlm.embed_tokens(begin)
     joint = Joint(svlm, llm, memory, words, bank)
     modules = {"svlm": svlm, "llm": llm.model, "memory": memory}
     for number, name in enumerate(JOINT_STAGES):
