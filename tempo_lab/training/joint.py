@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.world.kinds import draw_questions
+from tempo_lab.world.kinds import KINDS, draw_questions
 from tempo_lab.world.questions import Question, relevant, rephrase
 from tempo_lab.world.scenes import SEGMENT_SECONDS, Scene
 
@@ -31,12 +31,14 @@ from .words import IGNORE, Words
 
 Rows = npt.NDArray[np.int64]
 SINGLE = {
-    "color": 0.07, "size": 0.04, "motion": 0.06, "position": 0.07, "digit": 0.07, "word": 0.06,
+    "color": 0.07, "size": 0.04, "motion": 0.06, "position": 0.07, "digit": 0.15, "word": 0.15,
     "place": 0.04, "with": 0.09, "event": 0.1, "present": 0.04, "absence": 0.07, "time": 0.08,
     "multi": 0.2, "describe": 0.03, "caption": 0.07, "most": 0.03,
 }  # fmt: skip
 """How often a question about a video of one segment is of each kind."""
 
+
+CARDS_ASKED = ("digit", "word")
 
 CUT_EVIDENCE = 0.2
 """Share of truncated rows in which what is asked about is cut off, too."""
@@ -96,18 +98,36 @@ def draw(bank: Bank, rng: np.random.Generator, shape: Shape) -> Video:
         start = int(rng.integers(64))
         asked = [single(bank, rows[0], start, rng) for _ in range(shape.asked)]
     else:
-        asked = draw_questions(scene, rng, shape.asked, shape.weights)
+        drawn = draw_questions(scene, rng, shape.asked, shape.weights)
+        asked = [q if fewer_nones(q, rng) else something(q, scene, rng) for q in drawn]
         anywhen = not any(q.kind in ("time", "describe") for q in asked)
         start = int(rng.integers(64)) if anywhen and rng.random() < 0.3 else 0
     return Video(rows, scene, start, asked, [rephrase(q, rng) for q in asked])
 
 
+def fewer_nones(question: Question, rng: np.random.Generator) -> bool:
+    """Whether to ask for a card's digit or word: seldom where there is none.
+
+    Half of the text stage's answers to these are "none", which the LLM learnt to say always.
+    """
+    return question.answer != "none" or question.kind not in CARDS_ASKED or rng.random() < 0.25
+
+
+def something(question: Question, scene: Scene, rng: np.random.Generator) -> Question:
+    """A question of the same kind to which there is an answer, where the scene has one."""
+    others = [q for q in KINDS[question.kind](scene) if q.answer != "none"]
+    return others[rng.integers(len(others))] if others else question
+
+
 def single(bank: Bank, row: int, index: int, rng: np.random.Generator) -> Question:
     """A question about a video of one segment, the one of that number in a longer one."""
     segment = bank.segments[row]
-    question = draw_question(bank, row, index, rng, SINGLE, 0.9)
+    while True:
+        question = draw_question(bank, row, index, rng, SINGLE, 0.9)
+        said = answer(question, segment, index)
+        if fewer_nones(replace(question, answer=said), rng):
+            break
     fits = relevant(question, segment, index)
-    said = answer(question, segment, index)
     if question.kind == "time" and fits:
         said = f"at {SEGMENT_SECONDS * (index + 0.5):.0f} seconds"
     return replace(question, answer=said, evidence=(0,) if fits else ())

@@ -50,11 +50,12 @@ CPU_ENVIRONMENT = {
 
 def shapes(recipe: Recipe) -> dict[str, Shape]:
     """What the videos of each joint stage look like."""
+    weights = {**KIND_WEIGHTS, "digit": 0.15, "word": 0.15}
     drawn = {
-        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, KIND_WEIGHTS),
-        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, KIND_WEIGHTS),
-        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, KIND_WEIGHTS),
-        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, KIND_WEIGHTS, partial=True),
+        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, weights),
+        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, weights),
+        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, weights),
+        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, weights, partial=True),
     }
     if recipe.truncation:
         return drawn
