@@ -36,8 +36,9 @@ from tempo_lab.training.nano_config import (
     StageLength,
 )
 from tempo_lab.training.optimizers import Pair
+from tempo_lab.training.reader import Reader, segment_seconds
 from tempo_lab.training.stages import JOINT_STAGES, SEPARATE_STAGES
-from tempo_lab.training.svlm import Reader, build_svlm, segment_seconds
+from tempo_lab.training.svlm import build_svlm
 from tempo_lab.training.text import (
     build_llm,
 )

@@ -330,6 +330,16 @@ def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: Pool) -> No
                     assert video.start == 0  # they tell the clock
 
 
+def test_cards_are_seldom_asked_for_where_there_are_none(pool: Pool) -> None:
+    rng, bank = np.random.default_rng(0), Bank(3, 300)
+    weights = {"digit": 1.0, "word": 1.0}
+    for name, few in (("single", 0.55), ("short", 0.25)):
+        shape = replace(shapes(RECIPES["nano"])[name], weights=weights)
+        videos = [draw(bank, rng, shape) for _ in range(60)]
+        asked = [q for v in videos for q in v.questions if q.kind in weights and q.evidence]
+        assert 0.02 < np.mean([q.answer == "none" for q in asked]) < few, name
+
+
 def test_truncation_keeps_evidence_and_stays_in_bounds() -> None:
     rng = np.random.default_rng(0)
     question = plain("color", "red", (3,), (STAR,))

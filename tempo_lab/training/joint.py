@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.world.kinds import KINDS, draw_questions
 from tempo_lab.world.questions import Question, relevant, rephrase
 from tempo_lab.world.scenes import SEGMENT_SECONDS, Scene
 
 from .bank import Bank
 from .nano_config import Sizes
-from .notes import answer, note
-from .svlm import MEMORY_ID, Reader, draw_question, segment_seconds, vlm_batch
+from .notes import answer, draw_asked, note, spared
+from .reader import MEMORY_ID, Reader, segment_seconds
+from .svlm import draw_question, vlm_batch
 from .text import HINT, answer_loss, hint, hint_loss, pad, read
 from .words import IGNORE, Words
 
@@ -37,8 +37,6 @@ SINGLE = {
 }  # fmt: skip
 """How often a question about a video of one segment is of each kind."""
 
-
-CARDS_ASKED = ("digit", "word")
 
 CUT_EVIDENCE = 0.2
 """Share of truncated rows in which what is asked about is cut off, too."""
@@ -98,25 +96,10 @@ def draw(bank: Bank, rng: np.random.Generator, shape: Shape) -> Video:
         start = int(rng.integers(64))
         asked = [single(bank, rows[0], start, rng) for _ in range(shape.asked)]
     else:
-        drawn = draw_questions(scene, rng, shape.asked, shape.weights)
-        asked = [q if fewer_nones(q, rng) else something(q, scene, rng) for q in drawn]
+        asked = draw_asked(scene, rng, shape.asked, shape.weights)
         anywhen = not any(q.kind in ("time", "describe") for q in asked)
         start = int(rng.integers(64)) if anywhen and rng.random() < 0.3 else 0
     return Video(rows, scene, start, asked, [rephrase(q, rng) for q in asked])
-
-
-def fewer_nones(question: Question, rng: np.random.Generator) -> bool:
-    """Whether to ask for a card's digit or word: seldom where there is none.
-
-    Half of the text stage's answers to these are "none", which the LLM learnt to say always.
-    """
-    return question.answer != "none" or question.kind not in CARDS_ASKED or rng.random() < 0.25
-
-
-def something(question: Question, scene: Scene, rng: np.random.Generator) -> Question:
-    """A question of the same kind to which there is an answer, where the scene has one."""
-    others = [q for q in KINDS[question.kind](scene) if q.answer != "none"]
-    return others[rng.integers(len(others))] if others else question
 
 
 def single(bank: Bank, row: int, index: int, rng: np.random.Generator) -> Question:
@@ -125,7 +108,7 @@ def single(bank: Bank, row: int, index: int, rng: np.random.Generator) -> Questi
     while True:
         question = draw_question(bank, row, index, rng, SINGLE, 0.9)
         said = answer(question, segment, index)
-        if fewer_nones(replace(question, answer=said), rng):
+        if not spared(question.kind, said, rng):
             break
     fits = relevant(question, segment, index)
     if question.kind == "time" and fits:

@@ -25,12 +25,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from tempo_lab.world.kinds import draw_questions
 from tempo_lab.world.questions import Question, plain, rephrase
 from tempo_lab.world.scenes import SEGMENT_SECONDS, Noun, Scene, Segment
 
 from .nano_config import Sizes
-from .notes import note
+from .notes import draw_asked, note
 from .pool import Pool
 from .words import IGNORE, Words
 
@@ -49,9 +48,9 @@ FALSE_ALARMS = 0.25
 """Share of irrelevant segments of which a note tells something all the same; others are blank."""
 HINT = 0.5
 KIND_WEIGHTS = {
-    "color": 0.05, "size": 0.06, "motion": 0.08, "position": 0.06, "digit": 0.06, "word": 0.05,
+    "color": 0.05, "size": 0.06, "motion": 0.08, "position": 0.06, "digit": 0.10, "word": 0.10,
     "place": 0.08, "with": 0.07, "event": 0.06, "multi": 0.14, "present": 0.04, "absence": 0.06,
-    "count": 0.10, "order": 0.08, "time": 0.15, "most": 0.08, "two_hop": 0.09, "describe": 0.03,
+    "count": 0.12, "order": 0.08, "time": 0.15, "most": 0.08, "two_hop": 0.09, "describe": 0.03,
 }  # fmt: skip
 """How often a question about a video is of each kind, relative to the others."""
 
@@ -134,7 +133,7 @@ def conversation(
 ) -> Conversation:
     """Draw questions about a scene, by kind as weighted, and write the notes that answer them."""
     start = 0
-    asked = draw_questions(scene, rng, turns, weights)
+    asked = draw_asked(scene, rng, turns, weights)
     if rng.random() < 0.3 and not any(q.kind in ("time", "describe") for q in asked):
         start = int(rng.integers(0, 60))
     blanks = int(rng.integers(5))

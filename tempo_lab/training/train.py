@@ -31,8 +31,9 @@ from .naming import match_like_with_like, name_what_is_seen
 from .nano_config import RECIPES, Recipe
 from .optimizers import Pair
 from .pool import Pool
+from .reader import Reader
 from .stages import JOINT_STAGES, SEPARATE_STAGES, named, read_note, run_stage
-from .svlm import Reader, build_svlm, form, svlm_step
+from .svlm import build_svlm, form, svlm_step
 from .text import KIND_WEIGHTS, build_llm, text_step
 from .vision import FrameTower, Probe, build_vision, rescale, vision_step
 from .words import Words
@@ -50,12 +51,11 @@ CPU_ENVIRONMENT = {
 
 def shapes(recipe: Recipe) -> dict[str, Shape]:
     """What the videos of each joint stage look like."""
-    weights = {**KIND_WEIGHTS, "digit": 0.15, "word": 0.15}
     drawn = {
-        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, weights),
-        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, weights),
-        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, weights),
-        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, weights, partial=True),
+        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, KIND_WEIGHTS),
+        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, KIND_WEIGHTS),
+        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, KIND_WEIGHTS),
+        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, KIND_WEIGHTS, partial=True),
     }
     if recipe.truncation:
         return drawn
