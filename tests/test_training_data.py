@@ -16,9 +16,11 @@ from tempo_lab.training.notes import (
     LOCAL,
     LONG,
     answer,
+    draw_asked,
     draw_kind,
     note,
     segment_question,
+    spared,
     told,
     written,
 )
@@ -330,14 +332,18 @@ def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: Pool) -> No
                     assert video.start == 0  # they tell the clock
 
 
-def test_cards_are_seldom_asked_for_where_there_are_none(pool: Pool) -> None:
-    rng, bank = np.random.default_rng(0), Bank(3, 300)
-    weights = {"digit": 1.0, "word": 1.0}
-    for name, few in (("single", 0.55), ("short", 0.25)):
-        shape = replace(shapes(RECIPES["nano"])[name], weights=weights)
-        videos = [draw(bank, rng, shape) for _ in range(60)]
-        asked = [q for v in videos for q in v.questions if q.kind in weights and q.evidence]
-        assert 0.02 < np.mean([q.answer == "none" for q in asked]) < few, name
+def test_cards_are_seldom_asked_for_where_there_are_none() -> None:
+    rng = np.random.default_rng(0)
+    scenes = [draw_scene(seed, 24) for seed in range(12)]
+
+    def nones(weights: dict[str, float]) -> float:
+        asked = [q for scene in scenes for q in draw_asked(scene, rng, 6, weights)]
+        assert {q.kind for q in asked} == set(weights)
+        return float(np.mean([q.answer == "none" for q in asked]))
+
+    assert 0.02 < nones({"digit": 1.0, "word": 1.0}) < 0.3
+    assert not spared("event", "none", rng)
+    assert 0.6 < np.mean([spared("word", "none", rng) for _ in range(200)]) < 0.9
 
 
 def test_truncation_keeps_evidence_and_stays_in_bounds() -> None:
