@@ -1,8 +1,9 @@
-"""Stages 4 to 7: memory tokens and projector tie the SVLM to the LLM.
+"""Stages 5 to 8: memory tokens and projector tie the SVLM to the LLM.
 
 Alignment, single segments, short videos, long videos are one step function with different shapes.
-The relevance answer is never trained here; the SVLM's own question answering is, in half of the
-steps, so that the prior it brought along stays.
+Memory tokens begin as the numbers of the SVLM's form and are held to the notes that they should be,
+while the LLM learns to answer from them. The relevance answer is never trained here; a recipe that
+tunes the SVLM too goes on with its question answering in half of the steps.
 """
 
 from __future__ import annotations

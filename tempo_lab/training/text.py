@@ -1,4 +1,4 @@
-"""Stage 3: the LLM learns to answer from notes in words, in the very prompt it will read later.
+"""Stage 4: the LLM learns to answer from notes in words, in the very prompt it will read later.
 
 A note says of a segment what memory should hold of it: the things that the questions of this video
 are about, a fact a token, in the order of ``notes.note``. Each token is the sum of its words'
@@ -9,9 +9,9 @@ Answering takes two hops: find the note that the question's subject names, and c
 answer. Neither pays alone, so both start late; the hint, a loss on the answer at the subject
 word itself, makes the first pay at once. A time takes a third, from the note to the timestamp
 before it, which no other kind of question needs: so each note has to say its own time, too, after
-half of the layers, where those above can carry it on, and half of the first level's questions ask
-for times. (Of 2 to 4 segments, .97 of the times were right after 500 steps with seven tenths of the
-questions about them; with a fifth, they were still a guess after 250.)
+half of the layers, where those above can carry it on, and half of the questions ask for times until
+those are known. (Of 2 to 4 segments, .97 of the times were right after 500 steps with seven tenths
+of the questions about them; with a fifth, they were still a guess after 250.)
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ a question has the notes to itself, as memory tokens will be, which counting and
 
 TOKENS = 160
 """Ids that a step reads for each row of its batch."""
+
 SHORT_NOTES = (1.0, 0.3)
 """Share of videos whose notes hold what is asked about alone, on the first level and later. With
 .6 on the first, it learnt to say colours and what happens in 1800 steps, and nothing else: a fact
 that comes whether or not it is asked about is one to be kept from saying."""
+
 FALSE_ALARMS = 0.25
 """Share of irrelevant segments of which a note tells something all the same; others are blank."""
 HINT = 0.5
@@ -58,6 +60,7 @@ TIMES_FIRST = {**KIND_WEIGHTS, "time": sum(KIND_WEIGHTS.values()) - KIND_WEIGHTS
 """The same until times are known: every second question is about one."""
 
 KNOWN = 0.9
+"""Share of times that is right when they are."""
 
 
 def build_llm(sizes: Sizes, vocabulary: int) -> Qwen3ForCausalLM:
@@ -213,7 +216,7 @@ def pad(rows: list[list[int]], value: int, length: int = 0) -> Tensor:
 
 
 def text_step(model: Qwen3ForCausalLM, words: Words, pool: Pool, batch: int) -> Any:
-    """The step function of stage 3, with its curriculum over the number of segments."""
+    """The step function of stage 4, with its curriculum over the number of segments."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
         level = state["level"]
