@@ -31,6 +31,7 @@ from tempo_lab.training.train import shapes
 from tempo_lab.training.vision import (
     SIDE,
     targets,
+    tinted,
 )
 from tempo_lab.training.words import IGNORE, Words
 from tempo_lab.world import KINDS, questions
@@ -299,6 +300,18 @@ def test_labels_stand_where_things_are() -> None:
     assert HAPPENINGS[happened[1, moon]] == "leaves"
     assert HAPPENINGS[happened[0, star]] == "none"
     assert (happened >= 0).sum() == 4
+
+
+def test_tinted_frames_have_shades_of_one_colour() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (40, 2, 8, 8, 3), dtype=np.uint8)
+    made, chosen = tinted(frames, 0.5, rng)
+    assert 10 < chosen.sum() < 30
+    np.testing.assert_array_equal(made[~chosen], frames[~chosen])
+    for one in made[chosen].astype(float):
+        shades = one[(one.max(-1) < 255) & (one.min(-1) > 40)]
+        mixed = shades / shades.sum(-1, keepdims=True)
+        assert mixed.std(0).max() < 0.02
 
 
 def test_every_name_is_one_token(words: Words) -> None:

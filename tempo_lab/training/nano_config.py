@@ -100,7 +100,7 @@ class Recipe:
     sizes: Sizes = field(default_factory=Sizes)
     bank: int = 12288
     vision: StageLength = StageLength(2000, 64)
-    svlm: StageLength = StageLength(2000, 16)
+    svlm: StageLength = StageLength(1600, 16)
     form: StageLength = StageLength(700, 16)
     llm: StageLength = StageLength(3000, 16)
     align: StageLength = StageLength(150, 16)
