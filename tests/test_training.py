@@ -57,7 +57,7 @@ from tests.elsewhere import ELSEWHERE, Elsewhere
 
 TINY = RECIPES["tiny"]
 DATA = Path(__file__).parents[1] / "data"
-CLIPS = DATA / "clips"
+CLIPS, STAGES = DATA / "clips", DATA / "stages"
 VISUAL = PATCHES * TOKENS_A_PATCH
 
 
@@ -402,6 +402,22 @@ def test_a_checkpoint_of_other_sizes_is_no_base(golden: Path, tmp_path: Path) ->
     with pytest.raises(TempoLabError, match="other sizes"):
         take_over(golden / "tempo", tmp_path, TINY)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_stages_that_come_along_fit_the_recipe() -> None:
+    """`tempo-lab train nano --base data/stages` goes on from them."""
+    recipe, words = RECIPES["nano"], Words()
+    models = {
+        ("vision", "visual"): build_vision(recipe.sizes),
+        ("svlm", "svlm"): build_svlm(recipe.sizes, len(words)),
+        ("form", "svlm"): build_svlm(recipe.sizes, len(words)),
+        ("llm", "llm"): build_llm(recipe.sizes, len(words)).model,
+    }
+    for (stage, module), model in models.items():
+        note = stages.read_note(STAGES / f"{stage}.safetensors")
+        assert note["done"]
+        assert note["step"] == getattr(recipe, stage).steps
+        model.load_state_dict(weights_of(STAGES, stage, module))
 
 
 def test_a_larger_recipe_takes_a_step_of_every_stage(
