@@ -232,7 +232,7 @@ def test_a_tensor_left_behind_is_an_error_elsewhere() -> None:
 def test_a_run_goes_on_on_another_device(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It begins on the CPU; the rest is elsewhere and reaches the same losses, rounding aside."""
+    """It begins on the CPU; the rest of every stage is elsewhere and reaches the same losses."""
     train_and_stop(tmp_path, 2, monkeypatch)
     note = stages.read_note(tmp_path / "llm.safetensors")
     assert (note["step"], note["done"], note["device"]) == (2, False, "cpu")
@@ -242,7 +242,7 @@ def test_a_run_goes_on_on_another_device(
     for stage in ("vision", "svlm", *JOINT_STAGES):  # llm's log is of its last two steps only
         logs = [pd.read_csv(folder / f"{stage}.csv") for folder in (tiny_run, tmp_path)]
         first, second = (log[log["name"] == "loss"]["value"].iloc[-1] for log in logs)
-        assert first == pytest.approx(second, rel=3e-3), stage
+        assert first == pytest.approx(second, abs=0.02), stage
     assert tl.load(tmp_path / "checkpoint").config.training["device"] == ELSEWHERE.type
 
 

@@ -100,7 +100,7 @@ def vlm_batch(
     weights = LONG if generic and rng.random() < 0.3 else LOCAL if generic else RELEVANT
     noted = not generic and (not asking or rng.random() < WITH_NOTE)
     no, yes = (words.no, words.yes) if asking else (words.text(w)[0] for w in ("nothing", "note"))
-    none = words.text(" none")[0]
+    numbers, none = form(words, slots), words.text(" none")[0]
     branches: list[list[list[int]]] = []
     firsts: list[list[int]] = []
     notes: list[list[int]] = []
@@ -124,8 +124,8 @@ def vlm_batch(
             else:
                 said = [yes if fits else no]
                 told = words.text(f" {written(note(question, segment, index))}") if fits else []
-                if noted and slots:
-                    read, told = form(words, slots), [*told, *[none] * slots][:slots]
+                if noted and numbers:
+                    read, told = numbers, [*told, *[none] * slots][:slots]
                 else:
                     read, told = [*said, *told], [*told, words.end]
                 branches[-1].append([*asked, *(read if noted else said), words.end])
