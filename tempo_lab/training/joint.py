@@ -52,11 +52,10 @@ class Memory(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.compression_tokens = nn.Parameter(torch.randn(1, sizes.memory, sizes.width) * 0.3)
-        self.mm_projector = nn.Sequential(
-            nn.Linear(sizes.width, sizes.width), nn.GELU(), nn.Linear(sizes.width, sizes.width)
-        )
+        last = nn.Linear(sizes.width, sizes.width)
         with torch.no_grad():  # or memory begins six times as far from its notes as nothing is
-            self.mm_projector[2].weight.mul_(0.3)
+            last.weight.mul_(0.3)
+        self.mm_projector = nn.Sequential(nn.Linear(sizes.width, sizes.width), nn.GELU(), last)
 
 
 @dataclass(frozen=True)
