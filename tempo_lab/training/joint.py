@@ -27,7 +27,7 @@ from .nano_config import Sizes
 from .notes import answer, draw_asked, note, spared
 from .reader import MEMORY_ID, Reader, segment_seconds
 from .svlm import draw_question, vlm_batch
-from .text import HINT, answer_loss, hint, hint_loss, pad, read
+from .text import HINT, KIND_WEIGHTS, answer_loss, hint, hint_loss, pad, read
 from .words import IGNORE, Words
 
 Rows = npt.NDArray[np.int64]
@@ -38,6 +38,8 @@ SINGLE = {
 }  # fmt: skip
 """How often a question about a video of one segment is of each kind."""
 
+SEVERAL = {**KIND_WEIGHTS, "count": 0.24, "order": 0.12, "two_hop": 0.12}
+"""The same of longer ones: what takes several segments is least known from the LLM's text."""
 
 CUT_EVIDENCE = 0.2
 """Share of truncated rows in which what is asked about is cut off, too."""

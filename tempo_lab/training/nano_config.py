@@ -105,8 +105,8 @@ class Recipe:
     llm: StageLength = StageLength(3000, 16)
     align: StageLength = StageLength(150, 16)
     single: StageLength = StageLength(300, 12)
-    short: StageLength = StageLength(200, 4)
-    long: StageLength = StageLength(400, 2)
+    short: StageLength = StageLength(300, 4)
+    long: StageLength = StageLength(700, 2)
     workers: int = 2
     """Batches of a joint stage's step, each drawn by itself: of as many processes each has one, of
     fewer, as on one GPU, some take several."""

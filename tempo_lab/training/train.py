@@ -26,7 +26,7 @@ from .bank import Bank, make_bank
 from .base import STARTED_FROM, take_over
 from .export import commit, export, familiar_tensors, released_keys
 from .figure import training_figure
-from .joint import Joint, Memory, Shape, joint_step
+from .joint import SEVERAL, Joint, Memory, Shape, joint_step
 from .naming import match_like_with_like, name_what_is_seen
 from .nano_config import RECIPES, Recipe
 from .optimizers import Pair
@@ -34,7 +34,7 @@ from .pool import Pool
 from .reader import Reader
 from .stages import JOINT_STAGES, SEPARATE_STAGES, named, read_note, run_stage
 from .svlm import build_svlm, form, svlm_step
-from .text import KIND_WEIGHTS, build_llm, text_step
+from .text import build_llm, text_step
 from .vision import FrameTower, Probe, build_vision, rescale, vision_step
 from .words import Words
 from .workers import device, finish, gpus, rank, start
@@ -52,10 +52,10 @@ CPU_ENVIRONMENT = {
 def shapes(recipe: Recipe) -> dict[str, Shape]:
     """What the videos of each joint stage look like."""
     drawn = {
-        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, KIND_WEIGHTS),
-        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, KIND_WEIGHTS),
-        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, KIND_WEIGHTS),
-        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, KIND_WEIGHTS, partial=True),
+        "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, SEVERAL),
+        "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, SEVERAL),
+        "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, SEVERAL),
+        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, SEVERAL, partial=True),
     }
     if recipe.truncation:
         return drawn
