@@ -104,7 +104,7 @@ class Recipe:
     form: StageLength = StageLength(700, 16)
     llm: StageLength = StageLength(3000, 16)
     align: StageLength = StageLength(150, 16)
-    single: StageLength = StageLength(600, 12)
+    single: StageLength = StageLength(400, 12)
     short: StageLength = StageLength(300, 4)
     long: StageLength = StageLength(700, 2)
     workers: int = 2

@@ -154,7 +154,7 @@ def train_joint(
         alone = name in ("align", "single")  # many notes a step; of videos few
         groups = [(named("memory.", memory), *((0.015, 3e-3) if alone else (4e-3, 8e-4)))]
         if not aligning:
-            groups.append((named("llm.", llm.model), 2e-3, 4e-4))
+            groups.append((named("llm.", llm.model), *((5e-3, 1e-3) if alone else (3e-3, 6e-4))))
         if tuning:
             groups.append((named("svlm.", svlm), 3e-3, 6e-4))
         run_stage(
