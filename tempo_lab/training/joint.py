@@ -38,8 +38,9 @@ SINGLE = {
 }  # fmt: skip
 """How often a question about a video of one segment is of each kind."""
 
-SEVERAL = {**KIND_WEIGHTS, "count": 0.24, "order": 0.12, "two_hop": 0.12}
-"""The same of longer ones: what takes several segments is least known from the LLM's text."""
+SEVERAL = {**KIND_WEIGHTS, "count": 0.24, "order": 0.12, "two_hop": 0.12, "position": 0.12}
+"""The same of longer ones. What takes several segments is least known from the LLM's text, and the
+second word of a corner from single ones."""
 
 CUT_EVIDENCE = 0.2
 """Share of truncated rows in which what is asked about is cut off, too."""
