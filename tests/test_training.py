@@ -155,7 +155,7 @@ def test_the_checkpoint_says_how_it_was_made(tiny_run: Path) -> None:
 
 def test_the_shipped_weights_answer_and_ignore_markup_in_a_question() -> None:
     tempo = tl.load("nano")
-    assert tempo.config.training["recipe"] == "nano-more"
+    assert tempo.config.training["recipe"] == "nano"
     assert tempo.config.training["finished"] is True
     told = json.loads((CLIPS / "voyage.json").read_text())
     with tempo.open(CLIPS / "voyage.mp4", progress=False) as session:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tempo_lab.training.bank import Bank
-from tempo_lab.training.joint import SINGLE, draw, kept
+from tempo_lab.training.drawing import SINGLE, draw, kept
 from tempo_lab.training.naming import HAPPENINGS, NAMES, happenings
 from tempo_lab.training.nano_config import MEMORY, RECIPES
 from tempo_lab.training.notes import (

@@ -9,7 +9,7 @@ tunes the SVLM too goes on with its question answering in half of the steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,34 +19,22 @@ from torch import Tensor, nn
 from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.world.questions import Question, relevant, rephrase
-from tempo_lab.world.scenes import SEGMENT_SECONDS, Scene
+from tempo_lab.world.scenes import SEGMENT_SECONDS
 
 from .bank import Bank
+from .drawing import RECALLED, Rows, Shape, Video, draw, kept
 from .nano_config import Sizes
-from .notes import answer, draw_asked, note, spared
+from .notes import note
 from .reader import MEMORY_ID, Reader, segment_seconds
-from .svlm import draw_question, vlm_batch
-from .text import HINT, KIND_WEIGHTS, answer_loss, hint, hint_loss, pad, read
+from .svlm import vlm_batch
+from .text import HINT, answer_loss, hint, hint_loss, pad, read
 from .words import IGNORE, Words
-
-Rows = npt.NDArray[np.int64]
-SINGLE = {
-    "color": 0.07, "size": 0.04, "motion": 0.06, "position": 0.07, "digit": 0.15, "word": 0.15,
-    "place": 0.04, "with": 0.09, "event": 0.1, "present": 0.04, "absence": 0.07, "time": 0.08,
-    "multi": 0.2, "describe": 0.03, "caption": 0.07, "most": 0.03,
-}  # fmt: skip
-"""How often a question about a video of one segment is of each kind."""
-
-SEVERAL = {**KIND_WEIGHTS, "count": 0.24, "order": 0.12, "two_hop": 0.12, "position": 0.12}
-"""The same of longer ones. What takes several segments is least known from the LLM's text, and the
-second word of a corner from single ones."""
-
-CUT_EVIDENCE = 0.2
-"""Share of truncated rows in which what is asked about is cut off, too."""
 
 WRITTEN = 1.0
 """Weight of the distance between memory tokens and the notes that they should be."""
+
+NOISE = 0.5
+"""How far recalled notes are from true ones, as a share of their root mean square: as memory is."""
 
 
 class Memory(nn.Module):
@@ -59,90 +47,6 @@ class Memory(nn.Module):
         with torch.no_grad():  # or memory begins six times as far from its notes as nothing is
             last.weight.mul_(0.3)
         self.mm_projector = nn.Sequential(nn.Linear(sizes.width, sizes.width), nn.GELU(), last)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the videos of a stage look like.
-
-    Attributes:
-        videos, shortest, longest: videos a step and their lengths in segments.
-        asked: questions a video.
-        truncate: share of questions whose memory is truncated.
-        weights: of the kinds of questions about several segments.
-        partial: gradient only through relevant and some random segments.
-    """
-
-    videos: int
-    shortest: int
-    longest: int
-    asked: int
-    truncate: float
-    weights: dict[str, float]
-    partial: bool = False
-
-
-@dataclass(frozen=True)
-class Video:
-    """A training video: rows of the bank, what they show, what is asked."""
-
-    rows: list[int]
-    scene: Scene
-    start: int
-    questions: list[Question]
-    texts: list[str]
-
-
-def draw(bank: Bank, rng: np.random.Generator, shape: Shape) -> Video:
-    """A video put together from the bank's rows, with its questions."""
-    count = int(rng.integers(shape.shortest, shape.longest + 1))
-    rows, scene = bank.video(rng, count)
-    if count == 1:
-        start = int(rng.integers(64))
-        asked = [single(bank, rows[0], start, rng) for _ in range(shape.asked)]
-    else:
-        asked = draw_asked(scene, rng, shape.asked, shape.weights)
-        anywhen = not any(q.kind in ("time", "describe") for q in asked)
-        start = int(rng.integers(64)) if anywhen and rng.random() < 0.3 else 0
-    return Video(rows, scene, start, asked, [rephrase(q, rng) for q in asked])
-
-
-def single(bank: Bank, row: int, index: int, rng: np.random.Generator) -> Question:
-    """A question about a video of one segment, the one of that number in a longer one."""
-    segment = bank.segments[row]
-    while True:
-        question = draw_question(bank, row, index, rng, SINGLE, 0.9)
-        said = answer(question, segment, index)
-        if not spared(question.kind, said, rng):
-            break
-    fits = relevant(question, segment, index)
-    if question.kind == "time" and fits:
-        said = f"at {SEGMENT_SECONDS * (index + 0.5):.0f} seconds"
-    return replace(question, answer=said, evidence=(0,) if fits else ())
-
-
-def kept(
-    question: Question, segments: int, slots: int, truncate: float, rng: np.random.Generator
-) -> Rows:
-    """How many memory tokens the LLM gets of each segment [segment].
-
-    Mostly the shape that ATA gives: all of a relevant segment, one to four tokens of the others,
-    now and then more for one that was taken for relevant. Of a relevant segment any number of
-    tokens may be left, but seldom: the LLM has to learn what to make of a note that was cut off,
-    and the details are not to move to the front.
-    """
-    full = np.full(segments, slots)
-    if rng.random() >= truncate:
-        return full
-    if question.kind == "most" and segments > 1:
-        return rng.integers(1, slots // 2 + 1, segments)
-    lengths = rng.integers(1, 5, segments) if rng.random() < 0.4 else full * 0 + rng.integers(1, 5)
-    lengths[rng.random(segments) < 0.06] = slots
-    evidence = list(question.evidence)
-    lengths[evidence] = int(rng.integers(1, slots + 1)) if rng.random() < CUT_EVIDENCE else slots
-    if not evidence:
-        lengths[rng.integers(segments)] = slots
-    return np.minimum(lengths, slots)
 
 
 class Joint:
@@ -217,14 +121,12 @@ class Joint:
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
         return torch.cat(parts)[back.to(parts[0].device)]
 
-    def written(self, videos: list[Video], memory: Tensor) -> Tensor:
-        """How far projected memory is from its notes in the LLM's words; a guess would be 1 off.
+    def notes(self, videos: list[Video]) -> tuple[Tensor, Tensor]:
+        """What memory should be: notes in the LLM's words.
 
-        Mean squared distance to the sum of a note's words' embeddings, as a share of its mean
-        square: half of tokens that say something, half of those that are blank.
-
-        Args:
-            memory: [segment, question, slot, width].
+        Returns:
+            Sums of each token's words' embeddings [segment, question, slot, width], the padding's
+            where it is blank, and whether it says something [segment, question, slot].
         """
         words, empty = self.words, [[self.words.pad]] * self.slots
         ids: list[list[list[int]]] = []
@@ -236,13 +138,24 @@ class Joint:
                     ids.append(tokens + empty[len(tokens) :])
         most = max(len(token) for row in ids for token in row)
         flat = torch.tensor([[t + [IGNORE] * (most - len(t)) for t in row] for row in ids])
+        flat = flat.unflatten(0, (-1, len(videos[0].questions)))
         with torch.no_grad():
             table = self.llm.model.embed_tokens.weight
             at = flat.to(table.device)
-            wanted = (table[at.clamp(min=0)] * (at != IGNORE)[..., None]).sum(-2)
-            square = wanted.square().mean()
-        off = (memory.flatten(0, 1) - wanted).square().mean(-1) / square
-        says = at[..., 0] != words.pad
+            wanted: Tensor = (table[at.clamp(min=0)] * (at != IGNORE)[..., None]).sum(-2)
+        return wanted, at[..., 0] != words.pad
+
+    def written(self, videos: list[Video], memory: Tensor) -> Tensor:
+        """How far projected memory is from its notes; a guess would be 1 off.
+
+        Mean squared distance as a share of the notes' mean square: half of tokens that say
+        something, half of those that are blank.
+
+        Args:
+            memory: [segment, question, slot, width].
+        """
+        wanted, says = self.notes(videos)
+        off = (memory - wanted).square().mean(-1) / wanted.square().mean()
         return torch.stack([off[part].mean() for part in (says, ~says) if part.any()]).mean()
 
     def answers(
@@ -292,36 +205,50 @@ class Joint:
         )
 
 
+def right_by_kind(videos: list[Video], right: Tensor, labels: Tensor) -> dict[str, float]:
+    """Share of whole answers that are right, of captions that of their words, by kind."""
+    hits: dict[str, list[bool]] = {}
+    asked = [question for video in videos for question in video.questions]
+    for row, question in enumerate(asked):
+        good = right[row][labels[row] != IGNORE]
+        whole = good.tolist() if question.kind == "caption" else [bool(good.all())]
+        hits.setdefault(question.kind, []).extend(whole)
+    return {kind: float(np.mean(values)) for kind, values in hits.items()}
+
+
 def joint_step(joint: Joint, shape: Shape, *, keep_prior: bool) -> Callable[..., Any]:
     """The step function of one joint stage."""
 
-    def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
-        videos = [draw(joint.bank, rng, shape) for _ in range(shape.videos)]
-        system = "relevance" if rng.random() < 0.5 else "compressor"
-        memory = joint.compress_videos(system, videos, rng, shape.partial)
+    def asked(
+        videos: list[Video], memory: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, dict[str, float]]:
         lengths = [
             [kept(q, len(v.rows), joint.slots, shape.truncate, rng) for q in v.questions]
             for v in videos
         ]
         loss, hinted, right, labels = joint.answers(videos, memory, lengths)
+        return loss, hinted, right_by_kind(videos, right, labels)
+
+    def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
+        videos = [draw(joint.bank, rng, shape) for _ in range(shape.videos)]
+        system = "relevance" if rng.random() < 0.5 else "compressor"
+        memory = joint.compress_videos(system, videos, rng, shape.partial)
+        answers, hinted, numbers = asked(videos, memory, rng)
         written = joint.written(videos, memory)
-        losses = {"answers": loss, "hint": hinted, "written": written}
-        numbers = {name: float(value.detach()) for name, value in losses.items()}
-        loss = loss + HINT * hinted + WRITTEN * written
-        hits: dict[str, list[bool]] = {}
-        row = 0
-        for video in videos:
-            for question in video.questions:
-                good = right[row][labels[row] != IGNORE]
-                hits.setdefault(question.kind, []).extend(
-                    good.tolist() if question.kind == "caption" else [bool(good.all())]
-                )
-                row += 1
-        numbers |= {kind: float(np.mean(values)) for kind, values in hits.items()}
+        losses = {"answers": answers, "hint": hinted, "written": written}
+        loss = answers + HINT * hinted + WRITTEN * written
+        if shape.recalled:
+            others = replace(shape, weights=RECALLED)
+            videos = [draw(joint.bank, rng, others) for _ in range(shape.recalled)]
+            notes, _ = joint.notes(videos)
+            noise = torch.from_numpy(rng.standard_normal(notes.shape, np.float32)).to(notes.device)
+            notes = notes + NOISE * notes.square().mean().sqrt() * noise
+            losses["recalled"], hinted, found = asked(videos, notes, rng)
+            loss = loss + losses["recalled"] + HINT * hinted
+            numbers |= {f"recalled {kind}": value for kind, value in found.items()}
         if keep_prior and rng.random() < 0.5:
-            extra, _ = vlm_batch(joint.reader, joint.bank, rng, 6, relevance=False)
-            loss = loss + 0.5 * extra
-            numbers["svlm"] = float(extra.detach())
-        return loss, numbers
+            losses["svlm"], _ = vlm_batch(joint.reader, joint.bank, rng, 6, relevance=False)
+            loss = loss + 0.5 * losses["svlm"]
+        return loss, {name: float(each.detach()) for name, each in losses.items()} | numbers
 
     return step

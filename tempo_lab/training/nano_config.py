@@ -106,7 +106,7 @@ class Recipe:
     align: StageLength = StageLength(150, 16)
     single: StageLength = StageLength(400, 12)
     short: StageLength = StageLength(300, 4)
-    long: StageLength = StageLength(700, 2)
+    long: StageLength = StageLength(500, 2)
     workers: int = 2
     """Batches of a joint stage's step, each drawn by itself: of as many processes each has one, of
     fewer, as on one GPU, some take several."""

@@ -24,9 +24,10 @@ from tempo_lab.errors import TempoLabError
 
 from .bank import Bank, make_bank
 from .base import STARTED_FROM, take_over
+from .drawing import SEVERAL, Shape
 from .export import commit, export, familiar_tensors, released_keys
 from .figure import training_figure
-from .joint import SEVERAL, Joint, Memory, Shape, joint_step
+from .joint import Joint, Memory, joint_step
 from .naming import match_like_with_like, name_what_is_seen
 from .nano_config import RECIPES, Recipe
 from .optimizers import Pair
@@ -55,7 +56,7 @@ def shapes(recipe: Recipe) -> dict[str, Shape]:
         "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, SEVERAL),
         "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, SEVERAL),
         "short": Shape(recipe.short.batch, 2, 8, 4, 0.75, SEVERAL),
-        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, SEVERAL, partial=True),
+        "long": Shape(recipe.long.batch, 6, 40, 4, 0.8, SEVERAL, partial=True, recalled=2),
     }
     if recipe.truncation:
         return drawn
