@@ -26,6 +26,7 @@ from tempo_lab.training import stages
 from tempo_lab.training import train as training
 from tempo_lab.training.bank import Bank
 from tempo_lab.training.base import STARTED_FROM, take_over
+from tempo_lab.training.drawing import draw
 from tempo_lab.training.joint import Joint, Memory
 from tempo_lab.training.nano_config import (
     GRID,
@@ -35,6 +36,7 @@ from tempo_lab.training.nano_config import (
     Sizes,
     StageLength,
 )
+from tempo_lab.training.notes import note
 from tempo_lab.training.optimizers import Pair
 from tempo_lab.training.reader import Reader, segment_seconds
 from tempo_lab.training.stages import JOINT_STAGES, SEPARATE_STAGES
@@ -133,6 +135,28 @@ def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: Wor
         )
         piped = tempo.model.project(features)
     torch.testing.assert_close(trained, piped, atol=2e-5, rtol=1e-4)
+
+
+def test_notes_are_no_distance_away_from_themselves(words: Words) -> None:
+    torch.manual_seed(0)
+    width = TINY.sizes.width
+    llm, svlm = build_llm(TINY.sizes, len(words)), build_svlm(TINY.sizes, len(words))
+    bank = Bank(0, 32)
+    joint = Joint(svlm, llm, Memory(TINY.sizes), words, bank)
+    videos = [draw(bank, np.random.default_rng(1), shapes(TINY)["long"])]
+    notes, says = joint.notes(videos)
+    asked = len(videos[0].questions)
+    assert notes.shape == (len(videos[0].rows), asked, TINY.sizes.memory, width)
+    assert says.any()
+    assert not says.all()
+    table = llm.model.embed_tokens.weight.detach()
+    for q, question in enumerate(videos[0].questions):
+        told = note(question, bank.segments[videos[0].rows[0]], videos[0].start)
+        for slot, tokens in enumerate(told[: TINY.sizes.memory]):
+            ids = [words.text(word)[0] for word in tokens] or [words.pad]
+            torch.testing.assert_close(notes[0, q, slot], table[ids].sum(0))
+    assert joint.written(videos, notes) == 0
+    assert joint.written(videos, notes + 1) > 0
 
 
 def test_the_relevance_rows_are_those_before_joint_training(tiny_run: Path, words: Words) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tempo_lab.training.bank import Bank
-from tempo_lab.training.drawing import SINGLE, draw, kept
+from tempo_lab.training.drawing import RECALLED, SINGLE, draw, kept
 from tempo_lab.training.naming import HAPPENINGS, NAMES, happenings
 from tempo_lab.training.nano_config import MEMORY, RECIPES
 from tempo_lab.training.notes import (
@@ -343,6 +343,16 @@ def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: Pool) -> No
                 assert set(question.evidence) <= set(range(len(video.rows)))
                 if question.kind in ("time", "describe") and name in ("short", "long"):
                     assert video.start == 0  # they tell the clock
+
+
+def test_what_is_recalled_takes_several_segments() -> None:
+    rng = np.random.default_rng(0)
+    shape = replace(shapes(RECIPES["nano"])["long"], weights=RECALLED)
+    videos = [draw(Bank(3, 300), rng, shape) for _ in range(12)]
+    assert all(len(video.questions) == shape.asked for video in videos)
+    kinds = Counter(q.kind for video in videos for q in video.questions)
+    assert set(kinds) <= set(RECALLED)
+    assert kinds["count"] > kinds["most"] > 0  # the place shown most is one question a video
 
 
 def test_cards_are_seldom_asked_for_where_there_are_none() -> None:
