@@ -11,7 +11,10 @@ from matplotlib.figure import Figure
 AVERAGED = 5
 """Logged rows (of 25 steps each) that a drawn line averages."""
 
-NO_SHARES = ("loss", "naming loss", "happening loss", "hint", "date", "answers", "svlm", "segments")
+NO_SHARES = (
+    "loss", "naming loss", "happening loss", "hint", "date", "answers", "written", "recalled",
+    "svlm", "segments",
+)  # fmt: skip
 """What is logged beside shares of right answers."""
 
 NAMED = ("#D55E00", "#E69F00", "#009E73")
