@@ -9,7 +9,7 @@ import numpy as np
 
 from tempo_lab.course.checking import check, number
 
-_LEDGER = {"used": 39, "timestamps": 36, "text": 21, "prompt": 96}
+_LEDGER = {"used": 38, "timestamps": 36, "text": 21, "prompt": 95}
 
 
 @check(
@@ -25,7 +25,7 @@ def check_segment_at(answer: Any) -> str | None:
 
 @check(
     right=[(57, _LEDGER), (np.int64(57), _LEDGER), (57.0, _LEDGER)],
-    wrong=[(39, _LEDGER), (96, _LEDGER), (36, _LEDGER), (21, _LEDGER), ("many", _LEDGER)],
+    wrong=[(38, _LEDGER), (95, _LEDGER), (36, _LEDGER), (21, _LEDGER), ("many", _LEDGER)],
 )
 def check_words(answer: Any, totals: Mapping[str, int]) -> str | None:
     """Tokens of the prompt that are words: neither budget nor picture."""
