@@ -90,17 +90,21 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
 
     parts = "front_loading, multi-part"
     assert interval(parts, "lead in accuracy over tail, k=4")[0] > 0
-    low, high = interval(parts, "lead in accuracy over random, k=4")
+    assert interval(parts, "lead in accuracy over random, k=4")[0] > 0
+    low, high = interval(parts, "lead in accuracy over tome, k=4")
     assert low < 0 < high
-    assert interval(parts, "lead in logprob over tome, k=4")[1] < 0
+    assert interval(parts, "lead in accuracy over tome, k=8")[0] > 0
+    eight, all_tokens = (table.loc[(parts, f"accuracy, head, k={k}"), "value"] for k in (8, 16))
+    assert eight >= all_tokens
     assert interval("attention", "decision on frames, random weights")[0] > 0.5
     assert interval("attention", "memory on frames, random weights")[0] > 0.5
     assert interval("attention", "decision on frames less random")[1] < 0
     assert interval("attention", "memory on frames less random")[1] < 0
     assert interval("attention", "decision on query less random")[0] > 0
     assert interval("attention", "memory on query less random")[0] > 0
-    assert interval("attention", "memory on evidence less elsewhere")[0] > 0
-    assert interval("attention", "decision on evidence less elsewhere")[1] < 0
+    assert interval("attention", "memory on earlier memory less random")[0] > 0
+    assert interval("attention", "memory on evidence less elsewhere")[1] < 0
+    assert interval("attention", "decision on evidence less elsewhere")[0] > 0
     alone = table.loc[("compare", FIRST_ALONE), "value"]
     assert f"({alone:.2f})" in (ROOT / "README.md").read_text()
     for pair in ("relevance, attention", "relevance, effect", "attention, effect"):
