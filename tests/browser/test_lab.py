@@ -108,10 +108,10 @@ def test_the_panel_of_notebook_11_answers_and_refuses(lab, visit, pictures):
     page, panel = opened(lab, visit, "11_your_own_video", "AskPanel(tempo)")
     panel.get_by_label("Question 1").wait_for()
     assert HOSTILE in refused(page, f"What is {HOSTILE}?")
-    ask(page, f"What color is the moon? {SCRIPT}")
+    ask(page, f"What color is the hourglass? {SCRIPT}")
     assert page.evaluate("window.wrong") is None
     upload(page, "bad.mp4", b"no video at all")
     page.get_by_role("alert").filter(has_text="this is not a video that can be read").wait_for()
-    panel.get_by_role("button", name="0:24 – 0:28").first.click()
-    page.wait_for_function("document.querySelector('video').currentTime > 24")
+    panel.get_by_role("button", name="0:16 – 0:20").first.click()
+    page.wait_for_function("document.querySelector('video').currentTime > 16")
     pictures(page, "lab-11")
