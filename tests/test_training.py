@@ -22,9 +22,9 @@ from tempo_lab.errors import TempoLabError
 from tempo_lab.files import EMBEDDED
 from tempo_lab.model import pixels
 from tempo_lab.model.pixels import PatchGrid
-from tempo_lab.training import stages
+from tempo_lab.training import stages, workers
 from tempo_lab.training import train as training
-from tempo_lab.training.bank import Bank
+from tempo_lab.training.bank import Bank, make_bank
 from tempo_lab.training.base import STARTED_FROM, take_over
 from tempo_lab.training.drawing import draw
 from tempo_lab.training.joint import Joint, Memory
@@ -44,7 +44,7 @@ from tempo_lab.training.svlm import build_svlm
 from tempo_lab.training.text import (
     build_llm,
 )
-from tempo_lab.training.train import shapes, train, train_llm, weights_of
+from tempo_lab.training.train import shapes, train, train_llm, train_vision, weights_of
 from tempo_lab.training.vision import (
     FrameTower,
     build_vision,
@@ -75,8 +75,9 @@ def test_batched_vision_equals_transformers_own() -> None:
     model = build_vision(Sizes())
     tower = FrameTower(model)
     rng = np.random.default_rng(0)
-    patches = patchify(torch.from_numpy(frames_of([draw_segment(rng) for _ in range(2)], rng)))
-    merged, deep = tower(patches)
+    frames = frames_of([draw_segment(rng) for _ in range(2)], rng)
+    merged, deep = tower(frames)
+    patches = patchify(torch.from_numpy(frames))
     plain = model(patches.flatten(0, 1), grid_thw=torch.tensor([[PATCHES, GRID, GRID]] * 2))
     torch.testing.assert_close(merged.flatten(0, 1), plain.pooler_output, atol=1e-5, rtol=0)
     torch.testing.assert_close(
@@ -115,7 +116,7 @@ def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: Wor
         stored = weights_of(tiny_run, "long", name)
         module.load_state_dict({k: v.half().float() for k, v in stored.items()})
     with torch.no_grad():
-        merged, deep = tower(patchify(torch.from_numpy(frames)))
+        merged, deep = tower(frames)
         bank = Bank(0, 1)
         bank.merged, bank.deep = merged.reshape(1, VISUAL, -1), deep[0].reshape(1, 1, VISUAL, -1)
         joint = Joint(svlm, build_llm(TINY.sizes, len(words)), memory, words, bank)
@@ -263,6 +264,17 @@ def test_a_run_goes_on_on_another_device(
         first, second = (log[log["name"] == "loss"]["value"].iloc[-1] for log in logs)
         assert first == pytest.approx(second, abs=0.02), stage
     assert tl.load(tmp_path / "checkpoint").config.training["device"] == ELSEWHERE.type
+
+
+def test_what_other_processes_draw_is_the_same(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As beside a GPU, for the vision tower and the bank of features."""
+    monkeypatch.setattr(workers, "drawers", lambda: 2)
+    make_bank(train_vision(TINY, tmp_path), TINY.bank, TINY.seed, tmp_path)
+    for name in ("vision", "bank"):
+        alone, ahead = (load_file(f / f"{name}.safetensors") for f in (tiny_run, tmp_path))
+        assert all(torch.equal(alone[key], ahead[key]) for key in alone)
 
 
 def test_another_seed_gives_other_weights(tiny_run: Path, tmp_path: Path) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tempo_lab.world.scenes import WORLD_VERSION
+from tempo_lab.world.scenes import WORLD_VERSION, Segment
 
 from .pool import CHUNK, Pool
 from .stages import read_note, write_tensors
-from .vision import FrameTower, frames_of, patchify
+from .vision import FrameTower, frames_of
+from .workers import ahead
 
 
 class Bank(Pool):
@@ -44,6 +47,12 @@ def tower_digest(tower: FrameTower) -> str:
     return sha.hexdigest()[:16]
 
 
+def _chunk(segments: list[Segment], seed: int, start: int) -> npt.NDArray[np.uint8]:
+    """Frames of the segments from this one on."""
+    rng = np.random.default_rng([seed, 1019, start])
+    return frames_of(segments[start : start + CHUNK], rng)
+
+
 def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "bank") -> Bank:
     """The bank of a seed, its features read from ``out/bank.safetensors`` if they are there."""
     path = out / f"{name}.safetensors"
@@ -57,11 +66,11 @@ def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "
     if not (path.exists() and read_note(path) == wanted):
         merged, deep = [], []
         with torch.no_grad():
-            for start in tqdm(range(0, count, CHUNK), desc=name, mininterval=10):
-                rng = np.random.default_rng([seed, 1019, start])
-                drawn = bank.segments[start : start + CHUNK]
-                top, levels = tower(patchify(torch.from_numpy(frames_of(drawn, rng))))
-                shape = (len(drawn), -1, top.shape[-1])
+            starts = range(0, count, CHUNK)
+            drawn = ahead(partial(_chunk, bank.segments, seed), starts)
+            for frames in tqdm(drawn, desc=name, total=len(starts), mininterval=10):
+                top, levels = tower(frames)
+                shape = (len(frames), -1, top.shape[-1])
                 merged.append(top.reshape(shape).half().cpu())
                 stacked = torch.stack([level.reshape(shape) for level in levels])
                 deep.append(stacked.half().cpu())

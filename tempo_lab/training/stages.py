@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .optimizers import Pair
-from .workers import device_name, rank, together, wait_for_all
+from .workers import ahead, device_name, rank, together, wait_for_all
 
 SEPARATE_STAGES = ("vision", "svlm", "form", "llm")
 JOINT_STAGES = ("align", "single", "short", "long")
 
-StepFunction = Callable[[np.random.Generator, int, dict[str, Any]], tuple[Tensor, dict[str, float]]]
+StepFunction = Callable[[Any, int, dict[str, Any]], tuple[Tensor, dict[str, float]]]
+Draw = Callable[[np.random.Generator], Any]
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
@@ -73,6 +75,13 @@ def named(prefix: str, module: nn.Module) -> dict[str, nn.Parameter]:
     return {f"{prefix}{name}": p for name, p in module.named_parameters()}
 
 
+def _draw(draw: Draw | None, seed: int, name: str, turn: tuple[int, int]) -> Any:
+    """What a batch of a step is about: drawn, or the generator with which the step will draw."""
+    step, batch = turn
+    rng = np.random.default_rng([seed, sum(map(ord, name)), step, *([batch] * bool(batch))])
+    return draw(rng) if draw else rng
+
+
 def run_stage(
     folder: Path,
     name: str,
@@ -87,16 +96,19 @@ def run_stage(
     log_every: int = 25,
     after: Callable[[], None] | None = None,
     batches: int = 1,
+    draw: Draw | None = None,
 ) -> dict[str, Any]:
     """Run (or finish, or skip when finished) one stage.
 
     Args:
         folder: where ``NAME.safetensors`` and ``NAME.csv`` live.
         modules: everything the stage may change, saved under its name.
-        step_function: (generator, step, state) -> loss and numbers to log.
+        step_function: (generator or what was drawn, step, state) -> loss and numbers to log.
         state: small JSON values that the step function may change (a curriculum's level).
         after: called once when the last step is done, before the final save.
         batches: of a step, drawn apart and shared among the workers; at least one for each.
+        draw: generator -> what the step function is given in its place. Beside a GPU other
+            processes draw, ahead of it: for what takes the CPU long and depends on no state.
 
     Returns:
         The state at the end.
@@ -141,6 +153,10 @@ def run_stage(
     log = None if rank() else Log(folder / f"{name}.csv", start)
     sums: dict[str, list[float]] = {}
     batches = max(batches, together())
+    mine = range(rank(), batches, together())
+    turns = [(step, batch) for step in range(start, steps) for batch in mine]
+    one = partial(_draw, draw, seed, name)
+    drawn = ahead(one, turns) if draw else map(one, turns)
     began = saved = time.monotonic()
     bar = tqdm(
         range(start, steps),
@@ -151,11 +167,8 @@ def run_stage(
         disable=log is None,
     )
     for step in bar:
-        for batch in range(rank(), batches, together()):
-            generator = np.random.default_rng(
-                [seed, sum(map(ord, name)), step, *([batch] * bool(batch))]
-            )
-            loss, numbers = step_function(generator, step, state)
+        for _ in mine:
+            loss, numbers = step_function(next(drawn), step, state)
             (loss * (together() / batches)).backward()  # the workers' mean is then the batches'
             for key, value in {"loss": float(loss.detach()), **numbers}.items():
                 sums.setdefault(key, []).append(value)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from .reader import Reader
 from .stages import JOINT_STAGES, SEPARATE_STAGES, named, read_note, run_stage
 from .svlm import build_svlm, form, svlm_step
 from .text import build_llm, text_step
-from .vision import FrameTower, Probe, build_vision, rescale, vision_step
+from .vision import FrameTower, Probe, build_vision, draw_pairs, rescale, vision_step
 from .words import Words
 from .workers import device, finish, gpus, rank, start
 
@@ -79,8 +80,9 @@ def train_vision(recipe: Recipe, out: Path) -> FrameTower:
         steps,
         modules,
         Pair([(parameters, 0.01, 2e-3)], steps),
-        vision_step(tower, probes, batch, recipe.sizes),
+        vision_step(tower, probes),
         save_seconds=recipe.save_seconds,
+        draw=partial(draw_pairs, batch),
         after=lambda: rescale(tower, recipe.seed),
     )
     tower.model.requires_grad_(False)

@@ -34,6 +34,9 @@ HEADS = {
 TINTED = 0.5
 """Share of segments that are shown in shades of one colour."""
 
+Labels = dict[str, npt.NDArray[np.int64]]
+"""By head, the label of each merged token [segment, 16]; -100 where nothing is asked."""
+
 NOTHING = {"shape": len(SHAPES), "card": len(CARDS)}
 
 
@@ -67,12 +70,17 @@ class FrameTower:
         self.order = torch.from_numpy(order).to(device)
         self.positions = torch.from_numpy(np.stack([rows[order], columns[order]], 1)).to(device)
 
-    def __call__(self, patches: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Patches [pair, 64, 1536] -> merged [pair, 16, width], and as much per deepstack level."""
-        model, count = self.model, patches.shape[0]
+    def __call__(self, frames: npt.NDArray[np.uint8]) -> tuple[Tensor, list[Tensor]]:
+        """Sampled frames -> merged features [pair, 16, width], and as much per deepstack level.
+
+        Args:
+            frames: [segment, frame, row, column, rgb].
+        """
+        model = self.model
+        patches = patchify(torch.from_numpy(frames).to(model.pos_embed.weight.device))
+        count = len(patches)
         weight = model.patch_embed.proj.weight
-        x = patches.to(weight.device)
-        x = F.linear(x, weight.view(weight.shape[0], -1), model.patch_embed.proj.bias)
+        x = F.linear(patches, weight.view(weight.shape[0], -1), model.patch_embed.proj.bias)
         x = x + model.pos_embed.weight[self.order]
         cos, sin = model.rotary_pos_emb(x, self.positions)
         deep: list[Tensor] = []
@@ -160,13 +168,8 @@ def token_over(x: float, y: float) -> int:
     return row * SIDE + column
 
 
-def targets(
-    segments: list[Segment], which: npt.NDArray[np.int64]
-) -> dict[str, npt.NDArray[np.int64]]:
-    """Label of each merged token [segment, 16] for each head, in the frame pair ``which``.
-
-    An item's labels stand at the token over its centre; -100 where nothing is asked.
-    """
+def targets(segments: list[Segment], which: npt.NDArray[np.int64]) -> Labels:
+    """Labels in the frame pair ``which``; an item's stand at the token over its centre."""
     labels = {name: np.full((len(segments), SIDE * SIDE), -100, np.int64) for name in HEADS}
     for name, nothing in NOTHING.items():
         labels[name][:] = nothing
@@ -198,9 +201,7 @@ class Probe(nn.Module):
         super().__init__()
         self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in HEADS.items()})
 
-    def loss(
-        self, features: Tensor, labels: dict[str, npt.NDArray[np.int64]]
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, features: Tensor, labels: Labels) -> tuple[Tensor, dict[str, float]]:
         """Summed cross-entropy and accuracies where an attribute is shown."""
         total = features.new_zeros(())
         numbers: dict[str, float] = {}
@@ -223,16 +224,24 @@ class Probe(nn.Module):
         return total, numbers
 
 
-def vision_step(tower: FrameTower, probes: list[Probe], batch: int, sizes: Sizes) -> Any:
-    """The step function of stage 1."""
+def draw_pairs(batch: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Labels]:
+    """Frame pairs [segment, 2, 128, 128, rgb] of so many new segments, and their tokens' labels."""
+    segments = [draw_segment(rng) for _ in range(batch)]
+    frames, which = pairs_of(segments, rng)
+    frames, colorless = tinted(frames, TINTED, rng)
+    labels = targets(segments, which)
+    labels["color"][colorless] = -100
+    return frames, labels
 
-    def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
-        segments = [draw_segment(rng) for _ in range(batch)]
-        frames, which = pairs_of(segments, rng)
-        frames, colorless = tinted(frames, TINTED, rng)
-        merged, deep = tower(patchify(torch.from_numpy(frames)))
-        labels = targets(segments, which)
-        labels["color"][colorless] = -100
+
+def vision_step(tower: FrameTower, probes: list[Probe]) -> Any:
+    """The step function of stage 1, on what ``draw_pairs`` draws."""
+
+    def step(
+        drawn: tuple[npt.NDArray[np.uint8], Labels], number: int, state: dict[str, Any]
+    ) -> Any:
+        frames, labels = drawn
+        merged, deep = tower(frames)
         loss, numbers = probes[0].loss(merged, labels)
         for probe, features in zip(probes[1:], deep, strict=True):
             extra, _ = probe.loss(features, labels)
@@ -246,8 +255,7 @@ def vision_step(tower: FrameTower, probes: list[Probe], batch: int, sizes: Sizes
 def rescale(tower: FrameTower, seed: int, std: float = 0.35) -> None:
     """Scale the mergers' outputs to one standard deviation, so that text embeddings match them."""
     rng = np.random.default_rng([seed, 7])
-    frames = torch.from_numpy(frames_of([draw_segment(rng) for _ in range(64)], rng))
-    merged, deep = tower(patchify(frames))
+    merged, deep = tower(frames_of([draw_segment(rng) for _ in range(64)], rng))
     mergers = [tower.model.merger, *tower.model.deepstack_merger_list]
     for merger, features in zip(mergers, [merged, *deep], strict=True):
         shift, scale = features.mean((0, 1)), std / float(features.std())

@@ -11,13 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from tempo_lab.errors import TempoLabError
 
@@ -53,6 +55,42 @@ def rank() -> int:
 def together() -> int:
     """How many workers there are."""
     return _accelerator().num_processes
+
+
+class _Drawn(Dataset[Any]):
+    def __init__(self, draw: Callable[[Any], Any]) -> None:
+        self.draw = draw
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.draw(key)
+
+
+def _as_drawn(drawn: Any) -> Any:
+    return drawn
+
+
+def drawers() -> int:
+    """Processes that draw for one that trains on a GPU; none on a CPU, whose cores all train."""
+    return 0 if device().type == "cpu" else max(1, min(4, (os.cpu_count() or 1) - 2))
+
+
+def ahead(draw: Callable[[Any], Any], keys: Sequence[Any]) -> Iterator[Any]:
+    """``draw`` of each key, in their order, drawn while a GPU computes what came before.
+
+    Args:
+        draw: a function of a module, or a partial one: it is sent to other processes.
+        keys: each with all that its drawing depends on.
+    """
+    return iter(
+        DataLoader(
+            _Drawn(draw),
+            sampler=keys,
+            batch_size=None,
+            num_workers=drawers(),
+            collate_fn=_as_drawn,
+            generator=torch.Generator(),  # or it takes a number from torch's own
+        )
+    )
 
 
 def wait_for_all() -> None:
