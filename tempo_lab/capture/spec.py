@@ -111,7 +111,7 @@ class Capture:
       Patches are not the LLM's, so "patch_grid" gives its key groups.
     * hidden_state [segment, layer, hidden_row, hidden], after each layer.
     * memory_token [segment, slot, hidden], memory_projected [segment, slot, llm_hidden]: what the
-      SVLM wrote in the slots that were needed, before and after the projector.
+      SVLM wrote in the slots that were needed, before and after the projector; NaN in others.
     * layer_logit [segment, layer]: Yes - No read from each layer's decision state (the logit lens:
       final norm, then the two rows); the last layer's is the relevance logit.
 

@@ -83,7 +83,7 @@ def prompt_sensitivity(
     left.axvline(0, color=BLACK, lw=0.8)
     left.set_yticks(places, names)
     left.set(xlim=(-1.08, 1.08), ylim=(len(names) - 0.5, -0.5), xlabel="with the released wording")
-    left.legend(frameon=False, fontsize="small", loc="upper left")
+    left.legend(fontsize="small", loc="upper left", framealpha=1, edgecolor="none")
     left.set_title("agreement", loc="left", fontsize="medium")
 
     distance = data["distance"]
@@ -102,7 +102,7 @@ def prompt_sensitivity(
     for place, name in enumerate(names[1:], 1):
         mean = data["cosine"].isel(wording=place).mean("segment")
         right.plot(slots, mean, color=CYCLE[place % len(CYCLE)], lw=1.5, label=name)
-    right.set(xlabel="memory slot", ylabel="cosine, mean of segments", ylim=(None, 1.02))
+    right.set(xlabel="memory slot", ylabel="cosine, mean of segments")
     right.set_title("memory: by slot", loc="left", fontsize="medium")
     tidy(right)
     for axes in (left, middle):

@@ -149,6 +149,6 @@ def _reliability(axes: Axes, data: xr.Dataset) -> None:
     predicted, observed = data["predicted"].to_numpy()[there], data["observed"].to_numpy()[there]
     axes.plot(predicted, observed, "o", color=BLUE, ms=5, clip_on=False, label="observed")
     axes.set(xlim=(0, 1), ylim=(0, 1.05), xlabel="score (probability)", ylabel="share relevant")
-    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0.05, 0.95))
+    axes.legend(frameon=False, fontsize="small", loc="upper center")
     error = float(data["calibration_error"])
     axes.set_title(f"calibration error {error:.3f}", loc="left", fontsize="medium")
