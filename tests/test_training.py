@@ -248,6 +248,21 @@ def test_a_tensor_left_behind_is_an_error_elsewhere() -> None:
     assert x.grad.cpu().tolist() == [2, 2, 2]
 
 
+def test_what_joint_training_begins_with_is_exported(tiny_run: Path) -> None:
+    """Relevance is the ordinary small model's there; tiny's is tuned in joint training."""
+    before, after = (tl.load(tiny_run / name) for name in ("before", "checkpoint"))
+    assert set(before.config.training["steps"]) == set(SEPARATE_STAGES)
+    assert not before.config.training["finished"]
+    own = before.model.compressor.svlm.language_model.state_dict()
+    for key, value in weights_of(tiny_run, "form", "svlm").items():
+        assert torch.equal(own[key], value.half().to(own[key].dtype))
+    first, second = (
+        tempo.ask(CLIPS / "voyage.mp4", "What color is the star?").data["logit"]
+        for tempo in (before, after)
+    )
+    assert not np.allclose(first, second, atol=1e-3)
+
+
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
 def test_a_run_goes_on_on_another_device(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -159,7 +159,7 @@ def export(
     config = tempo_config(sizes, words, training, familiar=familiar)
     config.dtype = dtype
     config.save_pretrained(folder)
-    plain = {k: v.detach().to(dtype).contiguous().clone() for k, v in tensors.items()}
+    plain = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
     part = folder / "model.part"
     save_file(plain, part, metadata={"format": "pt"})
     part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all

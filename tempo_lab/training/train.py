@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,11 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
 def train_joint(
     recipe: Recipe, out: Path, svlm: Qwen3VLTextModel, llm: Qwen3ForCausalLM, bank: Bank
 ) -> None:
-    """Stages 5 to 8, each with fresh optimizers; export follows each of them."""
+    """Stages 5 to 8, each with fresh optimizers; export follows each of them.
+
+    What they begin with is exported, too, as ``before``: `tempo-lab evaluate world --before` asks
+    its SVLM what is relevant.
+    """
     torch.manual_seed(recipe.seed + 3)
     rows = yes_no_rows(out)
     words = Words()
@@ -148,6 +152,9 @@ def train_joint(
         memory.compression_tokens[0] = svlm.embed_tokens(begin)
     joint = Joint(svlm, llm, memory, words, bank)
     modules = {"svlm": svlm, "llm": llm.model, "memory": memory}
+    if not rank():
+        begun = {name: module.state_dict() for name, module in modules.items()}
+        _export(recipe, out, out / "before", SEPARATE_STAGES, begun, rows)
     for number, name in enumerate(JOINT_STAGES):
         steps = getattr(recipe, name).steps
         aligning = name == "align"
@@ -198,10 +205,22 @@ def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = No
             found="no joint stage has been saved",
             fix="let the training run on, or resume it",
         )
-    newest = stages[-1]
-    parts = (*SEPARATE_STAGES, *stages)
-    notes = {name: read_note(out / f"{name}.safetensors") for name in parts}
-    note = notes[newest]
+    modules = {name: weights_of(out, stages[-1], name) for name in ("svlm", "llm", "memory")}
+    _export(recipe, out, folder, (*SEPARATE_STAGES, *stages), modules, rows)
+    figure, _ = training_figure(out, (*SEPARATE_STAGES, *JOINT_STAGES))
+    figure.savefig(out / "training.png", dpi=120)
+
+
+def _export(
+    recipe: Recipe,
+    out: Path,
+    folder: Path,
+    stages: Sequence[str],
+    modules: Mapping[str, dict[str, Tensor]],
+    rows: Tensor | None,
+) -> None:
+    """A checkpoint of the stages that are there, with the run's vision tower and these weights."""
+    notes = {name: read_note(out / f"{name}.safetensors") for name in stages}
     training: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -209,7 +228,7 @@ def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = No
         "minutes": round(sum(n["seconds"] for n in notes.values()) / 60, 1),
         "minutes_by_stage": {name: round(n["seconds"] / 60, 1) for name, n in notes.items()},
         "steps": {name: n["step"] for name, n in notes.items()},
-        "finished": newest == "long" and bool(note["done"]),
+        "finished": stages[-1] == "long" and bool(notes["long"]["done"]),
         "device": ", ".join(dict.fromkeys(n.get("device", "cpu") for n in notes.values())),
         "torch": torch.__version__,
     }
@@ -217,15 +236,11 @@ def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = No
         training["base"] = json.loads((out / STARTED_FROM).read_text())
     tensors = released_keys(
         weights_of(out, "vision", "visual"),
-        weights_of(out, newest, "svlm"),
-        weights_of(out, newest, "llm"),
-        weights_of(out, newest, "memory"),
-        rows if rows is not None else yes_no_rows(out),
+        **modules,
+        yes_no_rows=rows if rows is not None else yes_no_rows(out),
     )
     tensors |= familiar_tensors(out / "bank.safetensors")
     export(folder, recipe.sizes, tensors, training)
-    figure, _ = training_figure(out, (*SEPARATE_STAGES, *JOINT_STAGES))
-    figure.savefig(out / "training.png", dpi=120)
 
 
 def run(recipe: Recipe, out: Path, part: str) -> None:

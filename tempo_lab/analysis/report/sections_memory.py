@@ -89,8 +89,8 @@ def _by_chance(measured: Measured, told: Findings) -> str:
     right = told(name, f"accuracy, {HEAD}, k={measured.slots}")
     return (
         f"Control, one draw of random weights: all tokens answer {right} right; the first {k} lead"
-        f" over the last by {lead} in log-probability (over questions; other draws of weights, other"
-        " leads): "
+        f" over the last by {lead} in log-probability (over questions; other draws of weights,"
+        " other leads): "
         + lead.reading(
             "a lead of that size needs no training.",
             "without training the first tokens are behind.",
