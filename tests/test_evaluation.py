@@ -33,7 +33,7 @@ from tempo_lab.evaluation.arms import (
 )
 from tempo_lab.evaluation.logprob import answer_logprob
 from tempo_lab.evaluation.metrics import auc, bootstrap_mean, reliability
-from tempo_lab.evaluation.plan import MAIN, Part, draw_jobs
+from tempo_lab.evaluation.plan import BEFORE, MAIN, Part, draw_jobs
 from tempo_lab.evaluation.report import page
 from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.store import Store
@@ -349,9 +349,16 @@ def test_claims_by_hand() -> None:
     # per video, ATA minus uniform head is 1 and 0
     assert (told["needle_32_uniform_head_low"], told["needle_32_uniform_head_high"]) == (0, 1)
     assert told["needle_32_all"] == 0.5
-    assert told["auc_8"] is None
+    assert told["auc_8"] is told["before_auc_32"] is None
     assert told["needle_64_ata"] is None
     assert told["multi_32_ata"] is None
+
+
+def test_relevance_before_compressor_training_is_a_claim_of_its_own() -> None:
+    rows = claim_rows()
+    rows += [{**row, "model": BEFORE, "auc": 0.25} for row in rows if row["arm"] == PRIOR]
+    told = claims.as_json(claims.measure(tables.to_frame(rows), SLOTS))
+    assert (told["auc_32"], told["before_auc_32"], told["before_auc_8"]) == (0.75, 0.25, None)
 
 
 def test_multi_part_claims_by_hand() -> None:
@@ -383,7 +390,8 @@ def test_claims_have_exactly_their_names() -> None:
     assert (
         list(told)
         == (
-            "auc_8 auc_32 needle_32_ata tokens_32_ata needle_32_uniform_head"
+            "auc_8 auc_32 before_auc_8 before_auc_32 needle_32_ata tokens_32_ata"
+            " needle_32_uniform_head"
             " needle_32_uniform_head_low needle_32_uniform_head_high needle_32_uniform_tome"
             " needle_32_uniform_tome_low needle_32_uniform_tome_high needle_32_oracle needle_32_all"
             " needle_64_ata needle_64_all needle_32_shuffled frontload_head frontload_tail"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tempo_lab.evaluation.arms import MAIN_BUDGET, PRIOR, quarter
 from tempo_lab.evaluation.metrics import NOTHING, Estimate
-from tempo_lab.evaluation.plan import LOADED_KINDS, MAIN, PLAIN
+from tempo_lab.evaluation.plan import BEFORE, LOADED_KINDS, MAIN, PLAIN
 from tempo_lab.evaluation.tables import NEEDLES, estimate, paired_difference
 
 ATA = f"ATA head {MAIN_BUDGET}"
@@ -49,7 +49,12 @@ def measure(frame: pd.DataFrame, slots: int) -> dict[str, Estimate]:
     def at(part: pd.DataFrame, segments: int, arm: str) -> pd.DataFrame:
         return part[(part["segments"] == segments) & (part["arm"] == arm)]
 
-    found = {f"auc_{n}": estimate(at(needles, n, PRIOR), "auc") for n in (8, 32)}
+    before = frame[(frame["model"] == BEFORE) & (frame["group"] == NEEDLES)]
+    found = {
+        f"{whose}auc_{n}": estimate(at(part, n, PRIOR), "auc")
+        for whose, part in (("", needles), ("before_", before))
+        for n in (8, 32)
+    }
     found["needle_32_ata"] = estimate(at(needles, 32, ATA))
     found["tokens_32_ata"] = estimate(at(needles, 32, ATA), "tokens")
     at_32 = needles[needles["segments"] == 32]
@@ -94,7 +99,7 @@ def _front_loading(answers: pd.DataFrame, slots: int) -> dict[str, Estimate]:
 
 
 NAMES = (
-    "auc_8", "auc_32", "needle_32_ata", "tokens_32_ata",
+    "auc_8", "auc_32", "before_auc_8", "before_auc_32", "needle_32_ata", "tokens_32_ata",
     "needle_32_uniform_head", "needle_32_uniform_head_low", "needle_32_uniform_head_high",
     "needle_32_uniform_tome", "needle_32_uniform_tome_low", "needle_32_uniform_tome_high",
     "needle_32_oracle", "needle_32_all", "needle_64_ata", "needle_64_all", "needle_32_shuffled",
@@ -106,7 +111,8 @@ NAMES = (
     "plain_frontload_head", "plain_frontload_tail", "plain_frontload_first", "plain_frontload_all",
 )  # fmt: skip
 """The names in `claims.json`. `_low` and `_high` are the ends of the interval of ATA minus that,
-`plain_` is what the ablation without prefix dropout reached."""
+`plain_` is what the ablation without prefix dropout reached, `before_` the model before compressor
+training."""
 
 
 def as_json(measured: dict[str, Estimate]) -> dict[str, float | None]:

@@ -92,6 +92,8 @@ def _run_in_processes(
                 finished += 1
             else:
                 write(rows)
+        for process in processes:
+            process.join()  # what is stopped while it ends leaves semaphores behind
     finally:
         for process in processes:
             if process.pid is not None:
