@@ -229,7 +229,8 @@ def evaluate_world(
         Path | None, typer.Option(help="Folder.", show_default="results/world-MODEL-SIZE-SEED")
     ] = None,
     before: Annotated[
-        Path | None, typer.Option(help="Checkpoint from before compressor training.")
+        Path | None,
+        typer.Option(help="Checkpoint from before compressor training: before, in a run's folder."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes.", show_default="one a core")

@@ -268,9 +268,11 @@ def test_a_run_goes_on_on_another_device(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It begins on the CPU; the rest of every stage is elsewhere and reaches the same losses."""
+    monkeypatch.setattr(stages, "commit", lambda: "earlier")
     train_and_stop(tmp_path, 2, monkeypatch)
     note = stages.read_note(tmp_path / "llm.safetensors")
     assert (note["step"], note["done"], note["device"]) == (2, False, "cpu")
+    monkeypatch.setattr(stages, "commit", lambda: "later")
     monkeypatch.setattr(training, "device", lambda: ELSEWHERE)
     with Elsewhere():
         train("tiny", tmp_path, in_process=True)
@@ -278,7 +280,9 @@ def test_a_run_goes_on_on_another_device(
         logs = [pd.read_csv(folder / f"{stage}.csv") for folder in (tiny_run, tmp_path)]
         first, second = (log[log["name"] == "loss"]["value"].iloc[-1] for log in logs)
         assert first == pytest.approx(second, abs=0.02), stage
-    assert tl.load(tmp_path / "checkpoint").config.training["device"] == ELSEWHERE.type
+    made = tl.load(tmp_path / "checkpoint").config.training
+    assert made["device"] == ELSEWHERE.type
+    assert made["commit"] == "later, earlier"  # in the order of the stages; the LLM's began first
 
 
 def test_what_other_processes_draw_is_the_same(

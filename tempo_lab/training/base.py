@@ -92,6 +92,7 @@ def _from_checkpoint(base: Path, folder: Path, recipe: Recipe) -> None:
             "seconds": 60 * training.get("minutes_by_stage", {}).get(stage, 0.0),
             "done": True,
             "state": {},
+            "commits": [training.get("commit", "unknown")],
         }
         write_tensors(folder / f"{stage}.safetensors", tensors, note)
     (folder / STARTED_FROM).write_text(json.dumps({"stages": missing, "training": training}))

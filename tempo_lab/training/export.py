@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -93,21 +92,6 @@ def tempo_config(
         pad_token_id=words.pad,
         architectures=["TempoForConditionalGeneration"],
     )
-
-
-def commit() -> str:
-    """The repository's commit, or ``unknown`` where there is none."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 def released_keys(

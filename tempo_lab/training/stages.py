@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,22 @@ class Log:
                 writer.writerow([step, f"{seconds:.1f}", name, f"{value:.4f}"])
 
 
+@cache
+def commit() -> str:
+    """The repository's commit, or ``unknown`` where there is none."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
 def named(prefix: str, module: nn.Module) -> dict[str, nn.Parameter]:
     """A module's parameters by name; tied ones once."""
     return {f"{prefix}{name}": p for name, p in module.named_parameters()}
@@ -116,6 +133,7 @@ def run_stage(
     path = folder / f"{name}.safetensors"
     state = dict(state or {})
     start, spent = 0, 0.0
+    commits = dict.fromkeys([commit()])
     device = device_name(next(p.device for m in modules.values() for p in m.parameters()))
 
     def weights() -> dict[str, Tensor]:
@@ -131,7 +149,8 @@ def run_stage(
         tensors = weights()
         if not done:
             tensors.update({f"optimizer/{k}": v for k, v in optimizer.state().items()})
-        note = {"step": step, "seconds": seconds, "done": done, "state": state, "device": device}
+        note: dict[str, Any] = {"step": step, "seconds": seconds, "done": done, "state": state}
+        note |= {"device": device, "commits": list(commits)}
         write_tensors(path, tensors, note)
 
     if path.exists():
@@ -149,6 +168,7 @@ def run_stage(
             {k.removeprefix(lead): v for k, v in tensors.items() if k.startswith(lead)}
         )
         start, spent = int(note["step"]), float(note["seconds"])
+        commits = dict.fromkeys(note.get("commits", ["unknown"])) | commits
 
     log = None if rank() else Log(folder / f"{name}.csv", start)
     sums: dict[str, list[float]] = {}

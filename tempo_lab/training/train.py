@@ -26,7 +26,7 @@ from tempo_lab.errors import TempoLabError
 from .bank import Bank, make_bank
 from .base import STARTED_FROM, take_over
 from .drawing import SEVERAL, Shape
-from .export import commit, export, familiar_tensors, released_keys
+from .export import export, familiar_tensors, released_keys
 from .figure import training_figure
 from .joint import Joint, Memory, joint_step
 from .naming import match_like_with_like, name_what_is_seen
@@ -220,11 +220,13 @@ def _export(
     rows: Tensor | None,
 ) -> None:
     """A checkpoint of the stages that are there, with the run's vision tower and these weights."""
-    notes = {name: read_note(out / f"{name}.safetensors") for name in stages}
+    notes = {
+        name: {"commits": ["unknown"], **read_note(out / f"{name}.safetensors")} for name in stages
+    }
     training: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
-        "commit": commit(),
+        "commit": ", ".join(dict.fromkeys(c for n in notes.values() for c in n["commits"])),
         "minutes": round(sum(n["seconds"] for n in notes.values()) / 60, 1),
         "minutes_by_stage": {name: round(n["seconds"] / 60, 1) for name, n in notes.items()},
         "steps": {name: n["step"] for name, n in notes.items()},
