@@ -33,8 +33,6 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "Which way does the {} move?",
         "Which direction does the {} move?",
         "Where does the {} move?",
-        "In which direction does the {} go?",
-        "What direction does the {} have?",
         "What is the direction of the {}?",
     ),
     "position": (
