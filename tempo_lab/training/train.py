@@ -144,7 +144,6 @@ def train_joint(
     its SVLM what is relevant.
     """
     torch.manual_seed(recipe.seed + 3)
-    rows = yes_no_rows(out)
     words = Words()
     memory = Memory(recipe.sizes).to(device())
     with torch.no_grad():
@@ -154,7 +153,7 @@ def train_joint(
     modules = {"svlm": svlm, "llm": llm.model, "memory": memory}
     if not rank():
         begun = {name: module.state_dict() for name, module in modules.items()}
-        _export(recipe, out, out / "before", SEPARATE_STAGES, begun, rows)
+        _export(recipe, out, out / "before", SEPARATE_STAGES, begun)
     for number, name in enumerate(JOINT_STAGES):
         steps = getattr(recipe, name).steps
         aligning = name == "align"
@@ -179,7 +178,7 @@ def train_joint(
             batches=recipe.workers,
         )
         if not rank():
-            export_run(recipe, out, out / "checkpoint", rows)
+            export_run(recipe, out, out / "checkpoint")
 
 
 def weights_of(out: Path, stage: str, module: str) -> dict[str, Tensor]:
@@ -195,7 +194,7 @@ def yes_no_rows(out: Path) -> Tensor:
     return weights_of(out, "form", "svlm")["embed_tokens.weight"][[words.yes, words.no]].clone()
 
 
-def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = None) -> None:
+def export_run(recipe: Recipe, out: Path, folder: Path) -> None:
     """Export the newest joint weights of a run, finished or not."""
     stages = [name for name in JOINT_STAGES if (out / f"{name}.safetensors").exists()]
     if not stages:
@@ -206,7 +205,7 @@ def export_run(recipe: Recipe, out: Path, folder: Path, rows: Tensor | None = No
             fix="let the training run on, or resume it",
         )
     modules = {name: weights_of(out, stages[-1], name) for name in ("svlm", "llm", "memory")}
-    _export(recipe, out, folder, (*SEPARATE_STAGES, *stages), modules, rows)
+    _export(recipe, out, folder, (*SEPARATE_STAGES, *stages), modules)
     figure, _ = training_figure(out, (*SEPARATE_STAGES, *JOINT_STAGES))
     figure.savefig(out / "training.png", dpi=120)
 
@@ -217,7 +216,6 @@ def _export(
     folder: Path,
     stages: Sequence[str],
     modules: Mapping[str, dict[str, Tensor]],
-    rows: Tensor | None,
 ) -> None:
     """A checkpoint of the stages that are there, with the run's vision tower and these weights."""
     notes = {
@@ -239,7 +237,7 @@ def _export(
     tensors = released_keys(
         weights_of(out, "vision", "visual"),
         **modules,
-        yes_no_rows=rows if rows is not None else yes_no_rows(out),
+        yes_no_rows=yes_no_rows(out),
     )
     tensors |= familiar_tensors(out / "bank.safetensors")
     export(folder, recipe.sizes, tensors, training)
