@@ -16,7 +16,7 @@ import tempo_lab as tl
 from tempo_lab.allocation import allocate
 from tempo_lab.cli import app
 from tempo_lab.errors import TempoLabError
-from tempo_lab.evaluation import claims, plan, runner, tables
+from tempo_lab.evaluation import claims, figures, plan, runner, tables
 from tempo_lab.evaluation import world as evaluation
 from tempo_lab.evaluation.answering import Desk, keys_of
 from tempo_lab.evaluation.arms import (
@@ -425,6 +425,23 @@ def test_arms_are_compared_on_the_same_questions() -> None:
     assert table.set_index("family").loc["ATA head", "score"] == 0.75
 
 
+def test_each_phrasing_has_its_own_score() -> None:
+    plain, again = "Where does the {} move?", "What is the direction of the {}?"
+    asked = {plain: (1.0, 1.0, 0.0, 1.0), again: (0.0, 0.0), "Whither, star?": (1.0,)}
+    rows = [
+        {"video": f"v{n}", "segments": 8, "item": n, "kind": "motion", "model": "main"}
+        | {"arm": "ATA head 4", "question": form.format("red star"), "score": score, "used": 30}
+        for form, scores in asked.items()
+        for n, score in enumerate(scores)
+    ]
+    rows += [{**row, "arm": "all tokens", "score": 1.0} for row in rows]
+    table = tables.phrasing_table(tables.to_frame(rows))
+    found = table.set_index("phrasing")[["kept_out", "score", "n"]]
+    assert found.T.to_dict("list") == {plain: [False, 0.75, 4], again: [True, 0.0, 2]}
+    _, axes = figures.phrasings(table)
+    assert [text.get_text() for text in axes[0].get_xticklabels()] == ["motion"]
+
+
 # The page
 
 
@@ -441,7 +458,7 @@ def test_the_page_is_escaped_and_stands_alone(whole: list[dict], tmp_path: Path)
     assert set(re.findall(r'(?:src|href)="?([^">]{5})', text)) == {"data:"}
     assert "no checkpoint from before it was given" in text
     names = {path.stem for path in tmp_path.glob("*.png")}
-    assert names == {"prior", "allocation", "kinds", "front_loading", "strictness"}
+    assert names == {"prior", "allocation", "kinds", "front_loading", "strictness", "phrasings"}
     assert text.count("data:image/png;base64,") == len(names)
     table = pd.read_csv(tmp_path / "results.csv")
     assert len(table) == len(rows)

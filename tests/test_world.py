@@ -32,7 +32,7 @@ from tempo_lab.world import (
 from tempo_lab.world.casting import draw_cast, draw_plan, draw_segment
 from tempo_lab.world.files import demo_questions, write_video
 from tempo_lab.world.layout import card_box
-from tempo_lab.world.questions import PHRASES, phrase, relevant, rephrase
+from tempo_lab.world.questions import PHRASES, phrase, phrasing, relevant, rephrase
 from tempo_lab.world.renderer import RGB, render, sampled
 from tempo_lab.world.scenes import (
     CARDS,
@@ -531,6 +531,20 @@ def test_other_words_ask_the_same_and_the_last_phrasing_is_held_out() -> None:
             seen += sum(last in text for text in bold)
             assert all(fill in text for text in bold for fill in question.fill)
         assert seen > 0, kind
+
+
+def test_a_question_tells_its_phrasing() -> None:
+    rng = np.random.default_rng(7)
+    for question in draw_questions(draw_scene(4, 16), rng, 80):
+        if len(question.asks) == 1:
+            worded = reworded(question, rng)
+            form = phrasing(question.asks[0], worded.text)
+            assert form in PHRASES[question.asks[0]]
+            assert form.split(" {")[0] == worded.text[: len(form.split(" {")[0])]
+    one, other = PHRASES["two_hop"][:2]
+    assert phrasing("two_hop", one.format("star", 7)) == one
+    assert phrasing("two_hop", other.format("star", 7)) == other
+    assert phrasing("two_hop", "Where is the star?") is None
 
 
 def test_loose_spelling_and_markup_come_only_where_they_may() -> None:

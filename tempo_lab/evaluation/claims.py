@@ -11,9 +11,8 @@ import pandas as pd
 from tempo_lab.evaluation.arms import MAIN_BUDGET, PRIOR, quarter
 from tempo_lab.evaluation.metrics import NOTHING, Estimate
 from tempo_lab.evaluation.plan import BEFORE, LOADED_KINDS, MAIN, PLAIN
-from tempo_lab.evaluation.tables import NEEDLES, estimate, paired_difference
+from tempo_lab.evaluation.tables import ATA, NEEDLES, estimate, paired_difference
 
-ATA = f"ATA head {MAIN_BUDGET}"
 UNIFORM_HEAD, UNIFORM_TOME = f"uniform head {MAIN_BUDGET}", f"uniform ToMe {MAIN_BUDGET}"
 SHUFFLED, ORACLE, ALL = (
     f"shuffled scores {MAIN_BUDGET}",

@@ -253,6 +253,30 @@ def strictness(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
+def phrasings(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
+    """Score of each phrasing of each kind of question; red: kept out of training.
+
+    Args:
+        table: of `phrasing_table`.
+    """
+    kinds = list(dict.fromkeys(table["kind"]))
+    figure, axes = _subplots(1, width=max(6.0, 0.55 * len(kinds) + 2.5), height=3.9)
+    number = table.groupby("kind").cumcount()
+    x = table["kind"].map({kind: i for i, kind in enumerate(kinds)}) + 0.13 * (number - 1.5)
+    for kept_out, color, marker, label in (
+        (False, BLUE, "o", "shown in training"),
+        (True, RED, "D", "kept out of training"),
+    ):
+        some = table["kept_out"] == kept_out
+        if some.any():
+            _bars(axes[0], x[some], table[some], "score", color, marker, label)
+    names = [kind.replace("_", " ") for kind in kinds]
+    axes[0].set_xticks(range(len(kinds)), names, rotation=30 if len(kinds) > 6 else 0)
+    axes[0].set(ylabel="score", ylim=(-0.02, 1.03), xlabel="kind of question")
+    _legend_beside(figure, axes)
+    return figure, axes
+
+
 def _legend_beside(figure: Figure, axes: np.ndarray) -> None:
     found: dict[str, Any] = {}
     for each in axes:

@@ -1,4 +1,4 @@
-"""The four claims as sections of the page: what was done in words, figures, tables. No torch."""
+"""The claims as sections of the page: what was done in words, figures, tables. No torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tempo_lab.evaluation.report import Section, picture
 def all_sections(
     frame: pd.DataFrame, rows: Iterable[Mapping[str, Any]], slots: int, missing: Collection[str]
 ) -> list[Section]:
-    """One section a claim.
+    """One section a claim, and one about wordings.
 
     Args:
         frame: what `tables.to_frame` gave.
@@ -30,6 +30,7 @@ def all_sections(
         _allocation(frame),
         _front_loading(frame, slots, PLAIN in missing),
         _strictness(frame),
+        _phrasings(frame),
     ]
 
 
@@ -112,4 +113,18 @@ def _strictness(frame: pd.DataFrame) -> Section:
         ],
         [picture("strictness", "Absent, present and needle", figures.strictness(table))],
         {"Score by length, kind and arm": table},
+    )
+
+
+def _phrasings(frame: pd.DataFrame) -> Section:
+    table = tables.phrasing_table(frame)
+    return Section(
+        "5. Other words",
+        [
+            "Score of ATA by how a question was worded, all lengths together. Each kind has several"
+            " phrasings, one of which training never shows. Things are asked about with loose"
+            " spelling in training alone.",
+        ],
+        [picture("phrasings", "Each phrasing of each kind", figures.phrasings(table))],
+        {"Score by kind and phrasing": table},
     )

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tempo_lab.evaluation.arms import ALL, PRIOR, STRICTNESS
+from tempo_lab.evaluation.arms import ALL, MAIN_BUDGET, PRIOR, STRICTNESS
 from tempo_lab.evaluation.metrics import Estimate, Reliability, bootstrap_mean, reliability
 from tempo_lab.evaluation.plan import LOADED_KINDS, MAIN, STRICT_KINDS
 from tempo_lab.world.kinds import NEEDLE
+from tempo_lab.world.questions import PHRASES, phrasing
+
+ATA = f"ATA head {MAIN_BUDGET}"
+"""The arm that the claims are about."""
 
 NEEDLES = "needle"
 """Name of all kinds of questions about one segment, taken together."""
@@ -120,6 +124,21 @@ def strictness_table(frame: pd.DataFrame) -> pd.DataFrame:
     some = frame[frame["family"].isin(order) & frame["group"].isin([*STRICT_KINDS, NEEDLES])]
     table = _by(some, ["segments", "group", "family"])
     return table.sort_values("family", key=lambda names: names.map(order.index), kind="stable")
+
+
+def phrasing_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Score of ATA by kind of question and its wording, at all lengths together.
+
+    Phrases of a kind stand in their order; ``kept_out`` marks the one that training never shows.
+    Questions of several parts, and about what is not there, have no wording of their own.
+    """
+    some = frame[(frame["model"] == MAIN) & (frame["arm"] == ATA) & frame["kind"].isin(PHRASES)]
+    said = [phrasing(*asked) for asked in zip(some["kind"], some["question"], strict=True)]
+    some = some.assign(phrasing=said).dropna(subset="phrasing")
+    some["kept_out"] = some["phrasing"] == some["kind"].map(lambda kind: PHRASES[kind][-1])
+    order = [form for group in PHRASES.values() for form in group]
+    table = _by(some, ["kind", "phrasing", "kept_out"])
+    return table.sort_values("phrasing", key=lambda names: names.map(order.index), kind="stable")
 
 
 def refused_table(frame: pd.DataFrame) -> pd.DataFrame:

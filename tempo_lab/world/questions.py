@@ -193,6 +193,16 @@ def phrase(ask: str, fill: tuple[str, ...], number: int = 0) -> str:
     return PHRASES[ask][number].format(*fill, a=article(fill[0]) if fill else "")
 
 
+def phrasing(ask: str, text: str) -> str | None:
+    """Which phrase of :data:`PHRASES` a question of one part follows; None if it follows none."""
+    fitting = [
+        form
+        for form in PHRASES[ask]
+        if re.fullmatch(re.sub(r"\\{\w*\\}", ".+", re.escape(form)), text)
+    ]
+    return max(fitting, key=len, default=None)
+
+
 def wording(asks: tuple[str, ...], fill: tuple[str, ...], numbers: tuple[int, ...]) -> str:
     """All parts in one text; from the second on the thing is called "it"."""
     if len(asks) == 1:
