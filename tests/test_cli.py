@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -325,7 +324,7 @@ def test_train_refuses_unknown_recipes(tmp_path):
     assert "nano" in done.stderr
 
 
-# speed and help
+# help
 
 
 def test_help_and_version_load_no_torch():
@@ -340,12 +339,10 @@ def test_help_and_version_load_no_torch():
     )
     for arguments, word in ((["--help"], "ask"), (["ask", "--help"], "--budget"),
                             (["--version"], tempo_lab.__version__)):  # fmt: skip
-        start = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
         )
         assert word in done.stdout
-        assert time.perf_counter() - start < 5
 
 
 def test_help_lists_every_strategy_of_the_library():

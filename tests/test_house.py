@@ -113,20 +113,16 @@ def _inputs(folder):
 # Light
 
 
-def test_importing_the_package_loads_no_torch_and_is_quick():
+def test_importing_the_package_loads_nothing_heavy():
     program = (
-        "import sys, time\n"
-        "before, start = set(sys.modules), time.perf_counter()\n"
+        "import sys\n"
+        "before = set(sys.modules)\n"
         "import tempo_lab\n"
-        "print(time.perf_counter() - start)\n"
         "loaded = set(sys.modules) - before\n"
         "heavy = {'torch', 'transformers', 'numpy', 'xarray', 'matplotlib', 'pandas'} & loaded\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert float(done.stdout) < 1
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_public_names_are_few_and_exist():
