@@ -81,7 +81,8 @@ def ask(
         str | None, typer.Option(help="Folder or hub name of a released checkpoint's Qwen3-VL.")
     ] = None,
     budget: Annotated[
-        int | None, typer.Option(help="Memory tokens for the whole video.", show_default="8192")
+        int | None,
+        typer.Option(help="Memory tokens for the whole video.", show_default="8192, with none all"),
     ] = None,
     fps: Fps = 2.0,
     max_frames: MaxFrames = 1024,
@@ -98,7 +99,9 @@ def ask(
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option(help="float32, bfloat16.", show_default="float32 on CPU, else bfloat16"),
+        typer.Option(
+            help="float32, bfloat16, float16.", show_default="float32 on CPU, else bfloat16"
+        ),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Save the whole trace, here.")] = None,
     figure: Figure = None,
@@ -233,7 +236,7 @@ def evaluate_world(
         typer.Option(help="Checkpoint from before compressor training: before, in a run's folder."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes.", show_default="one a core")
+        int | None, typer.Option(min=1, help="Processes.", show_default="one a core, 8 at most")
     ] = None,
 ) -> None:
     """Measure the claims on held-out videos. A run that was stopped goes on where it was."""
