@@ -121,9 +121,8 @@ def _phrasings(frame: pd.DataFrame) -> Section:
     return Section(
         "5. Other words",
         [
-            "Score of ATA by how a question was worded, all lengths together. Each kind has several"
-            " phrasings, one of which training never shows. Things are asked about with loose"
-            " spelling in training alone.",
+            "Score of ATA by how a question was worded, all lengths together. Of the phrasings of"
+            " each kind the last one is never shown in training.",
         ],
         [picture("phrasings", "Each phrasing of each kind", figures.phrasings(table))],
         {"Score by kind and phrasing": table},
