@@ -72,6 +72,13 @@ def _tokens_axis(axes: Axes, most: float) -> None:
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
 
 
+def _kinds_axis(axes: Axes, kinds: list[str]) -> None:
+    """Scores above names of kinds of questions."""
+    names = [kind.replace("_", " ") for kind in kinds]
+    axes.set_xticks(range(len(kinds)), names, rotation=30 if len(kinds) > 6 else 0)
+    axes.set(ylabel="score", ylim=(-0.02, 1.03), xlabel="kind of question")
+
+
 def prior(
     table: pd.DataFrame, curves: Mapping[tuple[str, int], Reliability]
 ) -> tuple[Figure, np.ndarray]:
@@ -185,9 +192,7 @@ def kinds(table: pd.DataFrame, segments: int = 32, budget: float = 4) -> tuple[F
         shift = (index - (len(chosen) - 1) / 2) * 0.11
         if len(line):
             _bars(axes[0], x + shift, line, "score", *STYLES[family], family)
-    names = [group.replace("_", " ") for group in groups]
-    axes[0].set_xticks(range(len(groups)), names, rotation=30 if len(groups) > 6 else 0)
-    axes[0].set(ylabel="score", ylim=(-0.02, 1.03), xlabel="kind of question")
+    _kinds_axis(axes[0], groups)
     axes[0].set_title(
         f"{segments} segments, a budget of {budget:g} tokens a segment", loc="left",
         fontsize="medium",
@@ -270,9 +275,7 @@ def phrasings(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
         some = table["kept_out"] == kept_out
         if some.any():
             _bars(axes[0], x[some], table[some], "score", color, marker, label)
-    names = [kind.replace("_", " ") for kind in kinds]
-    axes[0].set_xticks(range(len(kinds)), names, rotation=30 if len(kinds) > 6 else 0)
-    axes[0].set(ylabel="score", ylim=(-0.02, 1.03), xlabel="kind of question")
+    _kinds_axis(axes[0], kinds)
     _legend_beside(figure, axes)
     return figure, axes
 

@@ -200,7 +200,7 @@ def phrasing(ask: str, text: str) -> str | None:
         for form in PHRASES[ask]
         if re.fullmatch(re.sub(r"\\{\w*\\}", ".+", re.escape(form)), text)
     ]
-    return max(fitting, key=len, default=None)
+    return max(fitting, key=len, default=None)  # "the first star" fits where "the star" does, too
 
 
 def wording(asks: tuple[str, ...], fill: tuple[str, ...], numbers: tuple[int, ...]) -> str:
