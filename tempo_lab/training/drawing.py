@@ -27,7 +27,7 @@ SEVERAL = {**KIND_WEIGHTS, "count": 0.24, "order": 0.12, "two_hop": 0.12, "posit
 """The same of longer ones. What takes several segments is least known from the LLM's text, and the
 second word of a corner from single ones."""
 
-RECALLED = {"count": 0.4, "most": 0.25, "two_hop": 0.2, "order": 0.15}
+RECALLED = {"count": 0.45, "most": 0.3, "two_hop": 0.2, "order": 0.05}
 """The same where the LLM reads notes in place of memory: what it can learn without the SVLM, whose
 reading is most of a step's work."""
 
