@@ -20,7 +20,7 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
 
 
 def orthogonalized(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Nearly UVᵀ of a matrix USVᵀ: all singular values become about 1, between .7 and 1.2.
+    """Nearly UVᵀ of a matrix USVᵀ: all singular values become about 1.
 
     Newton and Schulz's iteration with the coefficients of
     https://kellerjordan.github.io/posts/muon/.
