@@ -199,7 +199,7 @@ def test_kinds_that_are_drawn_exist() -> None:
 
 
 FACTS = [[" star"], *([" star", f] for f in ("sea", "red", "big", "left", "top"))]
-FACTS += [[" star", "top", "left"], [" star", "7"]]
+FACTS += [[" star", "top", " left"], [" star", "7"]]
 ELSE = [[" moon"], [" ring"]]
 BLANK: list[str] = []
 
@@ -218,7 +218,7 @@ BLANK: list[str] = []
             [
                 [" green", " ring"],
                 *([" green", " ring", fact] for fact in ("sea", "green", "small", "up", "bottom")),
-                [" green", " ring", "bottom", "right"],
+                [" green", " ring", "bottom", " right"],
                 *([" green", " ring", fact] for fact in ("7", "meets", "moon")),
                 *(BLANK, [" star"], [" moon"]),
             ],

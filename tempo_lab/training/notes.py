@@ -72,9 +72,10 @@ def note(question: Question, segment: Segment, index: int) -> list[list[str]]:
 
     Returns:
         The words of each token, none for a blank one; no token where nothing is relevant. Names
-        are spelled as within a question, with a space, facts as an answer begins: so the LLM
-        finds and says them as they are. (With a space before both, it learnt to say colours, and
-        in 1800 steps neither places nor motions.)
+        are spelled as within a question, with a space, facts as an answer begins, and a side as
+        one goes on: so the LLM finds and says them as they are. (With a space before all of them,
+        it learnt to say colours, and in 1800 steps neither places nor motions; with none before
+        sides, it guessed these.)
     """
     if not relevant(question, segment, index):
         return []
@@ -92,7 +93,7 @@ def note(question: Question, segment: Segment, index: int) -> list[list[str]]:
     happens = [word for word in happening(item).split() if word != "the"]
     tokens = [name]
     tokens += [[*name, f] for f in (segment.place, item.color, item.size, item.motion)]
-    tokens += [[*name, height], [*name, height, side], [*name, card]]
+    tokens += [[*name, height], [*name, height, f" {side}"], [*name, card]]
     tokens += [[*name, word] for word in happens] + [[]] * (2 - len(happens))
     other = segment.find(Noun(question.fill[1])) if question.kind == "with" else None
     tokens.append([*name, f" {other.shape}", other.color] if other else [])
