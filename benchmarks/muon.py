@@ -2,8 +2,8 @@
 
     python benchmarks/muon.py [--rounds 5]
 
-On a CPU that has bfloat16 arithmetic (`avx512_bf16` or `amx_bf16` in /proc/cpuinfo) both are about
-as fast; on one that has none, torch's own takes most of a training step.
+What it tells depends on whether the CPU has bfloat16 arithmetic (on Linux `avx512_bf16` or
+`amx_bf16` in /proc/cpuinfo).
 """
 
 from __future__ import annotations

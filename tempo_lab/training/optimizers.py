@@ -19,17 +19,17 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     return parameter.ndim == 2 and not any(part in name for part in EMBEDDINGS)
 
 
-def orthogonalized(matrix: Tensor, steps: int = 5) -> Tensor:
+def orthogonalized(matrix: Tensor) -> Tensor:
     """Nearly UVᵀ of a matrix USVᵀ: all singular values become about 1.
 
-    Newton and Schulz's iteration with the coefficients of
+    Five steps of Newton and Schulz's iteration, with the coefficients of
     https://kellerjordan.github.io/posts/muon/.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / x.norm().clamp(min=1e-7)
-    for _ in range(steps):
+    for _ in range(5):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.T if tall else x
@@ -38,9 +38,8 @@ def orthogonalized(matrix: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """What `torch.optim.Muon` does, in float32.
 
-    Torch rounds to bfloat16 before it orthogonalizes. A CPU without bfloat16 arithmetic, as most
-    laptops', takes twenty times as long for that as for float32, which was three quarters of all
-    training there.
+    Torch rounds to bfloat16 before it orthogonalizes. A CPU without bfloat16 arithmetic takes
+    twenty times as long for that (``benchmarks/muon.py``): most of a step of the vision stage.
     """
 
     def __init__(
