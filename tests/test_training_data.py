@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from tempo_lab.training.bank import Bank
 from tempo_lab.training.drawing import RECALLED, SINGLE, draw, kept
-from tempo_lab.training.naming import HAPPENINGS, NAMES, happenings
+from tempo_lab.training.naming import HAPPENINGS, LOOKS, NAMES, happenings, name_what_is_seen
 from tempo_lab.training.nano_config import MEMORY, RECIPES
 from tempo_lab.training.notes import (
     LOCAL,
@@ -25,7 +26,7 @@ from tempo_lab.training.notes import (
     written,
 )
 from tempo_lab.training.pool import Pool
-from tempo_lab.training.svlm import form
+from tempo_lab.training.svlm import build_svlm, form
 from tempo_lab.training.text import KIND_WEIGHTS, conversation, hint, short_note
 from tempo_lab.training.train import shapes
 from tempo_lab.training.vision import (
@@ -37,7 +38,7 @@ from tempo_lab.training.words import IGNORE, Words
 from tempo_lab.world import KINDS, questions
 from tempo_lab.world.casting import draw_scene, draw_segment
 from tempo_lab.world.questions import DESCRIBE, Question, plain, relevant
-from tempo_lab.world.scenes import HELD_OUT, Item, Noun, Segment
+from tempo_lab.world.scenes import CARDS, DIGITS, HELD_OUT, Item, Noun, Segment
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,26 @@ def test_questions_about_a_segment_are_of_their_kind_and_as_often_relevant_as_no
     assert seen == {*LOCAL, *LONG}
     assert np.mean(fits[True]) > 0.75
     assert np.mean(fits[False]) < 0.55
+
+
+def test_relevance_of_what_comes_after_a_digit_mostly_hangs_on_the_digit() -> None:
+    rng = np.random.default_rng(2)
+    own: list[tuple[bool, bool]] = []
+    with_digit, asked = 0, 0
+    for _ in range(1500):
+        segment = draw_segment(rng)
+        question = segment_question(segment, 0, segment, rng, "two_hop")
+        with_digit += segment.card in DIGITS
+        if question is None:
+            assert segment.card not in DIGITS
+            continue
+        asked += 1
+        if segment.card in DIGITS:
+            own.append((question.fill[1] == segment.card, bool(segment.find(question.nouns[0]))))
+    same, there = np.mean(own, axis=0)
+    assert asked < 2 * with_digit
+    assert 0.4 < same < 0.6
+    assert 0.15 < there < 0.35
 
 
 def test_kinds_that_are_drawn_exist() -> None:
@@ -319,6 +340,25 @@ def test_every_name_is_one_token(words: Words) -> None:
     assert all(len(one) == 1 for one in ids)
     assert len({one[0] for one in ids}) == len(ids)
     assert words.tokenizer.unk_token_id not in {one[0] for one in ids}
+
+
+def test_words_begin_with_what_they_name_looks_like(words: Words) -> None:
+    """Digits as a question spells them; those that begin a text, as times do, stay as they were."""
+    bank = Bank(3, 600)
+    torch.manual_seed(0)
+    bank.merged = torch.randn(len(bank), 64, 32).half()
+    for row, segment in enumerate(bank.segments):
+        if segment.card == "7":
+            bank.merged[row] += 3 * torch.arange(32).sin().half()
+    model = build_svlm(RECIPES["tiny"].sizes, len(words))
+    before = model.embed_tokens.weight.detach().clone()
+    name_what_is_seen(model, bank, words)
+    moved = model.embed_tokens.weight.detach() - before
+    named = {words.text(name)[0] for names in LOOKS.values() for name in names}
+    assert set(moved.norm(dim=-1).nonzero().flatten().tolist()) == named
+    assert not named & {words.text(card)[0] for card in CARDS}
+    seven = moved[words.text(" 7")[0]]
+    assert torch.cosine_similarity(seven, torch.arange(32).sin(), dim=0) > 0.7
 
 
 def test_the_hint_of_a_time_is_its_seconds(words: Words) -> None:

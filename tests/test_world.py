@@ -31,7 +31,7 @@ from tempo_lab.world import (
 from tempo_lab.world.casting import draw_cast, draw_plan, draw_segment
 from tempo_lab.world.files import demo_questions, write_video
 from tempo_lab.world.layout import card_box
-from tempo_lab.world.questions import PHRASES, phrase, phrasing, relevant, rephrase
+from tempo_lab.world.questions import PHRASES, phrase, phrasing, plain, relevant, rephrase
 from tempo_lab.world.renderer import RGB, render, sampled
 from tempo_lab.world.scenes import (
     CARDS,
@@ -525,6 +525,16 @@ def test_other_words_ask_the_same_and_the_last_phrasing_is_held_out() -> None:
             seen += sum(last in text for text in bold)
             assert all(fill in text for text in bold for fill in question.fill)
         assert seen > 0, kind
+
+
+def test_each_part_of_a_question_comes_in_all_its_phrasings() -> None:
+    rng = np.random.default_rng(8)
+    for asks in (("color", "motion"), ("motion", "color")):
+        question = plain("multi", nouns=(Noun("star"),), asks=asks)
+        texts = [rephrase(question, rng, held_out=True, rough=False) for _ in range(400)]
+        for part, ask in enumerate(asks, 1):
+            found = {text.split(f"Q{part}: ")[1].split(" Q2: ")[0] for text in texts}
+            assert len(found) == len(PHRASES[ask])
 
 
 def test_a_question_tells_its_phrasing() -> None:

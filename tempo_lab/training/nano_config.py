@@ -101,12 +101,12 @@ class Recipe:
     bank: int = 12288
     vision: StageLength = StageLength(2000, 64)
     svlm: StageLength = StageLength(1600, 16)
-    form: StageLength = StageLength(700, 16)
+    form: StageLength = StageLength(1000, 16)
     llm: StageLength = StageLength(3000, 16)
     align: StageLength = StageLength(150, 16)
-    single: StageLength = StageLength(400, 12)
+    single: StageLength = StageLength(500, 12)
     short: StageLength = StageLength(300, 4)
-    long: StageLength = StageLength(500, 2)
+    long: StageLength = StageLength(700, 2)
     workers: int = 2
     """Batches of a joint stage's step, each drawn by itself: of as many processes each has one, of
     fewer, as on one GPU, some take several."""

@@ -109,6 +109,23 @@ def _shapes_of(segment: Segment) -> tuple[list[str], list[str]]:
     return here, [shape for shape in SHAPES if shape not in here]
 
 
+def _after_a_digit(segment: Segment, rng: np.random.Generator) -> Question | None:
+    """What comes after a digit: mostly asked where there is one, and of a thing that is not there.
+
+    Relevance then hangs on the digit alone, which is as often another one. With the segment's own
+    digit asked about three times as often as another, any digit was taken for it.
+    """
+    digit = segment.card if segment.card in DIGITS else None
+    if not digit and rng.random() < 0.75:
+        return None
+    if not digit or rng.random() < 0.5:
+        digit = str(rng.choice([other for other in DIGITS if other != digit]))
+    here, missing = _shapes_of(segment)
+    shapes = missing if rng.random() < 0.75 else here
+    thing = Noun(shapes[rng.integers(len(shapes))])
+    return plain("two_hop", nouns=(thing,), fill=(str(thing), digit))
+
+
 def segment_question(
     segment: Segment, index: int, source: Segment, rng: np.random.Generator, kind: str
 ) -> Question | None:
@@ -125,13 +142,11 @@ def segment_question(
         asked = index if source is segment else max(0, index + int(rng.integers(-3, 4)))
         second = int(SEGMENT_SECONDS * asked + rng.integers(int(SEGMENT_SECONDS)))
         return plain(kind, fill=(str(second),))
+    if kind == "two_hop":
+        return _after_a_digit(segment, rng)
     here, missing = _shapes_of(source)
-    if kind in ("order", "two_hop"):
+    if kind == "order":
         one = Noun(here[rng.integers(len(here))])
-        if kind == "two_hop":
-            own = source.card if source.card in DIGITS and rng.random() < 0.5 else None
-            digit = own or DIGITS[rng.integers(10)]
-            return plain(kind, nouns=(one,), fill=(str(one), digit))
         nouns = [one, Noun(missing[rng.integers(len(missing))])]
         if rng.random() < 0.5:
             nouns.reverse()

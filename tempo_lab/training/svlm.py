@@ -33,7 +33,8 @@ def build_svlm(sizes: Sizes, vocabulary: int) -> Qwen3VLTextModel:
 
 
 RELEVANT = {
-    **LOCAL, "position": 0.06, "event": 0.06, "multi": 0.08, "describe": 0.16, "caption": 0.02,
+    **LOCAL, "position": 0.06, "event": 0.06, "multi": 0.08, "two_hop": 0.1, "describe": 0.18,
+    "caption": 0.02,
 }  # fmt: skip
 """How often a question is of each kind whose relevance or note is asked for."""
 

@@ -27,12 +27,15 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "Is the {} big or small?",
         "How big is the {}?",
         "What size is the {}?",
+        "What size does the {} have?",
         "What is the size of the {}?",
     ),
     "motion": (
         "Which way does the {} move?",
         "Which direction does the {} move?",
         "Where does the {} move?",
+        "In which direction does the {} go?",
+        "What direction does the {} have?",
         "What is the direction of the {}?",
     ),
     "position": (
@@ -246,8 +249,8 @@ def rephrase(
     """
     if not question.asks:
         return question.text
-    choices = len(PHRASES[question.asks[0]]) - (not held_out)
-    numbers = tuple(int(n) for n in rng.integers(choices, size=len(question.asks)))
+    choices = [len(PHRASES[ask]) - (not held_out) for ask in question.asks]
+    numbers = tuple(int(n) for n in rng.integers(choices))
     text = wording(question.asks, question.fill, numbers)
     if not rough:
         return text
