@@ -120,7 +120,7 @@ class Recipe:
 
 NANO = Recipe()
 PLAIN = replace(NANO, name="nano-plain", truncation=False, long=StageLength(250, 2))
-"""The ablation. A long video that is never cut off is slow to read: half as many of those."""
+"""The ablation. A long video that is never cut off is slow to read: a third as many."""
 SMALL = replace(
     NANO,
     name="small",
