@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot
 from typer.testing import CliRunner
 
 import tempo_lab as tl
@@ -438,8 +439,9 @@ def test_each_phrasing_has_its_own_score() -> None:
     table = tables.phrasing_table(tables.to_frame(rows))
     found = table.set_index("phrasing")[["kept_out", "score", "n"]]
     assert found.T.to_dict("list") == {plain: [False, 0.75, 4], again: [True, 0.0, 2]}
-    _, axes = figures.phrasings(table)
+    figure, axes = figures.phrasings(table)
     assert [text.get_text() for text in axes[0].get_xticklabels()] == ["motion"]
+    pyplot.close(figure)
 
 
 # The page
