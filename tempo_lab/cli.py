@@ -9,14 +9,15 @@ import io
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from tempo_lab.errors import TempoLabError
+from tempo_lab.errors import TempoLabError, TempoLabWarning
 from tempo_lab.places import check_places, check_truth
 from tempo_lab.text import visible
 
@@ -26,15 +27,32 @@ if TYPE_CHECKING:
 REFUSED, INTERRUPTED = 2, 130
 
 
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning on purpose as errors look: without the line of code that Python shows with one."""
+    told = warnings.formatwarning(message, category, filename, lineno, line)
+    if issubclass(category, TempoLabWarning):
+        told = visible(f"tempo-lab: warning: {message}") + "\n"
+    print(told, end="", file=file or sys.stderr)
+
+
 class _Commands(TyperGroup):
-    """Errors on purpose become one message on stderr; Ctrl-C ends quietly."""
+    """Errors and warnings on purpose become one message on stderr; Ctrl-C ends quietly."""
 
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal may lack letters of an answer
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn
+                return super().invoke(ctx)
         except TempoLabError as error:
             print(visible(f"tempo-lab: {error}"), file=sys.stderr)
             raise typer.Exit(REFUSED) from None

@@ -68,6 +68,16 @@ def test_ask_json_prints_json_alone(frames_file, short_answers):
     assert told["provenance"]["device"] == "cpu"
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_message_on_stderr(frames_file, short_answers):
+    done = run("ask", frames_file, "What color is the star?")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("tempo-lab: warning: ") == 1
+    assert str(frames_file) in done.stderr
+    assert "cli.py" not in done.stderr
+    assert "warning" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
