@@ -354,7 +354,8 @@ def test_words_begin_with_what_they_name_looks_like(words: Words) -> None:
     before = model.embed_tokens.weight.detach().clone()
     name_what_is_seen(model, bank, words)
     moved = model.embed_tokens.weight.detach() - before
-    named = {words.text(name)[0] for names in LOOKS.values() for name in names}
+    spelled = [names for spellings in LOOKS.values() for names in spellings]
+    named = {words.text(name)[0] for names in spelled for name in names}
     assert set(moved.norm(dim=-1).nonzero().flatten().tolist()) == named
     assert not named & {words.text(card)[0] for card in CARDS}
     seven = moved[words.text(" 7")[0]]

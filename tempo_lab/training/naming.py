@@ -54,12 +54,12 @@ be both."""
 
 
 LOOKS = {
-    "shape": (*SHAPES, *_later(SHAPES)),
-    "color": (*COLORS, *_later(COLORS)),
-    "card": _later(CARDS),
+    "shape": (SHAPES, _later(SHAPES)),
+    "color": (COLORS, _later(COLORS)),
+    "card": (_later(CARDS),),
 }
-"""Words that begin with a share of what they name, by label. Digits as they stand in a question:
-those that begin a text are parts of times, too."""
+"""Words that begin with a share of what they name, by label, in each spelling. Digits as they stand
+in a question alone: those that begin a text are parts of times, too."""
 
 
 @torch.no_grad()
@@ -79,14 +79,15 @@ def name_what_is_seen(model: Qwen3VLTextModel, bank: Bank, words: Words, size: f
     features = bank.merged[: len(rows), :TOKENS_A_PATCH].float()  # of the first frame pair
     table = model.embed_tokens.weight
     length = size * float(table.norm(dim=-1).mean())
-    for attribute, names in LOOKS.items():
+    for attribute, spellings in LOOKS.items():
         at = torch.from_numpy(labels[attribute])  # [row, token]
-        looks = range(len(set(map(str.strip, names))))
+        looks = range(len(spellings[0]))
         means = torch.stack([features[at == index].mean(0).nan_to_num() for index in looks])
         means = means - means.mean(0)
         means = means / means.norm(dim=-1).mean().clamp(min=1e-6) * length
-        for number, name in enumerate(names):
-            table[words.text(name)[0]] += means[number % len(means)]
+        for names in spellings:
+            for name, mean in zip(names, means, strict=True):
+                table[words.text(name)[0]] += mean
 
 
 @torch.no_grad()

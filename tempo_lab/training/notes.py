@@ -132,7 +132,8 @@ def segment_question(
     """A question of a kind as ``source`` gives rise to it, to be asked about ``segment``.
 
     With the segment itself as its source a question is mostly relevant, with another one mostly
-    not. None where the source has no question of that kind.
+    not; a question about what comes after a digit is either by itself. None where the source has
+    no question of that kind.
     """
     if kind == "caption":
         return Question(DESCRIBE, "", "caption", ())
