@@ -34,6 +34,8 @@ class VideoInfo:
         codec: name of the codec or file format.
         decoder: the reader that was chosen.
         reason: why it was chosen over decord; empty where decord reads or was not an option.
+        notes: what was decided about the source that a viewer should know, a sentence each: other
+            streams, transparency, a scaled depth. Traces carry them in `warnings`.
     """
 
     path: str
@@ -46,6 +48,10 @@ class VideoInfo:
     codec: str
     decoder: str
     reason: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(self.notes))  # JSON has no tuples
 
 
 Timed = tuple[float, np.ndarray]
