@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -23,12 +24,21 @@ from transformers import (
 )
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
-from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionPatchEmbed
+from transformers.models.qwen3_vl.modeling_qwen3_vl import (
+    Qwen3VLTextDecoderLayer,
+    Qwen3VLVisionPatchEmbed,
+)
 
 from tempo_lab.model.pixels import PatchGrid, normalize
 
 FRAMES_SDPA = "tempo_frames_sdpa"
 CONTINUED_SDPA = "tempo_continued_sdpa"
+CACHE = (
+    "cache"
+    if "cache" in signature(Qwen3VLTextDecoderLayer.forward).parameters
+    else "past_key_values"
+)
+"""The argument that takes a cache, of the text model and its layers: renamed in transformers 5.24."""
 PATCHES_AT_ONCE = 512
 """Patches that are floats at one time: few enough to stay near a CPU."""
 
@@ -215,8 +225,8 @@ def read(
     output = model.language_model(
         inputs_embeds=embeddings,
         position_ids=positions[:, None].expand(-1, segments, -1),
-        past_key_values=cache,
         use_cache=cache is not None,
+        **{CACHE: cache},
         **deepstack,
     )
     return output.last_hidden_state
