@@ -38,7 +38,7 @@ CACHE = (
     if "cache" in signature(Qwen3VLTextDecoderLayer.forward).parameters
     else "past_key_values"
 )
-"""The argument that takes a cache, of the text model and its layers: renamed in transformers 5.24."""
+"""The argument of the text model and its layers for a cache; renamed in transformers 5.24."""
 PATCHES_AT_ONCE = 512
 """Patches that are floats at one time: few enough to stay near a CPU."""
 
