@@ -22,22 +22,31 @@ from tempo_lab.evaluation import world as evaluation
 from tempo_lab.evaluation.answering import Desk, keys_of
 from tempo_lab.evaluation.arms import (
     ALL,
-    ATA_ONLY,
-    BRIEF,
     PRIOR,
-    STRICTNESS,
     Arm,
     allocation_arms,
+    ata,
+    brief_arms,
+    budgets,
     front_loading_arms,
     kept_lengths,
     quarter,
+    strictness_arms,
 )
 from tempo_lab.evaluation.logprob import answer_logprob
-from tempo_lab.evaluation.metrics import auc, bootstrap_mean, reliability
+from tempo_lab.evaluation.metrics import (
+    DIFFERENCE,
+    SHARE,
+    Estimate,
+    auc,
+    bootstrap_mean,
+    reliability,
+)
 from tempo_lab.evaluation.plan import BEFORE, MAIN, Part, draw_jobs
 from tempo_lab.evaluation.report import page
 from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.store import Store
+from tempo_lab.world.seeds import EVALUATION
 
 CLIP = Path(__file__).parents[1] / "data" / "clips" / "voyage.mp4"
 SLOTS = 16
@@ -103,11 +112,25 @@ def test_rivals_share_evenly_and_keep_what_they_say() -> None:
 
 
 def test_arms_of_a_question_have_names_of_their_own() -> None:
-    every = (*allocation_arms((2, 4, 8), (2, 4, 8)), *STRICTNESS)
+    every = (*allocation_arms(budgets(SLOTS), budgets(SLOTS)), *strictness_arms(SLOTS))
     every += front_loading_arms(range(1, SLOTS + 1))
     assert len({arm.name for arm in every}) == len(every)
-    assert set(BRIEF) <= set(every)
-    assert set(ATA_ONLY) <= set(BRIEF)
+    assert set(brief_arms(SLOTS)) <= set(every)
+    assert ata(SLOTS) in brief_arms(SLOTS)
+
+
+def test_budgets_follow_the_model() -> None:
+    """With the released K of 128 and minimum of 4, ATA at a budget of 4 would share evenly."""
+    assert (budgets(16), budgets(128)) == ((2, 4, 8), (16, 32, 64))
+    scores = np.linspace(0, 1, 32)
+    for size in plan.SIZES:
+        for part in plan.parts(size, 128):
+            for arm in (*part.arms, *part.other_arms, *strictness_arms(128)):
+                if arm.family.startswith("ATA"):
+                    assert arm.budget is not None
+                    shared = allocate(scores, 32 * arm.budget, strategy=arm.strategy, mode=arm.mode)
+                    abstains = arm.strategy == "abstain"
+                    assert abstains or len(set(shared.tokens.tolist())) > 2, arm
 
 
 @pytest.mark.parametrize("slots", [1, 2, 6, 16, 24, 128])
@@ -126,22 +149,27 @@ def test_kept_lengths_hold_the_ends_and_a_quarter(slots: int) -> None:
 def small(segments: int = 2, videos: int = 2) -> Part:
     """A part that takes seconds."""
     sparse = Arm("sparse frames", "none", 8, sparse=True)
-    return Part(segments, videos, 1, 1, 0, (*BRIEF, sparse), ATA_ONLY, loaded=1, strict=True)
+    arms = (*brief_arms(SLOTS), sparse)
+    return Part(segments, videos, 1, 1, 0, arms, (ata(SLOTS),), loaded=1, strict=True)
 
 
 @pytest.fixture
 def tiny_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick plan of one video."""
-    monkeypatch.setitem(plan.PLANS, "quick", (small(videos=1),))
+    monkeypatch.setattr(plan, "parts", lambda size, slots: (small(videos=1),))
 
 
-def test_runs_and_lengths_share_no_video_and_training_none() -> None:
-    seeds = [job.seed for seed in range(4) for job in draw_jobs("full", seed, SLOTS)]
+def test_runs_and_lengths_share_no_video() -> None:
+    runs = (0, 1, 9, 10, 11, EVALUATION.runs - 1)
+    seeds = [job.seed for seed in runs for job in draw_jobs("full", seed, SLOTS)]
     assert len(set(seeds)) == len(seeds)
-    assert min(seeds) >= plan.HELD_OUT
-    for part in (*plan.PLANS["full"], *plan.PLANS["quick"]):
-        assert part.videos < plan.SEEDS_A_LENGTH
-    assert len(plan.PLANS["full"]) * plan.SEEDS_A_LENGTH <= plan.SEEDS_A_RUN
+    for seed in runs:  # the control of a video is about the scene after it
+        drawn = {job.seed + more for job in draw_jobs("full", seed, SLOTS) for more in (0, 1)}
+        assert drawn <= set(EVALUATION.seeds(seed))
+    for size in plan.SIZES:
+        parts = plan.parts(size, SLOTS)
+        assert max(part.videos for part in parts) < plan.SEEDS_A_LENGTH
+        assert len(parts) * plan.SEEDS_A_LENGTH <= len(EVALUATION.seeds(0))
 
 
 def test_a_video_is_always_asked_the_same(tiny_plan: None) -> None:
@@ -158,7 +186,7 @@ def test_questions_of_several_parts_are_asked_under_all_arms() -> None:
     job = next(job for job in draw_jobs("quick", 5, SLOTS) if job.part.segments == 32)
     asked = [item.arms for item in job.items if item.question.kind == "multi"]
     assert len(asked) == 4
-    assert all(arms == BRIEF for arms in asked)
+    assert all(arms == brief_arms(SLOTS) for arms in asked)
     assert not any(
         item.question.kind == "multi"
         for job in draw_jobs("quick", 5, SLOTS)
@@ -181,8 +209,9 @@ def test_the_control_asks_about_something_else() -> None:
 def test_a_plan_names_what_it_lacks() -> None:
     with pytest.raises(TempoLabError, match="no such evaluation"):
         draw_jobs("slow", 0, SLOTS)
-    with pytest.raises(TempoLabError, match="not negative"):
-        draw_jobs("quick", -1, SLOTS)
+    for seed in (-1, EVALUATION.runs):
+        with pytest.raises(TempoLabError, match="no such seed"):
+            draw_jobs("quick", seed, SLOTS)
 
 
 # Rows on disk
@@ -213,7 +242,8 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
 
 def small_jobs() -> list[plan.Job]:
     """Two videos of two segments each; one or two tokens are kept for front-loading."""
-    return [plan.Job(small(), n, plan.HELD_OUT + n, 2, False) for n in range(2)]
+    first = EVALUATION.seeds(0)[0]
+    return [plan.Job(small(), n, first + n, 2, False) for n in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +254,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 
 def test_every_arm_stays_within_its_budget(whole: list[dict]) -> None:
     arms = {row["arm"] for row in whole}
-    assert {arm.name for arm in (*small().arms, *STRICTNESS)} | {PRIOR} <= arms
+    assert {arm.name for arm in (*small().arms, *strictness_arms(2))} | {PRIOR} <= arms
     for row in whole:
         if row["arm"] == ALL.name:
             assert row["used"] == SLOTS * row["segments"]
@@ -350,7 +380,7 @@ def test_claims_by_hand() -> None:
     # per video, ATA minus uniform head is 1 and 0
     assert (told["needle_32_uniform_head_low"], told["needle_32_uniform_head_high"]) == (0, 1)
     assert told["needle_32_all"] == 0.5
-    assert told["auc_8"] is told["before_auc_32"] is None
+    assert told["auc_8"] is None
     assert told["needle_64_ata"] is None
     assert told["multi_32_ata"] is None
 
@@ -358,8 +388,20 @@ def test_claims_by_hand() -> None:
 def test_relevance_before_compressor_training_is_a_claim_of_its_own() -> None:
     rows = claim_rows()
     rows += [{**row, "model": BEFORE, "auc": 0.25} for row in rows if row["arm"] == PRIOR]
-    told = claims.as_json(claims.measure(tables.to_frame(rows), SLOTS))
-    assert (told["auc_32"], told["before_auc_32"], told["before_auc_8"]) == (0.75, 0.25, None)
+    told = claims.measure(tables.to_frame(rows), SLOTS)
+    assert (told["auc_32"].value, told["before_auc_32"].value) == (0.75, 0.25)
+    assert "before_auc_32" not in claims.measure(tables.to_frame(claim_rows()), SLOTS)
+
+
+def test_rivals_of_a_kind_stand_beside_ata_on_the_questions_that_all_were_asked() -> None:
+    rows = [{**row, "kind": "time"} for row in claim_rows() if row["arm"] != PRIOR]
+    rows += [{**rows[0], "item": n, "score": 0.0} for n in (8, 9)]  # ATA alone answered these
+    found = claims.measure(tables.to_frame(rows), SLOTS)
+    assert found["time_32"].value == 0.5
+    assert found["time_32_shared"].value == 0.75
+    assert found["time_32_all"].value == 0.5
+    assert found["time_32_ata_minus_uniform_head"].value == 0.5
+    assert np.isnan(found["time_32_shuffled"].value)
 
 
 def test_multi_part_claims_by_hand() -> None:
@@ -388,34 +430,65 @@ def test_front_loading_of_the_ablation_stands_beside_the_models_by_hand() -> Non
 
 def test_claims_have_exactly_their_names() -> None:
     told = claims.as_json(claims.measure(tables.to_frame([]), SLOTS))
-    assert (
-        list(told)
-        == (
-            "auc_8 auc_32 before_auc_8 before_auc_32 needle_32_ata tokens_32_ata"
-            " needle_32_uniform_head"
-            " needle_32_uniform_head_low needle_32_uniform_head_high needle_32_uniform_tome"
-            " needle_32_uniform_tome_low needle_32_uniform_tome_high needle_32_oracle needle_32_all"
-            " needle_64_ata needle_64_all needle_32_shuffled frontload_head frontload_tail"
-            " frontload_first frontload_all time_32 order_32 count_32 absence_32 place_32"
-            " needle_128_ata multi_32_ata multi_32_uniform_head multi_32_uniform_head_low"
-            " multi_32_uniform_head_high multi_32_uniform_tome multi_32_uniform_tome_low"
-            " multi_32_uniform_tome_high multi_32_top_k multi_32_all multi_32_shuffled"
-            " plain_frontload_head plain_frontload_tail plain_frontload_first plain_frontload_all"
-        ).split()
-    )
+    assert list(told) == (
+        "auc_8 auc_32 needle_32_ata tokens_32_ata needle_32_uniform_head"
+        " needle_32_uniform_head_low needle_32_uniform_head_high needle_32_uniform_tome"
+        " needle_32_uniform_tome_low needle_32_uniform_tome_high needle_32_oracle needle_32_all"
+        " needle_64_ata needle_64_all needle_32_shuffled frontload_head frontload_tail"
+        " frontload_random frontload_first frontload_all"
+        " needle_128_ata multi_32_ata multi_32_uniform_head multi_32_uniform_head_low"
+        " multi_32_uniform_head_high multi_32_uniform_tome multi_32_uniform_tome_low"
+        " multi_32_uniform_tome_high multi_32_top_k multi_32_all multi_32_shuffled"
+        " plain_frontload_head plain_frontload_tail plain_frontload_random"
+        " plain_frontload_first plain_frontload_all"
+    ).split() + [
+        f"{kind}_32{end}"
+        for kind in ("time", "order", "count", "absence", "place", "two_hop")
+        for end in ("", "_shared", "_uniform_head", "_all", "_shuffled", "_oracle")
+    ]
     assert set(told.values()) == {None}
     assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
-def test_verdicts_compare_with_what_was_asked() -> None:
-    found = claims.verdicts(claims.measure(tables.to_frame(claim_rows()), SLOTS))
-    by_claim = {v.claim: v for v in found}
-    assert by_claim["needles, 32 segments, ATA head"].reached is False
-    assert by_claim["tokens a segment that it used"].reached is True
-    assert by_claim["... minus uniform head"].reached is False  # the interval touches 0
-    assert by_claim["... minus all tokens, 32 segments"].reached is True
-    assert by_claim["AUC of relevance, 8 segments"].reached is None
+@pytest.mark.parametrize(
+    ("low", "high", "reached"),
+    [(0.91, 0.95, "reached"), (0.89, 0.95, "open"), (0.8, 0.89, "not reached")],
+)
+def test_verdicts_follow_from_the_interval(low: float, high: float, reached: str) -> None:
+    told = {"needle_32_ata": Estimate(0.93, low, high, 100, 20)}
+    by_claim = {v.claim: v for v in claims.verdicts(told, SLOTS)}
+    assert by_claim["needles, 32 segments, ATA head"].reached == reached
+    assert by_claim["AUC of relevance, 8 segments"].reached == "no number"
     assert "not measured" in by_claim["AUC of relevance, 8 segments"].measured
+
+
+def test_aims_that_are_upper_bounds_are_met_from_below() -> None:
+    name = "needle_32_shuffled_minus_halfway"
+    for low, high, reached in ((-0.2, -0.1, "reached"), (-0.1, 0.1, "open"), (0.1, 0.2, "not")):
+        verdicts = claims.verdicts({name: Estimate(0, low, high, 9, 3)}, SLOTS)
+        (found,) = [v for v in verdicts if "shuffled" in v.claim]
+        assert found.reached.startswith(reached)
+    found = claims.measure(tables.to_frame(claim_rows()), SLOTS)
+    tokens = next(v for v in claims.verdicts(found, SLOTS) if "tokens used" in v.claim)
+    assert (tokens.asked, tokens.reached) == ("at most 2.5 of a budget of 4", "reached")
+    wide = next(v for v in claims.verdicts(found, 128) if "tokens used" in v.claim)
+    assert wide.asked == "at most 20 of a budget of 32"
+
+
+def test_a_score_at_its_ceiling_has_the_exact_binomial_interval() -> None:
+    """Clopper-Pearson of 10 of 10 and 0 of 10, from tables: [.692, 1] and [0, .308]."""
+    videos = np.repeat(np.arange(5), 2)
+    right = bootstrap_mean(np.ones(10), videos, bounds=SHARE)
+    assert (right.low, right.high) == (pytest.approx(0.6915, abs=1e-4), 1)
+    wrong = bootstrap_mean(np.zeros(10), videos, bounds=SHARE)
+    assert (wrong.low, wrong.high) == (0, pytest.approx(0.3085, abs=1e-4))
+    equal = bootstrap_mean(np.zeros(10), videos, bounds=DIFFERENCE)
+    assert (equal.low, equal.high) == pytest.approx((-0.3085, 0.3085), abs=1e-4)
+    some = bootstrap_mean([1.0, 0.0, 1.0], [0, 1, 2], bounds=SHARE)
+    assert some == bootstrap_mean([1.0, 0.0, 1.0], [0, 1, 2])
+    rows = [{**row, "score": 1.0} for row in claim_rows() if row["arm"] == "ATA head 4"]
+    ata_alone = claims.measure(tables.to_frame(rows), SLOTS)["needle_32_ata"]
+    assert ata_alone.low == pytest.approx(0.025**0.25)
 
 
 def test_arms_are_compared_on_the_same_questions() -> None:
@@ -436,7 +509,7 @@ def test_each_phrasing_has_its_own_score() -> None:
         for n, score in enumerate(scores)
     ]
     rows += [{**row, "arm": "all tokens", "score": 1.0} for row in rows]
-    table = tables.phrasing_table(tables.to_frame(rows))
+    table = tables.phrasing_table(tables.to_frame(rows), SLOTS)
     found = table.set_index("phrasing")[["kept_out", "score", "n"]]
     assert found.T.to_dict("list") == {plain: [False, 0.75, 4], again: [True, 0.0, 2]}
     figure, axes = figures.phrasings(table)
@@ -459,6 +532,7 @@ def test_the_page_is_escaped_and_stands_alone(whole: list[dict], tmp_path: Path)
     assert "\x1b" not in text
     assert set(re.findall(r'(?:src|href)="?([^">]{5})', text)) == {"data:"}
     assert "no checkpoint from before it was given" in text
+    assert "their relevance is not zero-shot" in text
     names = {path.stem for path in tmp_path.glob("*.png")}
     assert names == {"prior", "allocation", "kinds", "front_loading", "strictness", "phrasings"}
     assert text.count("data:image/png;base64,") == len(names)
@@ -468,8 +542,9 @@ def test_the_page_is_escaped_and_stands_alone(whole: list[dict], tmp_path: Path)
 
 
 def test_a_page_without_any_row_is_a_page() -> None:
-    text = page("nothing", {}, [], claims.verdicts({}))
-    assert text.count("not measured") == len(claims.verdicts({}))
+    verdicts = claims.verdicts({}, SLOTS)
+    text = page("nothing", {}, [], verdicts)
+    assert text.count("not measured") == len(verdicts)
 
 
 # The command
@@ -482,7 +557,7 @@ def test_the_command_measures_writes_and_goes_on(
     words = ["evaluate", "world", "--quick", "--seed", "7", "--workers", "1", "--out", str(out)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert "reached" in done.stdout
+    assert "by its interval" in done.stdout
     assert {path.name for path in out.iterdir()} >= {
         "answers.jsonl", "results.csv", "claims.csv", "claims.json", "report.html", "prior.png"
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """ATA and its rivals: what each arm asks for, on a real model of tiny size, and the figure."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib
@@ -12,7 +13,7 @@ import tempo_lab as tl
 from tempo_lab import course, plots
 from tempo_lab.analysis import Case, Result, Rivals, rival_arms, rivals
 from tempo_lab.analysis.rivals import FAMILIES
-from tempo_lab.errors import TraceError
+from tempo_lab.errors import BudgetError, TempoLabWarning, TraceError
 from tempo_lab.evaluation.arms import ALL, Arm
 from tests.traces import make_trace
 
@@ -47,6 +48,31 @@ def case(kind="color", video="a"):
     return Case(Scripted(), f"{kind}?", "yes", EVIDENCE, kind, video)
 
 
+def test_a_kind_of_the_users_own_stays_its_own_whatever_it_is_called():
+    """`color` and `place` of the world are needles; those of somebody else are not."""
+    found = rivals([case("color"), case("place")], arms=rival_arms(16, [4], ["ATA head"]))
+    assert found.data["kind"].values.tolist() == ["color", "place"]
+
+
+def test_what_the_context_refuses_is_left_out_and_the_rest_kept():
+    class Short(Scripted):
+        def ask(self, question, *, strategy="head", **options):
+            if strategy == "none":
+                raise BudgetError("the context cannot hold this video at this budget")
+            return super().ask(question, strategy=strategy, **options)
+
+    whole, short = case(video="a"), replace(case(video="b"), session=Short())
+    arms = rival_arms(16, [4], ["all tokens", "ATA head"])
+    with pytest.warns(TempoLabWarning, match="1 questions were left out: 1 x the context"):
+        found = rivals([whole, short], arms=arms, progress=False)
+    assert found.data["score"].isnull().values.tolist() == [[False, True], [False, False]]
+    (left,) = found.provenance["left_out"]
+    assert (left["arm"], left["video"]) == ("all tokens", "b")
+    assert not found.data["tokens"].isnull().any()
+    with pytest.raises(BudgetError, match="no such allocation strategy"):
+        rivals([whole], arms=[Arm("mine", "haed", 4)], progress=False)
+
+
 def test_the_arms_share_equal_budgets_of_the_models_own_slots():
     arms = rival_arms(16)
     assert sorted({arm.budget for arm in arms if arm.budget}) == [2, 3, 4, 8]
@@ -72,7 +98,7 @@ def test_scores_are_shuffled_or_the_truth():
 def test_each_arm_is_held_against_ata_at_its_budget():
     cases = [case(video="a"), case(video="b")]
     arms = rival_arms(16, [2, 4], ["all tokens", "ATA head", "uniform head", "oracle routing"])
-    found = rivals(cases, arms=arms, progress=False).data.sel(kind="needle")
+    found = rivals(cases, arms=arms, progress=False).data.sel(kind="color")
     mean, gain = found["mean"].to_series(), found["gain"].to_series()
     assert mean["oracle routing 4"] == 1
     assert mean["ATA head 4"] == mean["all tokens"] == 0
@@ -84,7 +110,7 @@ def test_each_arm_is_held_against_ata_at_its_budget():
 def test_a_budget_that_holds_no_segment_of_sparse_frames_is_nan():
     arms = rival_arms(16, [2], ["ATA head", "sparse frames"])
     found = rivals([case()], arms=arms, progress=False)
-    row = found.data.sel(arm="sparse frames 2", kind="needle")
+    row = found.data.sel(arm="sparse frames 2", kind="color")
     assert np.isnan([row["mean"], row["tokens"]]).all()
     figure, (axes,) = plots.rivals(found)
     figure.canvas.draw()
@@ -97,7 +123,7 @@ def test_on_a_real_model_no_arm_exceeds_its_budget(tiny, frames_file, tmp_path):
         asked = [Case(session, QUESTION, "red", [True] + [False] * 5, "color", "noise")]
         arms = rival_arms(tiny.slots, [tiny.slots // 2])
         found = rivals(asked, arms=arms, max_new_tokens=2, progress=False)
-    data = found.data.sel(kind="needle")
+    data = found.data.sel(kind="color")
     limited = data.isel(arm=data["budget"].notnull() & (data["family"] != "sparse frames"))
     assert (limited["tokens"] <= limited["budget"]).all()
     assert float(data["tokens"].sel(arm="all tokens")) == tiny.slots
@@ -114,7 +140,7 @@ def test_sparse_frames_are_few_segments_of_the_whole_video():
     with tempo.open(course.clip("voyage"), progress=False) as session:
         one = Case(session, "Where is the star?", "snow", np.arange(12) == 8, "place")
         arms = rival_arms(tempo.slots, [tempo.slots // 4], ["ATA head", "sparse frames"])
-        data = rivals([one], arms=arms, progress=False).data.sel(kind="needle")
+        data = rivals([one], arms=arms, progress=False).data.sel(kind="place")
     assert data["tokens"].sel(arm=arms[1].name) == tempo.slots / 4  # a quarter of the segments
 
 
@@ -143,9 +169,9 @@ def test_the_figure_has_a_panel_a_kind_and_all_points():
     figure, axes = plots.rivals(found)
     figure.canvas.draw()
     assert [each.get_title("left") for each in axes] == [
-        "needle (1 questions)", "absence (1 questions)",
+        "color (1 questions)", "absence (1 questions)",
     ]  # fmt: skip
-    for each, kind in zip(axes, ("needle", "absence"), strict=True):
+    for each, kind in zip(axes, ("color", "absence"), strict=True):
         part = found.data.sel(kind=kind)
         drawn = np.concatenate([bar[0].get_xdata(orig=False) for bar in each.containers])
         wanted = part["tokens"].values

@@ -11,20 +11,23 @@ from matplotlib import pyplot
 
 from tempo_lab import plots
 from tempo_lab.analysis import Case, Result, Strictness, strictness
-from tempo_lab.analysis.strictness import ARMS
+from tempo_lab.analysis.strictness import strict_arms
 from tempo_lab.errors import BudgetError, TraceError
-from tempo_lab.evaluation.arms import ALL, STRICTNESS
+from tempo_lab.evaluation.arms import ALL, strictness_arms
 from tempo_lab.evaluation.metrics import bootstrap_mean
 from tests.traces import make_trace
 
 matplotlib.use("agg")
 QUESTION = "What color is the moving square?"
+ARMS = strict_arms(16)
 
 
 class Scripted:
     """A session that answers as it is told, from who asks; and remembers what it was asked."""
 
-    checkpoint = SimpleNamespace(digest="d")
+    checkpoint = SimpleNamespace(
+        digest="d", model=SimpleNamespace(config=SimpleNamespace(num_compression_tokens=16))
+    )
 
     def __init__(self, right):
         self.right, self.asked = right, []
@@ -39,7 +42,8 @@ class Scripted:
 
 
 def case(kind, video, *right):
-    return Case(Scripted(right), f"{kind}?", "yes", [True, False, False, False], kind, video)
+    truth, group = [True, False, False, False], "needle" if kind in ("color", "digit") else ""
+    return Case(Scripted(right), f"{kind}?", "yes", truth, kind, video, group=group)
 
 
 def test_each_arm_is_asked_as_it_says():
@@ -52,7 +56,8 @@ def test_each_arm_is_asked_as_it_says():
         ("absence?", 32, "threshold", "strict", 5, 3),
         ("absence?", 32, "temperature", "strict", 5, 3),
     ]
-    assert ARMS[:3] == STRICTNESS
+    assert ARMS[:3] == strictness_arms(16)
+    assert {arm.budget for arm in strict_arms(128)} == {64}
 
 
 def test_scores_and_gains_by_kind():

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab import world
-from tempo_lab.errors import TraceError
+from tempo_lab.errors import TempoLabError, TraceError
+from tempo_lab.evaluation.tables import NEEDLES
 from tempo_lab.world import NEEDLE, draw_questions, draw_scene, reworded
+from tempo_lab.world.seeds import NOTEBOOKS, Purpose
 
 if TYPE_CHECKING:
     from tempo_lab.session import Session
     from tempo_lab.tempo import Tempo
     from tempo_lab.trace import Trace
     from tempo_lab.world import Question, Scene
-
-HELD_OUT = 2_000_000
-"""First seed of the videos of `world_cases`; training and `tempo-lab evaluate` draw other ones."""
 
 
 def same_words(answer: str) -> Callable[[str], float]:
@@ -43,9 +42,10 @@ class Case:
         question: its words.
         answer: the right one.
         evidence: bool [segment], which segments hold what is needed to answer.
-        kind: of question, for tables.
+        kind: of question.
         video: a name; what is asked about one video is resampled together.
-        score: how right an answer is, 0 to 1; by default 1 for the same words.
+        score: how right an answer is, 0 to 1; by default 1 for the same answer (`same_answer`).
+        group: of questions, for tables; by default their kind.
 
     Raises:
         TraceError: evidence that has not one entry a segment.
@@ -59,6 +59,7 @@ class Case:
     kind: str = ""
     video: str = ""
     score: Callable[[str], float] | None = None
+    group: str = ""
 
     def __post_init__(self) -> None:
         from tempo_lab.arguments import check_texts
@@ -66,6 +67,7 @@ class Case:
         check_texts(self.question, ())
         evidence = check_truth(self.evidence, len(self.session))
         object.__setattr__(self, "evidence", evidence)
+        object.__setattr__(self, "group", self.group or self.kind)
         if not self.video:
             object.__setattr__(self, "video", str(self.session.video.info.path))
 
@@ -75,11 +77,11 @@ class Case:
 
 
 def case_of(session: Session, question: Question, video: str = "") -> Case:
-    """A question of the world as a case."""
+    """A question of the world as a case; kinds about one segment are one group."""
     evidence = np.isin(np.arange(len(session)), question.evidence)
-    return Case(
-        session, question.text, question.answer, evidence, question.kind, video, question.score
-    )
+    kind, score = question.kind, question.score
+    group = NEEDLES if kind in NEEDLE else kind
+    return Case(session, question.text, question.answer, evidence, kind, video, score, group)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,8 @@ class WorldVideo:
     seed: int
 
     def cases(self, questions: int, kinds: Sequence[str] | None = None) -> list[Case]:
-        """Questions about it, in words kept out of training, none twice.
+        """Questions about it, none twice. Each draws one of the wordings of its kind; of these, the
+        last one is never shown in training.
 
         Args:
             questions: how many; fewer where it cannot be asked so much.
@@ -116,24 +119,41 @@ class WorldVideo:
 
 @contextmanager
 def world_videos(
-    tempo: Tempo, *, seed: int = 0, videos: int = 4, segments: int = 8, progress: bool = False
+    tempo: Tempo,
+    *,
+    seed: int = 0,
+    videos: int = 4,
+    segments: int = 8,
+    progress: bool = False,
+    purpose: Purpose = NOTEBOOKS,
 ) -> Iterator[list[WorldVideo]]:
     """Held-out videos of the procedural world, made, opened, and removed again.
 
     Args:
         tempo: the model.
-        seed: of the videos.
+        seed: of the videos; every seed has its own.
         videos: how many.
         segments: length of each.
         progress: show a progress bar.
+        purpose: what they are for; see `tempo_lab.world.seeds`.
+
+    Raises:
+        TempoLabError: no such seed, or more videos than a seed has.
     """
     from tqdm.auto import tqdm
 
+    scenes = purpose.seeds(seed)
+    if not 1 <= videos <= len(scenes):
+        raise TempoLabError(
+            "there are not so many videos of one seed",
+            asked=f"videos={videos}",
+            found=f"1 to {len(scenes)}",
+            fix="several seeds",
+        )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         opened: list[WorldVideo] = []
-        for number in tqdm(range(videos), desc="videos", disable=not progress):
-            here = HELD_OUT + 1000 * seed + number
+        for here in tqdm(scenes[:videos], desc="videos", disable=not progress):
             scene = draw_scene(here, segments, held_out=True)
             path = world.write_video(scene, folder / f"world-{here}.mp4")
             session = stack.enter_context(tempo.open(path, progress=False))

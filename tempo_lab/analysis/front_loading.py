@@ -23,8 +23,9 @@ from tempo_lab.analysis.front_loading_result import (
     better,
     knee,
 )
+from tempo_lab.analysis.strictness import warn_left_out
 from tempo_lab.errors import BudgetError, TraceError
-from tempo_lab.evaluation.metrics import bootstrap_mean
+from tempo_lab.evaluation.metrics import SHARE, bootstrap_mean
 from tempo_lab.text import one_line
 
 MOST_POINTS = 32
@@ -67,13 +68,14 @@ def front_loading(
         TraceError: no cases, cases of several models, or a video with one question only, which
             leaves none for the control.
         BudgetError: k beyond K, K left out, or a number that is none; or the LLM's context cannot
-            hold all tokens.
+            hold all tokens of any video. Questions about some videos that it cannot hold are left
+            out with a warning, and named in the provenance ("left_out").
         QueryError: a question or an answer in words that the model does not know.
         CaptureError: the LLM's attention cannot be recorded.
     """
     from tqdm.auto import tqdm
 
-    given = _check_cases(cases)
+    given, left_out = _that_fit(_check_cases(cases))
     config = given[0].session.checkpoint.model.config
     tokens = tokens_tried(ks, config.num_compression_tokens)
     draws = _whole("draws", draws, 1)
@@ -98,7 +100,7 @@ def front_loading(
     }
     each = {name: np.stack([one[name] for one in found]) for name in found[0]}
     data = _summed_up(xr.Dataset(_texts(given, others), labels), each, seed)
-    return FrontLoading(data, _provenance(given, seed, draws))
+    return FrontLoading(data, {**_provenance(given, seed, draws), "left_out": left_out})
 
 
 def _summed_up(data: xr.Dataset, each: Numbers, seed: int) -> xr.Dataset:
@@ -127,7 +129,8 @@ def _summed_up(data: xr.Dataset, each: Numbers, seed: int) -> xr.Dataset:
 def _interval(name: str, values: np.ndarray, video: np.ndarray, seed: int) -> Numbers:
     """Mean over questions, and both ends of its interval, of values [question, ...]."""
     flat = values.reshape(len(values), -1).T
-    means = [bootstrap_mean(one, video, seed=seed) for one in flat]
+    bounds = SHARE if name == "accuracy" else None
+    means = [bootstrap_mean(one, video, seed=seed, bounds=bounds) for one in flat]
     columns = zip(*((mean.value, mean.low, mean.high) for mean in means), strict=True)
     shaped = (np.reshape(column, values.shape[1:]) for column in columns)
     return dict(zip(_ends(name), shaped, strict=True))
@@ -185,6 +188,30 @@ def _check_cases(cases: Case | Sequence[Case]) -> list[Case]:
             fix="analyse the cases of each model alone, and subtract the results",
         )
     return given
+
+
+def _that_fit(cases: list[Case]) -> tuple[list[Case], list[dict[str, str]]]:
+    """The cases whose videos fit the LLM's context with all their tokens; and why others do not.
+
+    Raises:
+        BudgetError: none fits.
+    """
+    from tempo_lab.evaluation.logprob import Asked
+
+    fitting, left_out = [], []
+    for case in cases:
+        slots = case.session.reader.compressor.slots
+        try:
+            Asked(case.session, case.question, case.answer).prompt([slots] * len(case.session))
+        except BudgetError as error:
+            refused, why = error, str(error).splitlines()[0]
+            left_out.append({"video": case.video, "question": case.question, "why": why})
+        else:
+            fitting.append(case)
+    if not fitting:
+        raise refused
+    warn_left_out(one["why"] for one in left_out)
+    return fitting, left_out
 
 
 def tokens_tried(ks: Sequence[int] | None, slots: int) -> list[int]:

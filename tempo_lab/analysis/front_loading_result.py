@@ -11,7 +11,7 @@ import xarray as xr
 
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.errors import TraceError, did_you_mean
-from tempo_lab.evaluation.metrics import bootstrap_mean
+from tempo_lab.evaluation.metrics import DIFFERENCE, bootstrap_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,9 +114,14 @@ class FrontLoading(Result):
         check_name(over, [str(arm) for arm in self.data["arm"].to_numpy()], "arm")
         each = better(measure, self.data[f"{measure}_each"])
         ahead = (each.sel(arm=HEAD) - each.sel(arm=over)).to_numpy()  # [question, k]
-        means = [bootstrap_mean(one, self.data["video"], seed=seed) for one in ahead.T]
+        ks = self.data["k"].to_numpy()
+        means = []
+        for k, one in zip(ks, ahead.T, strict=True):
+            # all K tokens are the same ones in most arms: no chance is in that difference
+            bounds = DIFFERENCE if measure == "accuracy" and k < self.slots else None
+            means.append(bootstrap_mean(one, self.data["video"], seed=seed, bounds=bounds))
         return _frame(
-            k=self.data["k"].to_numpy(),
+            k=ks,
             lead=[mean.value for mean in means],
             low=[mean.low for mean in means],
             high=[mean.high for mean in means],

@@ -24,7 +24,7 @@ from tempo_lab.analysis.stack import (
     video_of,
 )
 from tempo_lab.errors import TraceError
-from tempo_lab.evaluation.metrics import auc, ranks, recall_at, reliability
+from tempo_lab.evaluation.metrics import DIFFERENCE, auc, ranks, recall_at, reliability
 from tempo_lab.trace import Trace
 
 MOST = 10
@@ -180,7 +180,7 @@ def relevance(
         data["control_logit"] = (_SEGMENT, stacked(others))
         data |= _against(others, truths, videos, ks, seed, "control_")
         gain = np.array(data["auc"][1]) - np.array(data["control_auc"][1])
-        data |= mean_of("auc_gain", gain, videos, seed)
+        data |= mean_of("auc_gain", gain, videos, seed, DIFFERENCE)
         provenance["controls"] = [trace.question for trace in shuffled]
     return Relevance(xr.Dataset(data, coords), provenance)
 

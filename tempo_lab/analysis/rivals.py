@@ -13,7 +13,7 @@ import numpy as np
 from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.checks import one_or_more
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.analysis.strictness import Strictness, check_arms, tabulated
+from tempo_lab.analysis.strictness import Strictness, ask_all, check_arms, tabulated
 from tempo_lab.errors import UnfamiliarVideoWarning
 from tempo_lab.evaluation import rivals as _rivals  # noqa: F401  (registers strategies)
 from tempo_lab.evaluation.arms import Arm, allocation_arms
@@ -33,14 +33,15 @@ class Rivals(Result):
     """Score and tokens by arm and kind of question, each arm also against ATA at its budget.
 
     Intervals are 95 % bootstrap intervals over videos; NaN where there is one video only. NaN
-    stands also for what is impossible: sparse frames of a budget that holds no segment, or of a
-    source whose frames were sampled before (a folder of pictures, a .npy array).
+    stands also for what is impossible: all tokens of a video that exceeds the context, sparse
+    frames of a budget that holds no segment, or of a source whose frames were sampled before (a
+    folder of pictures, a .npy array).
     """
 
     QUANTITIES: ClassVar = {
         **Strictness.QUANTITIES,
         "family": Quantity(("arm",), "1", "what the arm is called in figures"),
-        "budget": Quantity(("arm",), "tokens a segment", "to be shared; NaN for all tokens"),
+        "budget": Quantity(("arm",), "tokens per segment", "to be shared; NaN for all tokens"),
         "gain": Quantity(("arm", "kind"), "1", "score less that of ATA at this budget, paired"),
     }
     TABLE: ClassVar = ("arm", "kind")
@@ -83,29 +84,27 @@ def rivals(
         progress: show a progress bar.
 
     Returns:
-        a `Rivals`.
+        a `Rivals`. What the context or a budget refuses is warned of, and in its provenance as
+        "left_out".
 
     Raises:
         TraceError: no cases or no arms, or two arms of one name.
-        BudgetError: an arm's budget or strategy is refused.
+        BudgetError: an arm's strategy is unknown.
     """
-    from tqdm.auto import tqdm
-
     cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
     if arms is None and cases:
         arms = rival_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
     arms = tuple(arms or ())
     check_arms(cases, arms)
-    score, used = np.zeros((2, len(arms), len(cases)))
-    with ExitStack() as stack, tqdm(total=score.size, desc="asking", disable=not progress) as bar:
+    options = {"seed": seed, "max_new_tokens": max_new_tokens}
+    shuffles = [np.random.default_rng([seed, number]) for number in range(len(cases))]
+    with ExitStack() as stack:
         desk = _Desk(stack)
-        for number, case in enumerate(cases):
-            options = {"seed": seed, "max_new_tokens": max_new_tokens}
-            shuffle = np.random.default_rng([seed, number])
-            for row, arm in enumerate(arms):
-                found = desk.ask(case, arm, shuffle, options)
-                score[row, number], used[row, number] = found
-                bar.update()
+
+        def ask(number: int, arm: Arm) -> tuple[float, float]:
+            return desk.ask(cases[number], arm, shuffles[number], options)
+
+        score, used, left_out = ask_all(cases, arms, ask, progress)
     names = [arm.name for arm in arms]
     against = [_against(arm, arms, names) for arm in arms]
     data = tabulated(cases, arms, score, used, against)
@@ -113,7 +112,7 @@ def rivals(
     data = data.assign(family=("arm", [arm.family for arm in arms]), budget=("arm", budgets))
     models = sorted({case.session.checkpoint.digest for case in cases})
     made = {"arms": [asdict(arm) for arm in arms], "seed": seed, "models": models}
-    return Rivals(data, made)
+    return Rivals(data, {**made, "left_out": left_out})
 
 
 class _Desk:

@@ -10,7 +10,7 @@ import numpy as np
 from tempo_lab.analysis.cases import check_truth
 from tempo_lab.analysis.checks import check_traces, question_read
 from tempo_lab.errors import TraceError
-from tempo_lab.evaluation.metrics import Estimate, bootstrap_mean
+from tempo_lab.evaluation.metrics import SHARE, Estimate, bootstrap_mean
 from tempo_lab.trace import Trace
 
 Truth = Sequence[bool] | np.ndarray
@@ -159,7 +159,13 @@ def sources(traces: Sequence[Trace]) -> dict[str, Any]:
     }
 
 
-def mean_of(name: str, values: np.ndarray, videos: Sequence[str], seed: int) -> dict[str, Any]:
+def mean_of(
+    name: str,
+    values: np.ndarray,
+    videos: Sequence[str],
+    seed: int,
+    bounds: tuple[float, float] = SHARE,
+) -> dict[str, Any]:
     """Variables NAME, NAME_low, NAME_high: mean over questions, interval over videos."""
-    found: Estimate = bootstrap_mean(values, list(videos), seed=seed)
+    found: Estimate = bootstrap_mean(values, list(videos), seed=seed, bounds=bounds)
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -16,7 +16,7 @@ import numpy as np
 
 from tempo_lab.errors import BudgetError
 from tempo_lab.evaluation import rivals  # noqa: F401  (registers strategies)
-from tempo_lab.evaluation.arms import ATA_ONLY, PRIOR, Arm
+from tempo_lab.evaluation.arms import PRIOR, Arm, ata, quarter
 from tempo_lab.evaluation.logprob import ROOM_LEFT, answer_logprob
 from tempo_lab.evaluation.metrics import auc
 from tempo_lab.evaluation.plan import BEFORE, MAIN, PLAIN, Item, Job
@@ -91,7 +91,7 @@ class Desk:
 
     def rows(self, item: Item, names: Collection[str]) -> Iterator[Row]:
         """The rows of one question under the arms of these names."""
-        first = ATA_ONLY[0]  # never refused; it tells the relevance that other arms need
+        first = ata(self.job.slots)  # never refused; it tells the relevance that other arms need
         trace = self._ask(self.session, item, first)
         relevance = trace.data["relevance"].to_numpy()
         evidence = np.isin(np.arange(len(relevance)), item.question.evidence)
@@ -180,7 +180,7 @@ class Desk:
         if relevant.any() and not relevant.all():
             row["auc"] = auc(logit, relevant)
         if item.control is not None:
-            budget = (ATA_ONLY[0].budget or 1) * self.job.part.segments
+            budget = quarter(self.job.slots) * self.job.part.segments
             asked = self.session.ask(item.control.text, budget=budget, max_new_tokens=1)
             elsewhere = np.isin(np.arange(len(logit)), item.control.evidence)
             row["control"] = item.control.text

@@ -1,4 +1,8 @@
-"""Arms: the ways of giving tokens to segments that are compared with each other."""
+"""Arms: the ways of giving tokens to segments that are compared with each other.
+
+Budgets are shares of K, the memory tokens of a segment: with the same few tokens for every model,
+a model whose minimum is as large would share evenly whatever its scores.
+"""
 
 from __future__ import annotations
 
@@ -63,30 +67,47 @@ class Arm:
         return None
 
 
-BUDGETS = (2, 4, 8)
-"""Tokens a segment, of a budget that ATA shares as it likes."""
-MAIN_BUDGET = 4
-STRICT_BUDGET = 8
-"""Budget at which strictness is compared: the floor is half of it, ATA shares the other half."""
-
 ALL = Arm("all tokens", "none", None)
+ATA = "ATA head"
+"""The family that the claims are about."""
+STRICT: dict[str, tuple[str, Mode]] = {
+    "ATA, faithful": ("head", "faithful"),
+    "ATA, abstaining": ("abstain", "strict"),
+    "ATA, floor": ("floor", "strict"),
+}
+"""Strategy and mode of the strictness arms, by family."""
+
+
+def quarter(slots: int) -> int:
+    """A quarter of K, at least one token: the budget per segment that the claims are about."""
+    return max(1, slots // 4)
+
+
+def half(slots: int) -> int:
+    """Half of K, at least one token: the budget per segment at which strictness is compared."""
+    return max(1, slots // 2)
+
+
+def budgets(slots: int) -> tuple[int, ...]:
+    """Tokens per segment of the curves: an eighth, a quarter and a half of K."""
+    return tuple(sorted({max(1, slots // 8), quarter(slots), half(slots)}))
 
 
 def _family(family: str, strategy: str, budgets: Iterable[int], **more: object) -> tuple[Arm, ...]:
     return tuple(Arm(family, strategy, budget, **more) for budget in budgets)  # type: ignore[arg-type]
 
 
-def allocation_arms(budgets: Iterable[int], rivals: Iterable[int]) -> tuple[Arm, ...]:
+def allocation_arms(curves: Iterable[int], rivals: Iterable[int]) -> tuple[Arm, ...]:
     """The arms of the allocation claim.
 
     Args:
-        budgets: of ATA head and the two uniform arms, whose curves are drawn.
+        curves: budgets of ATA head and the two uniform arms, whose curves are drawn.
         rivals: budgets of all others.
     """
-    main, others = tuple(budgets), tuple(rivals)
+    main, others = tuple(curves), tuple(rivals)
     return (
         ALL,
-        *_family("ATA head", "head", main),
+        *_family(ATA, "head", main),
         *_family("ATA tail", "tail", others),
         *_family("ATA random", "random", others),
         *_family("ATA ToMe", "tome", others),
@@ -99,23 +120,30 @@ def allocation_arms(budgets: Iterable[int], rivals: Iterable[int]) -> tuple[Arm,
     )
 
 
-ATA_ONLY = _family("ATA head", "head", (MAIN_BUDGET,))
-ATA_AND_ALL = (ALL, *ATA_ONLY)
-BRIEF = (
-    *ATA_AND_ALL,
-    *_family("uniform head", "uniform", (MAIN_BUDGET,)),
-    *_family("uniform ToMe", "uniform-tome", (MAIN_BUDGET,)),
-    *_family("top-k", "topk", (MAIN_BUDGET,)),
-    *_family("shuffled scores", "head", (MAIN_BUDGET,), scores="shuffled"),
-    *_family("oracle routing", "head", (MAIN_BUDGET,), scores="oracle"),
-)
-"""The arms that tell most, at one budget: for kinds of questions whose curves are not drawn."""
+def ata(slots: int) -> Arm:
+    """The arm that the claims are about."""
+    return Arm(ATA, "head", quarter(slots))
 
-STRICTNESS = (
-    Arm("ATA, faithful", "head", STRICT_BUDGET, mode="faithful"),
-    Arm("ATA, abstaining", "abstain", STRICT_BUDGET),
-    Arm("ATA, floor", "floor", STRICT_BUDGET),
-)
+
+def brief_arms(slots: int) -> tuple[Arm, ...]:
+    """The arms that tell most, at one budget: for kinds of questions whose curves are not drawn."""
+    budget = (quarter(slots),)
+    return (
+        ALL,
+        ata(slots),
+        *_family("uniform head", "uniform", budget),
+        *_family("uniform ToMe", "uniform-tome", budget),
+        *_family("top-k", "topk", budget),
+        *_family("shuffled scores", "head", budget, scores="shuffled"),
+        *_family("oracle routing", "head", budget, scores="oracle"),
+    )
+
+
+def strictness_arms(slots: int) -> tuple[Arm, ...]:
+    """The released rule and two stricter ones."""
+    return tuple(
+        Arm(family, strategy, half(slots), mode=mode) for family, (strategy, mode) in STRICT.items()
+    )
 
 
 def front_loading_arms(kept: Iterable[int]) -> tuple[Arm, ...]:
@@ -135,8 +163,3 @@ def kept_lengths(slots: int, every: bool) -> tuple[int, ...]:
         return tuple(range(1, slots + 1))
     powers = {2**n for n in range(slots.bit_length())} | {quarter(slots), slots}
     return tuple(sorted(k for k in powers if k <= slots))
-
-
-def quarter(slots: int) -> int:
-    """A quarter of K, at least one token."""
-    return max(1, slots // 4)

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
-from tempo_lab.evaluation.arms import MAIN_BUDGET, PRIOR, quarter
+from tempo_lab.evaluation.arms import ALL, PRIOR, ata, quarter
 from tempo_lab.evaluation.metrics import NOTHING, Estimate
 from tempo_lab.evaluation.plan import BEFORE, LOADED_KINDS, MAIN, PLAIN
-from tempo_lab.evaluation.tables import ATA, NEEDLES, estimate, paired_difference
+from tempo_lab.evaluation.tables import NEEDLES, contrast, estimate, paired_difference
 
-UNIFORM_HEAD, UNIFORM_TOME = f"uniform head {MAIN_BUDGET}", f"uniform ToMe {MAIN_BUDGET}"
-SHUFFLED, ORACLE, ALL = (
-    f"shuffled scores {MAIN_BUDGET}",
-    f"oracle routing {MAIN_BUDGET}",
-    "all tokens",
-)
-MULTI_RIVALS = {
-    "uniform_head": UNIFORM_HEAD,
-    "uniform_tome": UNIFORM_TOME,
-    "top_k": f"top-k {MAIN_BUDGET}",
-    "all": ALL,
-    "shuffled": SHUFFLED,
-}
-"""Beside ATA on questions that need several tokens of one segment."""
+NEEDLE_RIVALS = ("uniform_head", "uniform_tome", "oracle", "all", "shuffled")
+MULTI_RIVALS = ("uniform_head", "uniform_tome", "top_k", "all", "shuffled")
+KIND_RIVALS = ("uniform_head", "all", "shuffled", "oracle")
+"""Arms beside ATA: of needles, of questions of several parts, of each other kind."""
 FRONT_LOADING_SEGMENTS = 8
-MEAN_TOKENS = 2.5
-"""Tokens a segment that ATA is to use of its budget of four, to one decimal."""
+MEAN_SHARE = 0.625
+"""Share of its budget that ATA is to use at most: 2.5 of 4 tokens per segment."""
+FIRST_SHARE = 0.8
+"""Share of the score with all tokens that the first token alone is to reach at most."""
 
-KINDS_AT_32 = {"time": "time", "order": "order", "count": "count", "absence": "absence"}
-KINDS_AT_32["place"] = "most"
+KINDS_AT_32 = {
+    "time": "time",
+    "order": "order",
+    "count": "count",
+    "absence": "absence",
+    "place": "most",
+    "two_hop": "two_hop",
+}
 
 
 def measure(frame: pd.DataFrame, slots: int) -> dict[str, Estimate]:
@@ -44,40 +42,69 @@ def measure(frame: pd.DataFrame, slots: int) -> dict[str, Estimate]:
     """
     main = frame[frame["model"] == MAIN]
     needles = main[main["group"] == NEEDLES]
+    own, rivals = ata(slots).name, _rivals(slots)
 
     def at(part: pd.DataFrame, segments: int, arm: str) -> pd.DataFrame:
         return part[(part["segments"] == segments) & (part["arm"] == arm)]
 
+    found = {f"auc_{n}": estimate(at(needles, n, PRIOR), "auc") for n in (8, 32)}
     before = frame[(frame["model"] == BEFORE) & (frame["group"] == NEEDLES)]
-    found = {
-        f"{whose}auc_{n}": estimate(at(part, n, PRIOR), "auc")
-        for whose, part in (("", needles), ("before_", before))
-        for n in (8, 32)
-    }
-    found["needle_32_ata"] = estimate(at(needles, 32, ATA))
-    found["tokens_32_ata"] = estimate(at(needles, 32, ATA), "tokens")
+    if len(before):
+        found |= {f"before_auc_{n}": estimate(at(before, n, PRIOR), "auc") for n in (8, 32)}
+    found["needle_32_ata"] = estimate(at(needles, 32, own))
+    found["tokens_32_ata"] = estimate(at(needles, 32, own), "tokens")
     at_32 = needles[needles["segments"] == 32]
-    for name, arm in (("uniform_head", UNIFORM_HEAD), ("uniform_tome", UNIFORM_TOME)):
-        found[f"needle_32_{name}"] = estimate(at(needles, 32, arm))
-        found[f"needle_32_ata_minus_{name}"] = paired_difference(at_32, ATA, arm)
-    for name, arm in (("oracle", ORACLE), ("all", ALL), ("shuffled", SHUFFLED)):
-        found[f"needle_32_{name}"] = estimate(at(needles, 32, arm))
-        found[f"needle_32_ata_minus_{name}"] = paired_difference(at_32, ATA, arm)
+    for name in NEEDLE_RIVALS:
+        found[f"needle_32_{name}"] = estimate(at(needles, 32, rivals[name]))
+        found[f"needle_32_ata_minus_{name}"] = paired_difference(at_32, own, rivals[name])
+    halfway = {rivals["shuffled"]: 1, rivals["uniform_head"]: -0.5, own: -0.5}
+    found["needle_32_shuffled_minus_halfway"] = contrast(at_32, halfway)
     multi_32 = main[main["kind"].isin(LOADED_KINDS) & (main["segments"] == 32)]
-    found["multi_32_ata"] = estimate(at(multi_32, 32, ATA))
-    for name, arm in MULTI_RIVALS.items():
-        found[f"multi_32_{name}"] = estimate(at(multi_32, 32, arm))
-        found[f"multi_32_ata_minus_{name}"] = paired_difference(multi_32, ATA, arm)
+    found["multi_32_ata"] = estimate(at(multi_32, 32, own))
+    for name in MULTI_RIVALS:
+        found[f"multi_32_{name}"] = estimate(at(multi_32, 32, rivals[name]))
+        found[f"multi_32_ata_minus_{name}"] = paired_difference(multi_32, own, rivals[name])
     for n in (64, 128):
-        found[f"needle_{n}_ata"] = estimate(at(needles, n, ATA))
-    found["needle_64_all"] = estimate(at(needles, 64, ALL))
+        found[f"needle_{n}_ata"] = estimate(at(needles, n, own))
+        found[f"needle_{n}_all"] = estimate(at(needles, n, ALL.name))
     at_64 = needles[needles["segments"] == 64]
-    found["needle_64_ata_minus_all"] = paired_difference(at_64, ATA, ALL)
+    found["needle_64_ata_minus_all"] = paired_difference(at_64, own, ALL.name)
     found |= _front_loading(main, slots)
     plain = _front_loading(frame[frame["model"] == PLAIN], slots)
     found |= {f"plain_{name}": value for name, value in plain.items()}
     for name, kind in KINDS_AT_32.items():
-        found[f"{name}_32"] = estimate(at(main[main["kind"] == kind], 32, ATA))
+        found |= _beside(
+            f"{name}_32", main[(main["kind"] == kind) & (main["segments"] == 32)], slots
+        )
+    return found
+
+
+def _rivals(slots: int) -> dict[str, str]:
+    """Names of arms by what they are called in claims."""
+    budget = quarter(slots)
+    return {
+        "uniform_head": f"uniform head {budget}",
+        "uniform_tome": f"uniform ToMe {budget}",
+        "top_k": f"top-k {budget}",
+        "oracle": f"oracle routing {budget}",
+        "shuffled": f"shuffled scores {budget}",
+        "all": ALL.name,
+    }
+
+
+def _beside(name: str, some: pd.DataFrame, slots: int) -> dict[str, Estimate]:
+    """ATA on all questions of a kind, and each arm on those that every arm answered.
+
+    "shared" is ATA on the latter: what the rivals can be compared with.
+    """
+    own, rivals = ata(slots).name, _rivals(slots)
+    found = {name: estimate(some[some["arm"] == own])}
+    answered = some[some["arm"] == ALL.name].set_index(["video", "item"]).index
+    shared = some[some.set_index(["video", "item"]).index.isin(answered)]
+    found[f"{name}_shared"] = estimate(shared[shared["arm"] == own])
+    for rival in KIND_RIVALS:
+        found[f"{name}_{rival}"] = estimate(shared[shared["arm"] == rivals[rival]])
+        found[f"{name}_ata_minus_{rival}"] = paired_difference(shared, own, rivals[rival])
     return found
 
 
@@ -89,29 +116,40 @@ def _front_loading(answers: pd.DataFrame, slots: int) -> dict[str, Estimate]:
     arms = {
         "head": f"first tokens {k}",
         "tail": f"last tokens {k}",
+        "random": f"random tokens {k}",
         "first": "first tokens 1",
         "all": f"first tokens {slots}",
     }
     found = {f"frontload_{name}": estimate(some[some["arm"] == a]) for name, a in arms.items()}
-    found["frontload_head_minus_tail"] = paired_difference(some, arms["head"], arms["tail"])
+    for other in ("tail", "random"):
+        name = f"frontload_head_minus_{other}"
+        found[name] = paired_difference(some, arms["head"], arms[other])
+    few = {arms["first"]: 1, arms["all"]: -FIRST_SHARE}
+    found["frontload_first_minus_share"] = contrast(some, few)
     return found
 
 
 NAMES = (
-    "auc_8", "auc_32", "before_auc_8", "before_auc_32", "needle_32_ata", "tokens_32_ata",
+    "auc_8", "auc_32", "needle_32_ata", "tokens_32_ata",
     "needle_32_uniform_head", "needle_32_uniform_head_low", "needle_32_uniform_head_high",
     "needle_32_uniform_tome", "needle_32_uniform_tome_low", "needle_32_uniform_tome_high",
     "needle_32_oracle", "needle_32_all", "needle_64_ata", "needle_64_all", "needle_32_shuffled",
-    "frontload_head", "frontload_tail", "frontload_first", "frontload_all",
-    "time_32", "order_32", "count_32", "absence_32", "place_32", "needle_128_ata",
+    "frontload_head", "frontload_tail", "frontload_random", "frontload_first", "frontload_all",
+    "needle_128_ata",
     "multi_32_ata", "multi_32_uniform_head", "multi_32_uniform_head_low",
     "multi_32_uniform_head_high", "multi_32_uniform_tome", "multi_32_uniform_tome_low",
     "multi_32_uniform_tome_high", "multi_32_top_k", "multi_32_all", "multi_32_shuffled",
-    "plain_frontload_head", "plain_frontload_tail", "plain_frontload_first", "plain_frontload_all",
+    "plain_frontload_head", "plain_frontload_tail", "plain_frontload_random",
+    "plain_frontload_first", "plain_frontload_all",
+    *(
+        f"{kind}_32{end}"
+        for kind in KINDS_AT_32
+        for end in ("", "_shared", *(f"_{rival}" for rival in KIND_RIVALS))
+    ),
 )  # fmt: skip
 """The names in `claims.json`. `_low` and `_high` are the ends of the interval of ATA minus that,
-`plain_` is what the ablation without prefix dropout reached, `before_` the model before compressor
-training."""
+`plain_` is what the ablation without prefix dropout reached. `_shared` is ATA on the questions that
+all arms were asked, as the arms behind it were."""
 
 
 def as_json(measured: dict[str, Estimate]) -> dict[str, float | None]:
@@ -136,6 +174,9 @@ def as_table(measured: dict[str, Estimate]) -> pd.DataFrame:
     )
 
 
+Reached = Literal["reached", "open", "not reached", "no number"]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One line of the table of claims.
@@ -144,103 +185,90 @@ class Verdict:
         claim: what is measured.
         asked: what was to be reached.
         measured: what was found, with its 95 % interval.
-        reached: whether it was; None where there is no number.
+        reached: what the interval says: "open" where the aim lies inside of it.
     """
 
     claim: str
     asked: str
     measured: str
-    reached: bool | None
+    reached: Reached
 
 
-def verdicts(measured: dict[str, Estimate]) -> list[Verdict]:
-    """What was asked for, measured, and reached or not, in the order of the issue's table."""
+def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
+    """What was asked for, measured, and reached or not by its interval.
 
-    def value(name: str) -> float:
-        return measured.get(name, NOTHING).value
+    Args:
+        measured: of `measure`.
+        slots: K, memory tokens of a segment.
+    """
 
-    def line(
-        claim: str, asked: str, names: str, reached: Callable[[], bool], more: str = ""
-    ) -> Verdict:
-        each = [measured.get(name, NOTHING) for name in names.split()]
-        missing = any(math.isnan(e.value) for e in each)
-        told = "not measured" if missing else ", ".join(_told(e) for e in each[:1])
-        told += "" if missing else more
-        return Verdict(claim, asked, told, None if missing else bool(reached()))
-
-    def least(claim: str, name: str, bound: float, more: str = "") -> Verdict:
-        return line(claim, f"at least {bound:.2f}", name, lambda: value(name) >= bound, more)
-
-    def margin(claim: str, rival: str, bound: float) -> Verdict:
-        name = f"needle_32_ata_minus_{rival}"
+    def line(claim: str, asked: str, name: str, aim: float, *, most: bool = False) -> Verdict:
         found = measured.get(name, NOTHING)
-        asked = f"at least {bound:+.2f}, interval above 0"
-        return line(claim, asked, name, lambda: found.value >= bound and found.low > 0)
+        return Verdict(claim, asked, _told(found), _reached(found, aim, most))
 
-    half = (value("needle_32_uniform_head") + value("needle_32_ata")) / 2
-    share = value("frontload_first") / value("frontload_all") if value("frontload_all") else 1.0
-    difference = "frontload_head_minus_tail"
+    def least(claim: str, name: str, aim: float) -> Verdict:
+        return line(claim, f"at least {aim:.2f}", name, aim)
+
+    def lead(claim: str, name: str, aim: float) -> Verdict:
+        return line(claim, f"at least {aim:+.2f}", name, aim)
+
+    tokens = MEAN_SHARE * quarter(slots)
     return [
         least("AUC of relevance, 8 segments", "auc_8", 0.98),
         least("AUC of relevance, 32 segments", "auc_32", 0.96),
         least("needles, 32 segments, ATA head", "needle_32_ata", 0.90),
         line(
-            "tokens a segment that it used",
-            f"{MEAN_TOKENS} of a budget of {MAIN_BUDGET}",
+            "... tokens used per segment",
+            f"at most {tokens:g} of a budget of {quarter(slots)}",
             "tokens_32_ata",
-            lambda: round(value("tokens_32_ata"), 1) <= MEAN_TOKENS,
+            tokens,
+            most=True,
         ),
-        margin("... minus uniform head", "uniform_head", 0.30),
-        margin("... minus uniform ToMe", "uniform_tome", 0.15),
+        lead("... minus uniform head", "needle_32_ata_minus_uniform_head", 0.30),
+        lead("... minus uniform ToMe", "needle_32_ata_minus_uniform_tome", 0.15),
+        lead("... minus oracle routing", "needle_32_ata_minus_oracle", -0.07),
+        lead("... minus all tokens, 32 segments", "needle_32_ata_minus_all", 0),
+        lead("... minus all tokens, 64 segments", "needle_64_ata_minus_all", 0),
         line(
-            "... minus oracle routing",
-            "at least -0.07",
-            "needle_32_ata_minus_oracle",
-            lambda: value("needle_32_ata_minus_oracle") >= -0.07,
+            "needles, 32 segments: shuffled scores (control) minus the middle of uniform head"
+            " and ATA",
+            "at most 0",
+            "needle_32_shuffled_minus_halfway",
+            0,
+            most=True,
         ),
+        lead("multi-part, head minus tail at K/4 tokens", "frontload_head_minus_tail", 0.15),
         line(
-            "... minus all tokens, 32 segments",
-            "not worse: interval reaches 0",
-            "needle_32_ata_minus_all",
-            lambda: measured["needle_32_ata_minus_all"].high >= 0,
-        ),
-        line(
-            "ATA minus all tokens, needles, 64 segments",
-            "better: above 0",
-            "needle_64_ata_minus_all",
-            lambda: value("needle_64_ata_minus_all") > 0,
-        ),
-        line(
-            "needles, 32 segments, shuffled scores (control)",
-            "at most half-way from uniform head to ATA",
-            "needle_32_shuffled needle_32_uniform_head needle_32_ata",
-            lambda: value("needle_32_shuffled") <= half,
-            f", half-way {half:.3f}",
-        ),
-        line(
-            "multi-part, head minus tail at K/4 tokens",
-            "at least +0.15",
-            difference,
-            lambda: value(difference) >= 0.15,
-        ),
-        line(
-            "multi-part, the first token alone",
-            "at most 0.80 of all tokens",
-            "frontload_first frontload_all",
-            lambda: share <= 0.8,
-            f", {share:.2f} of all",
+            f"multi-part, the first token alone minus {FIRST_SHARE:.2f} of all tokens",
+            "at most 0",
+            "frontload_first_minus_share",
+            0,
+            most=True,
         ),
         least("time, 32 segments, ATA head", "time_32", 0.75),
         least("order, 32 segments, ATA head", "order_32", 0.85),
         least("count, 32 segments, ATA head", "count_32", 0.75),
         least("absence, 32 segments, ATA head", "absence_32", 0.85),
-        least("global place, 32 segments, ATA head", "place_32", 0.95),
+        least("place shown most, 32 segments, ATA head", "place_32", 0.95),
         least("needles, 64 segments, ATA head", "needle_64_ata", 0.85),
         least("needles, 128 segments, ATA head", "needle_128_ata", 0.80),
     ]
 
 
+def _reached(found: Estimate, aim: float, most: bool) -> Reached:
+    """Whether the whole interval lies on the right side of the aim, or none of it does."""
+    if math.isnan(found.value):
+        return "no number"
+    if found.high <= aim if most else found.low >= aim:
+        return "reached"
+    if found.low > aim if most else found.high < aim:
+        return "not reached"
+    return "open"  # also without an interval
+
+
 def _told(found: Estimate) -> str:
+    if math.isnan(found.value):
+        return "not measured"
     if math.isnan(found.low):
         return f"{found.value:.3f} (one video, no interval)"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}], {found.n} questions"

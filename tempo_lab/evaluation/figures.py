@@ -166,19 +166,19 @@ def allocation(table: pd.DataFrame, group: str = NEEDLES) -> tuple[Figure, np.nd
                 )  # fmt: skip
         _tokens_axis(each, some["tokens"].max() if len(some) else 1)
         each.set_title(f"{segments} segments", loc="left", fontsize="medium")
-        each.set_xlabel("memory tokens used, a segment")
+        each.set_xlabel("memory tokens used per segment")
     axes[0].set(ylabel=f"score of {group} questions", ylim=(-0.02, 1.03))
     _legend_beside(figure, axes)
     return figure, axes
 
 
-def kinds(table: pd.DataFrame, segments: int = 32, budget: float = 4) -> tuple[Figure, np.ndarray]:
+def kinds(table: pd.DataFrame, budget: int, segments: int = 32) -> tuple[Figure, np.ndarray]:
     """Score of each kind of question at one length and budget, by arm.
 
     Args:
         table: of `allocation_table`.
+        budget: tokens per segment; all tokens are shown beside it.
         segments: length of the videos.
-        budget: tokens a segment; all tokens are shown beside it.
     """
     chosen = ["ATA head", "uniform head", "uniform ToMe", "top-k", "shuffled scores"]
     chosen += ["oracle routing", "all tokens"]
@@ -194,7 +194,7 @@ def kinds(table: pd.DataFrame, segments: int = 32, budget: float = 4) -> tuple[F
             _bars(axes[0], x + shift, line, "score", *STYLES[family], family)
     _kinds_axis(axes[0], groups)
     axes[0].set_title(
-        f"{segments} segments, a budget of {budget:g} tokens a segment", loc="left",
+        f"{segments} segments, a budget of {budget} tokens per segment", loc="left",
         fontsize="medium",
     )  # fmt: skip
     _legend_beside(figure, axes)
@@ -222,11 +222,11 @@ def front_loading(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
                 shown.plot(line["k"], line[name], color=color, marker=marker, label=f"{way} k")
                 shown.fill_between(line["k"], low, high, color=color, alpha=0.13, linewidth=0)
         _tokens_axis(lower, table["k"].max() if len(table) else 1)
-        lower.set_xlabel("k, tokens kept a segment")
+        lower.set_xlabel("k, tokens kept per segment")
         upper.set_title(f"{group}, {MODEL_NAMES[model]}", loc="left", fontsize="medium")
         upper.set_ylim(-0.02, 1.03)
     axes[0, 0].set_ylabel("score")
-    axes[1, 0].set_ylabel("log-probability of the right\nanswer (nat a token)")
+    axes[1, 0].set_ylabel("log-probability of the right\nanswer (nat per token)")
     axes[0, 0].legend(frameon=False, loc="upper left", fontsize="small")  # few tokens score low
     return figure, axes
 
@@ -253,7 +253,7 @@ def strictness(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
         each.set_xticks(range(len(groups)), groups)
         each.set_xlim(-0.5, max(len(groups) - 0.5, 0.5))
         each.set_title(f"{segments} segments", loc="left", fontsize="medium")
-    axes[0].set(ylabel="score (below: tokens a segment)", ylim=(-0.02, 1.03))
+    axes[0].set(ylabel="score (below: tokens per segment)", ylim=(-0.02, 1.03))
     _legend_beside(figure, axes)
     return figure, axes
 

@@ -138,7 +138,7 @@ class Estimate:
 
     Attributes:
         value: the mean; NaN if there was nothing.
-        low, high: ends of the bootstrap interval; NaN for fewer than two videos.
+        low, high: ends of the interval; NaN for fewer than two videos.
         n: questions.
         videos: groups that were resampled.
     """
@@ -150,6 +150,9 @@ class Estimate:
     videos: int
 
 
+SHARE, DIFFERENCE = (0.0, 1.0), (-1.0, 1.0)
+"""Bounds of scores and rankings, and of the difference of two of them."""
+
 NOTHING = Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
 
 
@@ -160,15 +163,21 @@ def bootstrap_mean(
     resamples: int = RESAMPLES,
     coverage: float = COVERAGE,
     seed: int = 0,
+    bounds: tuple[float, float] | None = None,
 ) -> Estimate:
     """Mean of values with a percentile interval that resamples whole videos.
 
     Questions about one video share its luck: they are drawn together. Given the differences of
     two arms on the same questions, this is the paired bootstrap.
 
+    Values that are all equal resample to themselves, whatever their number. Where their bounds are
+    known, the interval is then the exact binomial one over questions (Clopper-Pearson): all of n
+    answers right give [(alpha / 2)**(1 / n), 1].
+
     Args:
         values: [question]; NaN are left out.
         videos: [question], what identifies the video of each.
+        bounds: smallest and largest value that there can be, if any.
         resamples: how many times videos are drawn with replacement.
         coverage: of the interval.
         seed: of the draws.
@@ -183,9 +192,13 @@ def bootstrap_mean(
     mean, n = float(array.mean()), len(array)
     if len(names) < 2:
         return Estimate(mean, float("nan"), float("nan"), n, len(names))
+    tail = (1 - coverage) / 2
+    if bounds is not None and array.min() == array.max():
+        others = 1 - tail ** (1 / n)  # share of other values that could still be there
+        low, high = (mean + others * (bound - mean) for bound in bounds)
+        return Estimate(mean, low, high, n, len(names))
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(names), size=(resamples, len(names)))
     means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
-    tail = (1 - coverage) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Estimate(mean, float(low), float(high), n, len(names))

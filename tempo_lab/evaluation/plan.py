@@ -10,26 +10,25 @@ import numpy as np
 
 from tempo_lab.errors import TempoLabError
 from tempo_lab.evaluation.arms import (
-    ATA_AND_ALL,
-    ATA_ONLY,
-    BRIEF,
-    BUDGETS,
-    MAIN_BUDGET,
-    STRICTNESS,
+    ALL,
     Arm,
     allocation_arms,
+    ata,
+    brief_arms,
+    budgets,
     front_loading_arms,
     kept_lengths,
+    quarter,
+    strictness_arms,
 )
 from tempo_lab.world.casting import draw_scene
 from tempo_lab.world.kinds import KINDS, NEEDLE, draw_questions, reworded
 from tempo_lab.world.questions import Question
 from tempo_lab.world.scenes import Scene
+from tempo_lab.world.seeds import EVALUATION
 
-HELD_OUT = 1_000_000
-"""First seed of evaluation videos; training draws its segments from other generators."""
-SEEDS_A_RUN, SEEDS_A_LENGTH = 100_000, 10_000
-"""Runs of different `--seed`, and lengths within a run, share no video."""
+SEEDS_A_LENGTH = 10_000
+"""Lengths within a run share no video."""
 
 CLAIMED = ("time", "order", "count", "absence", "most")
 """Kinds beside the needles that a claim names: asked more often."""
@@ -76,22 +75,27 @@ class Part:
     strict: bool = False
 
 
-_FULL = allocation_arms(BUDGETS, BUDGETS)
-_QUICK = allocation_arms(BUDGETS, (MAIN_BUDGET,))
-PLANS: dict[str, tuple[Part, ...]] = {
-    "full": (
-        Part(8, 240, 8, 2, 1, _FULL, _FULL, loaded=3, strict=True),
-        Part(32, 240, 8, 4, 1, _FULL, _FULL, multi=4, strict=True),
-        Part(64, 120, 8, 2, 1, ATA_AND_ALL, ATA_AND_ALL),
-        Part(128, 80, 8, 2, 1, _FULL, _FULL, strict=True),
-    ),
-    "quick": (
-        Part(8, 20, 5, 1, 1, _QUICK, BRIEF, loaded=2, strict=True),
-        Part(32, 22, 8, 4, 1, _QUICK, BRIEF, multi=4, strict=True),
-        Part(64, 9, 8, 0, 0, ATA_AND_ALL, ATA_AND_ALL, multi=0),
-        Part(128, 6, 8, 0, 0, BRIEF, ATA_AND_ALL, multi=0),
-    ),
-}
+SIZES = ("quick", "full")
+
+
+def parts(size: str, slots: int) -> tuple[Part, ...]:
+    """What an evaluation of this size (one of `SIZES`) asks of a model with K memory tokens."""
+    brief, few = brief_arms(slots), (ALL, ata(slots))
+    if size == "full":
+        full = allocation_arms(budgets(slots), budgets(slots))
+        return (
+            Part(8, 240, 8, 2, 1, full, full, loaded=3, strict=True),
+            Part(32, 240, 8, 4, 1, full, full, multi=4, strict=True),
+            Part(64, 120, 8, 2, 1, few, few),
+            Part(128, 80, 8, 2, 1, full, full, strict=True),
+        )
+    quick = allocation_arms(budgets(slots), (quarter(slots),))
+    return (
+        Part(8, 20, 5, 1, 1, quick, brief, loaded=2, strict=True),
+        Part(32, 22, 8, 4, 1, quick, brief, multi=4, strict=True),
+        Part(64, 9, 8, 0, 0, few, few, multi=0),
+        Part(128, 6, 8, 0, 0, brief, few, multi=0),
+    )
 
 
 @dataclass(frozen=True)
@@ -174,10 +178,10 @@ class Job:
         part = self.part
         if kind in NEEDLE:
             # an abstaining ATA must also be seen where there is something to find
-            return part.arms + (STRICTNESS if part.strict and rank == 0 else ())
-        strict = STRICTNESS if part.strict and kind in STRICT_KINDS else ()
+            return part.arms + (strictness_arms(self.slots) if part.strict and rank == 0 else ())
+        strict = strictness_arms(self.slots) if part.strict and kind in STRICT_KINDS else ()
         brief = rank >= (part.multi if kind in LOADED_KINDS else 1)
-        return (ATA_ONLY if brief else part.other_arms) + strict
+        return ((ata(self.slots),) if brief else part.other_arms) + strict
 
     def _control(
         self, other: Scene, rng: np.random.Generator, question: Question
@@ -204,16 +208,14 @@ def draw_jobs(size: str, seed: int, slots: int) -> list[Job]:
         slots: K, memory tokens of a segment.
 
     Raises:
-        TempoLabError: no such size, or a seed below 0.
+        TempoLabError: no such size or seed.
     """
-    if size not in PLANS:
-        raise TempoLabError("no such evaluation", asked=repr(size), found=", ".join(PLANS))
-    if seed < 0:
-        raise TempoLabError("a seed is not negative", asked=seed, fix="a seed of 0 or more")
+    if size not in SIZES:
+        raise TempoLabError("no such evaluation", asked=repr(size), found=", ".join(SIZES))
+    firsts = EVALUATION.seeds(seed)[::SEEDS_A_LENGTH]
     jobs = [
         Job(part, number, first + number, slots, size == "full")
-        for index, part in enumerate(PLANS[size])
-        for first in [HELD_OUT + SEEDS_A_RUN * seed + SEEDS_A_LENGTH * index]
+        for part, first in zip(parts(size, slots), firsts, strict=False)
         for number in range(part.videos)
     ]
     return sorted(jobs, key=lambda job: (job.number + 0.5) / job.part.videos)

@@ -28,8 +28,10 @@ th, td { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px so
 .yes { color: #00664d; font-weight: 600; } .no { color: #a33d00; font-weight: 600; }
 """
 
-WORDS = {True: ("yes", "yes"), False: ("no", "no"), None: ("no number", "")}
-"""What the last column says, and its class."""
+CLASSES = {"reached": "yes", "not reached": "no"}
+"""Of the last column, where it is coloured."""
+COLORS = {"reached": "green", "not reached": "red"}
+"""The same on a terminal."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,11 @@ def picture(name: str, caption: str, drawn: tuple[Any, Any], dpi: int = DPI) -> 
 def on_terminal(verdicts: Sequence[Verdict]) -> Table:
     """The table of claims for a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("claim", "asked", "measured", "reached"):
+    for name in ("claim", "asked", "measured", "by its interval"):
         table.add_column(name)
     for v in verdicts:
-        style = {True: "green", False: "red", None: "dim"}[v.reached]
-        table.add_row(v.claim, v.asked, v.measured, Text(WORDS[v.reached][0], style=style))
+        style = COLORS.get(v.reached, "dim")
+        table.add_row(v.claim, v.asked, v.measured, Text(v.reached, style=style))
     return table
 
 
@@ -112,8 +114,9 @@ def page(
     body = [
         f"<h1>{_safe(title)}</h1>",
         f"<table>{told}</table>",
-        "<p class=note>In brackets: 95 % bootstrap intervals that resample videos; differences are"
-        " paired, on the same questions.</p>",
+        "<p class=note>In brackets: 95 % intervals. They resample whole videos (bootstrap); where"
+        " all answers are right, or all wrong, they are the exact binomial ones over questions."
+        " Differences are paired, on the same questions.</p>",
         *([] if verdicts is None else ["<h2>Asked, measured, reached</h2>", _verdicts(verdicts)]),
         *(_section(section) for section in sections),
     ]
@@ -127,10 +130,10 @@ def page(
 def _verdicts(verdicts: Sequence[Verdict]) -> str:
     rows = [
         f"<tr><td>{_safe(v.claim)}</td><td>{_safe(v.asked)}</td><td>{_safe(v.measured)}</td>"
-        f'<td class="{WORDS[v.reached][1]}">{WORDS[v.reached][0]}</td></tr>'
+        f'<td class="{CLASSES.get(v.reached, "")}">{v.reached}</td></tr>'
         for v in verdicts
     ]
-    head = "<tr><th>claim</th><th>asked</th><th>measured</th><th>reached</th></tr>"
+    head = "<tr><th>claim</th><th>asked</th><th>measured</th><th>by its interval</th></tr>"
     return f"<div class=wide><table>{head}{''.join(rows)}</table></div>"
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from tempo_lab.evaluation import figures, tables
 from tempo_lab.evaluation.arms import quarter
 from tempo_lab.evaluation.metrics import Reliability
-from tempo_lab.evaluation.plan import BEFORE, PLAIN
+from tempo_lab.evaluation.plan import BEFORE, MAIN, PLAIN
 from tempo_lab.evaluation.report import Section, picture
 
 
@@ -27,10 +27,10 @@ def all_sections(
     """
     return [
         _prior(frame, tables.calibration(rows), BEFORE in missing),
-        _allocation(frame),
+        _allocation(frame, slots),
         _front_loading(frame, slots, PLAIN in missing),
         _strictness(frame),
-        _phrasings(frame),
+        _phrasings(frame, slots),
     ]
 
 
@@ -48,25 +48,36 @@ def _prior(
         [
             "For each question, the chance that a segment with evidence scores above one without"
             " (ROC-AUC within the video). Control: the question of another video of the same"
-            " length is asked of this one, against the places where its evidence was there; that"
-            " is a half unless places themselves give something away.",
+            " length is asked about this one, against the places where its evidence was there;"
+            " that is a half unless places themselves give something away. The embedded models are"
+            " trained to answer Yes or No to this very sentence: their relevance is not zero-shot.",
             "No number from before compressor training: no checkpoint from before it was given"
-            " (--before FOLDER)."
+            " (--before FOLDER). The recipe of the embedded models freezes the compressor's SVLM"
+            " in that training, so that their relevance is the same before and after."
             if no_before
             else "Before compressor training: the checkpoint given by --before, on the same"
-            " questions.",
+            f" questions. {_same_before(frame)}",
         ],
         [picture("prior", "AUC and calibration", figures.prior(table, curves))],
         {"AUC by length and kind": table, "Calibration": errors},
     )
 
 
-def _allocation(frame: pd.DataFrame) -> Section:
+def _same_before(frame: pd.DataFrame) -> str:
+    """How many questions have the same AUC before and after; all where the SVLM was frozen."""
+    prior = frame[frame["auc"].notna()].pivot(
+        index=["video", "item"], columns="model", values="auc"
+    )
+    same = int((prior[MAIN] == prior[BEFORE]).sum())
+    return f"The AUC is the same as after it for {same} of {len(prior)} questions."
+
+
+def _allocation(frame: pd.DataFrame, slots: int) -> Section:
     table, refused = tables.allocation_table(frame), tables.refused_table(frame)
     return Section(
         "2. Allocation",
         [
-            "Score against the memory tokens that were really used. Budgets are tokens a segment,"
+            "Score against the memory tokens that were really used. Budgets are tokens per segment,"
             " shared over the video; ATA often spends less than it may. Sparse frames: all tokens"
             " of as few segments, sampled over the whole video, as fit the budget. Shuffled"
             " scores: the same ATA with its scores dealt out at random (control). Oracle routing:"
@@ -75,7 +86,7 @@ def _allocation(frame: pd.DataFrame) -> Section:
         ],
         [
             picture("allocation", "Needle questions", figures.allocation(table)),
-            picture("kinds", "Every kind of question", figures.kinds(table)),
+            picture("kinds", "Every kind of question", figures.kinds(table, quarter(slots))),
         ],
         {"Score by length, kind and arm": table}
         | ({"Arms that were impossible": refused} if len(refused) else {}),
@@ -116,13 +127,14 @@ def _strictness(frame: pd.DataFrame) -> Section:
     )
 
 
-def _phrasings(frame: pd.DataFrame) -> Section:
-    table = tables.phrasing_table(frame)
+def _phrasings(frame: pd.DataFrame, slots: int) -> Section:
+    table = tables.phrasing_table(frame, slots)
     return Section(
         "5. Other words",
         [
             "Score of ATA by how a question was worded, all lengths together. Of the phrasings of"
-            " each kind the last one is never shown in training.",
+            " each kind the last one is never shown in training. Where a wording came up in few"
+            " questions (n), its interval says little.",
         ],
         [picture("phrasings", "Each phrasing of each kind", figures.phrasings(table))],
         {"Score by kind and phrasing": table},

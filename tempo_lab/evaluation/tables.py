@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tempo_lab.evaluation.arms import ALL, MAIN_BUDGET, PRIOR, STRICTNESS
-from tempo_lab.evaluation.metrics import Estimate, Reliability, bootstrap_mean, reliability
+from tempo_lab.evaluation.arms import ALL, PRIOR, STRICT, ata
+from tempo_lab.evaluation.metrics import (
+    SHARE,
+    Estimate,
+    Reliability,
+    bootstrap_mean,
+    reliability,
+)
 from tempo_lab.evaluation.plan import LOADED_KINDS, MAIN, STRICT_KINDS
 from tempo_lab.world.kinds import NEEDLE
 from tempo_lab.world.questions import PHRASES, phrasing
-
-ATA = f"ATA head {MAIN_BUDGET}"
-"""The arm that the claims are about."""
 
 NEEDLES = "needle"
 """Name of all kinds of questions about one segment, taken together."""
@@ -25,6 +28,8 @@ COLUMNS = (
     "video", "segments", "seed", "item", "kind", "model", "arm", "family", "budget", "question",
     "truth", "said", "score", "used", "logprob", "answer_tokens", "auc", "control_auc", "error",
 )  # fmt: skip
+SHARES = ("score", "auc", "control_auc")
+"""Columns of numbers between 0 and 1."""
 WAYS = {"first tokens": "first", "last tokens": "last", "random tokens": "random"}
 
 
@@ -45,20 +50,28 @@ def to_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 def estimate(frame: pd.DataFrame, column: str = "score") -> Estimate:
     """Mean of a column over questions; the interval resamples videos."""
-    return bootstrap_mean(frame[column], frame["video"])
+    bounds = SHARE if column in SHARES else None
+    return bootstrap_mean(frame[column], frame["video"], bounds=bounds)
+
+
+def contrast(frame: pd.DataFrame, weights: Mapping[str, float]) -> Estimate:
+    """Weighted sum of the scores of arms, on the questions that all of them answered.
+
+    Args:
+        frame: rows of one model.
+        weights: by the name of an arm.
+    """
+    chosen = frame[frame["arm"].isin(weights)]
+    table = chosen.pivot(index=["video", "item"], columns="arm", values="score")
+    values = sum(weight * table.reindex(columns=[arm])[arm] for arm, weight in weights.items())
+    signs = np.array([*weights.values()])
+    bounds = float(signs.clip(max=0).sum()), float(signs.clip(min=0).sum())
+    return bootstrap_mean(values, table.index.get_level_values("video"), bounds=bounds)
 
 
 def paired_difference(frame: pd.DataFrame, one: str, other: str) -> Estimate:
-    """Score of one arm minus that of another, on the questions that both answered.
-
-    Args:
-        frame: rows of one model and length.
-        one, other: names of arms.
-    """
-    chosen = frame[frame["arm"].isin((one, other))]
-    table = chosen.pivot(index=["video", "item"], columns="arm", values="score")
-    table = table.reindex(columns=[one, other])
-    return bootstrap_mean(table[one] - table[other], table.index.get_level_values("video"))
+    """Score of one arm minus that of another, on the questions that both answered."""
+    return contrast(frame, {one: 1, other: -1})
 
 
 def prior_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +116,7 @@ def allocation_table(frame: pd.DataFrame) -> pd.DataFrame:
     of a kind can be compared.
     """
     some = frame[(frame["model"] == MAIN) & ~frame["family"].isin([PRIOR, *WAYS])]
-    some = some[~some["family"].isin([arm.family for arm in STRICTNESS])]
+    some = some[~some["family"].isin(STRICT)]
     answered = some[some["arm"] == ALL.name].set_index(["video", "item"]).index
     some = some[some.set_index(["video", "item"]).index.isin(answered)]
     return _by(some, ["segments", "group", "family", "budget"])
@@ -120,19 +133,21 @@ def front_loading_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def strictness_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Score and tokens of each strictness arm, on absence, presence and needle questions."""
-    order = [arm.family for arm in STRICTNESS]
+    order = [*STRICT]
     some = frame[frame["family"].isin(order) & frame["group"].isin([*STRICT_KINDS, NEEDLES])]
     table = _by(some, ["segments", "group", "family"])
     return table.sort_values("family", key=lambda names: names.map(order.index), kind="stable")
 
 
-def phrasing_table(frame: pd.DataFrame) -> pd.DataFrame:
+def phrasing_table(frame: pd.DataFrame, slots: int) -> pd.DataFrame:
     """Score of ATA by kind of question and its wording, at all lengths together.
 
     Phrases of a kind stand in their order; ``kept_out`` marks the one that training never shows.
     Questions of several parts, and about what is not there, have no wording of their own.
     """
-    some = frame[(frame["model"] == MAIN) & (frame["arm"] == ATA) & frame["kind"].isin(PHRASES)]
+    some = frame[
+        (frame["model"] == MAIN) & (frame["arm"] == ata(slots).name) & frame["kind"].isin(PHRASES)
+    ]
     said = [phrasing(*asked) for asked in zip(some["kind"], some["question"], strict=True)]
     some = some.assign(phrasing=said).dropna(subset="phrasing")
     some["kept_out"] = some["phrasing"] == some["kind"].map(lambda kind: PHRASES[kind][-1])

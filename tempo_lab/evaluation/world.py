@@ -54,7 +54,7 @@ class Evaluation:
     @property
     def verdicts(self) -> list[claims.Verdict]:
         """What was asked for, measured, and reached or not."""
-        return claims.verdicts(self.measured)
+        return claims.verdicts(self.measured, self.settings["memory_tokens_a_segment"])
 
 
 def evaluate_world(
@@ -70,7 +70,7 @@ def evaluate_world(
 
     Args:
         model: a name for `tempo_lab.load`. `MODEL-plain`, where there is one, is its ablation.
-        size: "quick" (ten minutes on two cores) or "full" (overnight); a key of `plan.PLANS`.
+        size: "quick" (ten minutes on two cores) or "full" (overnight); one of `plan.SIZES`.
         seed: of the videos; every seed has its own.
         out: folder; by default `results/world-MODEL-SIZE-SEED` in the working directory.
         before: a checkpoint from before compressor training, for the prior's AUC.

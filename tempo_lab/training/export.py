@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from transformers import Qwen3VLConfig
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.familiar import Familiar
 from tempo_lab.world import KINDS, WORLD_VERSION, draw_scene
+from tempo_lab.world.seeds import TRAINING
 
 from .nano_config import FRAME, PATCHES, WINDOW, Sizes
 from .words import Words
@@ -35,7 +35,7 @@ def example_questions() -> list[str]:
     """
     found: dict[str, str] = {}
     kinds = [kind for kind in KINDS if kind != "absence"]
-    for seed in count():
+    for seed in TRAINING.seeds(0):
         scene = draw_scene(seed, 8, held_out=False)
         for kind in kinds:
             plain = [q.text for q in KINDS[kind](scene) if not any(n.color for n in q.nouns)]

@@ -20,8 +20,8 @@ from tempo_lab.analysis.report.agreement import mismatched, of_the_first_alone
 from tempo_lab.analysis.report.findings import FIRST_ALONE, NAN, Finding, Findings
 from tempo_lab.analysis.report.measure import Measured
 from tempo_lab.analysis.strictness import Strictness
-from tempo_lab.evaluation.arms import MAIN_BUDGET
-from tempo_lab.evaluation.metrics import Estimate, bootstrap_mean
+from tempo_lab.evaluation.arms import quarter
+from tempo_lab.evaluation.metrics import DIFFERENCE, SHARE, Estimate, bootstrap_mean
 
 
 def collect(measured: Measured, seed: int) -> Findings:
@@ -95,9 +95,9 @@ def _by_layer(result: RelevanceByLayer) -> list[Finding]:
     rows = []
     for layer in data["layer"].to_numpy():
         rows.append(read(f"AUC, layer {layer}", "mean_auc", layer=layer))
-        agreed = bootstrap_mean(data["agreement"].sel(layer=layer), videos, seed=seed)
+        agreed = bootstrap_mean(data["agreement"].sel(layer=layer), videos, seed=seed, bounds=SHARE)
         rows.append(_estimated(name, f"agreement with the last layer, layer {layer}", agreed))
-    alone = bootstrap_mean(data["constant_agreement"], videos, seed=seed)
+    alone = bootstrap_mean(data["constant_agreement"], videos, seed=seed, bounds=SHARE)
     rows.append(_estimated(name, "agreement of one answer for all", alone))
     return rows
 
@@ -106,9 +106,11 @@ def _prompts(results: Sequence[PromptSensitivity], seed: int) -> list[Finding]:
     """Each result is about another video: the interval resamples them."""
     videos, rows = range(len(results)), []
 
-    def mean(quantity: str, values: Sequence[float], unit: str = "1") -> None:
-        found = bootstrap_mean(values, videos, seed=seed)
-        rows.append(_estimated("prompt_sensitivity", quantity, found, unit))
+    def mean(
+        quantity: str, values: Sequence[float], bounds: tuple[float, float] | None = None
+    ) -> None:
+        found = bootstrap_mean(values, videos, seed=seed, bounds=bounds)
+        rows.append(_estimated("prompt_sensitivity", quantity, found))
 
     mean(
         "memory distance, blank question",
@@ -117,18 +119,16 @@ def _prompts(results: Sequence[PromptSensitivity], seed: int) -> list[Finding]:
     for wording in map(str, results[0].data["wording"].to_numpy()):
         some = [each.data.sel(wording=wording) for each in results]
         auc = np.array([float(one["auc"]) for one in some])
-        if bool(some[0]["inverted"]):
-            auc = 1 - auc  # Yes says that the segment is not relevant
         released = np.array([float(each.data["auc"][0]) for each in results])
-        mean(f"AUC, {wording}", auc.tolist())
-        mean(f"AUC less released, {wording}", (auc - released).tolist())
-        for name, told in (
-            ("rank_agreement", "rank agreement with released"),
-            ("distance", "memory distance"),
-            ("answer_changed", "answer changed"),
-            ("answer_changed_same_tokens", "answer changed at the same tokens"),
+        mean(f"AUC, {wording}", auc.tolist(), SHARE)
+        mean(f"AUC less released, {wording}", (auc - released).tolist(), DIFFERENCE)
+        for name, told, bounds in (
+            ("rank_agreement", "rank agreement with released", None),
+            ("distance", "memory distance", None),
+            ("answer_changed", "answer changed", SHARE),
+            ("answer_changed_same_tokens", "answer changed at the same tokens", SHARE),
         ):
-            mean(f"{told}, {wording}", [float(one[name].mean()) for one in some])
+            mean(f"{told}, {wording}", [float(one[name].mean()) for one in some], bounds)
     return rows
 
 
@@ -144,7 +144,7 @@ def _allocation(measured: Measured, seed: int) -> list[Finding]:
         for told, name in (("", "logit"), (", shuffled question", "control_logit")):
             score = np.exp(-np.logaddexp(0, -one[name].to_numpy()[there]))
             study = allocation_study(
-                score, truth=truth, budgets=[MAIN_BUDGET * len(score)], seed=seed,
+                score, truth=truth, budgets=[quarter(measured.slots) * len(score)], seed=seed,
                 min_tokens=measured.min_tokens, max_tokens=measured.slots,
             )  # fmt: skip
             studies[told].append(study.data.isel(budget=0))
@@ -155,7 +155,8 @@ def _allocation(measured: Measured, seed: int) -> list[Finding]:
         }
         shares[" less shuffled"] = shares[""] - shares[", shuffled question"]
         for told, values in shares.items():
-            found = bootstrap_mean(values, videos, seed=seed)
+            bounds = DIFFERENCE if told == " less shuffled" else SHARE
+            found = bootstrap_mean(values, videos, seed=seed, bounds=bounds)
             rows.append(_estimated("allocation", f"on evidence{told}, {strategy}", found))
         for name in ("used", "outlier", "faded", "tremble"):
             each = [float(study[name].sel(strategy=strategy)) for study in studies[""]]

@@ -8,7 +8,7 @@ from tempo_lab.analysis.front_loading_result import HEAD, RANDOM, TAIL
 from tempo_lab.analysis.report import measure
 from tempo_lab.analysis.report.findings import Finding, Findings
 from tempo_lab.analysis.report.measure import MULTI, NEEDLE, Measured
-from tempo_lab.analysis.report.words import against_paper, read_agreement
+from tempo_lab.analysis.report.words import against_claim, read_agreement
 from tempo_lab.evaluation.arms import quarter
 from tempo_lab.evaluation.report import Section
 
@@ -51,7 +51,7 @@ def _routing(told: Findings) -> Row:
         told("relevance", "AUC"),
         f"shuffled question: {control}",
         gain,
-        against_paper(gain),
+        against_claim(gain),
     )
 
 
@@ -61,13 +61,13 @@ def _tokens(told: Findings) -> Row:
         for of in ("", ", shuffled question", " less shuffled")
     )
     asked = "Do tokens go to the evidence? Share of those of ATA"
-    return asked, own, f"shuffled question: {control}", gain, against_paper(gain)
+    return asked, own, f"shuffled question: {control}", gain, against_claim(gain)
 
 
 def _front(measured: Measured, told: Findings, of: str, arm: str, what: str) -> Row:
     name, k = f"front_loading, {of}", quarter(measured.slots)
     lead = told(name, f"lead in {what} over {arm}, k={k}")
-    reading = against_paper(lead)
+    reading = against_claim(lead)
     if of == measure.RANDOM:
         reading = lead.reading("ahead untrained", "behind untrained", "neither is ahead")
     return (

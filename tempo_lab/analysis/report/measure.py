@@ -24,6 +24,7 @@ from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by
 from tempo_lab.analysis.report.keep import Kept
 from tempo_lab.analysis.strictness import Strictness, strictness
 from tempo_lab.evaluation.arms import kept_lengths
+from tempo_lab.world.seeds import REPORT
 
 if TYPE_CHECKING:
     from tempo_lab.tempo import Tempo
@@ -133,7 +134,9 @@ class _Asked:
     @cached_property
     def videos(self) -> list[WorldVideo]:
         size = {"videos": self.count, "segments": self.segments}
-        made = world_videos(self.tempo, seed=self.seed, **size, progress=self.progress)
+        made = world_videos(
+            self.tempo, seed=self.seed, **size, progress=self.progress, purpose=REPORT
+        )
         return self.stack.enter_context(made)
 
     @cached_property

@@ -10,7 +10,7 @@ from tempo_lab.analysis.prompt_sensitivity import LEFT_OUT, RELEASED
 from tempo_lab.analysis.report.findings import Findings
 from tempo_lab.analysis.report.measure import ABSENCE, MOST, NEEDLES, Measured
 from tempo_lab.analysis.report.words import figure, table
-from tempo_lab.evaluation.arms import MAIN_BUDGET
+from tempo_lab.evaluation.arms import quarter
 from tempo_lab.evaluation.report import Section
 
 NEARLY_ALL = 0.9
@@ -39,11 +39,11 @@ def relevance(measured: Measured, told: Findings) -> Section:
             f"Came out: AUC {auc}, shuffled {told('relevance', 'AUC, shuffled question')}; the"
             f" difference is {gain}. "
             + gain.reading(
-                "The zero-shot answer Yes or No finds the segments that hold the answer, as in the"
-                " paper, and it reads the question to do so.",
-                "It ranks segments worse than with another question: the opposite of the paper.",
-                "It cannot be told from the ranking for another question: the paper's prior is not"
-                " seen here.",
+                "The answer Yes or No finds the segments that hold the answer, and it reads the"
+                " question to do so.",
+                "It ranks segments worse than with another question: the opposite of the claim.",
+                "It cannot be told from the ranking for another question: a prior is not seen"
+                " here.",
             ),
             f"As a probability: expected calibration error {error:.3f} (shuffled question:"
             f" {shuffled:.3f}). {sure:.0%} of all scores lie below .1 or above .9"
@@ -81,17 +81,17 @@ def prompts(measured: Measured, told: Findings) -> Section:
     routing = [
         f"“{wording}”: AUC {told(name, f'AUC, {wording}')}, "
         + told(name, f"AUC less released, {wording}").reading(
-            "better than released", "worse than released", "not to be told from released"
+            "higher than released", "lower than released", "no different from released by interval"
         )
         for wording in wordings
     ]
     return Section(
         "2. Prompt sensitivity",
         [
-            f"Done: of each video one question ({len(measured.prompts)}), its relevance asked for"
-            " in other words, the other way round, and not at all, as in training. Of an inverted"
-            " wording, the AUC is that of No: 0 says that the inversion is not read. Scale: the"
-            " memory for a blank question.",
+            f"Done: for one question about each video ({len(measured.prompts)}), relevance is asked"
+            " for in other words, the other way round, and not at all. The AUC is always that of"
+            " Yes over No: a model that reads an inverted wording ranks the evidence last, with an"
+            " AUC near 0. Scale: the memory for a blank question.",
             f"Came out, of routing: AUC {told(name, f'AUC, {RELEASED}')} with the released"
             f" sentence; {'; '.join(routing)}.",
             f"Of what is stored: with the sentence left out, memory moves by {stored} of its"
@@ -126,14 +126,14 @@ def allocation(measured: Measured, told: Findings) -> Section:
     return Section(
         "3. Allocation and strictness",
         [
-            f"Done, without a model: the scores of section 1 share {MAIN_BUDGET} tokens a segment"
-            " by each strategy. Controls: the scores for the shuffled question, and uniform"
-            " sharing.",
+            f"Done, without a model: the scores of section 1 share {quarter(measured.slots)}"
+            " tokens per segment by each strategy. Controls: the scores for the shuffled question,"
+            " and uniform sharing.",
             f"Came out: ATA puts {told(name, 'on evidence, head')} of its tokens on the evidence;"
             f" by shuffled scores {told(name, 'on evidence, shuffled question, head')}, uniform"
             f" {told(name, 'on evidence, uniform')}. Own less shuffled: {gain}. "
             + gain.reading(
-                "Relevance sends tokens where the answer is, as in the paper.",
+                "Relevance sends tokens where the answer is.",
                 "Relevance sends tokens away from where the answer is.",
                 "That relevance sends tokens to the answer cannot be seen.",
             )
@@ -172,5 +172,5 @@ def _strictness(measured: Measured, told: Findings, kind: str) -> str:
     return (
         f"Questions, {kind} ({score.n}): {first} scores {score}. "
         + ("; ".join(apart) or "No other arm can be told from it by its interval")
-        + f". Tokens a segment: {tokens}."
+        + f". Tokens per segment: {tokens}."
     )

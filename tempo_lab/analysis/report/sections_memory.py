@@ -10,7 +10,7 @@ from tempo_lab.analysis.front_loading_result import CONTROL, HEAD, RANDOM, TAIL,
 from tempo_lab.analysis.report import measure
 from tempo_lab.analysis.report.findings import FIRST_ALONE, Findings
 from tempo_lab.analysis.report.measure import MULTI, NEEDLE, Measured
-from tempo_lab.analysis.report.words import against_paper, figure, read_agreement, table
+from tempo_lab.analysis.report.words import against_claim, figure, read_agreement, table
 from tempo_lab.evaluation.arms import quarter
 from tempo_lab.evaluation.report import Section
 
@@ -39,7 +39,8 @@ def front_loading(measured: Measured, told: Findings) -> Section:
             " first, the last, random ones, or all merged to k (ToMe). Once for questions about"
             " one segment, once for questions of several parts. Controls: the first k that were"
             " compressed for another question about the same video, and a model with random"
-            " weights. The paper's claim is that the first tokens carry the most.",
+            " weights. The claim is that the first tokens carry the most."
+            " The recipe of the embedded models trains them to.",
             *_led(measured, told, NEEDLE),
             *_led(measured, told, MULTI),
             _by_chance(measured, told),
@@ -68,8 +69,8 @@ def _led(measured: Measured, told: Findings, of: str) -> list[str]:
         ]
         lines.append(
             f"— Against {words} ({right} right): the first lead by {leads[0]} in accuracy"
-            f" ({against_paper(leads[0])}), and by {leads[1]} in the right answer's"
-            f" log-probability ({against_paper(leads[1])})."
+            f" ({against_claim(leads[0])}), and by {leads[1]} in the right answer's"
+            f" log-probability ({against_claim(leads[1])})."
         )
     other = told(name, f"lead in accuracy over {CONTROL}, k={k}")
     lines.append(

@@ -18,9 +18,9 @@ def figure(name: str, caption: str, drawn: tuple[Any, Any]) -> Picture:
     return picture(name, caption, drawn, DPI)
 
 
-def against_paper(difference: Finding) -> str:
-    """What a difference says of something that the paper claims to be above 0."""
-    return difference.reading("as in the paper", "the opposite of the paper", "not seen here")
+def against_claim(difference: Finding) -> str:
+    """What a difference says of something that the method claims to be above 0."""
+    return difference.reading("as claimed", "the opposite of the claim", "not seen here")
 
 
 def read_agreement(told: Findings, pair: str, words: tuple[str, str, str, str]) -> str:

@@ -20,6 +20,7 @@ from tempo_lab.errors import TempoLabError
 from tempo_lab.evaluation.report import page
 from tempo_lab.files import write_whole
 from tempo_lab.world import WORLD_VERSION
+from tempo_lab.world.seeds import REPORT
 
 if TYPE_CHECKING:
     from tempo_lab.tempo import Tempo
@@ -73,7 +74,7 @@ def write_report(
     """
     _check("videos", videos, FEWEST_VIDEOS)
     _check("segments", segments, FEWEST_SEGMENTS)
-    _check("seed", seed, 0)
+    scenes = REPORT.seeds(seed)
     tempo = _loaded(model)
     name = Path(tempo.checkpoint.name).name
     settings = {
@@ -81,6 +82,7 @@ def write_report(
         "model_digest": tempo.checkpoint.digest,
         "seed": seed,
         "videos": videos,
+        "first scene": scenes[0],
         "segments": segments,
         "questions a video": QUESTIONS,
         "world": WORLD_VERSION,
