@@ -40,7 +40,7 @@ class VideoError(TempoLabError):
 
 
 class CheckpointError(TempoLabError):
-    """A checkpoint is missing, incomplete or of another shape."""
+    """A checkpoint is missing, incomplete, damaged, of another shape, or too large to load."""
 
 
 class BudgetError(TempoLabError):

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from tempo_lab.capture.attention import never_fired
+from tempo_lab.model.finite import check_finite
 
 
 @dataclass
@@ -78,6 +79,7 @@ class HiddenRecorder:
             return
         states = output[0] if isinstance(output, tuple) else output
         job.found[layer] = states[:, job.rows].float().cpu()
+        check_finite(job.found[layer], f"the hidden states after layer {layer}", module)
         if job.lens is not None:
             # not by calling the module: hooks of others on the norm would fire once too often
             last = self.model.norm.forward(states[:, -1])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoTokenizer, Qwen3VLConfig
+from transformers import AutoTokenizer, PreTrainedConfig, Qwen3VLConfig
 
 from tempo_lab.errors import CheckpointError
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.files import find_base, weight_files
+from tempo_lab.model.files import check_plain, find_base, read_object, weight_files
 from tempo_lab.model.prompts import Prompts
+
+MOST_LAYERS = 1000
 
 
 def complete_config(
@@ -29,11 +30,14 @@ def complete_config(
     base_folder = find_base(Path(folder), config.mm_vision_tower_aux_list, base)
     path = base_folder / "config.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found.get("model_type") != "qwen3_vl":
-            raise ValueError(f"model_type = {found.get('model_type')!r}, not 'qwen3_vl'")
-        config.compressor_config = Qwen3VLConfig(**plain_values(found))
-    except (OSError, ValueError, TypeError, AttributeError) as err:
+        values = read_object(path)
+        check_plain(base_folder, values)
+        if values.get("model_type") != "qwen3_vl":
+            raise ValueError(f"model_type = {values.get('model_type')!r}, not 'qwen3_vl'")
+        config.compressor_config = Qwen3VLConfig(**plain_values(values))
+    except CheckpointError:
+        raise
+    except Exception as err:  # transformers checks with kinds of errors of its own
         raise CheckpointError(
             "the base is not a Qwen3-VL",
             asked=path,
@@ -45,19 +49,26 @@ def complete_config(
 
 
 def plain_values(values: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what would choose code to run: kernels and remote classes."""
-    code = ("auto_map", "attn_implementation", "_attn_implementation")
+    """A configuration without what would choose code to run, and without labels, which it makes.
+
+    Raises:
+        ValueError: more layers than any model has: a list is made of them before they are built.
+    """
+    left_out = ("auto_map", "attn_implementation", "_attn_implementation", "num_labels")
+    for name in ("num_hidden_layers", "depth"):
+        if not isinstance(depth := values.get(name, 0), int) or depth > MOST_LAYERS:
+            raise ValueError(f"{name} must be a whole number up to {MOST_LAYERS}, not {depth}")
     return {
         key: plain_values(value) if isinstance(value, dict) else value
         for key, value in values.items()
-        if key not in code
+        if key not in left_out
     }
 
 
 def read_yes_no_rows(base_folder: Path) -> torch.Tensor:
     """The output-embedding rows of Yes and No of the base, [2, hidden]; nothing else is read."""
     files = weight_files(base_folder)
-    tied = json.loads((base_folder / "config.json").read_text()).get("tie_word_embeddings", False)
+    tied = read_object(base_folder / "config.json").get("tie_word_embeddings", False)
     names = ["model.language_model.embed_tokens.weight", "model.embed_tokens.weight"]
     names = names if tied else ["lm_head.weight", *names]
     key = next((name for name in names if name in files), None)
@@ -76,12 +87,23 @@ def read_yes_no_rows(base_folder: Path) -> torch.Tensor:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder, from its files alone."""
+    """The tokenizer of a folder, from its files alone.
+
+    Raises:
+        CheckpointError: they are missing or damaged, or make a tokenizer that reads nothing.
+    """
     try:
-        return AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_fast=True
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder,
+            config=PreTrainedConfig(),  # its own files say what it is; config.json was checked
+            local_files_only=True,
+            trust_remote_code=False,
+            use_fast=True,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        if not tokenizer.encode("What color is it?", add_special_tokens=False):
+            raise ValueError("a tokenizer without words: it reads nothing")
+        return tokenizer
+    except Exception as err:  # the tokenizers library has no kind of error of its own
         raise CheckpointError(
             "the tokenizer cannot be read",
             asked=folder,

@@ -7,14 +7,13 @@ holds all of it. Only safetensors are read, and nothing is fetched unless a hub 
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import GenerationConfig
 
 from tempo_lab.errors import CheckpointError, TempoLabError, did_you_mean
@@ -25,11 +24,19 @@ from tempo_lab.model.base import (
     read_yes_no_rows,
 )
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.device import pick_device, pick_dtype
-from tempo_lab.model.files import commit_of, digest, find_folder, weight_files
+from tempo_lab.model.device import pick_device, pick_dtypes
+from tempo_lab.model.files import (
+    check_plain,
+    commit_of,
+    digest,
+    find_folder,
+    read_object,
+)
+from tempo_lab.model.memory import fitting_dtype, free_bytes
 from tempo_lab.model.prompts import IM_END, Prompts
 from tempo_lab.model.rope import round_as_released
 from tempo_lab.model.tempo import RELEASED_LEFTOVER, TempoForConditionalGeneration
+from tempo_lab.model.weights import check_depths, check_shapes, read_headers, read_tensors
 
 SVLM_FILES = "compressor"
 """Where a folder that we saved keeps the SVLM's tokenizer."""
@@ -65,6 +72,7 @@ def load_checkpoint(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     rope: str = "correct",
+    free: int | None = None,
 ) -> Checkpoint:
     """Load a Tempo onto a device.
 
@@ -74,11 +82,14 @@ def load_checkpoint(
             configuration does not lead to it.
         revision: of a hub name; by default its main branch.
         device: `cpu`, `cuda` or `mps`; by default the best there is.
-        dtype: by default float32 on CPU and bfloat16 on an accelerator.
+        dtype: by default float32 on CPU (bfloat16 where that does not fit into memory, with a
+            warning) and bfloat16 on an accelerator.
         rope: `correct`, or `released` for the rounded rotary frequencies of the released code.
+        free: bytes of memory that are free on the device; by default they are measured.
 
     Raises:
-        CheckpointError: files are missing or unreadable; keys are missing, extra or misshapen.
+        CheckpointError: files are missing or unreadable; keys are missing, extra or misshapen; or
+            it does not fit into memory.
     """
     if rope not in ("correct", "released"):
         raise CheckpointError(
@@ -92,8 +103,24 @@ def load_checkpoint(
     config = read_config(folder)
     base_folder = complete_config(config, folder, base)
     svlm = svlm_folder(config, folder, base_folder)
+    headers = read_headers(folder)
+    check_depths(config, headers, folder)
     model = _build(config, folder)
-    tensors = _read_weights(model, folder, place, pick_dtype(dtype, place), base_folder)
+    wanted = model.state_dict()
+    unread = [f"model.{RELEASED_LEFTOVER}"]
+    unread += ["lm_head.weight"] if config.tie_word_embeddings else []
+    unread += [ROWS_KEY] if base_folder is not None else []
+    read = {key: tensor for key, tensor in wanted.items() if key not in unread}
+    headers = check_shapes(read, headers, unread)
+    kind = fitting_dtype(
+        headers.values(),
+        pick_dtypes(dtype, place),
+        place,
+        free_bytes(place) if free is None else free,
+    )
+    tensors = read_tensors(headers, kind, place)
+    if base_folder is not None:
+        tensors[ROWS_KEY] = read_yes_no_rows(base_folder).to(place, kind)
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
     _rebuild_rotary(model, place)
@@ -102,10 +129,15 @@ def load_checkpoint(
     llm_tokenizer = load_tokenizer(folder)
     svlm_tokenizer = llm_tokenizer if svlm == folder else load_tokenizer(svlm)
     prompts = Prompts(svlm_tokenizer, llm_tokenizer)
+    for tokenizer, embeddings in (
+        (svlm_tokenizer, model.compressor.svlm.get_input_embeddings()),
+        (llm_tokenizer, model.get_input_embeddings()),
+    ):
+        _check_vocabulary(tokenizer, len(embeddings.weight))
     model.generation_config = _greedy(folder, prompts)
     files = [
         folder / "config.json",
-        *sorted(set(weight_files(folder).values())),
+        *sorted({header.path for header in headers.values()}),
         *(path / "tokenizer.json" for path in (folder, svlm)),
         *([base_folder / "config.json"] if base_folder is not None else []),
     ]
@@ -135,9 +167,7 @@ def read_config(folder: Path) -> TempoConfig:
     """config.json of a Tempo checkpoint."""
     path = folder / "config.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError(f"a {type(values).__name__}, not an object")
+        values = read_object(path)
     except (OSError, ValueError) as err:
         raise CheckpointError(
             "this checkpoint's config.json cannot be read",
@@ -160,11 +190,13 @@ def read_config(folder: Path) -> TempoConfig:
             fix="add it (128 in the released checkpoint)",
         )
     try:
-        return TempoConfig(**plain_values(values))
+        config = TempoConfig(**plain_values(values))
     except Exception as err:  # transformers checks with kinds of errors of its own
         raise CheckpointError(
             "this configuration is not valid", asked=path, found=str(err), fix="correct it"
         ) from err
+    check_plain(folder, values)
+    return config
 
 
 def svlm_folder(config: TempoConfig, folder: Path, base_folder: Path | None) -> Path:
@@ -183,13 +215,24 @@ def svlm_folder(config: TempoConfig, folder: Path, base_folder: Path | None) -> 
     return folder / SVLM_FILES
 
 
+def _check_vocabulary(tokenizer: Any, embeddings: int) -> None:
+    """Refuse a tokenizer of more tokens than the model has embeddings."""
+    if (tokens := max(tokenizer.get_vocab().values()) + 1) > embeddings:
+        raise CheckpointError(
+            "the tokenizer has tokens that the model does not know",
+            asked=f"at most {embeddings} tokens, as many as the weights embed",
+            found=f"{tokens} in {tokenizer.name_or_path}",
+            fix="use the tokenizer files that belong to the checkpoint",
+        )
+
+
 def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
     """Greedy decoding that stops at `<|im_end|>` and at the checkpoint's own stop tokens."""
     stops = [int(prompts.llm.convert_tokens_to_ids(IM_END))]
     path = folder / "generation_config.json"
     if path.is_file():
         try:
-            written = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+            written = read_object(path).get("eos_token_id")
             stops += [written] if isinstance(written, int) else [int(i) for i in written or []]
         except (OSError, ValueError, TypeError, AttributeError) as err:
             raise CheckpointError(
@@ -200,52 +243,6 @@ def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
             ) from None
     stops = list(dict.fromkeys(stops))
     return GenerationConfig(do_sample=False, eos_token_id=stops, pad_token_id=stops[0])
-
-
-def _read_weights(
-    model: TempoForConditionalGeneration,
-    folder: Path,
-    device: torch.device,
-    dtype: torch.dtype,
-    base_folder: Path | None,
-) -> dict[str, torch.Tensor]:
-    """Check every key, then read the tensors straight onto the device."""
-    files = weight_files(folder)
-    wanted = model.state_dict()
-    if model.config.tie_word_embeddings:
-        wanted.pop("lm_head.weight")
-        files.pop("lm_head.weight", None)
-    files.pop(f"model.{RELEASED_LEFTOVER}", None)
-    if base_folder is not None:
-        wanted.pop(ROWS_KEY)
-        files.pop(ROWS_KEY, None)
-    problems = [f"missing: {key}" for key in wanted if key not in files]
-    problems += [f"extra: {key}" for key in files if key not in wanted]
-    tensors: dict[str, torch.Tensor] = {}
-    for path in sorted(set(files.values())):
-        keys = [key for key, file in files.items() if file == path and key in wanted]
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                for key in keys:
-                    shape = tuple(file.get_slice(key).get_shape())
-                    if shape != tuple(wanted[key].shape):
-                        asked = tuple(wanted[key].shape)
-                        problems.append(f"misshapen: {key} is {shape}, not {asked}")
-                    elif not problems:
-                        tensors[key] = file.get_tensor(key).to(dtype)
-        except (OSError, SafetensorError) as err:
-            problems.append(f"unreadable: {path.name}: {err}")
-    if problems:
-        shown = problems[:12] + ([f"... and {len(problems) - 12} more"] if problems[12:] else [])
-        raise CheckpointError(
-            "the weights do not fit the configuration",
-            asked=f"{len(wanted)} tensors as config.json describes them",
-            found="\n         ".join(shown),
-            fix="use weights and config.json of one checkpoint",
-        )
-    if base_folder is not None:
-        tensors[ROWS_KEY] = read_yes_no_rows(base_folder).to(device, dtype)
-    return tensors
 
 
 def _rebuild_rotary(model: TempoForConditionalGeneration, device: torch.device) -> None:

@@ -20,6 +20,7 @@ from torch import nn
 from transformers import DynamicCache, Qwen3VLConfig, Qwen3VLModel
 
 from tempo_lab.model import qwen
+from tempo_lab.model.finite import check_finite
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positions
 
@@ -182,6 +183,9 @@ class Compressor(nn.Module):
         """Read the question after the video; the last token decides (METHOD section 3).
 
         `prefix` stays usable for other questions.
+
+        Raises:
+            CheckpointError: a logit is NaN or infinite.
         """
         embeddings = self._embed(question.ids)[None].expand(len(prefix), -1, -1)
         positions, following = rope_positions(question, prefix.next_position)
@@ -189,6 +193,7 @@ class Compressor(nn.Module):
         states = qwen.read(self.svlm, embeddings, self._positions(positions), cache)
         hidden = states[:, -1].clone()
         logit = self.logit(hidden)
+        check_finite(logit, "the relevance logits", self)
         return [
             QuestionState(
                 hidden[row],
@@ -218,6 +223,9 @@ class Compressor(nn.Module):
 
         Returns:
             the states with k tokens each; the old ones stay usable.
+
+        Raises:
+            CheckpointError: a memory token has NaN or infinite numbers.
         """
         first = states[0]
         there = len(first.tokens)
@@ -226,6 +234,7 @@ class Compressor(nn.Module):
         positions = first.next_position + torch.arange(new, device=first.logit.device)
         embeddings = self.compression_tokens[:, there:slots].expand(len(states), -1, -1)
         written = qwen.read(self.svlm, embeddings, positions.expand(3, -1), cache)
+        check_finite(written, "the memory tokens", self)
         return [
             replace(
                 state,

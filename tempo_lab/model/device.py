@@ -39,10 +39,14 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     return picked
 
 
-def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The asked dtype, or float32 on CPU and bfloat16 elsewhere."""
+def pick_dtypes(dtype: str | torch.dtype | None, device: torch.device) -> list[torch.dtype]:
+    """The asked dtype, or the best ones first: float32 on CPU only, and bfloat16.
+
+    Raises:
+        CheckpointError: no such dtype.
+    """
     if dtype is None:
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
+        return [torch.float32, torch.bfloat16] if device.type == "cpu" else [torch.bfloat16]
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if found not in (torch.float32, torch.bfloat16, torch.float16):
         raise CheckpointError(
@@ -51,4 +55,4 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
             found="float32, bfloat16, float16",
             fix="use one of these",
         )
-    return found
+    return [found]

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -17,6 +18,7 @@ from tempo_lab.files import EMBEDDED
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
+_ADAPTERS = ("adapter_config.json", "adapter_model.*", "non_lora_trainables.*")
 _HASHED_WHOLE = 64 << 20
 
 
@@ -124,12 +126,53 @@ def commit_of(folder: Path) -> str | None:
     return folder.name if _in_hub_cache(folder) and folder.parent.name == "snapshots" else None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"a {type(values).__name__}, not an object")
+    return values
+
+
+def check_plain(folder: Path, values: dict[str, Any]) -> None:
+    """Refuse weights that are not all there is: adapters beside them, and quantized ones.
+
+    Args:
+        folder: of the checkpoint.
+        values: of its configuration.
+
+    Raises:
+        CheckpointError: says how to make a plain checkpoint of it.
+    """
+    if "quantization_config" in values:
+        raise CheckpointError(
+            "quantized weights cannot be loaded",
+            asked=folder,
+            found="quantization_config in config.json",
+            fix="take the checkpoint in float32, bfloat16 or float16",
+        )
+    if adapters := sorted(path.name for name in _ADAPTERS for path in folder.glob(name)):
+        raise CheckpointError(
+            "an adapter beside the weights cannot be applied",
+            asked=folder,
+            found=", ".join(adapters),
+            fix="merge it into the weights (peft: merge_and_unload), or take it out of the folder",
+        )
+
+
 def weight_files(folder: Path) -> dict[str, Path]:
     """Which safetensors file each key of a checkpoint is in."""
     index = folder / _INDEX
     try:
         if index.is_file():
-            written = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+            written = dict(read_object(index)["weight_map"])
             if not all(isinstance(name, str) for name in written.values()):
                 raise ValueError("weight_map does not lead from keys to file names")
             strange = sorted(name for name in set(written.values()) if Path(name).name != name)

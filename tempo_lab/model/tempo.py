@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from typing import Any, ClassVar, cast
 
 import torch
@@ -15,6 +16,7 @@ from tempo_lab.model.base import complete_config, read_yes_no_rows
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.familiar import Familiar
+from tempo_lab.model.finite import check_finite
 from tempo_lab.model.token_map import MEMORY, TokenMap
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
@@ -105,6 +107,14 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
                 fix="pass base=<folder of the base Qwen3-VL>",
             )
         return (model, info) if report else model
+
+    @wraps(Qwen3ForCausalLM.forward)
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As Qwen3's; logits that are NaN or infinite are a `CheckpointError`."""
+        output = super().forward(*args, **kwargs)
+        logits = output[0] if isinstance(output, tuple) else output.logits
+        check_finite(logits, "the logits of the LLM", self)
+        return output
 
     @property
     def compressor(self) -> Compressor:

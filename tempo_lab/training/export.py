@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Qwen3VLConfig
 
+from tempo_lab.errors import CheckpointError
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.familiar import Familiar
 from tempo_lab.world import KINDS, WORLD_VERSION, draw_scene
@@ -134,7 +135,19 @@ def export(
     training: dict[str, Any],
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write configuration, weights and tokenizer; each file appears whole or not at all."""
+    """Write configuration, weights and tokenizer; each file appears whole or not at all.
+
+    Raises:
+        CheckpointError: a weight is not a finite number in `dtype`; nothing is written.
+    """
+    plain = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
+    if damaged := [name for name, weights in plain.items() if not weights.isfinite().all()]:
+        raise CheckpointError(
+            "weights that are not finite numbers cannot be exported",
+            asked=f"{len(plain)} tensors in {str(dtype).removeprefix('torch.')}",
+            found=f"NaN or infinity in {len(damaged)} of them, first {damaged[0]}",
+            fix="train again from the last stage whose weights are finite, with another seed",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     words = Words()
     words.tokenizer.save_pretrained(folder)
@@ -143,7 +156,6 @@ def export(
     config = tempo_config(sizes, words, training, familiar=familiar)
     config.dtype = dtype
     config.save_pretrained(folder)
-    plain = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
     part = folder / "model.part"
     save_file(plain, part, metadata={"format": "pt"})
     part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all

@@ -1,0 +1,110 @@
+"""How much memory is free, and in which kind of numbers a checkpoint fits into it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import psutil
+import torch
+
+from tempo_lab.errors import CheckpointError, TempoLabWarning
+from tempo_lab.model.weights import Header
+
+# of a version of control groups: which line of /proc/self/cgroup, where its folders are, its files
+_GROUPS = (
+    ("0::", "", "memory.max", "memory.current", "inactive_file"),
+    (":memory:", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that are free on a device; for the CPU, within the limit of its control group."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = min(psutil.virtual_memory().available, group_bytes())
+    if device.type == "mps":
+        most = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        free = min(free, most)
+    return int(free)
+
+
+def group_bytes(
+    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> float:
+    """Bytes that the control groups of this process leave it; infinity where none has a limit.
+
+    Args:
+        groups: the folder of all groups.
+        own: says which groups this process is in.
+    """
+    free = math.inf
+    lines = own.read_text().splitlines() if own.is_file() else []
+    for line in lines:
+        for mark, folder, limit, usage, cached in _GROUPS:
+            if mark not in line:
+                continue
+            group = groups / folder / line.partition(mark)[2].lstrip("/")
+            for each in (group, *group.parents):  # a limit of any group above counts, too
+                most, used = each / limit, each / usage
+                if most.is_file() and used.is_file() and most.read_text().strip() != "max":
+                    stat = dict(row.split() for row in (each / "memory.stat").open())
+                    left = int(most.read_text()) - int(used.read_text()) + int(stat[cached])
+                    free = min(free, left)
+    return free
+
+
+def needed_bytes(headers: Collection[Header], dtype: torch.dtype, device: torch.device) -> int:
+    """Bytes that must be free for weights in `dtype`, with an eighth of them to compute in.
+
+    On a CPU, weights that are stored in `dtype` are mapped from disk and take no memory of their
+    own: the system reads them when they are used, and may drop them.
+    """
+    total = sum(header.numel for header in headers) * dtype.itemsize
+    mapped = sum(header.numel for header in headers if header.dtype == dtype) * dtype.itemsize
+    return total - (mapped if device.type == "cpu" else 0) + total // 8
+
+
+def fitting_dtype(
+    headers: Collection[Header],
+    dtypes: Sequence[torch.dtype],
+    device: torch.device,
+    free: int,
+) -> torch.dtype:
+    """The first of `dtypes` in which the weights fit into `free` bytes; warns if it is a later one.
+
+    Raises:
+        CheckpointError: none fits; says what would.
+    """
+    needs = {dtype: needed_bytes(headers, dtype, device) for dtype in dtypes}
+    fits = next((dtype for dtype in dtypes if needs[dtype] <= free), None)
+    first = dtypes[0]
+    asked, here = f"{needs[first] / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
+    if fits is None:
+        others = (torch.bfloat16, torch.float16, torch.float32)
+        least = min(others, key=lambda dtype: needed_bytes(headers, dtype, device))
+        need = needed_bytes(headers, least, device)
+        fix = f"dtype={_name(least)!r}, which needs {need / 1e9:.1f} GB"
+        if need > free:
+            fix = f"free {need / 1e9:.1f} GB and use dtype={_name(least)!r}, or a smaller model"
+        raise CheckpointError(
+            "this checkpoint does not fit into memory",
+            asked=f"{asked} for the weights as {_name(first)}, and to compute with them",
+            found=f"{here} free on {device}",
+            fix=fix if device.type == "cpu" else f'{fix}, or device="cpu"',
+        )
+    if fits != first:
+        warnings.warn(
+            f"The weights need {asked} as {_name(first)}, and {here} are free on {device}. They "
+            f"are loaded as {_name(fits)}, which has fewer digits. Pass dtype={_name(fits)!r} to "
+            "ask for that without this warning.",
+            TempoLabWarning,
+            stacklevel=4,  # whoever calls `tempo_lab.load`
+        )
+    return fits
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
