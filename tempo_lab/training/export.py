@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Qwen3VLConfig
 
+from tempo_lab.files import whole_file
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.familiar import Familiar
 from tempo_lab.world import KINDS, WORLD_VERSION, draw_scene
@@ -144,7 +144,6 @@ def export(
     config.dtype = dtype
     config.save_pretrained(folder)
     plain = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
-    part = folder / "model.part"
-    save_file(plain, part, metadata={"format": "pt"})
-    part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all
-    os.replace(part, folder / "model.safetensors")
+    with whole_file(folder / "model.safetensors") as part:
+        save_file(plain, part, metadata={"format": "pt"})
+        part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all
