@@ -42,6 +42,7 @@ from tempo_lab.strategies import (
 )
 from tempo_lab.strategies_absolute import Abstain, Floor, Temperature, Threshold
 from tempo_lab.strategies_checks import check_share, check_slots
+from tempo_lab.text import one_line
 
 __all__ = [
     "STRATEGIES", "Abstain", "Allocation", "Floor", "Strategy", "Temperature", "Threshold",
@@ -180,8 +181,7 @@ def allocate(
             found="strict, faithful",
             fix=did_you_mean(mode, ("strict", "faithful"), "use one of these"),
         )
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, which strict refuses by name
-        array = np.asarray(scores, dtype=np.float32)
+    array = as_scores(scores)
     if array.ndim != 1 or array.size == 0:
         raise BudgetError(
             "allocation needs one score a segment", found=f"scores of shape {array.shape}"
@@ -210,6 +210,29 @@ def allocate(
     return Allocation(array, wanted, tokens, budget, strategy, mode, low, high, seed)
 
 
+def as_scores(scores: ArrayLike) -> Floats:
+    """Relevance scores as float32, in their shape; text is no number, whatever it spells.
+
+    Raises:
+        BudgetError: they are not numbers.
+    """
+    try:
+        array = np.asarray(scores)
+    except (TypeError, ValueError) as error:
+        found = str(error)
+    else:
+        if array.dtype.kind in "biuf":
+            with np.errstate(over="ignore"):  # infinite, which strict refuses by name
+                return array.astype(np.float32)
+        found = f"{type(scores).__name__} of {array.dtype}"
+    raise BudgetError(
+        "scores are numbers",
+        asked=one_line(repr(scores), 120),
+        found=found,
+        fix="one number per segment, as in [0.1, 0.9, 0.4]",
+    )
+
+
 def _whole(name: str, value: Any, most: int) -> int:
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -217,7 +240,9 @@ def _whole(name: str, value: Any, most: int) -> int:
         number = operator.index(value)
     except TypeError:
         raise BudgetError(
-            f"{name} must be a whole number", asked=repr(value), found=type(value).__name__
+            f"{name} must be a whole number",
+            asked=one_line(repr(value), 120),
+            found=type(value).__name__,
         ) from None
     if abs(number) > most:
         raise BudgetError(
@@ -264,6 +289,7 @@ def keep_tokens(features: Any, allocation: Allocation, segment: int) -> Any:
     Raises:
         BudgetError: fewer slots than needed, or no such segment.
     """
+    segment = _whole("segment", segment, MOST_SLOTS)
     if not -len(allocation) <= segment < len(allocation):
         raise BudgetError(
             "no such segment", asked=f"segment {segment}", found=f"{len(allocation)} segments"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tempo_lab.allocation import as_scores
 from tempo_lab.errors import BudgetError, QueryError
 from tempo_lab.model.prompts import unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
@@ -79,10 +80,8 @@ def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:
     Raises:
         BudgetError: they are not one number a segment.
     """
-    try:
-        forced = np.asarray(list(scores), dtype=np.float32)
-    except (TypeError, ValueError) as err:
-        raise BudgetError("scores are numbers", asked=repr(scores), found=str(err)) from None
+    many = isinstance(scores, Iterable) and not isinstance(scores, str)
+    forced = as_scores(list(scores) if many else scores)  # type: ignore[arg-type]
     if forced.shape != (segments,):
         raise BudgetError(
             "scores must have one value a segment",

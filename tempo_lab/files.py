@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 EMBEDDED = {name: Path(__file__).parent / "model" / name for name in ("nano", "nano-plain")}
@@ -53,6 +54,22 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> Path:
         with suppress(OSError):
             part.unlink()
     return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, moved to `path` at the end; removed where writing fails.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tempo_lab.errors import BudgetError, did_you_mean
+from tempo_lab.text import one_line
 
 Mode = Literal["strict", "faithful"]
 Ints = NDArray[np.int64]
@@ -83,8 +84,13 @@ def register_strategy(name: str) -> Callable[[S], S]:
     `register_strategy("abstain-80")(Abstain(threshold=0.8))`. A later one takes the name over.
 
     Raises:
-        BudgetError: what is registered is no `Strategy`.
+        BudgetError: what is registered is no `Strategy`, or its name is no text.
     """
+    if not isinstance(name, str):
+        raise BudgetError(
+            "the name of a strategy is text", asked=one_line(repr(name), 120),
+            found=type(name).__name__, fix='register_strategy("my-name")',
+        )  # fmt: skip
 
     def register(given: S) -> S:
         strategy = given() if isinstance(given, type) else copy(given)
@@ -104,11 +110,11 @@ def register_strategy(name: str) -> Callable[[S], S]:
 
 def find_strategy(name: str) -> Strategy:
     """The registered strategy of that name; `BudgetError` with the nearest name if none is."""
-    if name in STRATEGIES:
+    if isinstance(name, str) and name in STRATEGIES:
         return STRATEGIES[name]
     raise BudgetError(
         "no such allocation strategy",
-        asked=repr(name),
+        asked=one_line(repr(name), 120),
         found=", ".join(sorted(STRATEGIES)),
         fix=did_you_mean(name, STRATEGIES, "name one of these, or register yours"),
     )

@@ -24,14 +24,27 @@ import numpy as np
 
 from tempo_lab.errors import BudgetError
 from tempo_lab.strategies import Floats, Ints, Mode, Strategy, register_strategy, share_by
+from tempo_lab.text import one_line
 
 RELEVANT = 0.5
 """Relevance from which a segment counts as relevant: where the model's own answer turns to Yes."""
 
 
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise BudgetError(f"{name} is a share", asked=f"{name} {value}", found="0 to 1 is possible")
+def _check_number(name: str, value: object, *, share: bool) -> None:
+    """Refuse what is no number in its range: a share from 0 to 1, or anything above 0.
+
+    Raises:
+        BudgetError: it is not.
+    """
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if number and (0 <= value <= 1 if share else 0 < value < np.inf):  # type: ignore[operator]
+        return
+    raise BudgetError(
+        f"{name} is a share" if share else f"a {name} is a number above 0",
+        asked=one_line(f"{name}={value!r}", 120),
+        found=type(value).__name__,
+        fix="a number from 0 to 1" if share else "1 leaves relevance as it is",
+    )
 
 
 def _check_probabilities(scores: Floats, mode: Mode, strategy: str) -> None:
@@ -59,7 +72,7 @@ class Abstain(Strategy):
     threshold: float = RELEVANT
 
     def __post_init__(self) -> None:
-        _check_share("threshold", self.threshold)
+        _check_number("threshold", self.threshold, share=True)
 
     def share(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
@@ -83,7 +96,7 @@ class Floor(Strategy):
     coverage: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_share("coverage", self.coverage)
+        _check_number("coverage", self.coverage, share=True)
 
     def share(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
@@ -126,7 +139,7 @@ class Threshold(Absolute):
     threshold: float = RELEVANT
 
     def __post_init__(self) -> None:
-        _check_share("threshold", self.threshold)
+        _check_number("threshold", self.threshold, share=True)
 
     def weigh(self, scores: Floats) -> Floats:
         return np.where(scores >= self.threshold, scores, np.float32(0))
@@ -145,10 +158,7 @@ class Temperature(Absolute):
     temperature: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < np.inf:
-            raise BudgetError(
-                "a temperature is above 0", asked=self.temperature, fix="1 leaves relevance as is"
-            )
+        _check_number("temperature", self.temperature, share=False)
 
     def weigh(self, scores: Floats) -> Floats:
         p = scores.astype(np.float64)

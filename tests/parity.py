@@ -5,8 +5,9 @@
 DIR is laid out like the record: `cases/*.json` + `.npz`, the checkpoints `tempo/` and
 `tempo_linear/`, the base `svlm/qwen3-vl-tiny/`, and where they exist `alloc_cases.json`,
 `sampling_cases.json` and `resize_cases.json`. Prints the worst absolute difference of each stage of
-each case and exits 1 if one is beyond tolerance. Everything runs in float32 on the CPU, through the
-public classes.
+each case and exits 1 if one is beyond tolerance. What Tempo Lab refuses by name is counted and
+listed: in a table it is no difference, in a case nothing after it can be compared. Everything runs
+in float32 on the CPU, through the public classes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this file is run by its path
 
 from tests.parity_cases import run_case
-from tests.parity_tables import CHECKS
+from tests.parity_tables import CHECKS, Refused
 
 # from the record's own noise floor; pixels, ids and positions are exact
 TOLERANCE = {
@@ -59,14 +60,14 @@ def compare(root: Path) -> dict[str, dict[str, float]]:
 
 
 def compare_table(check: Callable[[Path], Iterator[str]], path: Path) -> list[str]:
-    """What differs in a table of cases, the check's own end included."""
-    differing = []
+    """What differs in a table of cases and what is refused, the check's own end included."""
+    told = []
     try:
         for name in check(path):
-            differing.append(name)
+            told.append(name)
     except Exception as error:
-        differing.append(f"{type(error).__name__}: {error}")
-    return differing
+        told.append(f"{type(error).__name__}: {error}")
+    return told
 
 
 def beyond(stages: dict[str, float]) -> list[str]:
@@ -100,9 +101,15 @@ def main(root: Path) -> int:
         failed.append("cases")
     for file, check in CHECKS.items():
         if (root / file).is_file():
-            differing = compare_table(check, root / file)
+            told = compare_table(check, root / file)
+            refused = [name for name in told if isinstance(name, Refused)]
+            differing = [name for name in told if not isinstance(name, Refused)]
             failed += [f"{file}: {name}" for name in differing]
             console.print(escape(f"{file}: {', '.join(differing) or 'equal'}"))
+            if refused:
+                console.print(escape(f"{file}: {len(refused)} refused"))
+            for name in refused:
+                console.print(escape(f"  {name}"))
     console.print(
         escape(f"beyond tolerance: {', '.join(failed)}") if failed else "all within tolerance"
     )

@@ -19,10 +19,13 @@ from tempo_lab.allocation import allocate, keep_tokens
 from tempo_lab.model import Checkpoint, load_checkpoint
 from tempo_lab.model.answer import answer
 from tempo_lab.model.prompts import segment_clock
-from tempo_lab.model.token_map import concatenate, rope_positions
+from tempo_lab.model.token_map import TokenMap, concatenate, rope_positions
 from tempo_lab.reading import Reader
 from tempo_lab.session import Session
 from tempo_lab.video import Video
+
+SPARE = 16
+"""Tokens that the released code leaves free where it cuts a video."""
 
 
 @lru_cache
@@ -94,6 +97,25 @@ def open_case(case: dict[str, Any], frames: np.ndarray, folder: Path) -> Video:
     return Video(
         folder / "frames.npy", fps=case.get("fps") or 1.0, window=case.get("frame_windows") or 8
     )
+
+
+def cut_as_released(
+    embeddings: torch.Tensor, prompt: TokenMap, context: int, *, whole: bool
+) -> torch.Tensor:
+    """The LLM's input as the released code cuts it; Tempo Lab refuses it instead.
+
+    Args:
+        embeddings: [1, position, hidden].
+        prompt: what each position is.
+        context: tokens that the LLM can hold.
+        whole: whether all memory tokens are kept: then the end of the video is cut, so that text
+            and `SPARE` more tokens fit, and not the end of the prompt.
+    """
+    if whole:
+        visual = prompt.segment >= 0
+        room = context - SPARE - int((~visual).sum())
+        embeddings = embeddings[:, torch.from_numpy(~visual | (visual.cumsum() <= room))]
+    return embeddings[:, :context]
 
 
 def run_case(root: Path, path: Path) -> Iterator[tuple[str, float]]:
@@ -199,8 +221,8 @@ def compare_answer(
         clocks = [loaded.prompts.clock(float(second)) for second in seconds]
     prompt = loaded.prompts.conversation(clocks, allocation.tokens, case["query"], ())
     embeddings = model.embed(prompt, kept)
-    # the released code cuts what is beyond the context; Tempo Lab refuses it, so cut here
-    embeddings = embeddings[:, : case.get("tokenizer_model_max_length") or None]
+    if context := case.get("tokenizer_model_max_length"):
+        embeddings = cut_as_released(embeddings, prompt, context, whole=not dynamic)
     if "inputs_embeds" in record:
         yield "embeddings", worst(embeddings, record["inputs_embeds"])
     if not {"generated_ids", "last_logits", "step_logits"} & set(record):

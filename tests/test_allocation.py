@@ -385,6 +385,54 @@ def test_tensors_are_kept_as_tensors():
         assert half.shape == kept.shape
 
 
+# What is no number
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        "0.5",
+        ["0.5", "0.9"],
+        [[0.1], [0.2, 0.3]],
+        [0.1, None],
+        [0.1, [0.2]],
+        None,
+        [1j, 2],
+        {0.5: 1},
+    ],
+    ids=str,
+)
+def test_scores_that_are_no_numbers_are_refused(scores):
+    with pytest.raises(BudgetError, match="scores are numbers"):
+        allocate(scores, 20)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"budget": "20"}, {"budget": [20]}, {"budget": None}, {"budget": 20.0},
+        {"strategy": ["head"]}, {"strategy": None}, {"mode": ["strict"]}, {"mode": None},
+        {"min_tokens": "4"}, {"max_tokens": [16]}, {"seed": "0"}, {"seed": [1]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_arguments_of_other_types_are_refused_by_name(argument):
+    with pytest.raises(BudgetError, match=r"asked: .*\n  found: "):
+        allocate([0.1, 0.9], **{"budget": 20, **argument})
+
+
+@pytest.mark.parametrize("segment", ["0", [0], None, 0.0])
+def test_a_segment_is_a_whole_number(segment):
+    with pytest.raises(BudgetError, match="segment must be a whole number"):
+        keep_tokens(np.zeros((128, 2)), allocate([0.1, 0.9], 20), segment)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["head"]])
+def test_a_strategy_is_registered_under_text(name):
+    with pytest.raises(BudgetError, match="the name of a strategy is text"):
+        register_strategy(name)
+
+
 # The record of an allocation
 
 

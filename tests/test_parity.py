@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from tempo_lab.model.token_map import TokenMap
 from tests import parity, parity_cases, parity_tables
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -117,6 +119,47 @@ def test_an_empty_table_is_a_failure(tmp_path, file):
     ]
     (tmp_path / file).write_text("[]")
     assert "AttributeError" in parity.compare_table(parity_tables.CHECKS[file], tmp_path / file)[0]
+
+
+@pytest.mark.parametrize(
+    ("whole", "kept"), [(True, [*range(70), *range(90, 100)]), (False, range(96))]
+)
+def test_a_video_that_was_cut_keeps_its_text(whole, kept):
+    """Without dynamic compression the released code cuts the video to context - 16 - text."""
+    nothing = np.full(100, -1)
+    segment = np.full(100, -1)
+    segment[20:90] = 0  # 30 tokens of text around it
+    prompt = TokenMap(nothing, nothing, nothing, segment, nothing, nothing)
+    embeddings = torch.arange(100.0)[None, :, None]
+    found = parity_cases.cut_as_released(embeddings, prompt, 96, whole=whole)
+    assert found[0, :, 0].tolist() == [*kept]
+    same = parity_cases.cut_as_released(embeddings, prompt, 16384, whole=whole)
+    assert torch.equal(same, embeddings)
+
+
+def test_tokens_are_compared_and_not_what_a_cut_by_them_leaves(tmp_path):
+    case = json.loads((GOLDEN / "alloc_cases.json").read_text())["cases"]
+    one = next(each for each in case if each["name"] == "one_seg_b0")
+    negative = {**one, "max_budget": -5, "allocations": [-5], "result_lens": [123]}
+    (tmp_path / "table.json").write_text(json.dumps({"cases": [negative]}))
+    assert list(parity_tables.check_allocation(tmp_path / "table.json")) == []
+
+
+def test_a_refusal_is_counted_and_what_follows_it_is_compared(tmp_path, capsys):
+    table = json.loads((GOLDEN / "alloc_cases.json").read_text())
+    first, second, third = table["cases"][:3]
+    unknown = {**first, "name": "unknown", "strategy": "bogus"}
+    odd = {"name": "odd"}
+    wrong = {**second, "name": "wrong", "allocations": [0] * len(second["scores"])}
+    changed = {**table, "cases": [unknown, odd, wrong, third]}
+    (tmp_path / "alloc_cases.json").write_text(json.dumps(changed))
+    told = parity.compare_table(parity_tables.check_allocation, tmp_path / "alloc_cases.json")
+    assert told == ["unknown: no such allocation strategy", "odd: KeyError: 'n_tokens'", "wrong"]
+    assert [isinstance(each, parity_tables.Refused) for each in told] == [True, False, False]
+    assert parity.main(tmp_path) == 1
+    printed = capsys.readouterr().out
+    assert "alloc_cases.json: 1 refused" in printed
+    assert "alloc_cases.json: unknown" not in printed  # no difference
 
 
 @pytest.mark.parametrize("strategy", ["head", "tail", "tome"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tempo_lab.analysis.cases import Case, check_truth, same_words, within
+from tempo_lab.analysis.cases import Case, check_truth, within
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.errors import TraceError
 from tests.traces import make_trace
@@ -114,14 +114,28 @@ def test_truth_of_another_length_or_kind_is_refused(truth):
 
 def test_truth_from_seconds():
     trace = make_trace(5, seconds=4.0)
-    assert within(trace, [(5, 6), (12.5, 16.0)]).tolist() == [False, True, False, True, True]
+    assert within(trace, [(5, 6), (12.5, 16.5)]).tolist() == [False, True, False, True, True]
     with pytest.raises(TraceError, match="before it begins"):
         within(trace, [(6, 5)])
 
 
-def test_the_same_words_score():
-    score = same_words("Red  circle.")
-    assert [score("red circle"), score("red")] == [1.0, 0.0]
+@pytest.mark.parametrize(
+    ("span", "segments"),
+    [((8, 12), [2]), ((7.9, 12), [1, 2]), ((8, 12.1), [2, 3]), ((8, 8), [2]), ((0, 20), range(5))],
+)
+def test_a_span_does_not_reach_the_segment_that_begins_where_it_ends(span, segments):
+    assert np.flatnonzero(within(make_trace(5, seconds=4.0), [span])).tolist() == [*segments]
+
+
+@pytest.mark.parametrize("spans", [(8, 12), [("8", "noon")], [(8,), (9, 10)], "8-12", None, [[]]])
+def test_spans_that_are_no_pairs_of_seconds_are_refused(spans):
+    with pytest.raises(TraceError, match="pairs of seconds"):
+        within(make_trace(5, seconds=4.0), spans)
+
+
+def test_seconds_of_something_that_is_no_trace_are_refused():
+    with pytest.raises(TraceError, match="made of traces"):
+        within(object(), [(8, 12)])
 
 
 def test_a_case_checks_its_truth():

@@ -162,11 +162,18 @@ def test_scores_without_a_finite_logit():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Abstain(1.5), "threshold 1.5"),
-        (lambda: Threshold(-0.1), "threshold -0.1"),
-        (lambda: Threshold(float("nan")), "threshold nan"),
-        (lambda: Floor(2), "coverage 2"),
+        (lambda: Abstain(1.5), "threshold=1.5"),
+        (lambda: Threshold(-0.1), "threshold=-0.1"),
+        (lambda: Threshold(float("nan")), "threshold=nan"),
+        (lambda: Floor(2), "coverage=2"),
         (lambda: Temperature(0), "above 0"),
+        (lambda: Temperature("2"), "above 0"),
+        (lambda: Temperature([2.0]), "above 0"),
+        (lambda: Abstain("0.5"), "threshold is a share"),
+        (lambda: Abstain(None), "threshold is a share"),
+        (lambda: Threshold([0.5]), "threshold is a share"),
+        (lambda: Floor("half"), "coverage is a share"),
+        (lambda: Floor(True), "coverage is a share"),
         (lambda: Temperature(float("inf")), "above 0"),
     ],
 )

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 import tempo_lab as tl
-from tempo_lab.errors import TempoLabError
+from tempo_lab.errors import TempoLabError, TempoLabWarning
 from tempo_lab.files import EMBEDDED
 from tempo_lab.model import pixels
 from tempo_lab.model.pixels import PatchGrid
@@ -56,6 +56,7 @@ from tempo_lab.training.workers import finish, start
 from tempo_lab.world.casting import draw_segment
 from tests import two_workers
 from tests.elsewhere import ELSEWHERE, Elsewhere
+from tests.small_files import with_small_files
 
 TINY = RECIPES["tiny"]
 CLIPS = Path(__file__).parents[1] / "data" / "clips"
@@ -317,6 +318,58 @@ def test_notes_travel_with_tensors(tmp_path: Path) -> None:
 
 
 # What the data of a step is made of
+
+
+@pytest.mark.parametrize("damage", ["bit", "other"])
+def test_a_damaged_stage_is_set_aside_and_done_again(
+    tiny_run: Path, tmp_path: Path, damage: str
+) -> None:
+    shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "form.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 4  # in a weight
+    path.write_bytes(content if damage == "bit" else b"no tensors")
+    with pytest.warns(TempoLabWarning, match=r"form.safetensors is damaged .* is made again"):
+        train("tiny", tmp_path, in_process=True)
+    assert (tmp_path / "form.damaged").exists()
+    for name in ("form.safetensors", "checkpoint/model.safetensors"):
+        whole, again = (load_file(folder / name) for folder in (tiny_run, tmp_path))
+        assert whole.keys() == again.keys()
+        assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+def test_a_damaged_stage_of_another_run_is_no_base(tmp_path: Path) -> None:
+    (tmp_path / "vision.safetensors").write_text("no tensors")
+    with pytest.raises(TempoLabError, match="cannot be read"):
+        take_over(tmp_path, tmp_path / "own", TINY)
+
+
+def test_a_damaged_log_loses_its_damaged_rows_alone(tmp_path: Path) -> None:
+    path = tmp_path / "llm.csv"
+    log = stages.Log(path, 0)
+    for step in range(3):
+        log.add(step, 1.0, {"loss": 0.5})
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\r\n".join([*lines[:2], b"\xff,zero", b"9,9", lines[3], b""]))
+    stages.Log(path, 2)
+    assert path.read_bytes().splitlines() == lines[:2]
+    stages.Log(path, 0)
+    assert path.read_bytes().splitlines() == lines[:1]
+
+
+def test_a_disk_that_fills_up_is_named_and_leaves_what_was_saved(tmp_path: Path) -> None:
+    code = """
+from tempo_lab.errors import TempoLabError, TempoLabWarning
+from tempo_lab.training.train import train
+try:
+    train("tiny", sys.argv[1], in_process=True)
+except TempoLabError as error:
+    print(error)
+"""
+    told = with_small_files(code, tmp_path)
+    assert "the run cannot be saved" in told
+    assert "File too large" in told
+    assert {path.suffix for path in tmp_path.iterdir()} == {".csv"}
 
 
 def test_two_workers_train_one_model_and_resume(tiny_run: Path, tmp_path: Path) -> None:

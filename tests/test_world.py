@@ -46,6 +46,7 @@ from tempo_lab.world.scenes import (
     Item,
     Noun,
 )
+from tests.small_files import with_small_files
 
 CLIPS = Path(__file__).parents[1] / "data" / "clips"
 MOMENTS = np.linspace(0, 4, 33)
@@ -642,6 +643,15 @@ def test_sampling_a_file_at_two_frames_a_second_cuts_it_into_its_segments(tmp_pa
         for index, segment in enumerate(video.segments()):
             assert (segment.times >= 4 * index).all()
             assert (segment.times < 4 * index + 4).all()
+
+
+def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = "from tempo_lab.cli import app; app(['world', 'make', '--out', sys.argv[1]])"
+    told = with_small_files(code, tmp_path)
+    assert "the video could not be written" in told
+    assert "File too large" in told
+    assert "Traceback" not in told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_demo_questions_ask_of_different_things_in_different_ways() -> None:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab import world
+from tempo_lab.analysis.checks import check_traces
+from tempo_lab.analysis.scoring import same_answer
 from tempo_lab.errors import TempoLabError, TraceError
 from tempo_lab.evaluation.tables import NEEDLES
+from tempo_lab.text import one_line
 from tempo_lab.world import NEEDLE, draw_questions, draw_scene, reworded
 from tempo_lab.world.seeds import NOTEBOOKS, Purpose
 
@@ -22,15 +25,6 @@ if TYPE_CHECKING:
     from tempo_lab.tempo import Tempo
     from tempo_lab.trace import Trace
     from tempo_lab.world import Question, Scene
-
-
-def same_words(answer: str) -> Callable[[str], float]:
-    """Scores 1 for what says the same, whatever the case and the full stop; else 0."""
-
-    def plain(text: str) -> str:
-        return " ".join(text.lower().split()).rstrip(".")
-
-    return lambda given: float(plain(given) == plain(answer))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +67,7 @@ class Case:
 
     def scored(self, given: str) -> float:
         """How right an answer is, 0 to 1."""
-        return (self.score or same_words(self.answer))(given)
+        return (self.score or same_answer(self.answer))(given)
 
 
 def case_of(session: Session, question: Question, video: str = "") -> Case:
@@ -209,27 +203,34 @@ def check_truth(truth: Sequence[bool] | np.ndarray, segments: int) -> np.ndarray
 def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
     """Which segments overlap spans of time, bool [segment]: LVBench's time references, say.
 
+    Segments and spans are half-open: (8, 12) does not reach the segment that begins at 12. A moment
+    (8, 8) is in the one segment that holds it.
+
     Args:
         trace: of the video.
-        spans: (first, last) in seconds of presentation time.
+        spans: (first, last) in seconds, on the clock of the trace's `start` and `end`.
 
     Raises:
-        TraceError: something else than such pairs, an end before its beginning, or a span outside
-            of the video.
+        TraceError: something else than a trace or such pairs, an end before its beginning, or a
+            span outside of the video.
     """
+    check_traces(trace)
     start, end = trace.data["start"].to_numpy(), trace.data["end"].to_numpy()
+    try:
+        pairs = np.asarray(spans, dtype=float)
+    except (TypeError, ValueError):
+        pairs = np.empty(0)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise TraceError(
+            "spans are pairs of seconds",
+            asked=one_line(repr(spans), 120),
+            fix="a list of (first, last), as [(32.0, 36.0)]",
+        )
     truth = np.zeros(len(start), dtype=bool)
-    for span in spans:
-        if np.shape(span) != (2,):
-            raise TraceError(
-                "a span is a pair of seconds",
-                asked=repr(spans),
-                fix="a list of (first, last), as [(32.0, 36.0)]",
-            )
-        first, last = span
+    for first, last in pairs:
         if not first <= last:
-            raise TraceError("a span ends before it begins", asked=f"{first} to {last} s")
-        here = (start <= last) & (end > first)
+            raise TraceError("a span ends before it begins", asked=f"{first:g} to {last:g} s")
+        here = (end > first) & ((start < last) | (start <= first))
         if not here.any():
             raise TraceError(
                 "a span lies outside of the video",

@@ -210,7 +210,7 @@ def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
         return line(claim, f"at least {aim:.2f}", name, aim)
 
     def lead(claim: str, name: str, aim: float) -> Verdict:
-        return line(claim, f"at least {aim:+.2f}", name, aim)
+        return line(claim, f"at least {aim:+.2f}" if aim else "at least 0", name, aim)
 
     tokens = MEAN_SHARE * quarter(slots)
     return [
@@ -271,4 +271,4 @@ def _told(found: Estimate) -> str:
         return "not measured"
     if math.isnan(found.low):
         return f"{found.value:.3f} (one video, no interval)"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}], {found.n} questions"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}] (n {found.n})"

@@ -86,6 +86,8 @@ def _run_in_processes(
             except queue.Empty:
                 _check(processes)
                 continue
+            if isinstance(rows, Exception):
+                raise rows
             if isinstance(rows, str):
                 raise TempoLabError("a worker of the evaluation failed", found=rows)
             if rows is None:
@@ -140,5 +142,7 @@ def _work(models: dict[str, str], waiting: Any, results: Any) -> None:
         while (job := next_job()) is not None:
             answer_video(job[0], loaded, frozenset(job[1]), write)
         results.put(None)
+    except TempoLabError as error:
+        results.put(TempoLabError(str(error)))
     except Exception:
         results.put(traceback.format_exc())

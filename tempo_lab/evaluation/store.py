@@ -1,17 +1,23 @@
-"""Rows on disk, a line of JSON each: only ever appended, so that a killed run loses nothing."""
+"""Rows on disk, a line of JSON each: only ever appended, so that a killed run loses nothing.
+
+Each has a checksum of its own; a damaged one is set aside, and asked again.
+"""
 
 from __future__ import annotations
 
 import json
-import os
+import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tempo_lab.errors import TempoLabError
+from tempo_lab.errors import TempoLabError, TempoLabWarning
 from tempo_lab.files import write_whole
 
-ROWS, SETTINGS = "answers.jsonl", "settings.json"
+ROWS, DAMAGED, SETTINGS = "answers.jsonl", "answers.damaged", "settings.json"
+CHECK = "check"
+"""Name of a row's checksum in its line."""
 
 
 class Store:
@@ -32,13 +38,13 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._claim(settings)
-            self._cut_torn_line()
+            self._set_damage_aside()
         except OSError as error:
             raise TempoLabError(
                 "the folder of the evaluation cannot be written to",
                 asked=self.folder,
                 found=error.strerror or type(error).__name__,
-                fix="name another with --out",
+                fix="make room, or name another with --out",
             ) from error
 
     def _claim(self, settings: dict[str, Any]) -> None:
@@ -67,30 +73,62 @@ class Store:
             fix="name another folder with --out, or delete this one",
         )
 
-    def _cut_torn_line(self) -> None:
-        """Drop a last line that a killed run did not finish."""
+    def _set_damage_aside(self) -> None:
+        """Move lines that are not what was written to a file of their own, with a warning.
+
+        What a killed run left of its last line is only dropped.
+        """
         if not self.path.exists():
             return
-        with open(self.path, "rb+") as file:
-            file.seek(0, os.SEEK_END)
-            end = file.tell()
-            while end and self._byte(file, end - 1) != b"\n":
-                end -= 1
-            file.truncate(end)
-
-    @staticmethod
-    def _byte(file: Any, position: int) -> bytes:
-        file.seek(position)
-        return bytes(file.read(1))
+        lines = self.path.read_bytes().split(b"\n")
+        torn = lines.pop()
+        damaged = [line for line in lines if _row(line) is None]
+        if damaged:
+            with open(self.folder / DAMAGED, "ab") as file:
+                file.write(b"".join(line + b"\n" for line in damaged))
+            warnings.warn(
+                f"{len(damaged)} of {len(lines)} lines of {self.path} are damaged. They were moved "
+                f"to {DAMAGED}; their questions are asked again.",
+                TempoLabWarning,
+                stacklevel=3,
+            )
+        if damaged or torn:
+            kept = [line for line in lines if _row(line) is not None]
+            write_whole(self.path, b"".join(line + b"\n" for line in kept))
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write rows so that they outlive the process."""
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        with open(self.path, "ab") as file:
-            file.write(lines.encode("utf-8", "backslashreplace"))
+        """Write rows so that they outlive the process.
+
+        Raises:
+            TempoLabError: they cannot be written.
+        """
+        lines = "".join(json.dumps({**row, CHECK: _check(row)}) + "\n" for row in rows)
+        try:
+            with open(self.path, "ab") as file:
+                file.write(lines.encode())
+        except OSError as error:
+            raise TempoLabError(
+                "answers of the evaluation cannot be written; those before them are kept",
+                asked=self.path,
+                found=error.strerror or type(error).__name__,
+                fix="make room, and run the command again: it goes on",
+            ) from error
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if self.path.exists():
-            with open(self.path, encoding="utf-8") as file:
-                for line in file:
-                    yield json.loads(line)
+            with open(self.path, "rb") as file:
+                yield from filter(None, map(_row, file))
+
+
+def _check(row: dict[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(row).encode()):08x}"
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """The row of a line; None if it is not what was written."""
+    try:
+        row = json.loads(line)
+        check = row.pop(CHECK)
+    except (ValueError, AttributeError, TypeError, KeyError):
+        return None
+    return row if check == _check(row) else None

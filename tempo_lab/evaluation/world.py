@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from tempo_lab._version import __version__
-from tempo_lab.errors import CheckpointError
+from tempo_lab.errors import CheckpointError, TempoLabError
 from tempo_lab.evaluation import claims, tables
 from tempo_lab.evaluation.answering import Row, keys_of
 from tempo_lab.evaluation.metrics import Estimate
@@ -157,6 +157,14 @@ def write_results(
         "report.html": page(title, settings, sections, found.verdicts).encode("utf-8"),
         **{f"{picture.name}.png": picture.png for each in sections for picture in each.pictures},
     }
-    for name, content in files.items():
-        write_whole(folder / name, content)
+    try:
+        for name, content in files.items():
+            write_whole(folder / name, content)
+    except OSError as error:
+        raise TempoLabError(
+            "the report of the evaluation cannot be written; all answers are kept",
+            asked=folder,
+            found=error.strerror or type(error).__name__,
+            fix="make room, and run the command again: it goes on",
+        ) from error
     return found

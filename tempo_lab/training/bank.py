@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from tempo_lab.world.scenes import WORLD_VERSION, Segment
 
 from .pool import CHUNK, Pool
-from .stages import read_note, write_tensors
+from .stages import read_tensors, write_tensors
 from .vision import FrameTower, frames_of
 from .workers import ahead
 
@@ -63,7 +62,8 @@ def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "
         "tower": tower_digest(tower),
     }
     bank = Bank(seed, count)
-    if not (path.exists() and read_note(path) == wanted):
+    there = read_tensors(path)
+    if there is None or there[0] != wanted:
         merged, deep = [], []
         with torch.no_grad():
             starts = range(0, count, CHUNK)
@@ -74,7 +74,9 @@ def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "
                 merged.append(top.reshape(shape).half().cpu())
                 stacked = torch.stack([level.reshape(shape) for level in levels])
                 deep.append(stacked.half().cpu())
-        write_tensors(path, {"merged": torch.cat(merged), "deep": torch.cat(deep, 1)}, wanted)
-    tensors = load_file(path)
+        tensors = {"merged": torch.cat(merged), "deep": torch.cat(deep, 1)}
+        write_tensors(path, tensors, wanted)
+    else:
+        tensors = there[1]
     bank.merged, bank.deep = tensors["merged"], tensors["deep"]
     return bank

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from tempo_lab.errors import TempoLabError
-from tempo_lab.files import EMBEDDED
+from tempo_lab.files import EMBEDDED, whole_file
 from tempo_lab.model.checkpoint import read_config
 from tempo_lab.model.files import weight_files
 
@@ -56,8 +56,9 @@ def _from_run(base: Path, folder: Path) -> None:
         )
     for path in done:
         if not (folder / path.name).exists():  # of this run, or taken over before
-            for name in (path.name, f"{path.stem}.csv"):
-                shutil.copyfile(base / name, folder / name)
+            for name in (f"{path.stem}.csv", path.name):
+                with whole_file(folder / name) as part:
+                    shutil.copyfile(base / name, part)
 
 
 def _from_checkpoint(base: Path, folder: Path, recipe: Recipe) -> None:

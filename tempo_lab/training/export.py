@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from transformers import Qwen3VLConfig
 
 from tempo_lab.errors import CheckpointError
+from tempo_lab.files import whole_file
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.familiar import Familiar
 from tempo_lab.world import KINDS, WORLD_VERSION, draw_scene
@@ -156,7 +156,6 @@ def export(
     config = tempo_config(sizes, words, training, familiar=familiar)
     config.dtype = dtype
     config.save_pretrained(folder)
-    part = folder / "model.part"
-    save_file(plain, part, metadata={"format": "pt"})
-    part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all
-    os.replace(part, folder / "model.safetensors")
+    with whole_file(folder / "model.safetensors") as part:
+        save_file(plain, part, metadata={"format": "pt"})
+        part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all

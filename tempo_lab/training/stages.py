@@ -7,20 +7,27 @@ no generator state: weights, optimizer tensors, the step and a small JSON state 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+from tempo_lab.errors import TempoLabError, TempoLabWarning
+from tempo_lab.files import whole_file
 
 from .optimizers import Pair
 from .workers import ahead, device_name, rank, together, wait_for_all
@@ -34,19 +41,79 @@ Draw = Callable[[np.random.Generator], Any]
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
     """Save tensors and a JSON note in one file, atomically."""
-    temporary = path.with_suffix(".part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(plain, temporary, metadata={"note": json.dumps(note)})
-    os.replace(temporary, path)
+    told = json.dumps(note)
+    with whole_file(path) as part:
+        save_file(plain, part, metadata={"note": told, "digest": _digest(plain, told)})
+
+
+def _digest(tensors: dict[str, Tensor], note: str) -> str:
+    """Of everything in a file, so that damage is noticed."""
+    sha = hashlib.sha256(note.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """The JSON note of a file that :func:`write_tensors` made."""
-    from safetensors import safe_open
+    """The JSON note of a file that :func:`write_tensors` made.
 
-    with safe_open(path, framework="pt") as file:
-        note: dict[str, Any] = json.loads((file.metadata() or {}).get("note", "{}"))
+    Raises:
+        TempoLabError: the file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            note: dict[str, Any] = json.loads((file.metadata() or {})["note"])
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise TempoLabError(
+            "a stage of the training cannot be read",
+            asked=path,
+            found=f"{type(error).__name__}: {error}",
+            fix="resume that run: it sets a damaged stage aside and does it again",
+        ) from error
     return note
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Note and tensors of a file that :func:`write_tensors` made; None where there is none.
+
+    A damaged file is set aside with a warning, as if there were none. (One of an earlier version
+    has no digest, and only damage that cannot be read is noticed.)
+    """
+    if not path.exists():
+        return None
+    try:
+        note, tensors = read_note(path), load_file(path)
+        with safe_open(path, framework="pt") as file:
+            digest = file.metadata().get("digest")
+        if digest not in (None, _digest(tensors, json.dumps(note))):
+            raise ValueError("its contents are not those that were saved")
+    except (OSError, SafetensorError, ValueError, TempoLabError) as error:
+        aside = path.with_suffix(".damaged")
+        with suppress(FileNotFoundError):  # another worker was first
+            os.replace(path, aside)
+        found = error.found if isinstance(error, TempoLabError) else error
+        warnings.warn(
+            f"{path} is damaged ({found}). It was set aside as {aside.name}, and is made again.",
+            TempoLabWarning,
+            stacklevel=2,
+        )
+        return None
+    return note, tensors
+
+
+COLUMNS = ("step", "seconds", "name", "value")
+
+
+def _before(row: dict[str, Any], start: int) -> bool:
+    """Whether a row of a log is of an earlier step; a damaged one is of none."""
+    try:
+        float(row["value"])
+        return len(row) == len(COLUMNS) and int(row["step"]) < start
+    except (TypeError, ValueError):
+        return False
 
 
 class Log:
@@ -56,10 +123,10 @@ class Log:
         self.path = path
         rows: list[dict[str, str]] = []
         if path.exists():
-            with path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) < start]
+            with path.open(newline="", errors="replace") as file:
+                rows = [row for row in csv.DictReader(file, COLUMNS) if _before(row, start)]
         with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["step", "seconds", "name", "value"])
+            writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
 
@@ -153,9 +220,8 @@ def run_stage(
         note |= {"device": device, "commits": list(commits)}
         write_tensors(path, tensors, note)
 
-    if path.exists():
-        note = read_note(path)
-        tensors = load_file(path)
+    if there := read_tensors(path):
+        note, tensors = there
         for prefix, module in modules.items():
             lead = f"weights/{prefix}/"
             own = {k.removeprefix(lead): v for k, v in tensors.items() if k.startswith(lead)}

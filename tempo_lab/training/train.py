@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
@@ -244,16 +246,35 @@ def _export(
 
 
 def run(recipe: Recipe, out: Path, part: str) -> None:
-    """Run one part of the recipe in this process: ``eyes``, ``llm`` or ``joint``."""
+    """Run one part of the recipe in this process: ``eyes``, ``llm`` or ``joint``.
+
+    Raises:
+        TempoLabError: something cannot be written.
+    """
     torch.set_num_threads(1)
-    if part == "llm":
-        train_llm(recipe, out)
-        return
-    tower = train_vision(recipe, out)
-    bank = make_bank(tower, recipe.bank, recipe.seed, out)
-    svlm = train_svlm(recipe, out, bank)
-    if part == "joint":
-        train_joint(recipe, out, svlm, train_llm(recipe, out), bank)
+    with _written_to(out):
+        if part == "llm":
+            train_llm(recipe, out)
+            return
+        tower = train_vision(recipe, out)
+        bank = make_bank(tower, recipe.bank, recipe.seed, out)
+        svlm = train_svlm(recipe, out, bank)
+        if part == "joint":
+            train_joint(recipe, out, svlm, train_llm(recipe, out), bank)
+
+
+@contextmanager
+def _written_to(out: Path) -> Iterator[None]:
+    """Name a disk that is full, or a folder that cannot be written to."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise TempoLabError(
+            "the run cannot be saved; what was saved before is whole",
+            asked=out,
+            found=str(error),
+            fix="make room in a folder that can be written to; the same command resumes the run",
+        ) from error
 
 
 def train(
@@ -301,9 +322,10 @@ def train(
             found=", ".join(found),
             fix="resume it, or name another folder",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in base:
-        take_over(each, folder, RECIPES[name])
+    with _written_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in base:
+            take_over(each, folder, RECIPES[name])
     if in_process:
         for part in ("llm", "joint"):
             run(RECIPES[name], folder, part)
@@ -320,4 +342,7 @@ def train(
 
 
 if __name__ == "__main__":
-    run(RECIPES[sys.argv[1]], Path(sys.argv[2]), sys.argv[3])
+    try:
+        run(RECIPES[sys.argv[1]], Path(sys.argv[2]), sys.argv[3])
+    except TempoLabError as refused:
+        sys.exit(f"tempo-lab: {refused}")

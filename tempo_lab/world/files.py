@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import av
 import numpy as np
+
+from tempo_lab.files import whole_file, write_whole
 
 from .casting import draw_scene
 from .kinds import questions
@@ -37,8 +38,11 @@ def write_video(
 ) -> Path:
     """Encode a scene as H.264 (yuv420p) in MP4; the file appears whole or not at all."""
     path = Path(path)
-    part = path.with_name(path.name + ".part")
-    with av.open(str(part), "w", format="mp4", options={"movflags": "faststart"}) as container:
+    faststart = {"movflags": "faststart"}
+    with (
+        whole_file(path) as part,
+        av.open(str(part), "w", format="mp4", options=faststart) as container,
+    ):
         options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
         stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
         stream.width = stream.height = size
@@ -49,7 +53,6 @@ def write_video(
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    os.replace(part, path)
     return path
 
 
@@ -102,7 +105,5 @@ def make(
     scene = draw_scene(seed, segments)
     write_video(scene, path, size=size, fps=fps)
     written = path.with_suffix(".json")
-    part = written.with_name(written.name + ".part")
-    part.write_text(json.dumps(truth(scene), indent=1) + "\n", encoding="utf-8")
-    os.replace(part, written)
+    write_whole(written, (json.dumps(truth(scene), indent=1) + "\n").encode())
     return path, written

@@ -158,8 +158,8 @@ class Question:
         wanted = self.answer.split(", ")
         if self.kind == "time":
             seconds = [float(n) for n in re.findall(r"\d+(?:\.\d+)?", f"{given} {self.answer}")]
-            near = len(seconds) == 2 and abs(seconds[0] - seconds[1]) <= SEGMENT_SECONDS / 2
-            return float(near)
+            segments = {second // SEGMENT_SECONDS for second in seconds}
+            return float(len(seconds) == 2 and len(segments) == 1)
         if self.kind == "describe":
             return len(set(said) & set(wanted)) / max(len(said), len(wanted))
         if self.kind != "multi":
