@@ -9,6 +9,7 @@ and answers with JSON lines, each followed by the bytes of the frame that it ann
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import subprocess
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import psutil
 
 from tempo_lab.decoders import Timed, VideoInfo, check_size
 from tempo_lab.errors import VideoError
@@ -34,6 +36,12 @@ from tempo_lab.resize import Resize
 
 PREFETCH_BYTES = 32 * 2**20
 """How many bytes of resized frames the child holds ready while the caller computes."""
+
+MEMORY_LIMIT = 2 * 2**30
+"""Bytes of resident memory at which the child is killed."""
+
+OPENING_TIMEOUTS = 5
+"""How many times `timeout` opening may take as a whole, whatever progress it makes."""
 
 _LINE_LIMIT = 1 << 20
 _HEARTBEAT = 1.0
@@ -47,7 +55,8 @@ class DecoderProcess:
     Args:
         path: absolute path of the source.
         decoder: a registered decoder's name.
-        timeout: seconds without a sign of progress after which the child is killed.
+        timeout: seconds without a sign of progress after which the child is killed. Opening ends
+            after `OPENING_TIMEOUTS` times as long, whatever progress it makes.
         on_wait: called before each wait for the child and several times per second during it. An
             exception that it raises ends the child and reaches the caller unchanged.
 
@@ -79,7 +88,8 @@ class DecoderProcess:
         self._end = weakref.finalize(self, _end, self._process, self._messages)
         try:
             self._send({"path": path, "decoder": decoder})
-            self.info = VideoInfo(**self._receive()[0]["info"])
+            until = time.monotonic() + OPENING_TIMEOUTS * timeout
+            self.info = VideoInfo(**self._receive(until)[0]["info"])
         except BaseException:
             self.close()
             raise
@@ -121,28 +131,45 @@ class DecoderProcess:
         except OSError:
             raise self._died() from None
 
-    def _receive(self) -> tuple[dict[str, Any], np.ndarray | None]:
+    def _receive(self, until: float = math.inf) -> tuple[dict[str, Any], np.ndarray | None]:
         """The next message that is not just a heartbeat, and the frame that it announces."""
         while True:
-            message, frame = self._awaited()
+            message, frame = self._awaited(until)
             if "error" in message:
                 raise VideoError(**message["error"])
             if message:
                 return message, frame
 
-    def _awaited(self) -> tuple[dict[str, Any], np.ndarray | None]:
+    def _awaited(self, until: float) -> tuple[dict[str, Any], np.ndarray | None]:
         """One message. The caller's thread stays free to be told that it should stop waiting."""
-        until = time.monotonic() + self._timeout
+        silent = time.monotonic() + self._timeout
         reading = self._reading.submit(self._read)
         while True:
             self._on_wait()
             if wait([reading], _POLL).done:
                 return reading.result()
-            if time.monotonic() > until:
+            if time.monotonic() > silent:
                 raise self._failed(
                     f"no sign of progress for {self._timeout:g} s; it was killed",
                     fix="give timeout= more seconds if the disk is slow; else the file is damaged",
                 )
+            if time.monotonic() > until:
+                raise self._failed(
+                    f"still opening after {OPENING_TIMEOUTS * self._timeout:g} s; it was killed",
+                    fix="give timeout= more seconds, or convert the file to MP4",
+                )
+            if self._memory() > MEMORY_LIMIT:
+                raise self._failed(
+                    f"it needs more than {MEMORY_LIMIT / 2**30:g} GiB of memory; it was killed",
+                    fix='scale the frames down first, or try decoder="pyav"',
+                )
+
+    def _memory(self) -> int:
+        """Bytes of memory that the child holds now."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:  # it has just ended
+            return 0
 
     def _read(self) -> tuple[dict[str, Any], np.ndarray | None]:
         assert self._process.stdout is not None

@@ -4,72 +4,106 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from tempo_lab.decoders import Reader, Tick, Timed, VideoInfo, check_size
+from tempo_lab.decoders_picture import (
+    MEMORY,
+    OVER_WHITE,
+    SCALED,
+    check_need,
+    is_clear,
+    open_picture,
+    refusing_damage,
+    upright_rgb,
+)
 from tempo_lab.errors import VideoError
 
-Image.MAX_IMAGE_PIXELS = None  # check_size holds the limit, with an error instead of a warning
+IMAGE_SUFFIXES = {
+    ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".avif",
+    ".jp2",
+}  # fmt: skip
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif"}
+ANIMATION_BYTES = 24
+"""Bytes per pixel that a frame of an animation needs: it is drawn onto the one before."""
 
-_IMAGE_MAGIC = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"P6")
+ANIMATION_PIXELS = 2**34
+"""Most pixels of an animation, all frames together: 17 thousand million, minutes of decoding."""
+
+_IMAGE_MAGIC = (
+    b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6",
+    b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
+)  # fmt: skip
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"mif1"}
 _NUMPY_MAGIC = b"\x93NUMPY"
 
 
 def open_still(path: str, tick: Tick) -> Reader | None:
     """The reader for this source, or None where it can only be a video file."""
     if Path(path).is_dir():
-        return FolderReader(path)
+        return FolderReader(path, tick)
     with open(path, "rb") as file:
-        head = file.read(16)
+        head = file.read(64)
     if head.startswith(_NUMPY_MAGIC):
         return ArrayReader(path)
+    if head[4:8] == b"ftyp":
+        brands = {head[at : at + 4] for at in range(8, len(head), 4)}
+        if brands & _AVIF_BRANDS:
+            return open_image(path, tick)
+        return open_heif(path, tick) if brands & _HEIF_BRANDS else None
     if head.startswith(_IMAGE_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return open_image(path, tick)
     return None
 
 
 def open_image(path: str, tick: Tick) -> Reader:
-    """An animation (GIF, WebP, PNG with more than one frame) or a single image."""
-    image = _open(path)
+    """An animation (GIF, WebP, PNG, AVIF with more than one frame) or a single image."""
+    image = open_picture(path)
     # A phone's JPEG may hold further "frames" (a depth map, a preview): not an animation.
-    animated = image.format in {"GIF", "WEBP", "PNG"} and getattr(image, "is_animated", False)
-    return AnimationReader(path, image, tick) if animated else ImageReader(path, image)
+    if not getattr(image, "is_animated", False) or image.format in {"MPO", "TIFF"}:
+        return ImageReader(path, image)
+    return AnimationReader(path, image, tick)
 
 
-def _open(path: str) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(path)
-            check_size(path, *image.size)
-            return image
-    except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError) as error:
-        raise VideoError(f"{path} is not an image that can be read", found=error) from error
+def open_heif(path: str, tick: Tick) -> Reader:
+    """A phone's picture, read by PyAV, which does not put tiles together."""
+    from av.stream import Disposition
 
+    from tempo_lab.decoders_index import open_container
+    from tempo_lab.decoders_video import AvReader
 
-def _pixels(path: str, image: Image.Image) -> np.ndarray:
-    """uint8 [row, column, rgb], upright."""
-    try:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise VideoError(f"{path} is damaged", found=error) from error
+    with open_container(path) as container:
+        tiles = [s for s in container.streams.video if s.disposition & Disposition.dependent]
+    if tiles:
+        raise VideoError(
+            f"{path} is a picture in tiles, which cannot be put together here",
+            asked="one whole picture",
+            found=f"{len(tiles)} tiles of {tiles[0].width}x{tiles[0].height}",
+            fix="save it as JPEG or PNG, for example with: heif-convert FILE NEW.png",
+        )
+    reader = AvReader(path, tick)
+    reader.info = replace(reader.info, kind="image")
+    return reader
 
 
 class ImageReader:
     """A single image: one frame at time 0."""
 
-    def __init__(self, path: str, image: Image.Image) -> None:
-        self._frame = _pixels(path, image)
+    def __init__(self, path: str, image: ImageFile) -> None:
+        codec, pages = (image.format or "image").lower(), getattr(image, "n_frames", 1)
+        self._frame, notes = upright_rgb(path, image)
+        if codec == "tiff" and pages > 1:
+            notes.append(f"This is the first of the file's {pages} pages.")
         height, width = self._frame.shape[:2]
-        codec = (image.format or "image").lower()
-        self.info = VideoInfo(path, "image", width, height, 1, 0.0, 0.0, codec, "pillow")
+        self.info = VideoInfo(
+            path, "image", width, height, 1, 0.0, 0.0, codec, "pillow", notes=tuple(notes)
+        )
 
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
         for _ in indices:
@@ -77,44 +111,57 @@ class ImageReader:
 
 
 class AnimationReader:
-    """A GIF (or animated WebP or PNG) with its own durations."""
+    """A GIF (or animated WebP, PNG or AVIF) with its own durations."""
 
-    def __init__(self, path: str, image: Image.Image, tick: Tick) -> None:
+    def __init__(self, path: str, image: ImageFile, tick: Tick) -> None:
         self._path, self._image, self._tick = path, image, tick
-        seconds = []
-        for number in range(getattr(image, "n_frames", 1)):
+        # An animated PNG may begin with a picture for viewers that know no animation.
+        self._first = int(image.info.get("default_image", False))
+        check_need(path, image.size, ANIMATION_BYTES)
+        with refusing_damage(path):
+            frames = getattr(image, "n_frames", 1) - self._first
+        if frames * image.width * image.height > ANIMATION_PIXELS:
+            raise VideoError(
+                f"the animation {path} is too large to decode",
+                asked=f"at most {ANIMATION_PIXELS:,} pixels in all frames together",
+                found=f"{frames} frames of {image.width}x{image.height}",
+                fix="scale it down first, or convert it to a video: ffmpeg -i FILE NEW.mp4",
+            )
+        starts, end, clear = [], 0.0, False  # in milliseconds
+        for number in range(frames):
             self._seek(number)
+            # An AVIF's durations are rounded: they would add up to a wrong time.
+            starts.append(image.info["timestamp"] if image.format == "AVIF" else end)
             # Zero means "as fast as possible" in the format; every viewer takes 0.1 s.
-            seconds.append((image.info.get("duration") or 100) / 1000)
-        self._starts = np.concatenate([[0.0], np.cumsum(seconds)])
-        total = float(self._starts[-1])
+            end = starts[-1] + (image.info.get("duration") or 100)
+            clear = clear or is_clear(image)
+        self._starts, total = np.array(starts) / 1000, end / 1000
+        height, width = self._rgb(0).shape[:2]
         self.info = VideoInfo(
-            path, "gif", image.width, image.height, len(seconds), len(seconds) / total, total,
-            (image.format or "gif").lower(), "pillow",
+            path, "gif", width, height, frames, frames / total, total,
+            (image.format or "gif").lower(), "pillow", notes=(OVER_WHITE,) * clear,
         )  # fmt: skip
 
     def _seek(self, number: int) -> None:
         """Decodes up to a frame: each is drawn onto the one before."""
         self._tick()
-        try:
-            self._image.seek(number)
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise VideoError(
-                f"{self._path} is damaged",
-                asked=f"frame {number}",
-                found=error,
-            ) from error
+        with refusing_damage(self._path, f"frame {number}"):
+            self._image.seek(number + self._first)
+            self._image.load()  # WebP and AVIF know a frame's duration only then
 
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
         for index in indices:
-            self._seek(index)
-            yield float(self._starts[index]), _pixels(self._path, self._image)
+            yield float(self._starts[index]), self._rgb(index)
+
+    def _rgb(self, number: int) -> np.ndarray:
+        self._seek(number)
+        return upright_rgb(self._path, self._image)[0]
 
 
 class FolderReader:
     """A folder of equally large images, in natural order (frame2 before frame10)."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, tick: Tick) -> None:
         files = [
             entry
             for entry in Path(path).iterdir()
@@ -130,24 +177,43 @@ class FolderReader:
                 found=f"{sum(1 for _ in Path(path).iterdir())} other entries",
                 fix=f"put frames there as {', '.join(sorted(IMAGE_SUFFIXES))}",
             )
-        self._shape = _pixels(str(self._files[0]), _open(str(self._files[0]))).shape
-        height, width = self._shape[:2]
+        first, notes = self._decode(0)
+        self._shape = height, width = first.shape[:2]
+        for number in range(len(files)):
+            tick()
+            with self._open(number) as image:
+                if sorted(image.size) != sorted((width, height)):  # it may be turned
+                    raise self._other_size(number, image.size)
+                notes += [OVER_WHITE] * image.has_transparency_data
+                notes += [SCALED] * image.mode.startswith(("I", "F"))
         codec = self._files[0].suffix.lower()[1:]
-        self.info = VideoInfo(path, "frames", width, height, len(files), 0.0, 0.0, codec, "pillow")
+        self.info = VideoInfo(
+            path, "frames", width, height, len(files), 0.0, 0.0, codec, "pillow",
+            notes=tuple(dict.fromkeys(notes)),
+        )  # fmt: skip
 
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
         for index in indices:
-            file = self._files[index]
-            with _open(str(file)) as image:
-                frame = _pixels(str(file), image)
-            if frame.shape != self._shape:
-                raise VideoError(
-                    f"{file} has another size than the first frame of its folder",
-                    asked=f"{self.info.width}x{self.info.height}",
-                    found=f"{frame.shape[1]}x{frame.shape[0]}",
-                    fix="bring all frames to one size",
-                )
+            frame, _ = self._decode(index)
+            if frame.shape[:2] != self._shape:
+                raise self._other_size(index, frame.shape[1::-1])
             yield math.nan, frame
+
+    def _open(self, number: int) -> ImageFile:
+        return open_picture(str(self._files[number]))
+
+    def _decode(self, number: int) -> tuple[np.ndarray, list[str]]:
+        with self._open(number) as image:
+            return upright_rgb(str(self._files[number]), image)
+
+    def _other_size(self, number: int, size: tuple[int, int]) -> VideoError:
+        height, width = self._shape
+        return VideoError(
+            f"{self._files[number]} has another size than the first frame of its folder",
+            asked=f"{width}x{height}",
+            found=f"{size[0]}x{size[1]}",
+            fix="bring all frames to one size",
+        )
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
@@ -159,26 +225,51 @@ class ArrayReader:
     """A .npy file, uint8 [frame, row, column, rgb], mapped and never loaded whole."""
 
     def __init__(self, path: str) -> None:
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
-            raise VideoError(
-                f"{path} is not a .npy array that can be read",
-                found=error,
-                fix="save uint8 frames with numpy.save",
-            ) from error
+        self._path = path
+        array = self._mapped()
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not array.size:
             raise VideoError(
                 f"{path} does not hold frames",
                 asked="uint8 [frame, row, column, rgb]",
                 found=f"{array.dtype} {list(array.shape)}",
-                fix="numpy.save(path, frames) with frames.shape == (n, rows, columns, 3)",
+                fix=_array_fix(array),
             )
-        self._array = array
+        if not array.flags.c_contiguous and array.nbytes > MEMORY:
+            raise VideoError(
+                f"{path} is stored in Fortran order: each frame is spread over the whole file",
+                asked=f"C order, or at most {MEMORY // 2**20} MiB",
+                found=f"{array.nbytes / 2**20:,.0f} MiB",
+                fix="numpy.save(path, numpy.ascontiguousarray(frames))",
+            )
         frames, height, width, _ = array.shape
         check_size(path, width, height)
         self.info = VideoInfo(path, "array", width, height, frames, 0.0, 0.0, "npy", "numpy")
 
+    def _mapped(self) -> np.ndarray:
+        try:
+            return np.load(self._path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
+            raise VideoError(
+                f"{self._path} is not a .npy array that can be read",
+                found=error,
+                fix="save uint8 frames with numpy.save",
+            ) from error
+
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
-        for index in indices:
-            yield math.nan, np.ascontiguousarray(self._array[index])
+        for index in indices:  # mapped for each: pages that were read count as memory while mapped
+            yield math.nan, np.ascontiguousarray(self._mapped()[index])
+
+
+def _array_fix(array: np.ndarray) -> str:
+    """What makes frames of an array that holds none."""
+    if array.dtype != np.uint8:
+        return "scale the values to 0 (black) to 255 (white), then save frames.astype(numpy.uint8)"
+    shape = array.shape
+    ways = {
+        "frames[None]": len(shape) == 3 and shape[2] == 3,  # one picture
+        "numpy.stack([frames] * 3, axis=-1)": len(shape) == 3,  # gray
+        "frames.transpose(0, 2, 3, 1)": len(shape) == 4 and shape[1] == 3,
+        "frames[..., :3]": len(shape) == 4 and shape[3] == 4,  # with alpha
+    }
+    way = next((way for way, fits in ways.items() if fits), "frames.shape == (n, rows, columns, 3)")
+    return f"save {way}"

@@ -61,14 +61,14 @@ class Raises(Fake):
 
 @register_decoder("fake_decoders:slow")
 class Slow(Fake):
-    """Works for two seconds without a frame, but says so."""
+    """Works for three seconds without a frame, but says so."""
 
     def __init__(self, path, tick):
         super().__init__(path, tick)
         self.tick = tick
 
     def read(self, indices):
-        until = time.monotonic() + 2.0
+        until = time.monotonic() + 3.0
         while time.monotonic() < until:
             time.sleep(0.05)
             self.tick()
@@ -84,3 +84,28 @@ class Chatty(Fake):
         os.write(1, b"hello {}\n")
         for index in indices:
             yield index / 30, numbered(index)
+
+
+@register_decoder("fake_decoders:opens-for-ever")
+class OpensForEver(Fake):
+    """Says all the time that it makes progress."""
+
+    def __init__(self, path, tick):
+        while True:
+            time.sleep(0.05)
+            tick()
+
+
+@register_decoder("fake_decoders:eats-memory")
+class EatsMemory(Fake):
+    def worse(self):
+        eaten = []
+        while True:
+            eaten.append(os.urandom(2**20))
+            time.sleep(0.005)
+
+
+@register_decoder("fake_decoders:eats-memory-at-open")
+class EatsMemoryAtOpen(Fake):
+    def __init__(self, path, tick):
+        EatsMemory.worse(self)

@@ -134,3 +134,57 @@ def write_folder(path: Path, count: int, size: tuple[int, int] = (64, 48)) -> Pa
     for number in range(count):
         Image.fromarray(numbered(number, *size)).save(path / f"frame{number}.png")
     return path
+
+
+def write_heic(path: Path, columns: int = 1, rows: int = 1, side: int = 128) -> Path:
+    """A still picture as phones write it: numbered tiles, in a grid if there are several."""
+    count = columns * rows
+    options = {"x265-params": "log-level=0:keyint=1"}
+    film = write_video(
+        path.with_suffix(".mp4"), frames=count, size=(side, side), codec="libx265", options=options
+    )
+    with av.open(str(film)) as container:
+        coded = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+        config = container.streams.video[0].codec_context.extradata
+    whole = (columns * side, rows * side)
+    grid = struct.pack(">4B2H", 0, 0, rows - 1, columns - 1, *whole)
+    items = [("hvc1", data) for data in coded] + [("grid", grid)] * (count > 1)
+    numbers = range(1, len(items) + 1)
+    sizes = [(side, side)] * count + [whole]
+    properties = _box("hvcC", config) + b"".join(
+        _box("ispe", struct.pack(">3I", 0, *size)) for size in sizes
+    )
+    uses = b"".join(struct.pack(">H3B", n, 2, n + 1, 0x81) for n in numbers)
+    tiled = struct.pack(f">{count + 2}H", count + 1, count, *range(1, count + 1))
+
+    def meta(offset: int) -> bytes:
+        places = b""
+        for number, (_, data) in zip(numbers, items, strict=True):
+            places += struct.pack(">3H2I", number, 0, 1, offset, len(data))
+            offset += len(data)
+        infos = b"".join(
+            _box("infe", struct.pack(">I2H4sB", 2 << 24, n, 0, kind.encode(), 0))
+            for n, (kind, _) in zip(numbers, items, strict=True)
+        )
+        return _box(
+            "meta",
+            bytes(4)
+            + _box("hdlr", bytes(8) + b"pict" + bytes(13))
+            + _box("pitm", struct.pack(">IH", 0, len(items)))
+            + _box("iloc", struct.pack(">IHH", 0, 0x4400, len(items)) + places)
+            + _box("iinf", struct.pack(">IH", 0, len(items)) + infos)
+            + (_box("iref", bytes(4) + _box("dimg", tiled)) if count > 1 else b"")
+            + _box(
+                "iprp",
+                _box("ipco", properties) + _box("ipma", struct.pack(">II", 0, len(items)) + uses),
+            ),
+        )
+
+    head = _box("ftyp", b"heic" + bytes(4) + b"mif1heic")
+    start = len(head) + len(meta(0)) + 8
+    path.write_bytes(head + meta(start) + _box("mdat", b"".join(data for _, data in items)))
+    return path
+
+
+def _box(kind: str, content: bytes) -> bytes:
+    return struct.pack(">I4s", len(content) + 8, kind.encode()) + content

@@ -52,29 +52,81 @@ def numbers(segments) -> list[int]:
     ("kind", "words"),
     [
         ("over-reports", r"fewer frames[\s\S]*asked: 20 of 60 frames[\s\S]*found: 7 frames"),
-        ("hangs", r"no sign of progress for 1 s"),
         ("crashes", r"killed by signal 11: corrupted size"),
         ("raises", r"ended with code 1: ZeroDivisionError: deep inside"),
     ],
 )
 def test_misbehaving_decoder_is_an_error(clip, kind, words):
-    with Video(clip, fps=10, decoder=f"fake_decoders:{kind}", timeout=1) as video:
+    with Video(clip, fps=10, decoder=f"fake_decoders:{kind}") as video:
         for _ in range(2):  # the video stays usable: each pass has a child of its own
             with pytest.raises(VideoError, match=words):
                 list(video.segments())
 
 
-def test_what_came_before_the_failure_was_delivered(clip):
-    with Video(clip, fps=30, decoder="fake_decoders:hangs", timeout=1) as video:
-        segments = video.segments()
-        assert numbers([next(segments), next(segments)]) == list(range(16))
-        with pytest.raises(VideoError, match="no sign of progress"):
-            next(segments)
+class Clock:
+    """The time as the parent sees it, which a test can let jump."""
+
+    def __init__(self, monkeypatch):
+        self.ahead, read = 0.0, time.monotonic
+        monkeypatch.setattr(decode.time, "monotonic", lambda: read() + self.ahead)
 
 
-def test_hang_while_opening(clip):
-    with pytest.raises(VideoError, match="no sign of progress"):
-        Video(clip, decoder="fake_decoders:hangs-at-open", timeout=1)
+def test_what_came_before_a_hang_was_delivered(clip, monkeypatch):
+    clock, delivered = Clock(monkeypatch), []
+
+    def on_wait():
+        clock.ahead += 100 * (len(delivered) == 16)
+
+    with Video(clip, fps=30, decoder="fake_decoders:hangs", on_wait=on_wait) as video:
+        for _ in range(2):  # the video stays usable: each pass has a child of its own
+            delivered.clear()
+            segments = video.segments()
+            delivered += numbers([next(segments), next(segments)])
+            assert delivered == list(range(16))
+            with pytest.raises(VideoError, match="no sign of progress for 60 s"):
+                next(segments)
+
+
+def test_hang_while_opening(clip, monkeypatch):
+    clock = Clock(monkeypatch)
+
+    def on_wait():
+        clock.ahead += 100
+
+    with pytest.raises(VideoError, match="no sign of progress for 60 s"):
+        Video(clip, decoder="fake_decoders:hangs-at-open", on_wait=on_wait)
+
+
+def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
+    clock, read = Clock(monkeypatch), DecoderProcess._read
+
+    def slowly(process):
+        message, frame = read(process)
+        clock.ahead += 70 * (message == {})  # since the sign of progress before this one
+        return message, frame
+
+    monkeypatch.setattr(DecoderProcess, "_read", slowly)
+    with Video(clip, decoder="fake_decoders:slow") as video:
+        assert numbers(video.segments()) == video.plan.indices.tolist()
+    assert clock.ahead >= 70
+
+
+def test_opening_ends_whatever_progress_it_makes(clip, monkeypatch):
+    monkeypatch.setattr(decode, "OPENING_TIMEOUTS", 0.05)
+    with pytest.raises(VideoError, match=r"still opening after 1\.5 s[\s\S]*timeout="):
+        Video(clip, decoder="fake_decoders:opens-for-ever", timeout=30)
+    assert decoders() == []
+
+
+def test_memory_of_a_decoder_is_bounded(clip, monkeypatch):
+    monkeypatch.setattr(decode, "MEMORY_LIMIT", 2**28)
+    words = r"it needs more than 0\.25 GiB of memory[\s\S]*fix: *scale"
+    with pytest.raises(VideoError, match=words):
+        Video(clip, decoder="fake_decoders:eats-memory-at-open")
+    video = Video(clip, fps=30, decoder="fake_decoders:eats-memory")
+    with video, pytest.raises(VideoError, match=words):
+        list(video.segments())
+    assert decoders() == []
 
 
 class Stop(Exception):
@@ -112,11 +164,6 @@ def test_every_pass_can_be_stopped(clip):
             before = len(calls)
             list(video.segments())
             assert len(calls) > before
-
-
-def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
-    with Video(clip, decoder="fake_decoders:slow", timeout=1.7) as video:
-        assert numbers(video.segments()) == video.plan.indices.tolist()
 
 
 def test_prints_of_a_decoder_do_not_mix_with_frames(clip):

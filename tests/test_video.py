@@ -340,13 +340,6 @@ def test_folder_of_frames_in_natural_order(tmp_path):
         assert shown(everything(video)[0]) == list(range(12))  # a second child
 
 
-def test_folder_of_different_sizes(tmp_path):
-    path = media.write_folder(tmp_path / "frames", 3)
-    Image.new("RGB", (10, 10)).save(path / "frame3.png")
-    with Video(path) as video, pytest.raises(VideoError, match=r"frame3[\s\S]*10x10"):
-        list(video.segments())
-
-
 def test_array(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (19, 12, 20, 3), dtype=np.uint8)
     np.save(tmp_path / "a.npy", array)
