@@ -47,13 +47,14 @@ class DecoderProcess:
         path: absolute path of the source.
         decoder: a registered decoder's name.
         timeout: seconds without a sign of progress after which the child is killed.
+        stream: number of a video stream in the file; None for the one that players show.
 
     Raises:
         VideoError: from any method, what the child refused, or that it crashed or hung. The child
             is gone then.
     """
 
-    def __init__(self, path: str, decoder: str, timeout: float) -> None:
+    def __init__(self, path: str, decoder: str, timeout: float, stream: int | None = None) -> None:
         self._path, self._timeout = path, timeout
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         root = str(Path(__file__).resolve().parents[1])
@@ -72,7 +73,7 @@ class DecoderProcess:
         self._watchdog = _Watchdog(self._process, timeout)
         self._end = weakref.finalize(self, _end, self._process, self._messages, self._watchdog)
         try:
-            self._send({"path": path, "decoder": decoder})
+            self._send({"path": path, "decoder": decoder, "stream": stream})
             self.info = VideoInfo(**self._receive()["info"])
         except BaseException:
             self.close()
@@ -281,7 +282,8 @@ def _answer(outbox: _Outbox) -> None:
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     request = requests.get()
-    reader = open_source(request["path"], request["decoder"], outbox.tick)
+    source = request["path"], request["decoder"], outbox.tick, request["stream"]
+    reader = open_source(*source)
     outbox.put({"info": asdict(reader.info)})
     request = requests.get()
     resize = from_dict(request["resize"]) if request["resize"] else None

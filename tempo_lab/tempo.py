@@ -60,6 +60,7 @@ class Tempo:
         min_frames: int = 4,
         max_frames: int = 1024,
         decoder: str = "auto",
+        stream: int | None = None,
         timeout: float | None = None,
         keep: Keep = "auto",
         keep_bytes: int | None = None,
@@ -74,6 +75,7 @@ class Tempo:
             min_frames: frames sampled at least.
             max_frames: frames sampled at most.
             decoder: "auto", "decord" or "pyav".
+            stream: number of a video stream in the file; by default the one that players show.
             timeout: seconds without a frame after which the decoder is given up.
             keep: what a second question may reuse: "kv" (keys and values of the video),
                 "features" (visual features), "nothing", or "auto": the best that `keep_bytes`
@@ -90,7 +92,7 @@ class Tempo:
             VideoError: the source cannot be opened.
             BudgetError: no such `keep`.
         """
-        options = {} if timeout is None else {"timeout": timeout}
+        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         video = Video(
             source,
             fps=fps,
@@ -98,6 +100,7 @@ class Tempo:
             max_frames=max_frames,
             window=self.config.segment_frames,
             decoder=decoder,
+            stream=stream,
             **options,
         )
         try:
