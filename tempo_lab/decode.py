@@ -59,6 +59,7 @@ class DecoderProcess:
             after `OPENING_TIMEOUTS` times as long, whatever progress it makes.
         on_wait: called before each wait for the child and several times per second during it. An
             exception that it raises ends the child and reaches the caller unchanged.
+        stream: number of a video stream in the file; None for the one that players show.
 
     Raises:
         VideoError: from any method, what the child refused, or that it crashed or hung. The child
@@ -66,7 +67,12 @@ class DecoderProcess:
     """
 
     def __init__(
-        self, path: str, decoder: str, timeout: float, on_wait: Callable[[], object]
+        self,
+        path: str,
+        decoder: str,
+        timeout: float,
+        on_wait: Callable[[], object] | None = None,
+        stream: int | None = None,
     ) -> None:
         self._path, self._timeout, self._on_wait = path, timeout, on_wait
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
@@ -87,7 +93,7 @@ class DecoderProcess:
         self._reading = ThreadPoolExecutor(1)
         self._end = weakref.finalize(self, _end, self._process, self._messages)
         try:
-            self._send({"path": path, "decoder": decoder})
+            self._send({"path": path, "decoder": decoder, "stream": stream})
             until = time.monotonic() + OPENING_TIMEOUTS * timeout
             self.info = VideoInfo(**self._receive(until)[0]["info"])
         except BaseException:
@@ -145,7 +151,8 @@ class DecoderProcess:
         silent = time.monotonic() + self._timeout
         reading = self._reading.submit(self._read)
         while True:
-            self._on_wait()
+            if self._on_wait is not None:
+                self._on_wait()
             if wait([reading], _POLL).done:
                 return reading.result()
             if time.monotonic() > silent:
@@ -293,7 +300,8 @@ def _answer(outbox: _Outbox) -> None:
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     request = requests.get()
-    reader = open_source(request["path"], request["decoder"], outbox.tick)
+    source = request["path"], request["decoder"], outbox.tick, request["stream"]
+    reader = open_source(*source)
     outbox.put({"info": asdict(reader.info)})
     request = requests.get()
     resize = from_dict(request["resize"]) if request["resize"] else None

@@ -7,9 +7,11 @@ process of `tempo_lab.decode` only: what they do wrong cannot hurt the caller.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +35,7 @@ class VideoInfo:
         duration: seconds from the first frame's start to the last frame's end.
         codec: name of the codec or file format.
         decoder: the reader that was chosen.
-        reason: why it was chosen over decord; empty where decord reads or was not an option.
+        reason: why decord must not read the file; empty where it may, or was not an option.
         notes: what was decided about the source that a viewer should know, a sentence each: other
             streams, transparency, a scaled depth. Traces carry them in `warnings`.
     """
@@ -74,7 +76,8 @@ class Reader(Protocol):
     def read(self, indices: Sequence[int]) -> Iterator[Timed]: ...
 
 
-OpenReader = Callable[[str, Tick], Reader]
+OpenReader = Callable[..., Reader]
+"""Called with the path and a `Tick`, and with `stream=` where the caller named one."""
 
 _VIDEO_READERS: dict[str, OpenReader] = {}
 
@@ -93,19 +96,31 @@ def register_decoder(name: str) -> Callable[[OpenReader], OpenReader]:
     return register
 
 
-def open_source(path: str, decoder: str, tick: Tick) -> Reader:
+def open_source(path: str, decoder: str, tick: Tick, stream: int | None = None) -> Reader:
     """Opens a file or folder with the reader that its content (not its name) calls for.
 
+    Args:
+        stream: number of a video stream in the file; None for the one that players show.
+
     Raises:
-        VideoError: nothing readable is there, or the decoder is not known.
+        VideoError: nothing readable is there, the decoder is not known, or no such stream.
     """
     from tempo_lab import decoders_still
 
     try:
         still = decoders_still.open_still(path, tick)
-        return still if still is not None else _find_decoder(decoder)(path, tick)
+        if still is None:
+            options = {} if stream is None else {"stream": stream}
+            return _find_decoder(decoder)(path, tick, **options)
     except OSError as error:
         raise VideoError("the file cannot be read", asked=path, found=error) from error
+    if stream is not None:
+        raise VideoError(
+            "only a video file has streams",
+            asked=f"stream={stream} of {path}",
+            found=still.info.kind,
+        )
+    return still
 
 
 def _find_decoder(name: str) -> OpenReader:
@@ -137,15 +152,17 @@ def check_source(source: object) -> Path:
     Raises:
         VideoError: it does not exist, is a pipe or device, may not be read, or is empty.
     """
-    if not isinstance(source, str | Path):
+    name = os.fsdecode(source) if isinstance(source, str | PathLike) else ""
+    if not name:
+        kind = type(source).__name__
         raise VideoError(
             "a video is opened by its path",
-            asked=f"an object of type {type(source).__name__}",
+            asked="an empty path" if isinstance(source, str) else f"an object of type {kind}",
             fix="give a path; save an array with numpy.save and give that file",
         )
-    path = Path(source).expanduser()
+    path = Path(name)
     try:
-        path = path.resolve(strict=True)
+        path = path.expanduser().resolve(strict=True)
         if path.is_dir():
             next(path.iterdir(), None)
         elif not path.is_file():
@@ -180,12 +197,19 @@ def _names_beside(path: Path) -> list[str]:
 
 
 def check_size(path: str, width: int, height: int) -> None:
-    """Refuses frames too large to decode.
+    """Refuses frames that have no pixels, or too many to decode.
 
     Raises:
         VideoError: the frame has no pixels or more than `MAX_PIXELS`.
     """
-    if not 0 < width * height <= MAX_PIXELS:
+    if width <= 0 or height <= 0:
+        raise VideoError(
+            f"the frames of {path} have no pixels",
+            asked="a width and height of at least 1 pixel",
+            found=f"{width}x{height}",
+            fix="the file is damaged, or its stream holds no picture: fetch it again",
+        )
+    if width * height > MAX_PIXELS:
         raise VideoError(
             f"the frames of {path} are too large to decode",
             asked=f"at most {MAX_PIXELS:,} pixels a frame",

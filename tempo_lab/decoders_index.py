@@ -1,29 +1,36 @@
 """The index of a video file: how many frames it really has, and when each is shown.
 
-Read by PyAV, without decoding more than one frame. Headers may lie about the first, and decord's
-times are rounded, shifted to zero, and wrong after an edit list.
+Read by PyAV, without decoding more than its first frames. Headers may lie about the first, and
+decord's times are rounded, shifted to zero, and wrong after an edit list.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice, pairwise
+from typing import Any, NamedTuple
 
 import av
 import av.logging
 import numpy as np
 
-from tempo_lab.decoders import Tick, VideoInfo, check_size
+from tempo_lab.decoders import Tick, VideoInfo
+from tempo_lab.decoders_container import (
+    av_words,
+    damaged_file,
+    decode,
+    film_streams,
+    is_plain,
+    named,
+    open_container,
+    packets,
+    upright,
+)
 from tempo_lab.errors import VideoError
 
 DECORD_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 """Containers that decord reads right. From AVI and MPEG-TS it returns wrong frames silently."""
-
-THREADS = min(8, os.cpu_count() or 1)
-"""Decoding threads: each holds frames of its own, so a large machine must not use all its cores."""
 
 _CUT_SHORT = re.compile("partial file|ended prematurely")
 
@@ -34,117 +41,169 @@ class PacketIndex:
 
     Attributes:
         info: the file as PyAV reads it.
+        stream: number of the stream in the file.
         pts: int64 [frame] ascending presentation stamps, in the stream's time base; None where
             the format stores none (frames are then counted).
-        keys: int64 [key] the stamps among them at which decoding can start.
+        keys: int64 [key] the stamps at which decoding can start; empty where it has to start at the
+            file's beginning. An edit list may hide a frame that others are drawn from.
+        coded: int64 [frame] 0-based number of the coded frame that is shown; ascending, repeats
+            where the file says to show one again.
         times: float64 [frame] presentation seconds on the file's clock.
-        unfit: why decord must not read this file; empty where it may.
     """
 
     info: VideoInfo
+    stream: int
     pts: np.ndarray | None
     keys: np.ndarray
+    coded: np.ndarray
     times: np.ndarray
-    unfit: str
 
 
-def read_index(path: str, tick: Tick) -> PacketIndex:
-    """Reads the packets of the first video stream, and decodes one frame.
+class _Packet(NamedTuple):
+    pts: int | None
+    dts: int | None
+    key: bool
+    hidden: bool
+    shift: int
+
+
+def read_index(path: str, tick: Tick, stream: int | None = None) -> PacketIndex:
+    """Reads the packets of a video stream, and decodes its first frames.
+
+    Args:
+        stream: its number in the file; by default the one that players show.
 
     Raises:
-        VideoError: not a video, no video stream, cut short, or nothing in it can be decoded.
+        VideoError: not a video, no such stream, cut short, or nothing in it can be decoded.
     """
-    with open_container(path) as container:
-        first = next((frame for frame in decode(container, tick) if frame is not None), None)
-        if first is None:
-            raise damaged_file(path, "one frame", "none that can be decoded")
-        rotation, (height, width) = first.rotation, oriented(first).shape[:2]
-    packets: list[Any] = []
+    held: dict[int, list[_Packet]] = {}
     av.logging.set_level(av.logging.ERROR)
     with open_container(path) as container, av.logging.Capture() as log:
-        stream = container.streams.video[0]
+        films = film_streams(container)
         try:
-            for packet in container.demux(stream):
-                if packet.size:
-                    packets.append((packet.pts, packet.is_keyframe, packet.is_discard))
-                    tick()
+            for packet, shift in packets(container, films, tick):
+                held.setdefault(packet.stream_index, []).append(
+                    _Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, shift)
+                )
         except av.FFmpegError as error:
+            count = max(map(len, held.values()), default=0)
             raise damaged_file(
-                path, "the whole file", f"{len(packets)} frames, {_av_words(error)}"
+                path, "the whole file", f"{count} frames, {av_words(error)}"
             ) from error
         finally:
             av.logging.set_level(None)
-        format_name, codec = container.format.name, stream.codec_context.codec.canonical_name
-        time_base = float(stream.time_base or 0)
-        origin = max(0.0, (container.start_time or 0) / 1e6)
-        rate = float(stream.average_rate or 0)
-        declared_frames, declared_seconds = stream.frames, _declared_seconds(container, stream)
+        chosen = _choose(path, films, held, stream)
+        return _index(path, container, chosen, held.get(chosen.index, []), log, tick)
 
-    shown = [packet for packet in _from_first_key(packets) if not packet[2]]
-    # AVI stores no presentation stamps, and what FFmpeg makes up is wrong with B-frames.
-    stamped = format_name != "avi" and all(pts is not None for pts, *_ in shown)
-    if stamped and time_base:
-        pts = np.unique(np.array([pts for pts, *_ in shown], dtype=np.int64))
-        times = np.round(pts * time_base - origin, 6) + 0.0
-        span = float(pts[-1] - pts[0]) * time_base
-        rate = rate or (len(times) - 1) / (span or 1) or 1.0
+
+def _choose(path: str, films: list[Any], held: dict[int, list[_Packet]], number: int | None) -> Any:
+    """The stream of this number, or else the one that players show."""
+    if number is not None:
+        chosen = next((stream for stream in films if stream.index == number), None)
+        if chosen is None:
+            raise VideoError(
+                "there is no such video stream in this file",
+                asked=f"stream={number} of {path}",
+                found="video streams: " + ", ".join(map(named, films)),
+                fix=f"stream={films[0].index}",
+            )
+        return chosen
+    # A muxer that knows no attached pictures stores a cover as a stream of one packet.
+    moving = [stream for stream in films if len(held.get(stream.index, ())) > 1] or films
+    default = [s for s in moving if s.disposition & av.stream.Disposition.default] or moving
+    return max(default, key=lambda s: s.codec_context.width * s.codec_context.height)
+
+
+def _index(
+    path: str, container: Any, stream: Any, found: list[_Packet], log: list[Any], tick: Tick
+) -> PacketIndex:
+    """The index of a stream whose packets have been read."""
+    format_name, codec = container.format.name, stream.codec_context.codec.canonical_name
+    flags, base = container.format.flags, float(stream.time_base or 0)
+    unclocked = bool(flags & av.format.Flags.no_timestamps.value)
+    # What FFmpeg makes up for AVI is wrong with B-frames; for elementary streams, at any rate.
+    made_up = unclocked or format_name == "avi"
+    # What comes before the first key frame (a recording begun in the middle) is not decodable.
+    begin = next((at for at, packet in enumerate(found) if packet.key), 0)
+    shown = [packet for packet in found[begin:] if not packet.hidden]
+    stamped = not made_up and base and all(packet.pts is not None for packet in found[begin:])
+    first = _first_frame(path, stream.index, begin, tick, counted=not stamped)
+    if first is None or not shown:
+        raise damaged_file(path, "one frame", "none that can be decoded")
+    stated = float((stream.guessed_rate if unclocked else stream.average_rate) or 0)
+    keys = np.empty(0, dtype=np.int64)
+    pts = None
+    if stamped:
+        pts = np.unique(np.array([packet.pts for packet in shown], dtype=np.int64))
+        keys = np.unique(np.array([p.pts for p in found[begin:] if p.key], dtype=np.int64))
+        # Frames shown before the first key frame may lack the ones that they are drawn from.
+        pts = pts[pts >= min([first.pts, *keys[:1]])]
+        coded = np.arange(len(pts))
+        span = float(pts[-1] - pts[0]) * base
+        measured = len(pts[1:]) / (span or 1) or stated or 1.0
+        rate = stated if measured / 1.5 < stated < measured * 1.5 else measured
+        start = (container.start_time or 0) / 1e6
+        restarts = flags & av.format.Flags.ts_discont.value  # these may begin before zero
+        times = np.round(pts * base - (start if restarts else max(0.0, start)), 6) + 0.0
         seconds = round(span + 1 / rate, 6)
     else:
-        pts, rate = None, rate or 25.0
-        times = np.arange(len(shown)) / rate
-        seconds = len(shown) / rate
+        rate = stated or 25.0
+        coded = _slots(shown) if format_name == "avi" else np.arange(len(shown))
+        times = np.arange(len(coded)) / rate
+        seconds = len(coded) / rate
+    joints = sum(one.shift != other.shift for one, other in pairwise(shown))
+    declared = 0.0 if joints else _declared_seconds(container, stream, rate)
+    _check_length(path, stream, len(shown), rate, seconds, declared, log)
+    unfit = _unfit(container, stream, found, shown, joints, first, log)
+    height, width = upright(first).shape[:2]
+    info = VideoInfo(
+        path, "video", width, height, len(times), rate, seconds, codec, "pyav",
+        reason=unfit, notes=_notes(container, stream, joints, rate),
+    )  # fmt: skip
+    return PacketIndex(info, stream.index, pts, keys[:0] if joints else keys, coded, times)
+
+
+def _first_frame(path: str, number: int, begin: int, tick: Tick, *, counted: bool) -> Any:
+    """The first frame that is whole, or None."""
+    with open_container(path) as container:
+        stream = container.streams[number]
+        source = islice((packet for packet, _ in packets(container, [stream], tick)), begin, None)
+        frames = (frame for frame, _ in decode(stream, source, counted=counted))
+        return next((frame for frame in frames if frame is not None and not frame.is_corrupt), None)
+
+
+def _slots(shown: list[_Packet]) -> np.ndarray:
+    """int64 [frame] the coded frame shown in each slot of an AVI: empty packets repeat the last."""
+    slots = np.array([packet.dts for packet in shown if packet.dts is not None], dtype=np.int64)
+    if len(slots) < len(shown) or (np.diff(slots) <= 0).any():
+        return np.arange(len(shown))
+    return np.searchsorted(slots, np.arange(slots[0], slots[-1] + 1), side="right") - 1
+
+
+def _check_length(
+    path: str, stream: Any, count: int, rate: float, seconds: float, declared: float, log: list[Any]
+) -> None:
+    """Refuses a file that holds less than its header says.
+
+    Raises:
+        VideoError: it does.
+    """
     complaints = [text.strip() for *_, text in log]
     cut = next((text for text in complaints if _CUT_SHORT.search(text)), None)
     # Frames lost in the middle leave a hole in the stamps (but so does a variable frame rate).
-    holes = bool(complaints) and len(shown) / rate < seconds * 0.98
+    holes = bool(complaints) and count / rate < seconds * 0.98
     # A header is trusted to 2 % or a second: some writers round, or count one frame more.
-    if cut or holes or declared_seconds > max(seconds + 1, seconds * 1.02):
+    if cut or holes or declared > max(seconds + 1, seconds * 1.02):
         raise damaged_file(
             path,
-            f"{declared_frames or round(declared_seconds * rate)} frames, {declared_seconds:.1f} s",
-            "; ".join(
-                [f"{len(shown)} frames in {seconds:.1f} s", *([cut] if cut else complaints[:1])]
-            ),
+            f"{stream.frames or round(declared * rate)} frames, {declared:.1f} s",
+            "; ".join([f"{count} frames in {seconds:.1f} s", *([cut] if cut else complaints[:1])]),
         )
-    unfit = ""
-    if codec == "av1":
-        unfit = "decord cannot read av1"
-    elif format_name not in DECORD_FORMATS:
-        unfit = f"decord returns wrong frames from {format_name}"
-    elif rotation:
-        unfit = "decord misreads the rows of rotated frames"
-    elif _has_leading_frames(shown):
-        unfit = "decord loses count when it seeks in a video with open groups of pictures"
-    elif len(shown) < len(packets) or (stamped and pts is not None and pts[0] < 0):
-        unfit = "an edit list hides the first frames, which decord does not know"
-    elif complaints:
-        unfit = f"the file is damaged ({complaints[0]}), which decord may pass over in silence"
-    info = VideoInfo(path, "video", width, height, len(times), rate, seconds, codec, "pyav")
-    keys = np.unique(np.array([p for p, key, _ in shown if key and p is not None], dtype=np.int64))
-    return PacketIndex(info, pts, keys, times, unfit)
 
 
-def _from_first_key(packets: list[Any]) -> list[Any]:
-    """What comes before the first key frame (a recording begun in the middle) is not decodable."""
-    first = next((at for at, (_, key, _) in enumerate(packets) if key), 0)
-    return packets[first:]
-
-
-def _has_leading_frames(packets: list[Any]) -> bool:
-    """Whether frames that follow a key frame in the file are shown before it (an "open" group).
-
-    Such a frame needs the group before; a decoder that starts at the key frame leaves it out.
-    """
-    key_pts = None
-    for pts, key, _ in packets:
-        if key:
-            key_pts = pts
-        elif pts is not None and key_pts is not None and pts < key_pts:
-            return True
-    return False
-
-
-def _declared_seconds(container: Any, stream: Any) -> float:
+def _declared_seconds(container: Any, stream: Any, rate: float) -> float:
+    if container.format.name == "avi" and stream.frames:
+        return float(stream.frames / rate)  # its duration is estimated where the file is cut
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     match = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
@@ -155,68 +214,68 @@ def _declared_seconds(container: Any, stream: Any) -> float:
     return container.duration / 1e6 if container.duration and len(container.streams) == 1 else 0.0
 
 
-def open_container(path: str) -> Any:
-    """A PyAV container with a video stream of bearable size.
+def _unfit(
+    container: Any, stream: Any, found: list[_Packet], shown: list[_Packet],
+    joints: int, first: Any, log: list[Any],
+) -> str:  # fmt: skip
+    """Why decord must not read this stream; empty where it may."""
+    if stream.codec_context.codec.canonical_name == "av1":
+        return "decord cannot read av1"
+    if container.format.name not in DECORD_FORMATS:
+        return f"decord returns wrong frames from {container.format.name}"
+    if len(container.streams.video) > 1:
+        return "decord chooses a video stream by itself"
+    if not is_plain(first):
+        return "decord misreads the rows of turned or flipped frames"
+    if joints:
+        return "decord does not know that recordings were joined"
+    if _has_leading_frames(shown):
+        return "decord loses count when it seeks in a video with open groups of pictures"
+    if len(shown) < len(found) or (shown[0].pts or 0) < 0:
+        return "an edit list hides the first frames, which decord does not know"
+    if log:
+        return f"the file is damaged ({log[0][2].strip()}), which decord may pass over in silence"
+    return ""
 
-    Raises:
-        VideoError: not a video, or none in it.
+
+def _has_leading_frames(packets: list[_Packet]) -> bool:
+    """Whether frames that follow a key frame in the file are shown before it (an "open" group).
+
+    Such a frame needs the group before; a decoder that starts at the key frame leaves it out.
     """
-    try:
-        container = av.open(path, options={"protocol_whitelist": "file"}, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(
-            "this is not a video that can be read",
-            asked=path,
-            found=_av_words(error),
-            fix="check that it plays elsewhere; a file cut short may have lost its index",
-        ) from error
-    if not container.streams.video:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-        container.close()
-        raise VideoError("there is no video in this file", asked=path, found=kinds)
-    video = container.streams.video[0].codec_context
-    check_size(path, video.width, video.height)
-    video.thread_type, video.thread_count = "AUTO", THREADS
-    return container
+    key_pts = None
+    for packet in packets:
+        if packet.key:
+            key_pts = packet.pts
+        elif packet.pts is not None and key_pts is not None and packet.pts < key_pts:
+            return True
+    return False
 
 
-def damaged_file(path: str, asked: object, found: object) -> VideoError:
-    """The error for a file that does not hold what it says."""
-    return VideoError(
-        f"the video {path} is damaged or cut short",
-        asked=asked,
-        found=found,
-        fix="fetch it again, or keep what can be read with: ffmpeg -i FILE NEW.mp4",
-    )
-
-
-def _av_words(error: Exception) -> str:
-    """PyAV's error, without its number and the path but with what the library logged."""
-    log = getattr(error, "log", None)
-    words = getattr(error, "strerror", None) or str(error)
-    return f"{words} ({log[2].strip()})" if log else words
-
-
-def oriented(frame: Any) -> np.ndarray:
-    """uint8 [row, column, rgb], turned as it is to be displayed."""
-    pixels: np.ndarray = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
-
-
-def decode(container: Any, tick: Tick, start: int | None = None) -> Iterator[Any]:
-    """Frames of an open file from its start, or from the key frame stamped `start`.
-
-    None stands for a packet that could not be decoded.
-    """
-    stream = container.streams.video[0]
-    if start is not None:
-        container.seek(start, stream=stream, backward=True)
-    try:
-        for packet in container.demux(stream):
-            tick()
-            try:
-                yield from packet.decode()
-            except av.FFmpegError:
-                yield None
-    except av.FFmpegError:
-        return  # who needs a frame that did not come says so
+def _notes(container: Any, stream: Any, joints: int, rate: float) -> tuple[str, ...]:
+    """What was decided about the file that a viewer should know."""
+    notes = []
+    others = [named(other) for other in container.streams.video if other.index != stream.index]
+    if others:
+        notes.append(
+            f"The file has {len(others) + 1} video streams. This is stream {named(stream)}; "
+            f"not read: {', '.join(others)}."
+        )
+    if joints:
+        notes.append(
+            f"The file joins {joints + 1} recordings, each with time stamps of its own. Times are "
+            "counted on from the first."
+        )
+    # Players stretch such pictures. They stay as stored because the released code, whose
+    # checkpoints are read, sees them so.
+    aspect = stream.sample_aspect_ratio
+    if aspect and not 0.99 < aspect < 1.01:
+        notes.append(
+            f"The pixels are not square ({aspect.numerator}:{aspect.denominator}). They are kept "
+            f"as stored: the picture is {'narrower' if aspect > 1 else 'wider'} than in a player."
+        )
+    if container.format.flags & av.format.Flags.no_timestamps.value and not (
+        stream.codec_context.framerate
+    ):
+        notes.append(f"The file states no frame rate. {rate:g} frames per second are assumed.")
+    return tuple(notes)

@@ -1,4 +1,4 @@
-"""Readers of video files: PyAV, decord, and "auto", which takes decord wherever it is right."""
+"""Readers of video files: PyAV, which "auto" takes, and decord."""
 
 from __future__ import annotations
 
@@ -12,24 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.decoders import Tick, Timed, VideoInfo, register_decoder
-from tempo_lab.decoders_index import (
+from tempo_lab.decoders import Tick, Timed, register_decoder
+from tempo_lab.decoders_container import (
     THREADS,
-    PacketIndex,
     damaged_file,
     decode,
     open_container,
-    oriented,
-    read_index,
+    packets,
+    packets_from,
+    upright,
 )
+from tempo_lab.decoders_index import read_index
 from tempo_lab.errors import VideoError
-
-DECORD_PIXELS = 600_000
-"""Largest frame that "auto" gives to decord, which reads ahead without a bound: measured 110 to 300
-full frames held, 800 MB at 1280x720, where PyAV stays at 72 MB."""
-
-DECORD_FRAMES = 20_000
-"""Longest video that "auto" gives to decord: an hour took it 27 s and growing memory, PyAV 15 s."""
 
 SEEK_GAP = 16
 """PyAV seeks to a key frame only when that saves decoding more frames than this."""
@@ -37,16 +31,19 @@ SEEK_GAP = 16
 HELD_BACK = 4
 """Frames that PyAV's reader keeps until it is known that the ones after them are whole."""
 
-_COMPLAINT = re.compile(rb"(?i)error|invalid|corrupt|missing|truncat")
 
-
+@register_decoder("auto")
 @register_decoder("pyav")
 class AvReader:
-    """PyAV: forward through the file, seeking to a key frame where that skips enough."""
+    """PyAV: forward through the file, seeking to a key frame where that skips enough.
 
-    def __init__(self, path: str, tick: Tick, index: PacketIndex | None = None) -> None:
+    "auto" is this reader because each of its frames says by its stamp which one it is, and because
+    damage is found before a frame is given. It took no longer than decord on any file measured.
+    """
+
+    def __init__(self, path: str, tick: Tick, stream: int | None = None) -> None:
         self._path, self._tick = path, tick
-        self._index = index or read_index(path, tick)
+        self._index = read_index(path, tick, stream)
         self.info = self._index.info
 
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
@@ -54,44 +51,59 @@ class AvReader:
         with open_container(self._path) as container:
             frames = self._numbered(container)
             for index in indices:
-                key = self._key_before(index)
-                if key - at > SEEK_GAP:
-                    frames = self._numbered(container, key)
-                for at, frame in frames:  # noqa: B007  (both are used after the loop)
-                    if at >= index:
-                        break
-                if at != index or frame is None:
+                coded, keys = int(self._index.coded[index]), self._keys_before(index)
+                if keys and self._number(keys[-1]) - at > SEEK_GAP:
+                    frames = self._numbered(container, keys)
+                while at < coded:
+                    at, frame = next(frames, (len(self._index.coded), None))
+                if at != coded or frame is None:
                     raise self._missing(index)
-                yield float(self._index.times[index]), oriented(frame)
+                yield float(self._index.times[index]), upright(frame)
 
-    def _key_before(self, index: int) -> int:
-        """The number of the last frame up to `index` at which decoding can start."""
+    def _keys_before(self, index: int) -> list[int]:
+        """The stamps of the frames up to `index` at which decoding can start."""
         pts, keys = self._index.pts, self._index.keys
-        if pts is None or not len(keys):
-            return 0
-        at = bisect_right(keys, pts[index]) - 1
-        return int(np.searchsorted(pts, keys[max(at, 0)]))
+        return [] if pts is None else keys[: bisect_right(keys, pts[index])].tolist()
 
-    def _numbered(self, container: Any, key: int | None = None) -> Iterator[tuple[int, Any]]:
+    def _number(self, stamp: int) -> int:
+        """Of the first frame from this stamp on."""
+        assert self._index.pts is not None
+        return int(np.searchsorted(self._index.pts, stamp))
+
+    def _numbered(self, container: Any, keys: Sequence[int] = ()) -> Iterator[tuple[int, Any]]:
         """(number, frame) from a key frame on; the frame is None where it is damaged.
 
-        A frame is drawn from those before it, so damage lasts until the next key frame. It also
-        reaches back: a few frames shown before a damaged one may have been drawn from it.
+        A frame is drawn from those before it, so damage lasts until a key frame that was read after
+        it. It also reaches back: a few frames shown before a damaged one may have been drawn from
+        it.
+
+        Args:
+            container: open.
+            keys: ascending stamps of key frames, the last of them to begin at; by default, from the
+                start of the file.
         """
-        pts = self._index.pts
-        start = None if key is None or pts is None else int(pts[key])
-        damaged, count = False, -1
+        index, stream = self._index, container.streams[self._index.stream]
+        if keys:
+            source = packets_from(container, stream, self._tick, keys)
+        else:
+            source = (packet for packet, _ in packets(container, [stream], self._tick))
+        if index.pts is not None:
+            least = keys[-1] if keys else min([index.pts[0], *index.keys[:1]])
+            source = (packet for packet in source if packet.pts >= least)
+        expected = self._number(keys[-1]) if keys else 0
+        damaged, newest = False, None
         held: deque[tuple[int, Any]] = deque()
-        for frame in decode(container, self._tick, start):
-            count += 1
-            if frame is None or frame.is_corrupt:
-                damaged = True
+        for frame, key in decode(stream, source, counted=index.pts is None):
+            number = expected if frame is None or index.pts is None else self._number(frame.pts)
+            # A frame that never came was damaged, too.
+            if frame is None or frame.is_corrupt or number > expected:
+                damaged, newest = True, key
                 held = deque((number, None) for number, _ in held)
-            elif frame.key_frame:
+            elif frame.key_frame and damaged and (newest is None or frame.pts > newest):
                 damaged = False
-            if frame is not None:
-                number = count if pts is None else int(np.searchsorted(pts, frame.pts))
+            if frame is not None or index.pts is None:
                 held.append((number, None if damaged else frame))
+                expected = number + 1
             if len(held) > HELD_BACK:
                 yield held.popleft()
         yield from held
@@ -105,15 +117,11 @@ class AvReader:
         )
 
 
-class _Doubt(Exception):
-    """decord complained while decoding: its frames may be wrong."""
-
-
 @register_decoder("decord")
 class DecordReader:
     """decord; its own complaints and the packet index say whether its frames can be trusted."""
 
-    def __init__(self, path: str, tick: Tick, index: PacketIndex | None = None) -> None:
+    def __init__(self, path: str, tick: Tick, stream: int | None = None) -> None:
         try:
             import decord
         except ImportError as error:
@@ -123,87 +131,46 @@ class DecordReader:
                 found=error,
                 fix='pip install decord (eva-decord on macOS), or decoder="pyav"',
             ) from error
-        self._index = index or read_index(path, tick)
-        if self._index.unfit:
-            raise VideoError(
-                f"decord must not read {path}",
-                asked='decoder="decord"',
-                found=self._index.unfit,
-                fix='decoder="auto" or "pyav"',
-            )
+        self._index = read_index(path, tick, stream)
+        info = self._index.info
+        if info.reason:
+            raise self._refused(info.reason)
         decord.logging.set_level(decord.logging.ERROR)
+        # It decodes ahead: a complaint may come long before the frame that it is about is read.
+        self._heard = _messages_end()
         try:
             self._reader = decord.VideoReader(path, num_threads=THREADS)
+        except UnicodeEncodeError:
+            raise self._refused("decord cannot open a file whose name is not UTF-8") from None
         except (decord.DECORDError, RuntimeError) as error:
             raise damaged_file(path, "a video that decord opens", _brief(error)) from error
-        info = self._index.info
         if len(self._reader) != info.frames:
-            raise VideoError(
-                f"decord miscounts the frames of {path}",
-                asked=f"{info.frames} frames, as the file's packets have it",
-                found=f"{len(self._reader)} frames",
-                fix='decoder="auto" or "pyav"',
-            )
+            raise self._refused(f"it counts {len(self._reader)} frames, the file has {info.frames}")
         self._failure: type[Exception] = decord.DECORDError
         self.info = replace(info, decoder="decord", fps=self._reader.get_avg_fps() or info.fps)
 
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
-        try:
-            for index, frame in self.trusted(indices):
-                yield float(self._index.times[index]), frame
-        except _Doubt as doubt:
-            raise damaged_file(self.info.path, "frames without damage", doubt) from None
-
-    def trusted(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Numbered frames, until decord complains (`_Doubt`)."""
         for index in indices:
-            heard = _messages_end()
             try:
                 frame = self._reader[index].asnumpy()
             except (self._failure, RuntimeError, IndexError) as error:
-                raise _Doubt(f"frame {index}: {_brief(error)}") from error
-            if complaint := _complaint_since(heard):
-                raise _Doubt(f"near frame {index}: {complaint}")
+                raise self._damaged(index, _brief(error)) from error
+            if complaint := _complaint_since(self._heard):
+                raise self._damaged(index, complaint)
             if frame.shape != (self.info.height, self.info.width, 3):
-                raise _Doubt(f"frame {index} has the shape {frame.shape}")
-            yield index, frame
+                raise self._damaged(index, f"a frame of shape {frame.shape}")
+            yield float(self._index.times[index]), frame
 
+    def _refused(self, why: str) -> VideoError:
+        return VideoError(
+            f"decord must not read {self._index.info.path}",
+            asked='decoder="decord"',
+            found=why,
+            fix='decoder="auto" or "pyav"',
+        )
 
-@register_decoder("auto")
-class AutoReader:
-    """decord where it reads the file right, else PyAV, with the reason in `info.reason`."""
-
-    def __init__(self, path: str, tick: Tick) -> None:
-        self._index, self._tick = read_index(path, tick), tick
-        self._decord: DecordReader | None = None
-        reason = self._index.unfit or _costly(self._index.info)
-        if not reason:
-            try:
-                self._decord = DecordReader(path, tick, self._index)
-            except VideoError as error:
-                reason = f"{str(error).splitlines()[0]}: {error.found}"
-        info = self._index.info if self._decord is None else self._decord.info
-        self.info = replace(info, reason=reason)
-
-    def read(self, indices: Sequence[int]) -> Iterator[Timed]:
-        rest = list(indices)
-        if self._decord is not None:
-            try:
-                for index, frame in self._decord.trusted(indices):
-                    yield float(self._index.times[index]), frame
-                    rest.pop(0)
-            except _Doubt:
-                pass  # PyAV knows which frames are damaged and refuses just those
-        if rest:
-            yield from AvReader(self.info.path, self._tick, self._index).read(rest)
-
-
-def _costly(info: VideoInfo) -> str:
-    if info.width * info.height > DECORD_PIXELS:
-        return f"decord holds hundreds of frames, too much memory at {info.width}x{info.height}"
-    if info.frames > DECORD_FRAMES:
-        return f"decord is slow in files as long as {info.frames:,} frames"
-    return ""
+    def _damaged(self, index: int, found: str) -> VideoError:
+        return damaged_file(self.info.path, f"frame {index} without damage", found)
 
 
 def _messages_end() -> int:
@@ -211,7 +178,7 @@ def _messages_end() -> int:
 
 
 def _complaint_since(start: int) -> str:
-    """What a C library wrote to the standard error since then, if it speaks of damage.
+    """The first line that a C library wrote to the standard error since then.
 
     The child's standard error is a file; elsewhere nothing is known and nothing is said.
     """
@@ -219,8 +186,7 @@ def _complaint_since(start: int) -> str:
         return ""
     if not hasattr(os, "pread"):  # Windows
         return "decord wrote an error message"
-    text = os.pread(2, 2000, start)
-    return text.decode(errors="replace").strip() if _COMPLAINT.search(text) else ""
+    return os.pread(2, 200, start).decode(errors="replace").strip().split("\n")[0]
 
 
 def _brief(error: Exception) -> str:

@@ -61,8 +61,9 @@ class Tempo:
         min_frames: int = 4,
         max_frames: int = 1024,
         decoder: str = "auto",
+        stream: int | None = None,
         timeout: float = 60.0,
-        on_wait: Callable[[], object] = lambda: None,
+        on_wait: Callable[[], object] | None = None,
         keep: Keep = "auto",
         keep_bytes: int | None = None,
         batch_bytes: int | None = None,
@@ -76,6 +77,7 @@ class Tempo:
             min_frames: frames sampled at least.
             max_frames: frames sampled at most.
             decoder: "auto", "decord" or "pyav".
+            stream: number of a video stream in the file; by default the one that players show.
             timeout: seconds without progress after which the decoder is given up.
             on_wait: called several times per second while the decoder is waited for. An exception
                 that it raises ends the decoder and reaches the caller unchanged.
@@ -101,6 +103,7 @@ class Tempo:
             max_frames=max_frames,
             window=self.config.segment_frames,
             decoder=decoder,
+            stream=stream,
             timeout=timeout,
             on_wait=on_wait,
         )

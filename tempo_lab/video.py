@@ -138,11 +138,13 @@ class Video:
         fps: sampled frames a second.
         min_frames, max_frames: bounds on the number of sampled frames of a video or GIF.
         window: sampled frames in a segment; the last one may be shorter.
-        decoder: "auto" (decord where it reads the file right, else PyAV; `info.reason` says why),
-            "decord", "pyav", or "module:name" of one that the module registers.
+        decoder: "auto" (PyAV), "pyav", "decord" (for files that it reads right; `info.reason` says
+            where it does not), or "module:name" of one that the module registers.
         timeout: seconds without progress after which the decoder is taken for hung and killed.
         on_wait: called several times per second while this process waits for the decoder. An
             exception that it raises ends the decoder and reaches the caller unchanged.
+        stream: number of a video stream in the file, as ffprobe counts; by default the file's own
+            default stream, or else the largest. `info.notes` names the others.
 
     Raises:
         VideoError: the source cannot be opened, or a setting has no meaning.
@@ -161,14 +163,18 @@ class Video:
         window: int = 8,
         decoder: str = "auto",
         timeout: float = 60.0,
-        on_wait: Callable[[], object] = lambda: None,
+        on_wait: Callable[[], object] | None = None,
+        stream: int | None = None,
     ) -> None:
         check_sampling(fps, min_frames, max_frames)
         _check_count("window", window, least=1)
         if not (math.isfinite(timeout) and timeout > 0):
             raise VideoError("timeout must be a positive number of seconds", asked=timeout)
+        if stream is not None:
+            _check_count("stream", stream, least=0)
         self._path = str(check_source(source))
-        self._start = partial(DecoderProcess, self._path, decoder, timeout, on_wait)
+        number = None if stream is None else int(stream)
+        self._start = partial(DecoderProcess, self._path, decoder, timeout, on_wait, number)
         self._waiting: DecoderProcess | None = self._start()
         self._closed = False
         self._opened = info = self._waiting.info
