@@ -9,10 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 GOLDEN = Path(__file__).parent / "golden"
 
 os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # tests of training ask for the same bits again
+
+# No example fails because the machine is busy; one that fails is printed so that it can be repeated.
+settings.register_profile(
+    "tempo-lab", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("tempo-lab")
 
 
 @pytest.fixture(scope="session")

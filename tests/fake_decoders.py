@@ -61,14 +61,14 @@ class Raises(Fake):
 
 @register_decoder("fake_decoders:slow")
 class Slow(Fake):
-    """Works for two seconds without a frame, but says so."""
+    """Works for five seconds without a frame, but says so."""
 
     def __init__(self, path, tick):
         super().__init__(path, tick)
         self.tick = tick
 
     def read(self, indices):
-        until = time.monotonic() + 2.0
+        until = time.monotonic() + 5.0
         while time.monotonic() < until:
             time.sleep(0.05)
             self.tick()

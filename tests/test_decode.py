@@ -40,7 +40,7 @@ def nothing_left_behind():
     OTHERS.update(psutil.Process().children())
     yield
     gc.collect()
-    _, alive = psutil.wait_procs(decoders(), timeout=3)
+    _, alive = psutil.wait_procs(decoders(), timeout=60)
     assert not alive
 
 
@@ -52,20 +52,20 @@ def numbers(segments) -> list[int]:
     ("kind", "words"),
     [
         ("over-reports", r"fewer frames[\s\S]*asked: 20 of 60 frames[\s\S]*found: 7 frames"),
-        ("hangs", r"no sign of progress for 1 s"),
+        ("hangs", r"no sign of progress for 4 s"),
         ("crashes", r"killed by signal 11: corrupted size"),
         ("raises", r"ended with code 1: ZeroDivisionError: deep inside"),
     ],
 )
 def test_misbehaving_decoder_is_an_error(clip, kind, words):
-    with Video(clip, fps=10, decoder=f"fake_decoders:{kind}", timeout=1) as video:
+    with Video(clip, fps=10, decoder=f"fake_decoders:{kind}", timeout=4) as video:
         for _ in range(2):  # the video stays usable: each pass has a child of its own
             with pytest.raises(VideoError, match=words):
                 list(video.segments())
 
 
 def test_what_came_before_the_failure_was_delivered(clip):
-    with Video(clip, fps=30, decoder="fake_decoders:hangs", timeout=1) as video:
+    with Video(clip, fps=30, decoder="fake_decoders:hangs", timeout=4) as video:
         segments = video.segments()
         assert numbers([next(segments), next(segments)]) == list(range(16))
         with pytest.raises(VideoError, match="no sign of progress"):
@@ -74,11 +74,11 @@ def test_what_came_before_the_failure_was_delivered(clip):
 
 def test_hang_while_opening(clip):
     with pytest.raises(VideoError, match="no sign of progress"):
-        Video(clip, decoder="fake_decoders:hangs-at-open", timeout=1)
+        Video(clip, decoder="fake_decoders:hangs-at-open", timeout=4)
 
 
 def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
-    with Video(clip, decoder="fake_decoders:slow", timeout=1.7) as video:
+    with Video(clip, decoder="fake_decoders:slow", timeout=4) as video:
         assert numbers(video.segments()) == video.plan.indices.tolist()
 
 
@@ -197,7 +197,7 @@ def test_any_caller_can_start_it(clip, tmp_path, way):
         env={**os.environ, "PYTHONPATH": root},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert (done.stdout, done.stderr) == ("4\n", "")
 
@@ -217,7 +217,7 @@ def test_child_ends_when_its_caller_is_killed(clip):
     caller.kill()
     caller.wait()
     caller.stdout.close()
-    gone, _ = psutil.wait_procs([child], timeout=5)
+    gone, _ = psutil.wait_procs([child], timeout=60)
     assert gone or child.status() == psutil.STATUS_ZOMBIE
 
 
