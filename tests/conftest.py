@@ -15,7 +15,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # tests of training ask for the same bits again
 
-# No example fails because the machine is busy; one that fails is printed so that it can be repeated.
+# A busy machine fails no example. An example that fails is printed so that it can be repeated.
 settings.register_profile(
     "tempo-lab", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
