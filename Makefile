@@ -3,6 +3,7 @@
 #   make demo       three questions about a video, answered by the embedded model
 #   make lab        JupyterLab on notebooks/ (make lab ARGS=--no-browser, where there is none)
 #   make test       all tests, and the notebooks' stored outputs compared
+#   make test-portable  notebooks and numerical tests again, with the instructions of an older processor
 #   make browser    of these, the page and JupyterLab in a headless Chromium (apt-get install chromium)
 #   make check      ruff (rules and format), mypy, import-linter
 #   make notebooks  run the notebooks and store their outputs, and pictures of them
@@ -21,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup demo lab test browser check notebooks wheel clean
+.PHONY: help setup demo lab test test-portable browser check notebooks wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -46,11 +47,27 @@ lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_quickstart.ipynb \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
+# Timeouts are for what hangs; a busy machine takes long.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -p tests.notebook_numbers \
+  --nbval --nbval-current-env --nbval-cell-timeout=900 --nbval-kernel-startup-timeout=300 \
+  --nbval-sanitize-with notebooks/sanitize.cfg
+
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
-	  --nbval --nbval-current-env --nbval-cell-timeout=180 \
-	  --nbval-sanitize-with notebooks/sanitize.cfg --ignore=tests/browser tests $(wildcard notebooks)
+	$(PYTEST) --ignore=tests/browser tests $(wildcard notebooks)
 	$(BIN)/python -m tests.browser
+
+# The tests that compare what a model computes, with recordings or with a plain twin.
+NUMERICAL := $(patsubst %,tests/test_%.py,parity pixels reading compressor session capture \
+  attention attention_groups attribution units rollout front_loading relevance_by_layer \
+  interventions training_optimizers)
+# What torch, oneDNN, MKL and OpenBLAS (numpy) may use of the processor. ISA= leaves the choice to them.
+ISA ?= default
+ISA_default := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
+  OPENBLAS_CORETYPE=Nehalem
+ISA_avx2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 OPENBLAS_CORETYPE=Haswell
+
+test-portable: $(READY)
+	$(ISA_$(ISA)) $(PYTEST) $(NUMERICAL) $(wildcard notebooks)
 
 browser: $(READY)
 	$(BIN)/python -m tests.browser
@@ -63,7 +80,7 @@ check: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.timeout=180 --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.timeout=900 --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False \
 	  notebooks/*.ipynb
 	$(BIN)/python notebooks/store.py notebooks/*.ipynb

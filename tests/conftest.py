@@ -9,10 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 GOLDEN = Path(__file__).parent / "golden"
 
 os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # tests of training ask for the same bits again
+
+# A busy machine fails no example. An example that fails is printed so that it can be repeated.
+settings.register_profile(
+    "tempo-lab", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("tempo-lab")
 
 
 @pytest.fixture(scope="session")

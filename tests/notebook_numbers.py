@@ -53,6 +53,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Let nbval compare what a cell says as :class:`Printed`."""
     if not isinstance(item, IPyNbCell):
         return
+    item.output_timeout = 120  # seconds; nbval waits for 5, which a busy machine may need
     sanitize = item.sanitize
 
     def printed(output: Any) -> Any:

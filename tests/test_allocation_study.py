@@ -83,7 +83,7 @@ def test_gini_is_the_mean_difference(tokens):
     assert gini(tokens) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=12), st.integers(0, 9))
 def test_every_share_is_one(scores, seed):
     study = allocation_study(scores, seed=seed, max_tokens=8, min_tokens=1)

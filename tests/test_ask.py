@@ -60,7 +60,7 @@ def press(panel, text, number=0):
     return question
 
 
-async def until(true, seconds=60):
+async def until(true, seconds=240):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

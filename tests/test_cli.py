@@ -196,7 +196,7 @@ def test_ctrl_c_while_it_answers(frames_file):
     ) as process:
         assert process.stdout.read(1)  # the answer of random weights goes on for 1024 tokens
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors.decode()
     assert b"Traceback" not in errors
 

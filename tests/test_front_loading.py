@@ -15,11 +15,11 @@ import tempo_lab as tl
 from tempo_lab import plots
 from tempo_lab.analysis import Case, FrontLoading, Result, front_loading, with_random_weights
 from tempo_lab.analysis.front_loading import _other, tokens_tried
-from tempo_lab.analysis.front_loading_question import _memory
+from tempo_lab.analysis.front_loading_question import _memory, of_question
 from tempo_lab.analysis.front_loading_result import area, cosines, effective_rank, knee
 from tempo_lab.capture import attention
 from tempo_lab.errors import BudgetError, QueryError, TraceError
-from tempo_lab.evaluation.logprob import Asked, answer_logprob
+from tempo_lab.evaluation.logprob import ROOM_LEFT, Asked, answer_logprob
 
 matplotlib.use("agg")
 
@@ -222,6 +222,52 @@ def test_videos_are_resampled_whole(result, brief):
     assert (found["logprob_low"] >= each.min("question") - 1e-9).all()
     assert (found["logprob_low"] < found["logprob"]).all()
     assert (found["logprob"] < found["logprob_high"]).all()
+
+
+@torch.inference_mode()
+def greedy(asked, embedding, tokens):
+    """Text and least lead of the greedy answer, token by token."""
+    model, ids, leads = asked.model, [], []
+    ends = model.generation_config.eos_token_id
+    while len(ids) < tokens and not (ids and ids[-1] in ends):
+        written = model.get_input_embeddings()(torch.tensor([ids], dtype=torch.long))
+        logits = model(inputs_embeds=torch.cat([embedding, written], dim=1)).logits[0, -1]
+        first, second = logits.topk(2).values.tolist()
+        ids.append(int(logits.argmax()))
+        leads.append(first - second)
+    return asked.prompts.llm.decode(ids, skip_special_tokens=True).strip(), min(leads)
+
+
+def test_an_answer_says_how_near_it_was_to_another_one(cases):
+    case = cases[0]
+    asked = Asked(case.session, case.question, case.answer)
+    rows = torch.cat([asked.embed([[slots[:1] for slots in each]])
+                      for each in (_memory(case), _memory(cases[1]))])  # fmt: skip
+    right, _ = greedy(asked, rows[:1], 3)
+    for answer in (right, "no"):  # one that is read as the right one, and written out
+        asked = Asked(case.session, case.question, answer)
+        texts, margins = asked.said(rows, asked.distributions(rows))
+        for text, margin, row in zip(texts, margins, rows, strict=True):
+            plain = greedy(asked, row[None], len(asked.ids) - 1 + ROOM_LEFT)
+            assert (text, margin) == (plain[0], pytest.approx(plain[1], abs=1e-4))
+
+
+def test_a_margin_leaves_out_what_another_processor_may_answer_differently(result, cases):
+    run = {"draws": 2, "seed": SEED, "progress": False}
+    pairs = zip(cases, reversed(cases), range(2), strict=True)
+    margins = [
+        of_question(case, other, KS, range(4 * SEED + 2 * n, 4 * SEED + 2 * n + 2), int)["margin"]
+        for case, other, n in pairs
+    ]
+    between = float(np.mean(margins))
+    few = front_loading(cases, KS, margin=between, **run)
+    kept = int(np.argmax(margins))
+    assert few.data["text"].to_numpy().tolist() == [cases[kept].question]
+    assert few.data["other"].to_numpy().tolist() == [cases[1 - kept].question]
+    np.testing.assert_array_equal(few.data["kl_each"], result.data["kl_each"][[kept]])
+    assert few.provenance["left_out"] == 1
+    with pytest.raises(TraceError, match=r"margin = 1000 nat\n.*2 questions"):
+        front_loading(cases, KS, margin=1000, **run)
 
 
 def test_one_segment_is_enough(brief):

@@ -67,8 +67,8 @@ def test_the_version_is_in_one_place():
 def test_commands_that_pages_name_exist(page):
     text = (ROOT / page).read_text()
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
-    named = set(re.findall(r"\bmake ([a-z]+)", text))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
+    named = set(re.findall(r"\bmake ([a-z-]+)", text))
     assert named
     assert named <= targets
     for path in re.findall(r"\]\(([^)#:]+)\)", text):  # links inside the repository
@@ -78,7 +78,7 @@ def test_commands_that_pages_name_exist(page):
 def test_help_names_every_target():
     makefile = (ROOT / "Makefile").read_text()
     phony = set(re.search(r"^\.PHONY: (.+)$", makefile, re.M)[1].split())
-    told = set(re.findall(r"^#   make ([a-z]+)", makefile, re.M))
+    told = set(re.findall(r"^#   make ([a-z-]+)", makefile, re.M))
     assert phony - told <= {"help", "setup"}
 
 
@@ -88,6 +88,7 @@ def test_ci_runs_checks_and_tests():
     assert [line for line in script.read_text().splitlines() if line.startswith("make")] == [
         "make check",
         "make test",
+        "make test-portable",
     ]
 
 
@@ -130,6 +131,24 @@ def test_public_names_are_few_and_exist():
     program = "import tempo_lab\nfor name in tempo_lab.__all__: getattr(tempo_lab, name)\n"
     subprocess.run([sys.executable, "-c", program], check=True)
     assert set(tempo_lab.__all__) <= set(dir(tempo_lab))
+
+
+# Silent
+
+ANSWER = """
+import tempo_lab as tl
+with tl.load("nano", device="cpu").open({clip!r}, progress=False) as session:
+    print(session.ask("What color is the star?", budget=64).answer)
+"""
+
+
+def test_an_answer_writes_nothing_to_stderr():
+    """Of the installed versions, whatever they deprecate."""
+    clip = str(ROOT / "data" / "clips" / "voyage.mp4")
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWER.format(clip=clip)], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("red\n", "")
 
 
 # The wheel

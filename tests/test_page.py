@@ -33,7 +33,7 @@ def status(url, opener=None):
     """The status of a page, after redirections, and where they led."""
     opener = opener or urllib.request.build_opener()
     try:
-        with opener.open(url, timeout=120) as answer:
+        with opener.open(url, timeout=240) as answer:
             return answer.status, answer.geturl(), answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, url, error.read().decode()
@@ -109,7 +109,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path):
         status(page.url, urllib.request.build_opener(urllib.request.HTTPCookieProcessor()))
         assert list(tmp_path.glob("tempo-lab-page-*"))
         page.process.send_signal(signal.SIGINT)
-        page.process.wait(timeout=60)
+        page.process.wait(timeout=240)
     assert not list(tmp_path.glob("tempo-lab-*"))
     assert "Traceback" not in page.told()
 

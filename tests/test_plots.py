@@ -85,10 +85,11 @@ def test_an_image_without_duration_can_be_drawn():
     [("star.nc", "tempo_lab.Trace.load('star.nc')"), ({"tokens": [1]}, "Session.ask")],
 )
 def test_what_is_no_trace_is_refused_with_what_to_do(given, fix):
+    figures = matplotlib.pyplot.get_fignums()
     with pytest.raises(TraceError) as error:
         plots.allocation(given)
     assert fix in error.value.fix
-    assert not matplotlib.pyplot.get_fignums()
+    assert matplotlib.pyplot.get_fignums() == figures
 
 
 def test_plots_load_no_torch_and_no_matplotlib_until_they_draw():

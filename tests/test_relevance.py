@@ -311,11 +311,12 @@ def test_with_truth_the_figure_shows_how_right_it_is(asked):
 @pytest.mark.parametrize("question", [-1, 1])
 def test_no_such_question_and_no_such_result(question):
     result = relevance(of([1.0, 0.0]))
+    figures = pyplot.get_fignums()
     with pytest.raises(TraceError, match=f"question={question}"):
         plots.relevance(result, question=question)
     with pytest.raises(TraceError, match=r"analysis\.relevance"):
         plots.relevance(make_trace())
-    assert not pyplot.get_fignums()
+    assert pyplot.get_fignums() == figures
 
 
 def test_undefined_numbers_can_be_drawn():

@@ -384,7 +384,7 @@ def test_two_workers_train_one_model_and_resume(tiny_run: Path, tmp_path: Path) 
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr[-2000:]
 
@@ -428,7 +428,7 @@ def test_a_worker_that_fails_stops_the_others(tmp_path: Path) -> None:
         "told = [os.environ[n] for n in ('WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'EXTRA')]\n"
         "pathlib.Path(sys.argv[1], rank).write_text(' '.join(told))\n"
         "if rank == '1': sys.exit(3)\n"
-        "time.sleep(30)\n"
+        "time.sleep(600)\n"
     )
     environment = {"PYTHONPATH": str(tmp_path), "EXTRA": "x"}
     processes = start(["part", str(tmp_path)], 2, environment)

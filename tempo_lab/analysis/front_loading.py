@@ -38,6 +38,7 @@ def front_loading(
     *,
     draws: int = 1,
     control: bool = True,
+    margin: float = 0.0,
     seed: int = 0,
     progress: bool = True,
 ) -> FrontLoading:
@@ -61,12 +62,15 @@ def front_loading(
             equal ratios where K is larger.
         draws: of the random arm, averaged for each question.
         control: whether to compress for a different question too.
+        margin: in nat. A question is left out if one of its answers, in any arm, has a token that
+            leads the second most probable one by less: another processor may answer differently.
+            The provenance says how many are left out.
         seed: of the random arm and the bootstrap.
         progress: show a progress bar.
 
     Raises:
-        TraceError: no cases, cases of several models, or a video with one question only, which
-            leaves none for the control.
+        TraceError: no cases, cases of several models, a video with one question only, which
+            leaves none for the control, or a margin that leaves no question.
         BudgetError: k beyond K, K left out, or a number that is none; or the LLM's context cannot
             hold all tokens of any video. Questions about some videos that it cannot hold are left
             out with a warning, and named in the provenance ("left_out").
@@ -89,8 +93,18 @@ def front_loading(
             seeds = [(seed * len(given) + number) * draws + draw for draw in range(draws)]
             other = None if others is None else others[number]
             found.append(of_question(case, other, tokens, seeds, bar.update))
+    margins = np.array([one.pop("margin") for one in found])
+    sure = np.flatnonzero(margins >= margin)
+    if not len(sure):
+        raise TraceError(
+            "the margin leaves no question",
+            asked=f"margin = {margin:g} nat",
+            found=f"{len(given)} questions, the largest margin is {margins.max():.2g} nat",
+            fix="a smaller margin",
+        )
+    clear = [given[number] for number in sure]
     labels = {
-        "question": np.arange(len(given)),
+        "question": np.arange(len(sure)),
         "arm": arms,
         "k": tokens,
         "slot": np.arange(config.num_compression_tokens),
@@ -98,9 +112,18 @@ def front_loading(
         "llm_layer": np.arange(config.num_hidden_layers),
         "stage": list(STAGES),
     }
+<<<<<<< HEAD
     each = {name: np.stack([one[name] for one in found]) for name in found[0]}
     data = _summed_up(xr.Dataset(_texts(given, others), labels), each, seed)
     return FrontLoading(data, {**_provenance(given, seed, draws), "left_out": left_out})
+=======
+    each = {name: np.stack([found[number][name] for number in sure]) for name in found[0]}
+    if others is not None:
+        others = [others[number] for number in sure]
+    data = _summed_up(xr.Dataset(_texts(clear, others), labels), each, seed)
+    left_out = {"margin": margin, "left_out": len(given) - len(sure)}
+    return FrontLoading(data, _provenance(given, seed, draws) | left_out)
+>>>>>>> 30d532d16a75f1ec41ddad0239d3dbfd271a39dd
 
 
 def _summed_up(data: xr.Dataset, each: Numbers, seed: int) -> xr.Dataset:

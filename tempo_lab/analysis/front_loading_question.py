@@ -39,7 +39,7 @@ def of_question(
     seeds: Sequence[int],
     step: Callable[[], object],
 ) -> Numbers:
-    """Curves [arm, k] and numbers by slot.
+    """Curves [arm, k], numbers by slot, and `margin`: the least one of all answers, in nat.
 
     Args:
         case: the question.
@@ -55,7 +55,7 @@ def of_question(
     asked, slots = Asked(case.session, case.question, case.answer), len(memory[0])
     with asked.slots_watched([slots] * len(memory)) as watched:
         reference = asked.distributions(asked.embed([memory]))
-    points = []
+    points, margin = [], np.inf
     for k in ks:
         kept = {HEAD: [_keep(HEAD, memory, k)]}
         if k < slots:  # else all are the same
@@ -64,7 +64,8 @@ def of_question(
         if control is not None:
             kept[CONTROL] = [_keep(HEAD, control, k)]
         together = [row for rows in kept.values() for row in rows]
-        carried = _carried(case, asked, asked.embed(together), reference)
+        carried, margins = _carried(case, asked, asked.embed(together), reference)
+        margin = min(margin, margins.min())
         ends = np.cumsum([len(rows) for rows in kept.values()])[:-1]
         means = {  # of each measure by arm: over the draws of the random one
             measure: dict(zip(kept, map(np.mean, np.split(values, ends)), strict=True))
@@ -75,7 +76,7 @@ def of_question(
         step()
     curves = {f"{m}_each": np.array([point[m] for point in points]).T for m in MEASURES}
     looked = np.stack([parts[0][0].mean(dim=(0, 1)).numpy() for parts in watched.found.values()])
-    return curves | _by_slot(looked[:, :slots], memory, asked)
+    return curves | _by_slot(looked[:, :slots], memory, asked) | {"margin": np.array(margin)}
 
 
 def _memory(case: Case) -> list[torch.Tensor]:
@@ -95,15 +96,16 @@ def _keep(arm: str, memory: list[torch.Tensor], k: int, seed: int = 0) -> list[t
 
 def _carried(
     case: Case, asked: Asked, embeddings: torch.Tensor, reference: torch.Tensor
-) -> Numbers:
-    """The three measures of some rows of prompts, float [row] each."""
+) -> tuple[Numbers, np.ndarray]:
+    """The three measures of some rows of prompts, and the answers' margins, float [row] each."""
     expected = asked.distributions(embeddings)
+    answers, margins = asked.said(embeddings, expected)
     apart = (reference.exp() * (reference - expected)).sum(dim=-1).mean(dim=-1)
     return {
-        "accuracy": np.array([case.scored(said) for said in asked.said(embeddings, expected)]),
+        "accuracy": np.array([case.scored(answer) for answer in answers]),
         "logprob": asked.of_answer(expected).sum(dim=1).cpu().numpy().astype(float),
         "kl": apart.clamp(min=0).cpu().numpy().astype(float),  # rounding may go below
-    }
+    }, margins
 
 
 def _by_slot(looked: np.ndarray, memory: list[torch.Tensor], asked: Asked) -> Numbers:
@@ -153,7 +155,7 @@ def by_token(
         tokens = asked.of_answer(expected).exp().cpu().numpy().astype(float)  # [row, answer_token]
         for found, values in ((each, tokens), (whole, tokens.prod(axis=1))):
             found.append(np.stack([values[0], values[1], values[2:].mean(axis=0)]))
-        said.append(asked.said(embeddings[:3], expected[:3]))
+        said.append(asked.said(embeddings[:3], expected[:3])[0])
         step()
     ids = asked.ids.tolist()
     texts = [asked.prompts.llm.decode([token]).strip() for token in ids[:-1]] + ["(end)"]

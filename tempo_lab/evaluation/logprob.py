@@ -62,6 +62,12 @@ def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
     return asked.of_answer(asked.distributions(asked.embed([kept])))[0].cpu().numpy()
 
 
+def _leads(logits: torch.Tensor) -> torch.Tensor:
+    """Lead of the most probable token over the second, [..., vocabulary] -> [...], in nat."""
+    first, second = logits.float().topk(2).values.unbind(-1)
+    return first - second
+
+
 class Asked:
     """One question put to the LLM, with any memory tokens in the place of the video.
 
@@ -159,8 +165,10 @@ class Asked:
         return distributions.gather(2, ids)[:, :, 0]
 
     @torch.inference_mode()
-    def said(self, asked: torch.Tensor, distributions: torch.Tensor) -> list[str]:
-        """What the LLM answers, greedily, in each row.
+    def said(
+        self, asked: torch.Tensor, distributions: torch.Tensor
+    ) -> tuple[list[str], np.ndarray]:
+        """What the LLM answers, greedily, in each row, and how near it was to another answer.
 
         Only rows that leave the right answer are written out: where each of its tokens is the most
         probable one, greedy decoding writes just these.
@@ -168,22 +176,32 @@ class Asked:
         Args:
             asked: from `embed`.
             distributions: what `distributions` made of it.
+
+        Returns:
+            the answers, and float [row], in nat: by how much each token of the answer leads the
+            second most probable one, at the token where this is least.
         """
         answers = [self.answer] * len(asked)
-        right = (distributions.argmax(dim=-1) == self.ids).all(dim=1)
-        if right.all():
-            return answers
-        wrong = asked[~right]
-        output = self.model.generate(
-            inputs_embeds=wrong,
-            attention_mask=torch.ones(wrong.shape[:2], dtype=torch.long, device=asked.device),
-            max_new_tokens=len(self.ids) - 1 + ROOM_LEFT,
-            do_sample=False,
-        )
-        texts = self.prompts.llm.batch_decode(output, skip_special_tokens=True)
-        for row, text in zip((~right).nonzero()[:, 0].tolist(), texts, strict=True):
-            answers[row] = text.strip()
-        return answers
+        margins = _leads(distributions).amin(dim=1)
+        wrong = (distributions.argmax(dim=-1) != self.ids).any(dim=1)
+        if wrong.any():
+            output = self.model.generate(
+                inputs_embeds=asked[wrong],
+                attention_mask=asked.new_ones(asked[wrong].shape[:2], dtype=torch.long),
+                max_new_tokens=len(self.ids) - 1 + ROOM_LEFT,
+                do_sample=False,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+            texts = self.prompts.llm.batch_decode(output.sequences, skip_special_tokens=True)
+            for row, text in zip(wrong.nonzero()[:, 0].tolist(), texts, strict=True):
+                answers[row] = text.strip()
+            ends = torch.tensor(self.model.generation_config.eos_token_id, device=asked.device)
+            ended = torch.isin(output.sequences, ends).int()
+            after = ended.cumsum(dim=1) > ended  # padding behind the end
+            leads = _leads(torch.stack(output.logits, dim=1)).masked_fill(after, torch.inf)
+            margins[wrong] = leads.amin(dim=1)
+        return answers, margins.cpu().numpy().astype(float)
 
     @contextmanager
     def slots_watched(self, tokens: Sequence[int]) -> Iterator[Job]:
