@@ -184,3 +184,7 @@ def test_a_figure_in_words():
 )
 def test_a_share_has_its_count_and_the_interval_of_clopper_and_pearson(hits, n, text):
     assert course.share(np.arange(n) < hits) == text
+
+
+def test_a_mean_resamples_groups():
+    assert course.mean([0, 0, 1, 1], ["a", "a", "b", "b"]) == "0.50 [0.00, 1.00]"

@@ -1,9 +1,13 @@
-"""A share of right answers with what a reader needs to judge it: the count and the interval."""
+"""Numbers with what a reader needs to judge them: shares with counts, and both with intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from math import comb
+
+import numpy.typing as npt
+
+from tempo_lab.evaluation.metrics import bootstrap_mean
 
 TAIL = 0.025
 """Probability outside of a 95 % interval, on each side."""
@@ -23,6 +27,19 @@ def share(right: Iterable[bool]) -> str:
     low = _rate(hits, n, TAIL) if hits else 0.0
     high = _rate(hits + 1, n, 1 - TAIL) if hits < n else 1.0
     return f"{hits} of {n}: {hits / n:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def mean(values: npt.ArrayLike, groups: npt.ArrayLike) -> str:
+    """Mean and 95 % interval of measurements, as "0.31 [0.21, 0.42]".
+
+    The interval resamples whole groups: measurements of one video or segment are drawn together.
+
+    Args:
+        values: [measurement].
+        groups: [measurement], the name of the group of each.
+    """
+    estimate = bootstrap_mean(values, groups)
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def _rate(hits: int, n: int, chance: float) -> float:
