@@ -62,7 +62,7 @@ def test_a_check_that_no_answer_breaks():
     made = check(right=[(1,)], wrong=[(4,)])(check_small)
     try:
         assert made("red").text.startswith("Not yet. This answer could not be tried (ValueError")
-        assert made([1, 2]).text.endswith("(TypeError: one number is wanted, not 2).")
+        assert made([1, 2]).text.endswith("(TypeError: give one number, not 2).")
     finally:
         del course.CHECKS["check_small"]
 

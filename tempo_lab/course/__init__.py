@@ -21,7 +21,18 @@ from tempo_lab.course.pictures import drawn
 from tempo_lab.course.setup import clip, start, truth
 from tempo_lab.errors import did_you_mean
 
-__all__ = ["CHECKS", "Check", "Verdict", "clip", "drawn", "lessons", "mean", "share", "start", "truth"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Verdict",
+    "clip",
+    "drawn",
+    "lessons",
+    "mean",
+    "share",
+    "start",
+    "truth",
+]
 
 _SHARED = {"checking", "counting", "pictures", "setup"}
 
