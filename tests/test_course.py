@@ -62,7 +62,7 @@ def test_a_check_that_no_answer_breaks():
     made = check(right=[(1,)], wrong=[(4,)])(check_small)
     try:
         assert made("red").text.startswith("Not yet. This answer could not be tried (ValueError")
-        assert made([1, 2]).text.endswith("(TypeError: one number is wanted, not 2).")
+        assert made([1, 2]).text.endswith("(TypeError: give one number, not 2).")
     finally:
         del course.CHECKS["check_small"]
 
@@ -168,3 +168,23 @@ def test_a_figure_in_words():
         "4. no labels: a picture of 30 x 20 pixels",
     ]
     assert not empty.lines
+
+
+# Counts with intervals
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "text"),
+    [
+        (15, 16, "15 of 16: 0.94 [0.70, 1.00]"),
+        (24, 24, "24 of 24: 1.00 [0.86, 1.00]"),  # 0.025 ** (1 / 24)
+        (0, 7, "0 of 7: 0.00 [0.00, 0.41]"),  # 1 - 0.025 ** (1 / 7)
+        (8, 10, "8 of 10: 0.80 [0.44, 0.97]"),
+    ],
+)
+def test_a_share_has_its_count_and_the_interval_of_clopper_and_pearson(hits, n, text):
+    assert course.share(np.arange(n) < hits) == text
+
+
+def test_a_mean_resamples_groups():
+    assert course.mean([0, 0, 1, 1], ["a", "a", "b", "b"]) == "0.50 [0.00, 1.00]"

@@ -15,7 +15,7 @@ words = trace.totals["timestamps"] + trace.totals["text"]
 course.check_words(words, trace.totals)
 
 # %% Exercise 3
-smallest = len(video)  # one token a segment; with less, some segment would have none
+smallest = len(video)  # one token per segment; with fewer, some segment would have none
 video.ask("What color is the star?", budget=smallest)
 course.check_smallest_budget(smallest, len(video))
 

@@ -16,13 +16,25 @@ from importlib import import_module
 from typing import Any
 
 from tempo_lab.course.checking import CHECKS, Check, Verdict
+from tempo_lab.course.counting import mean, share
 from tempo_lab.course.pictures import drawn
 from tempo_lab.course.setup import clip, start, truth
 from tempo_lab.errors import did_you_mean
 
-__all__ = ["CHECKS", "Check", "Verdict", "clip", "drawn", "lessons", "start", "truth"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Verdict",
+    "clip",
+    "drawn",
+    "lessons",
+    "mean",
+    "share",
+    "start",
+    "truth",
+]
 
-_SHARED = {"checking", "pictures", "setup"}
+_SHARED = {"checking", "counting", "pictures", "setup"}
 
 
 def lessons() -> list[str]:

@@ -18,17 +18,17 @@ _WANTED = [2, 9, 2, 16, 5, 2]
     wrong=[([0, 8, 0, 16, 4, 0],), ([2, 10, 2, 16, 6, 2],), ([16] * 6,), (_WANTED[:5],), (36,)],
 )
 def check_wanted(answer: Any) -> str | None:
-    """Tokens wanted by 0.1 0.5 0.1 0.9 0.3 0.1, of 2 at least and 16 at most."""
+    """Tokens wanted by 0.1 0.5 0.1 0.9 0.3 0.1, with at least 2 and at most 16."""
     given = numbers(answer)
     if len(given) != 6:
-        return "Six numbers are wanted, one for each segment."
+        return "Give six numbers, one per segment."
     if given == _WANTED:
         return None
     if min(given) < 2:
         return "No segment gets less than the minimum of 2."
     if max(given) > 16 or given[3] != 16:
-        return "The most relevant segment wants all 16, and none can have more."
-    return "Take the lowest score off, divide by the range, times 14, rounded down, plus 2."
+        return "The most relevant segment wants all 16, and no segment can have more."
+    return "Subtract the lowest score, divide by the range, multiply by 14, round down, add 2."
 
 
 @check(
@@ -36,13 +36,13 @@ def check_wanted(answer: Any) -> str | None:
     wrong=[(0.8,), (0.2,), (1.0,), (0.0,), (3,)],
 )
 def check_outlier(answer: Any) -> str | None:
-    """z of a score of 0.25 where the others go from 0.05 to 0.85 (after an outlier came)."""
+    """z of a score of 0.25 where the others go from 0.05 to 0.85 (with an outlier)."""
     given = number(answer)
     if abs(given - 0.25) < 1e-3:
         return None
     if abs(given - 0.8) < 1e-3:
-        return "That is what it was before the outlier came."
-    return "Distance from the lowest score, over the distance of the highest from the lowest."
+        return "That is its value without the outlier."
+    return "Divide the distance from the lowest score by the distance between highest and lowest."
 
 
 @check(
@@ -50,7 +50,7 @@ def check_outlier(answer: Any) -> str | None:
     wrong=[("head",), ("floor",), ("uniform",), ("topk",), (["abstain", "head"],), ("nothing",)],
 )
 def check_absence(answer: Any) -> str | None:
-    """A strategy that spends less than the formula where nothing is relevant."""
+    """A strategy that uses fewer tokens than the formula where nothing is relevant."""
     scores = np.array([0.001, 0.0, 0.003, 0.001, 0.002, 0.0])
     for name in words(answer):
         if name not in STRATEGIES:
@@ -82,9 +82,9 @@ def _by_relevance(scores: np.ndarray, budget: int) -> Any:
     ],
 )
 def check_sharing(answer: Callable[[np.ndarray, int], Any]) -> str | None:
-    """A rule of sharing: scores and a budget to whole tokens, one a segment at least."""
+    """A function: scores and a budget to whole tokens, at least one per segment."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for scores, budget in (
         ([0.9, 0.1, 0.3, 0.1, 0.7, 0.1], 24),
         ([0.05, 0.01, 0.9, 0.02], 12),
@@ -93,9 +93,9 @@ def check_sharing(answer: Callable[[np.ndarray, int], Any]) -> str | None:
         given = numbers(answer(np.array(scores), budget))
         about = f"Of {scores} and a budget of {budget} it makes {[round(t, 2) for t in given]}"
         if len(given) != len(scores) or any(t != int(t) for t in given):
-            return f"{about}: whole numbers are wanted, one for each segment."
+            return f"{about}: give whole numbers, one per segment."
         if min(given) < 1:
-            return f"{about}: every segment keeps one token at least."
+            return f"{about}: every segment keeps at least one token."
         if sum(given) > budget:
             return f"{about}: that is more than the budget."
         order = np.argsort(scores)

@@ -20,13 +20,13 @@ Gradient = Callable[[np.ndarray], np.ndarray]
     wrong=[(0.0,), (1.0,), (0.5,), (3,), (1 / 6,)],
 )
 def check_three_witnesses(answer: Any) -> str | None:
-    """Shapley value of each of three witnesses of whom one is enough."""
+    """Shapley value of each of three segments of which one is enough."""
     given = number(answer)
     if abs(given - 1 / 3) < 1e-3:
         return None
     if given == 0:
-        return "That is what is lost when one alone is missing. Let them come in some order."
-    return "The three are alike, and together their values are the whole, which is one."
+        return "That is the loss if one alone is missing. Add them one after another instead."
+    return "The three are equal, and their values sum to the whole, which is one."
 
 
 def _by_orders(value: Value, n: int) -> list[float]:
@@ -77,7 +77,7 @@ _GAMES: list[tuple[str, int, Value]] = [
 def check_shapley(answer: Callable[[Value, int], Any]) -> str | None:
     """A function: value of a set of units, and their number, to their Shapley values."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for words, n, value in _GAMES:
         wanted, given = _by_orders(value, n), numbers(answer(value, n))
         if len(given) != n:
@@ -134,7 +134,7 @@ _PATHS: list[tuple[Gradient, list[float], list[float]]] = [
 def check_integrated(answer: Callable[[Gradient, Any, Any, int], Any]) -> str | None:
     """A function: gradient, input, baseline and steps to Integrated Gradients."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for gradient, x, base in _PATHS:
         given = numbers(answer(gradient, np.array(x), np.array(base), 2000))
         wanted = _middle(gradient, np.array(x), np.array(base), 2000)
@@ -159,5 +159,5 @@ def check_shared_first(answer: Any) -> str | None:
     if given == 29:
         return None
     if given == 30:
-        return "Nearly: the number of segments and one more stand below the line."
-    return "What must 3 be divided by, to give a tenth?"
+        return "Nearly: the denominator is the number of segments plus one."
+    return "Which denominator makes 3 over it a tenth?"

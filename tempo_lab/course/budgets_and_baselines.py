@@ -20,8 +20,8 @@ def check_sparse_segments(answer: Any) -> str | None:
     if given == 32 * 4 // 16:
         return None
     if given == 32 * 4:
-        return "These are the tokens. Each segment that is seen takes sixteen of them."
-    return "The budget of the whole video, over what a whole segment takes."
+        return "This is the number of tokens. Each segment takes sixteen of them."
+    return "Divide the budget of the whole video by the tokens of a whole segment."
 
 
 @check(
@@ -29,17 +29,17 @@ def check_sparse_segments(answer: Any) -> str | None:
     wrong=[(2,), (4,), (2.4375,), (78,), (128,)],
 )
 def check_even_share(answer: Any) -> str | None:
-    """The smallest whole number of tokens for each of 32 segments that comes to 78 at least."""
+    """The smallest whole number of tokens per segment that gives at least 78 for 32 of them."""
     given = number(answer)
     if given == 3:
         return None
     if given != int(given):
-        return "A segment keeps whole tokens."
+        return "A segment keeps a whole number of tokens."
     if given * 32 < 78:
-        return f"{given:g} each are {given * 32:g} tokens, and ATA used more."
+        return f"{given:g} per segment are {given * 32:g} tokens, and ATA used more."
     if given > 32:
-        return "How many for each segment, not for all of them."
-    return "That is enough, but not the least that is enough."
+        return "Give the number per segment, not for all of them."
+    return "That is enough, but a smaller number is enough, too."
 
 
 def _permuted(scores: Any, rng: np.random.Generator) -> Any:
@@ -74,7 +74,7 @@ def _drawn_anew(scores: Any, rng: np.random.Generator) -> Any:
 def check_control(answer: Callable[[np.ndarray, np.random.Generator], Any]) -> str | None:
     """A function: scores and a generator to the same scores in another order."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     scores = np.array([0.9, 0.1, 0.3, 0.2, 0.7, 0.05, 0.6, 0.4])
     rng = np.random.default_rng(0)
     made = []
@@ -82,13 +82,13 @@ def check_control(answer: Callable[[np.ndarray, np.random.Generator], Any]) -> s
         before = scores.copy()
         made.append(numbers(answer(before, rng)))
         if not np.array_equal(before, scores):
-            return "The scores that it was given have changed: the next question needs them."
+            return "The function changed its argument: the next question needs the scores."
         if sorted(made[-1]) != sorted(scores.tolist()):
-            return "The same numbers are wanted, each as often as before: only their order changes."
+            return "Return the same numbers, each as often as before: only their order changes."
     if all(each == scores.tolist() for each in made):
         return "Each segment still has its own score."
     if all(each == made[0] for each in made):
-        return "It makes the same order each time; draw it with the generator."
+        return "The order is the same each time; draw it with the generator."
     return None
 
 
@@ -126,11 +126,11 @@ def _only_fewer(tokens: Any, scores: Any) -> Any:
     ],
 )
 def check_front(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str | None:
-    """A function: tokens and scores of models to whether none is as good in both."""
+    """A function: tokens and scores of models to whether no other is as good in both."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for tokens, scores in _TABLES:
         given = [bool(value) for value in np.asarray(answer(np.array(tokens), np.array(scores)))]
         if given != _front(tokens, scores):
-            return f"Of tokens {tokens} and scores {scores} it makes {[int(g) for g in given]}."
+            return f"For tokens {tokens} and scores {scores} it returns {[int(g) for g in given]}."
     return None

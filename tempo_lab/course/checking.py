@@ -27,7 +27,7 @@ Examples = Sequence[tuple[Any, ...]] | Callable[[], Sequence[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check said. True in an `if` when the answer was right; shown as its text.
+    """The result of a check. True in an `if` if the answer was right; shown as its text.
 
     Attributes:
         check: name of the check.
@@ -112,7 +112,7 @@ def number(answer: Any) -> float:
         return float(answer)
     values = numbers(answer)
     if len(values) != 1:
-        raise TypeError(f"one number is wanted, not {len(values)}")
+        raise TypeError(f"give one number, not {len(values)}")
     return values[0]
 
 
@@ -128,7 +128,7 @@ def numbers(answer: Any) -> list[float]:
         answer = answer.detach().float().cpu().numpy()
     values = np.asarray(list(answer) if isinstance(answer, range) else answer)
     if values.dtype.kind not in "iuf":
-        raise TypeError("numbers are wanted")
+        raise TypeError("give numbers")
     return [float(value) for value in values.ravel()]
 
 
@@ -142,5 +142,5 @@ def words(answer: Any) -> list[str]:
         answer = sorted(answer)
     given = [answer] if isinstance(answer, str) else list(answer)
     if not all(isinstance(word, str) for word in given):
-        raise TypeError("text is wanted")
+        raise TypeError("give text")
     return [word.strip().lower() for word in given]

@@ -24,8 +24,8 @@ def check_decision(answer: Any, prompt: Any) -> str | None:
     if given == prompt.decision:
         return None
     if given > prompt.decision:
-        return "That is a memory slot already: the decision stands before the first of them."
-    return "Between that one and the first memory slot there are other words."
+        return "That is a memory slot: the decision comes before the first of them."
+    return "There are other tokens between that one and the first memory slot."
 
 
 @check(
@@ -63,8 +63,8 @@ def check_reused(answer: Any) -> str | None:
     if given == set(_BEFORE):
         return None
     if given - set(_BEFORE):
-        return "One of these comes after the question, or is the question: it must be read anew."
-    return "These can be used again, but they are not all: what else stands before the question?"
+        return "One of these comes after the question, or is the question: it must be read again."
+    return "These can be reused, but they are not all: what else comes before the question?"
 
 
 def _order(rows: int, columns: int) -> np.ndarray:
@@ -95,11 +95,11 @@ def _by_loops(rows: int, columns: int) -> list[int]:
 def check_order(answer: Callable[[int, int], Any]) -> str | None:
     """A function: the order in which the patches of a frame are read."""
     if not callable(answer):
-        return "A function of rows and columns is wanted."
+        return "Give a function of rows and columns."
     for rows, columns in ((2, 2), (4, 4), (2, 6), (6, 2), (8, 4)):
         given = numbers(answer(rows, columns))
         if len(given) != rows * columns:
             return f"With {rows} x {columns} patches it names {len(given)} of them."
         if given != _order(rows, columns).tolist():
-            return f"With {rows} x {columns} patches the order is another one."
+            return f"With {rows} x {columns} patches the order differs."
     return None

@@ -28,11 +28,11 @@ def check_prompt_left(answer: Any, trace: Any) -> str | None:
     if given == text + tokens[best] + stamps[best]:
         return None
     if given == text + tokens[best]:
-        return "The segment that is left keeps something beside its memory tokens."
+        return "The remaining segment keeps something in addition to its memory tokens."
     if given == text + tokens[best] + stamps.sum():
-        return "Segments without tokens are not mentioned: their times go too."
+        return "Segments without tokens are not in the prompt: their times are gone, too."
     if given == tokens[best] + stamps[best]:
-        return "The prompt is more than the video: instructions and question stay."
+        return "The prompt has more than the video: instructions and question stay."
     return "Three parts are left: the text, one time, and one segment's tokens."
 
 
@@ -54,14 +54,14 @@ def check_prompt_left(answer: Any, trace: Any) -> str | None:
 def check_answer_probability(answer: Callable[[np.ndarray], Any]) -> str | None:
     """A function: log-probabilities of an answer's tokens to the probability of the answer."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for shares in ([0.5, 0.5], [0.9, 0.8, 0.99], [0.3], [0.5, 1.0, 0.25, 1.0]):
         given = number(answer(np.log(shares)))
         if abs(given - np.prod(shares)) < 1e-6:
             continue
         about = f"Of tokens with probabilities {shares} it makes {given:.3f}"
         if given < 0:
-            return f"{about}: that is no probability. What undoes a logarithm?"
+            return f"{about}: that is not a probability. What is the inverse of a logarithm?"
         if given > np.prod(shares):
             return f"{about}: a whole answer is less probable than that."
         return f"{about}: all tokens count, each once."
@@ -84,7 +84,7 @@ def check_tokens_read(answer: Any) -> str | None:
     """Tokens through the SVLM for a first and for a second question."""
     given = numbers(answer)
     if len(given) != 2:
-        return "Two numbers are wanted: of the first question, and of the second one."
+        return "Give two numbers: for the first question, and for the second one."
     if given == [1238, 220]:
         return None
     if given[0] == 1348:
@@ -92,8 +92,8 @@ def check_tokens_read(answer: Any) -> str | None:
     if given[0] != 1238:
         return "The first question: instructions, pictures, its own words, memory tokens."
     if given[1] == 55:
-        return "The second question stands after the pictures of each segment, not once."
-    return "The first number is right. Of its parts, which know of the question?"
+        return "The second question comes after the pictures of each segment, not once."
+    return "The first number is right. Which of its parts depend on the question?"
 
 
 @check(
@@ -106,9 +106,9 @@ def check_kept_bytes(answer: Any) -> str | None:
     if given == 114688:
         return None
     if given == 57344:
-        return "Half of it: a key and a value are kept, in numbers of two bytes."
+        return "That is half: a key and a value are kept, in numbers of two bytes."
     if given == 229376:
-        return "Query heads share keys and values: there are not as many as of them."
+        return "Query heads share keys and values: there are fewer heads of those."
     if given == 4096:
-        return "That is one layer. All of them look back."
+        return "That is one layer. All layers keep keys and values."
     return "Layers, heads of keys and values, dimension, key and value, bytes of a number."

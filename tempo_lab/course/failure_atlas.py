@@ -19,7 +19,7 @@ _DIAGNOSED = (
 )
 
 
-def _watchman(scores: Any) -> str:
+def _detector(scores: Any) -> str:
     highest, lowest = max(scores), min(scores)
     if highest < 0.5:
         return "absent"
@@ -27,7 +27,7 @@ def _watchman(scores: Any) -> str:
 
 
 @check(
-    right=[(_watchman,), (lambda s: _watchman(s).upper(),), (lambda s: [_watchman(s)],)],
+    right=[(_detector,), (lambda s: _detector(s).upper(),), (lambda s: [_detector(s)],)],
     wrong=[
         (lambda s: "flat" if np.ptp(s) < 0.1 else "absent" if np.max(s) < 0.5 else "fine",),
         (lambda s: "absent" if np.mean(s) < 0.5 else "fine",),
@@ -39,11 +39,11 @@ def _watchman(scores: Any) -> str:
 def check_diagnosis(answer: Callable[[np.ndarray], Any]) -> str | None:
     """A function: scores to "absent", "flat" or "fine"."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for scores, wanted in _DIAGNOSED:
         given = words(answer(np.array(scores)))
         if given != [wanted]:
-            return f"Of {scores} it says {' '.join(given)}."
+            return f"For {scores} it returns {' '.join(given)}."
     return None
 
 
@@ -57,8 +57,8 @@ def check_equal_scores(answer: Any) -> str | None:
     if given == min(16, 96 // 12):
         return None
     if given * 12 > 96:
-        return f"{given:g} for each are {given * 12:g} together, more than the budget."
-    return "There is more in the budget than that: shared evenly, none is left."
+        return f"{given:g} per segment are {given * 12:g} in total, more than the budget."
+    return "The budget has more tokens: share all of them evenly."
 
 
 def _below(alike: Any) -> Any:
@@ -89,17 +89,17 @@ _ALIKE = (
 def check_repeated(answer: Callable[[np.ndarray], Any]) -> str | None:
     """A function: cosines [segment, segment] to whether an earlier segment is the same."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for alike in _ALIKE:
         made = np.asarray(answer(np.array(alike, float)))
         given, wanted = [bool(each) for each in made], _by_loop(alike)
         if len(given) != len(wanted):
-            return "One answer for each segment is wanted."
+            return "Return one answer per segment."
         for segment, (one, other) in enumerate(zip(given, wanted, strict=True)):
             if one and not other:
-                return f"Segment {segment} of {alike} has no earlier one that is so close."
+                return f"Segment {segment} of {alike} has no earlier segment that is so similar."
             if other and not one:
-                return f"Segment {segment} of {alike} has an earlier one that is as good as it."
+                return f"Segment {segment} of {alike} has an earlier segment that is as similar."
     return None
 
 
@@ -113,7 +113,7 @@ def check_overspent(answer: Any) -> str | None:
     if given == 300:
         return None
     if given == 256:
-        return "That is what it was allowed. Does it keep to it?"
+        return "That is the budget. Does the released allocator stay within it?"
     if given == 1200:
-        return "The minimum of four is lowered where the budget cannot pay it, but not to nothing."
-    return "Each segment gets its lowered minimum, whatever that comes to."
+        return "The minimum of four is lowered if the budget is too small for it, but not to zero."
+    return "Each segment gets its lowered minimum, whatever the total."

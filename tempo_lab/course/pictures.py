@@ -1,4 +1,4 @@
-"""A figure in words: for those who cannot see it, and for a test that compares more than pixels."""
+"""A figure as text: for readers who cannot see it, and for tests that compare more than pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Drawn(str):
 
 
 def drawn(figure: Figure) -> Drawn:
-    """What a figure shows, a line for each of its panels: labels, how many numbers, and which.
+    """Text that describes a figure, one line per panel: labels, number of values, and their range.
 
     Args:
         figure: any figure of this library.

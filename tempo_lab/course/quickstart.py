@@ -31,7 +31,7 @@ def check_words(answer: Any, totals: Mapping[str, int]) -> str | None:
     """Tokens of the prompt that are words: neither budget nor picture."""
     if number(answer) == totals["prompt"] - totals["used"]:
         return None
-    return "Two lines of the ledger are not memory tokens, and both were read by the model."
+    return "Two entries of the totals are not memory tokens, and the model read both."
 
 
 @check(
@@ -39,10 +39,10 @@ def check_words(answer: Any, totals: Mapping[str, int]) -> str | None:
     wrong=[(11, 12), (24, 12), (48, 12), (0, 12), (True, 12)],
 )
 def check_smallest_budget(answer: Any, segments: int) -> str | None:
-    """The smallest budget that the strict mode accepts: one memory token a segment."""
+    """The smallest budget that the strict mode accepts: one memory token per segment."""
     given = number(answer)
     if given == segments:
         return None
     if given < segments:
-        return "Try it: what does the error say that was asked, and what was found?"
-    return "A smaller one is accepted too. What is the least that a segment can be given?"
+        return "Try it: what does the error say about what you asked and what it found?"
+    return "A smaller one is accepted, too. What is the least that a segment can get?"

@@ -16,15 +16,15 @@ from tempo_lab.evaluation.metrics import auc
     wrong=[(0.8125,), (0.6875,), (0.875,), (6,), (0.25,), (0.5,)],
 )
 def check_counted_pairs(answer: Any) -> str | None:
-    """The AUC of six scores with two ties, counted by hand."""
+    """The AUC of six scores with two ties, computed by hand."""
     given = number(answer)
     if abs(given - 0.75) < 1e-9:
         return None
     if given > 1:
-        return "How many pairs were won is half of it: out of how many?"
+        return "The number of pairs in the right order is half of it: out of how many?"
     if given in (0.875, 0.625):
-        return "A tie is half a win. There are two of them."
-    return "Each of the two relevant segments meets each of the four others: eight pairs."
+        return "A tie counts as half. There are two ties."
+    return "Compare each of the two relevant segments with each of the four others: eight pairs."
 
 
 def _by_pairs(scores: Any, truth: Any) -> float:
@@ -67,11 +67,11 @@ _RANKED = (
 def check_auc(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str | None:
     """A function: scores and truth of segments to the area under the ROC curve."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for scores, truth in _RANKED:
         given = number(answer(np.array(scores), np.array(truth)))
         if abs(given - auc(scores, truth)) > 1e-6:
-            return f"Of {scores} with truth {[int(t) for t in truth]} it makes {given:.3f}."
+            return f"For {scores} with truth {[int(t) for t in truth]} it returns {given:.3f}."
     return None
 
 
@@ -85,8 +85,8 @@ def check_calibration(answer: Any) -> str | None:
     if abs(given - 0.15) < 1e-3:
         return None
     if abs(given - 0.3) < 1e-3:
-        return "That is how far the first bin is off. How large a share of the scores is in it?"
-    return "Of each bin: score less share that is relevant, without sign; then the mean of all."
+        return "That is the error of the first bin. How large a share of the scores is in it?"
+    return "For each bin: score minus relevant share, without sign; then the mean over all scores."
 
 
 def _entropy(scores: Any) -> float:
@@ -124,9 +124,9 @@ _SHARED = ([0.8, 0.8, 0.8], [0.9, 0.3, 0.3], [0.99, 0.01, 0.02, 0.01], [0.2, 0.4
 def check_effective_segments(answer: Callable[[np.ndarray], Any]) -> str | None:
     """A function: relevance of segments to how many of them share it, exp(entropy)."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for scores in _SHARED:
         given, wanted = number(answer(np.array(scores))), _entropy(scores)
         if abs(given - wanted) > 1e-3:
-            return f"Of {scores} it makes {given:.3f}, and {wanted:.3f} share it."
+            return f"For {scores} it returns {given:.3f}, and {wanted:.3f} segments share it."
     return None

@@ -32,12 +32,12 @@ def check_tail_slots(answer: Any) -> str | None:
     if given == [11, 12, 13, 14, 15]:
         return None
     if len(given) != 5:
-        return "As many slots are wanted as are kept."
+        return "Give as many slots as are kept."
     if given[0] == 0:
         return "Those are the first ones."
     if given[-1] == 16:
         return "Slots are counted from 0, so no slot has that high a number."
-    return "The last ones stand next to each other, at the end."
+    return "The last slots are next to each other, at the end."
 
 
 @check(
@@ -50,14 +50,14 @@ def check_area(answer: Any) -> str | None:
     if abs(given - 0.25) < 1e-3:
         return None
     if given < 0:
-        return "The head is ahead here: the sign is the other one."
+        return "The head is ahead here: the sign is wrong."
     if given > 1:
-        return "An average over k is wanted: divide by its range."
+        return "Give an average over k: divide by its range."
     if abs(given - 0.2) < 1e-3:
-        return "Now in units of what the tail lacks at the smallest k."
+        return "Now divide by what the tail lacks at the smallest k."
     if abs(given - 0.3125) < 1e-3:
         return "The points are not equally far apart: a step from 4 to 8 counts more."
-    return "Trapezoids of the differences, over the range of k, over what is lacking at first."
+    return "Sum trapezoids of the differences; divide by the range of k and by the first gap."
 
 
 _RISING = (
@@ -89,17 +89,17 @@ def _enough(ks: Sequence[int], right: Sequence[float]) -> int:
 def check_enough(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str | None:
     """A function: the smallest k with nine tenths of the accuracy of all tokens."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for ks, right in _RISING:
         given = number(answer(ks, right))
         if given == _enough(ks, right):
             continue
         about = f"Of k = {ks} with {right} right it makes {given:g}"
         if given not in ks:
-            return f"{about}: one of the values of k is wanted."
+            return f"{about}: return one of the values of k."
         if right[ks.index(int(given))] < 0.9 * right[-1]:
-            return f"{about}: that is too little yet."
-        return f"{about}: an earlier one is good enough."
+            return f"{about}: that is not enough."
+        return f"{about}: an earlier one is enough."
     return None
 
 
@@ -127,7 +127,7 @@ def _by_rotation(ks: Sequence[int], curve: Sequence[float]) -> int:
 def check_knee(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str | None:
     """A function: where a rising curve is furthest above its chord."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for ks, curve in (
         ([1, 2, 3, 4], [0.0, 0.9, 1.0, 1.0]),
         ([1, 2, 4, 8, 16], [0.1, 0.5, 0.85, 0.88, 0.9]),
@@ -136,5 +136,5 @@ def check_knee(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str |
     ):
         given, wanted = number(answer(ks, curve)), _knee(np.array(ks), np.array(curve))
         if given != wanted:
-            return f"Of {curve} at k = {ks} it makes {given:g}: another point is further above."
+            return f"For {curve} at k = {ks} it returns {given:g}: another point is further above."
     return None

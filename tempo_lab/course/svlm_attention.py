@@ -55,8 +55,8 @@ def check_times_even(answer: Any) -> str | None:
     if abs(given - 0.25) < 1e-6:
         return None
     if abs(given - 4) < 1e-6:
-        return "The other way round: it is the share that is divided."
-    return "72 of 120 keys would get that part of an even look. Divide the share by it."
+        return "The other way round: divide the share."
+    return "72 of 120 is the even share. Divide the measured share by it."
 
 
 def _causal(scores: Any) -> np.ndarray:
@@ -88,7 +88,7 @@ def check_cut(answer: Any) -> str | None:
     if given == "what color is the moon":
         return None
     if not "what color is the moon with the star?".startswith(given):
-        return "A row depends on all that comes before it: leave the beginning as it was."
+        return "A row depends on everything before it: do not change the beginning."
     return "What comes after a word does not change its row. Where does the text end, then?"
 
 
@@ -130,11 +130,11 @@ _MAPS = [[_causal(scores), _causal(-scores), _causal(scores**2)] for scores in _
 def check_rollout(answer: Rolled) -> str | None:
     """A function: attention of the layers, the first one first, to their rollout."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for maps in _MAPS:
         wanted, given = _rollout(maps), np.array(numbers(answer([each.copy() for each in maps])))
         if given.size != wanted.size:
-            return f"Of {len(maps)} maps of {wanted.shape} it makes {given.size} numbers."
+            return f"For {len(maps)} maps of {wanted.shape} it returns {given.size} numbers."
         if np.abs(given.reshape(wanted.shape) - wanted).max() < 1e-6:
             continue
         for what, other in (

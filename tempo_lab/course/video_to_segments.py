@@ -15,13 +15,13 @@ from tempo_lab.course.checking import check, number, numbers
     wrong=[(250,), (10,), (25,), (2,), ([20, 21],)],
 )
 def check_sampled_frames(answer: Any) -> str | None:
-    """Frames sampled of ten seconds at 25 frames a second."""
+    """Frames sampled of ten seconds at 25 frames per second."""
     given = number(answer)
     if given == 20:
         return None
     if given == 250:
-        return "So many frames are in the file. How many of a second are looked at?"
-    return "The rate of the file does not matter here: samples are counted by the second."
+        return "That is the number of frames in the file. How many per second are sampled?"
+    return "The rate of the file does not matter here: samples are counted per second."
 
 
 @check(
@@ -32,12 +32,12 @@ def check_last_segment(answer: Any) -> str | None:
     """Segments of 100 sampled frames, and frames in the last one."""
     given = numbers(answer)
     if len(given) != 2:
-        return "Two numbers are wanted: how many segments, and how many frames in the last one."
+        return "Give two numbers: how many segments, and how many frames in the last one."
     if given == [13, 4]:
         return None
     if given[0] == 13:
         return "The number of segments is right. How many frames are left for the last one?"
-    return "No frame is dropped, and segments do not overlap: what is left makes a short one."
+    return "No frame is dropped, and segments do not overlap: the rest is a short segment."
 
 
 @check(
@@ -45,13 +45,13 @@ def check_last_segment(answer: Any) -> str | None:
     wrong=[(1024,), (2048,), (128,), (8192,), (0,)],
 )
 def check_longest(answer: Any) -> str | None:
-    """Seconds of the longest video that is sampled at two frames a second throughout."""
+    """Seconds of the longest video that is sampled at two frames per second throughout."""
     given = number(answer)
     if abs(given - 512) < 1:
         return None
     if given > 512:
-        return "In a video of that length two samples are more than half a second apart."
-    return "A longer one still fits under the most frames that are sampled."
+        return "In a video of that length, samples are more than half a second apart."
+    return "A longer video still stays below the maximum number of frames."
 
 
 def _touched(start: float, end: float) -> list[int]:
@@ -77,7 +77,7 @@ def _open_end(start: float, end: float) -> list[int]:
 def check_touched(answer: Callable[[float, float], Any]) -> str | None:
     """A function: seconds of start and end to the segments that show some of that time."""
     if not callable(answer):
-        return "A function is wanted, not what it returns."
+        return "Give the function, not its result."
     for start, end in ((32, 36), (33, 35), (30, 33), (0, 48), (3.5, 4.5), (4, 4.5), (7, 12.25)):
         given, wanted = numbers(answer(start, end)), _touched(start, end)
         if sorted(given) != wanted:
