@@ -75,7 +75,7 @@ def open_heif(path: str, tick: Tick) -> Reader:
     """A phone's picture, read by PyAV, which does not put tiles together."""
     from av.stream import Disposition
 
-    from tempo_lab.decoders_index import open_container
+    from tempo_lab.decoders_container import open_container
     from tempo_lab.decoders_video import AvReader
 
     with open_container(path) as container:

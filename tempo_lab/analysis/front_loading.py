@@ -52,6 +52,9 @@ def front_loading(
     * kl: divergence of the next-token distribution from the one with all K tokens, D(all || k),
       the LLM reading the right answer; mean over its tokens.
 
+    What is left out, by the margin or because the context cannot hold it, is named with its reason
+    in the provenance ("left_out").
+
     The control answers from the first k tokens that were compressed for a different question about
     the same video (of those given: with another answer if there is one, and least shared evidence).
     The other control is a model that has learnt nothing: `with_random_weights`.
@@ -64,7 +67,6 @@ def front_loading(
         control: whether to compress for a different question too.
         margin: in nat. A question is left out if one of its answers, in any arm, has a token that
             leads the second most probable one by less: another processor may answer differently.
-            The provenance says how many are left out.
         seed: of the random arm and the bootstrap.
         progress: show a progress bar.
 
@@ -73,7 +75,7 @@ def front_loading(
             leaves none for the control, or a margin that leaves no question.
         BudgetError: k beyond K, K left out, or a number that is none; or the LLM's context cannot
             hold all tokens of any video. Questions about some videos that it cannot hold are left
-            out with a warning, and named in the provenance ("left_out").
+            out with a warning.
         QueryError: a question or an answer in words that the model does not know.
         CaptureError: the LLM's attention cannot be recorded.
     """
@@ -112,18 +114,18 @@ def front_loading(
         "llm_layer": np.arange(config.num_hidden_layers),
         "stage": list(STAGES),
     }
-<<<<<<< HEAD
-    each = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    data = _summed_up(xr.Dataset(_texts(given, others), labels), each, seed)
-    return FrontLoading(data, {**_provenance(given, seed, draws), "left_out": left_out})
-=======
     each = {name: np.stack([found[number][name] for number in sure]) for name in found[0]}
     if others is not None:
         others = [others[number] for number in sure]
     data = _summed_up(xr.Dataset(_texts(clear, others), labels), each, seed)
-    left_out = {"margin": margin, "left_out": len(given) - len(sure)}
-    return FrontLoading(data, _provenance(given, seed, draws) | left_out)
->>>>>>> 30d532d16a75f1ec41ddad0239d3dbfd271a39dd
+    why = f"an answer is decided by less than {margin:g} nat"
+    left_out += [
+        {"video": case.video, "question": case.question, "why": why}
+        for case, narrow in zip(given, margins < margin, strict=True)
+        if narrow
+    ]
+    made = {**_provenance(given, seed, draws), "margin": margin, "left_out": left_out}
+    return FrontLoading(data, made)
 
 
 def _summed_up(data: xr.Dataset, each: Numbers, seed: int) -> xr.Dataset:
