@@ -35,8 +35,19 @@ def unwatched(segments: Sequence[int], slots: range | None = None) -> AbstractCo
     return nullcontext()
 
 
-def check_keep(keep: str) -> None:
-    """Refuse what is no `Keep`, with the nearest one: a `BudgetError`."""
+def check_keep(keep: str, **limits: int | None) -> None:
+    """Refuse what is no `Keep`, with the nearest one, and limits that are no bytes.
+
+    Raises:
+        BudgetError: says which.
+    """
+    for name, limit in limits.items():
+        if limit is not None and (not isinstance(limit, int | np.integer) or limit < 0):
+            raise BudgetError(
+                f"{name} is a whole number of bytes, 0 or more",
+                asked=f"{name}={limit!r}",
+                fix=f"{name}=2 << 30 for 2 GiB",
+            )
     if keep not in get_args(Keep):
         raise BudgetError(
             "this cannot be kept for a second question",

@@ -61,7 +61,7 @@ class Reader:
         look: how strange the video is to the model.
 
     Raises:
-        BudgetError: no such `keep`.
+        BudgetError: no such `keep`, or bytes that are no whole number.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Reader:
         keep_bytes: int | None = None,
         batch_bytes: int | None = None,
     ) -> None:
-        check_keep(keep)
+        check_keep(keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes)
         self.checkpoint, self.video, self.keep = checkpoint, video, keep
         self.compressor, self.prompts = checkpoint.model.compressor, checkpoint.prompts
         device = self.compressor.compression_tokens.device
@@ -110,7 +110,7 @@ class Reader:
 
     def prompt(self, segment: int) -> TokenMap:
         """The visual part of a segment's prompt: what is kept of it, or made without decoding."""
-        for kept in self._kept.values():
+        for kept in tuple(self._kept.values()):  # another thread's question may add to them
             if kept.segments[0] <= segment <= kept.segments[-1]:
                 return kept.videos[segment - kept.segments[0]]
         return self.batches.prompt(segment)
@@ -119,8 +119,8 @@ class Reader:
     def nbytes(self) -> int:
         """Bytes kept now."""
         system = 0 if self._system is None else self._system.nbytes
-        video = sum(kept.nbytes for kept in self._kept.values())
-        return system + video + sum(reading.nbytes for reading in self._readings.values())
+        video = sum(kept.nbytes for kept in tuple(self._kept.values()))
+        return system + video + sum(reading.nbytes for reading in tuple(self._readings.values()))
 
     @torch.inference_mode()
     def read(
