@@ -184,10 +184,3 @@ class Reading:
     def nbytes(self) -> int:
         """Bytes held for this question."""
         return sum(segment.nbytes for segment in self.segments)
-
-
-def default_keep_bytes(device: torch.device) -> int:
-    """Bytes that may be kept where the caller does not say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] // 2)
-    return 2 << 30

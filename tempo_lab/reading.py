@@ -31,13 +31,13 @@ from tempo_lab.keeping import (
     Watch,
     check_keep,
     decide_keep,
-    default_keep_bytes,
     price_keeping,
 )
 from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
 from tempo_lab.model.familiar import Look
 from tempo_lab.model.limit import PassLimit
+from tempo_lab.model.memory import free_bytes
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.passes import Passes
@@ -83,7 +83,7 @@ class Reader:
             batch_bytes or (16 << 20 if device.type == "cpu" else 1 << 30),
         )
         self.batches = Batches(video, checkpoint.model.config, checkpoint.prompts, self._limit)
-        self.keep_bytes = default_keep_bytes(device) if keep_bytes is None else keep_bytes
+        self.keep_bytes = free_bytes(device) // 2 if keep_bytes is None else keep_bytes
         self.look = Look(checkpoint.model.familiar)
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
         self._passes = Passes(self.compressor, self._limit, self.computed)

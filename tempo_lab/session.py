@@ -56,6 +56,8 @@ class Session:
 
     def __repr__(self) -> str:
         kept = f"{self.reader.nbytes / 2**20:.1f} MiB kept (keep={self.reader.keep!r})"
+        if (needed := self.price()["kv"]) > self.reader.keep_bytes:
+            kept += f"; keys and values would need {needed / 2**20:.1f} MiB"
         return f"Session({self.checkpoint.name!r}, {self.video!r}, {kept})"
 
     def __enter__(self) -> Session:

@@ -341,6 +341,17 @@ def test_a_session_says_what_it_is_and_what_it_keeps(session):
     for words in ("Session(", "golden/tempo", "noise.npy", "in 6 segments", kept):
         assert words in repr(session)
     assert session.reader.nbytes > 1 << 20
+    assert "would need" not in repr(session)
+
+
+def test_a_session_says_what_it_does_not_keep(tiny, frames_file):
+    with tiny.open(frames_file, progress=False) as session:
+        price = session.price()
+    needed = price["kv"] / 2**20
+    with tiny.open(frames_file, progress=False, keep_bytes=price["features"]) as session:
+        assert repr(session).endswith(f"; keys and values would need {needed:.1f} MiB)")
+        session.ask(QUESTION, budget=48, **SHORT)
+        assert f"(keep='features'); keys and values would need {needed:.1f} MiB" in repr(session)
 
 
 @pytest.mark.parametrize(("keep", "near"), [("KV", "'kv'"), ("feature", "'features'")])
