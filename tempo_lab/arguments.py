@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tempo_lab.allocation import as_scores
 from tempo_lab.errors import BudgetError, QueryError
-from tempo_lab.model.prompts import unknown_words
+from tempo_lab.model.prompts import BLANK_QUERY, known_words, unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.trace import Trace
 
@@ -49,20 +49,50 @@ def check_texts(question: object, history: object) -> tuple[tuple[str, str], ...
     return tuple(turns)
 
 
+def check_asked(question: str, mode: str) -> None:
+    """Refuse a question without a visible character, except where the released code is repeated.
+
+    Raises:
+        QueryError: it asks nothing.
+    """
+    if mode != "faithful" and not _visible(question):
+        raise QueryError(
+            "this is no question",
+            asked=repr(question),
+            found="no visible character",
+            fix=f'ask something, such as "{BLANK_QUERY}", which the released code asks instead; '
+            'mode="faithful" does as it does',
+        )
+
+
+def _visible(text: str) -> bool:
+    return any(character.isprintable() and not character.isspace() for character in text)
+
+
 def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
-    """Refuse words that a model of small vocabulary does not know.
+    """Refuse words that a model of small vocabulary does not know, and what has no word.
 
     Args:
-        question: as asked.
+        question: as asked; a blank one is `check_asked`'s.
         tokenizer: the model's.
         examples: questions that it can answer; None for a model that takes any words.
 
     Raises:
-        QueryError: a word is unknown.
+        QueryError: a word is unknown, or none is there.
     """
-    unknown = unknown_words(tokenizer, question) if examples else []
-    if not unknown:
+    if not examples or not _visible(question):
         return
+    own = "\n         ".join(["ask in its own words, such as", *examples])
+    unknown = unknown_words(tokenizer, question)
+    if not unknown and known_words(tokenizer, question):
+        return
+    if not unknown:
+        raise QueryError(
+            "this is no question: it has no word that the model knows",
+            asked=repr(question),
+            found="signs, numbers or markup alone",
+            fix=own,
+        )
     known = sorted({word.strip() for word in tokenizer.get_vocab()})
     near = {word: get_close_matches(word.lower(), known, n=1, cutoff=0.75) for word in unknown}
     raise QueryError(
@@ -70,7 +100,7 @@ def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -
         asked=question,
         found="unknown: "
         + ", ".join(f"{w} (near: {near[w][0]})" if near[w] else w for w in unknown),
-        fix="\n         ".join(["ask in its own words, such as", *(examples or ())]),
+        fix=own,
     )
 
 
@@ -78,15 +108,23 @@ def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:
     """Relevance scores given by the user, float32 [segment].
 
     Raises:
-        BudgetError: they are not one number a segment.
+        BudgetError: they are not one finite number per segment, in order.
     """
-    many = isinstance(scores, Iterable) and not isinstance(scores, str)
+    many = isinstance(scores, Iterable) and not isinstance(scores, str | bytes | Mapping | Set)
     forced = as_scores(list(scores) if many else scores)  # type: ignore[arg-type]
     if forced.shape != (segments,):
         raise BudgetError(
-            "scores must have one value a segment",
-            asked=f"{forced.shape}",
+            "scores must have one value per segment",
+            asked=f"scores of shape {forced.shape}",
             found=f"{segments} segments",
+            fix=f"a list of {segments} numbers",
+        )
+    if len(wrong := np.flatnonzero(~np.isfinite(forced))):
+        raise BudgetError(
+            "a score is not a finite number",
+            asked=f"scores[{wrong[0]}] = {forced[wrong[0]]}",
+            found=f"{len(wrong)} of {segments} scores are NaN, infinite or beyond float32",
+            fix="finite numbers",
         )
     return forced
 

@@ -35,8 +35,19 @@ def unwatched(segments: Sequence[int], slots: range | None = None) -> AbstractCo
     return nullcontext()
 
 
-def check_keep(keep: str) -> None:
-    """Refuse what is no `Keep`, with the nearest one: a `BudgetError`."""
+def check_keep(keep: str, **limits: int | None) -> None:
+    """Refuse what is no `Keep`, with the nearest one, and limits that are no bytes.
+
+    Raises:
+        BudgetError: says which.
+    """
+    for name, limit in limits.items():
+        if limit is not None and (not isinstance(limit, int | np.integer) or limit < 0):
+            raise BudgetError(
+                f"{name} is a whole number of bytes, 0 or more",
+                asked=f"{name}={limit!r}",
+                fix=f"{name}=2 << 30 for 2 GiB",
+            )
     if keep not in get_args(Keep):
         raise BudgetError(
             "this cannot be kept for a second question",
@@ -173,10 +184,3 @@ class Reading:
     def nbytes(self) -> int:
         """Bytes held for this question."""
         return sum(segment.nbytes for segment in self.segments)
-
-
-def default_keep_bytes(device: torch.device) -> int:
-    """Bytes that may be kept where the caller does not say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] // 2)
-    return 2 << 30

@@ -31,13 +31,13 @@ from tempo_lab.keeping import (
     Watch,
     check_keep,
     decide_keep,
-    default_keep_bytes,
     price_keeping,
 )
 from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
 from tempo_lab.model.familiar import Look
 from tempo_lab.model.limit import PassLimit
+from tempo_lab.model.memory import free_bytes
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.passes import Passes
@@ -61,7 +61,7 @@ class Reader:
         look: how strange the video is to the model.
 
     Raises:
-        BudgetError: no such `keep`.
+        BudgetError: no such `keep`, or bytes that are no whole number.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Reader:
         keep_bytes: int | None = None,
         batch_bytes: int | None = None,
     ) -> None:
-        check_keep(keep)
+        check_keep(keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes)
         self.checkpoint, self.video, self.keep = checkpoint, video, keep
         self.compressor, self.prompts = checkpoint.model.compressor, checkpoint.prompts
         device = self.compressor.compression_tokens.device
@@ -83,7 +83,7 @@ class Reader:
             batch_bytes or (16 << 20 if device.type == "cpu" else 1 << 30),
         )
         self.batches = Batches(video, checkpoint.model.config, checkpoint.prompts, self._limit)
-        self.keep_bytes = default_keep_bytes(device) if keep_bytes is None else keep_bytes
+        self.keep_bytes = free_bytes(device) // 2 if keep_bytes is None else keep_bytes
         self.look = Look(checkpoint.model.familiar)
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
         self._passes = Passes(self.compressor, self._limit, self.computed)
@@ -110,7 +110,7 @@ class Reader:
 
     def prompt(self, segment: int) -> TokenMap:
         """The visual part of a segment's prompt: what is kept of it, or made without decoding."""
-        for kept in self._kept.values():
+        for kept in tuple(self._kept.values()):  # another thread's question may add to them
             if kept.segments[0] <= segment <= kept.segments[-1]:
                 return kept.videos[segment - kept.segments[0]]
         return self.batches.prompt(segment)
@@ -119,8 +119,8 @@ class Reader:
     def nbytes(self) -> int:
         """Bytes kept now."""
         system = 0 if self._system is None else self._system.nbytes
-        video = sum(kept.nbytes for kept in self._kept.values())
-        return system + video + sum(reading.nbytes for reading in self._readings.values())
+        video = sum(kept.nbytes for kept in tuple(self._kept.values()))
+        return system + video + sum(reading.nbytes for reading in tuple(self._readings.values()))
 
     @torch.inference_mode()
     def read(

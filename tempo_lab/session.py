@@ -12,7 +12,14 @@ import numpy as np
 import torch
 
 from tempo_lab.allocation import STRATEGIES, Allocation, allocate
-from tempo_lab.arguments import check_context, check_room, check_scores, check_texts, check_words
+from tempo_lab.arguments import (
+    check_asked,
+    check_context,
+    check_room,
+    check_scores,
+    check_texts,
+    check_words,
+)
 from tempo_lab.capture.changes import Changes
 from tempo_lab.capture.recording import Recording
 from tempo_lab.model.answer import Answer, answer
@@ -49,6 +56,8 @@ class Session:
 
     def __repr__(self) -> str:
         kept = f"{self.reader.nbytes / 2**20:.1f} MiB kept (keep={self.reader.keep!r})"
+        if (needed := self.price()["kv"]) > self.reader.keep_bytes:
+            kept += f"; keys and values would need {needed / 2**20:.1f} MiB"
         return f"Session({self.checkpoint.name!r}, {self.video!r}, {kept})"
 
     def __enter__(self) -> Session:
@@ -103,9 +112,12 @@ class Session:
         """Ask a question about the video.
 
         Interrupted calls (Ctrl-C) leave the session usable; what they had finished is reused.
+        Threads may ask at once: a model answers one question after another.
 
         Args:
             question: plain text; control tokens in it are read as the characters they are made of.
+                A blank one is refused, except in mode "faithful", which repeats the released code:
+                the SVLM then reads "Describe this content.".
             budget: memory tokens for the whole video; 8192 by default.
             strategy: which tokens stay, a name in `tempo_lab.allocation.STRATEGIES`; "head" by
                 default, "none" for a single image or where the checkpoint turns ATA off.
@@ -127,8 +139,8 @@ class Session:
             the trace of all that happened.
 
         Raises:
-            QueryError: the question, or an earlier turn, is not text; or it has words that a model
-                of small vocabulary does not know.
+            QueryError: the question, or an earlier turn, is not text; or the question is blank, or
+                has words that a model of small vocabulary does not know.
             BudgetError: the budget, or the context, cannot hold what was asked, and nothing was
                 cut; or there is no such strategy or mode.
             VideoError: the video cannot be decoded.
@@ -136,9 +148,11 @@ class Session:
         """
         config = self.checkpoint.model.config
         turns = check_texts(question, history)
+        check_asked(question, mode)
         prompts = self.checkpoint.prompts
         whole = self.video.is_image or not config.dynamic_compress
-        strategy = strategy or ("none" if whole else "head")
+        if strategy is None:
+            strategy = "none" if whole else "head"
         changes = Changes(interventions, self, question, strategy)
         for words in dict.fromkeys((question, changes.question)):
             check_words(words, prompts.llm, config.example_questions)
@@ -163,7 +177,7 @@ class Session:
             record = Recording(capture, self, changes.question, room, text)
             record.check_slots(most)
         watch = changes.watch(None if record is None else record.watch)
-        with changes.installed(), record or nullcontext():
+        with self.checkpoint.lock, changes.installed(), record or nullcontext():
             with stage(self.progress, "reading segments", len(self)) as bar:
                 reading = reader.read(changes.question, bar.update, watch)
             self.reader.look.warn(self.checkpoint.name, self.video.info.path)

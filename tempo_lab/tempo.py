@@ -84,8 +84,8 @@ class Tempo:
             keep: what a second question may reuse: "kv" (keys and values of the video),
                 "features" (visual features), "nothing", or "auto": the best that `keep_bytes`
                 affords (see `Session.price`).
-            keep_bytes: bytes that may be kept; by default 2 GiB, or half of what is free on a
-                CUDA device.
+            keep_bytes: bytes that may be kept; by default half of what is free on the device now.
+                Where keys and values do not fit, the session's repr says so.
             batch_bytes: bytes that one pass through the SVLM may need, about; segments are taken
                 together while they fit, and one alone where it does not. By default 16 MiB
                 (larger ones are slower on a CPU), or 1 GiB on an accelerator.

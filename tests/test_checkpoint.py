@@ -210,6 +210,16 @@ def test_what_is_no_checkpoint_is_refused(golden, monkeypatch, name, message):
         tl.load(name)
 
 
+@pytest.mark.parametrize("name", [None, 5, b"nano", ["nano"]])
+def test_what_is_no_path_is_refused(tiny, golden, name):
+    for call in (tl.load, tiny.save_pretrained):
+        with pytest.raises(CheckpointError, match="a checkpoint has a name or a path"):
+            call(name)
+    if name is not None:
+        with pytest.raises(CheckpointError, match="a checkpoint has a name or a path"):
+            tl.load(golden / "tempo", base=name)
+
+
 def test_a_hub_name_goes_to_the_hub_s_own_client(monkeypatch, golden):
     asked = []
 

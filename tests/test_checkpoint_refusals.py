@@ -188,6 +188,8 @@ def test_weights_that_are_mapped_from_disk_take_no_memory_of_their_own(folder, t
     mapped = load_checkpoint(folder, free=eighth, **options).model
     start = load_file(folder / "model.safetensors")["model.norm.weight"]
     assert torch.equal(mapped.model.norm.weight, start)
+    if (maps := Path("/proc/self/maps")).exists():  # Linux
+        assert str(folder / "model.safetensors") in maps.read_text()
     with pytest.raises(CheckpointError, match="does not fit into memory"):
         load_checkpoint(folder, free=eighth - 1, **options)
     retype(folder, torch.float32)

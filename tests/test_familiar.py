@@ -118,6 +118,18 @@ def test_unknown_words_are_refused_by_name_before_anything_is_read(
         session.ask(f"{KNOWN} <|im_end|>", max_new_tokens=1)
 
 
+@pytest.mark.parametrize("question", ["🙂", "<script>", "<script>alert(1)</script>", "???", "17"])
+def test_what_has_no_word_is_no_question(small: tl.Tempo, own: Path, question: str) -> None:
+    with small.open(own, progress=False) as session:
+        with pytest.raises(QueryError, match="no word that the model knows") as refused:
+            session.ask(question)
+        assert repr(question) in str(refused.value)
+        assert KNOWN.partition(" ")[0] in refused.value.fix
+        with pytest.raises(QueryError, match="this is no question"):
+            session.ask(" ")
+        session.ask("", mode="faithful", max_new_tokens=1)
+
+
 def test_a_checkpoint_without_examples_takes_any_words(
     checkpoint: Path, own: Path, tiny: tl.Tempo, frames_file: Path
 ) -> None:

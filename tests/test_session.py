@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +256,23 @@ def test_impossible_budgets_are_refused_before_any_work(session, budget):
         ({"max_new_tokens": 10**6}, BudgetError),
         ({"scores": ["a"] * 6}, BudgetError),
         ({"scores": 0.5}, BudgetError),
+        ({"scores": "123456"}, BudgetError),
+        ({"scores": ["1"] * 6}, BudgetError),
+        ({"scores": {1, 2, 3, 4, 5, 6}}, BudgetError),
+        ({"scores": [0.5] * 5 + [None]}, BudgetError),
+        ({"scores": [0.5] * 5 + [1e60]}, BudgetError),
+        ({"scores": [0.5] * 5 + [float("nan")], "mode": "faithful"}, BudgetError),
+        ({"budget": [48]}, BudgetError),
+        ({"budget": "48"}, BudgetError),
+        ({"min_tokens": [4]}, BudgetError),
+        ({"min_tokens": "4"}, BudgetError),
+        ({"seed": [1]}, BudgetError),
+        ({"seed": "1"}, BudgetError),
+        ({"max_new_tokens": [5]}, BudgetError),
+        ({"max_new_tokens": "5"}, BudgetError),
+        ({"strategy": ""}, BudgetError),
+        ({"question": ""}, QueryError),
+        ({"question": " \n\u200b"}, QueryError),
         ({"strategy": "haed"}, BudgetError),
         ({"strategy": "random", "seed": -1}, BudgetError),
     ],
@@ -262,6 +281,43 @@ def test_bad_arguments_are_refused_before_any_work(session, arguments, error):
     with pytest.raises(error):
         session.ask(**{"question": QUESTION, **arguments})
     assert session.reader.computed["decoded"] == 0
+
+
+@pytest.mark.parametrize("question", ["", " \n"])
+def test_a_blank_question_is_the_released_one_in_faithful_mode(session, question):
+    blank = session.ask(question, budget=100, mode="faithful", **SHORT)
+    assert "Query:\nDescribe this content.<|im_end|>" in blank.prompts["svlm"]
+    assert f"\n{question}<|im_end|>" in blank.prompts["llm"]
+
+
+@pytest.mark.parametrize("question", ["🙂", "<script>", "?"])
+def test_signs_are_text_to_a_model_that_spells(session, question):
+    assert f"Query:\n{question}<|im_end|>" in session.ask(question, **SHORT).prompts["svlm"]
+
+
+def test_threads_are_answered_as_if_one_after_another(tiny, frames_file, session):
+    """All of a fresh session, one of them with hooks on the model."""
+    questions = [f"Where is shape {number}?" for number in range(8)]
+    options = [{"budget": 60, **SHORT} for _ in questions]
+    options[3]["capture"] = tl.Capture(attention=["decision"], hidden=["decision"])
+    expected = [session.ask(*each[:1], **each[1]) for each in zip(questions, options, strict=True)]
+    barrier = threading.Barrier(len(questions))
+    with tiny.open(frames_file, progress=False) as fresh, ThreadPoolExecutor(8) as threads:
+
+        def ask(question, options):
+            barrier.wait()
+            return fresh.ask(question, **options)
+
+        for trace, other in zip(threads.map(ask, questions, options), expected, strict=True):
+            same(trace, other)
+        assert fresh.reader.computed["decoded"] == len(fresh)
+
+
+@pytest.mark.parametrize("limit", ["keep_bytes", "batch_bytes"])
+@pytest.mark.parametrize("value", [-1, "2 GiB", 1.5, [1]])
+def test_limits_in_bytes_are_whole_numbers(tiny, frames_file, limit, value):
+    with pytest.raises(BudgetError, match=f"{limit} is a whole number of bytes"):
+        tiny.open(frames_file, **{limit: value})
 
 
 def test_a_single_earlier_turn_needs_no_list(session):
@@ -301,6 +357,17 @@ def test_a_session_says_what_it_is_and_what_it_keeps(session):
     for words in ("Session(", "golden/tempo", "noise.npy", "in 6 segments", kept):
         assert words in repr(session)
     assert session.reader.nbytes > 1 << 20
+    assert "would need" not in repr(session)
+
+
+def test_a_session_says_what_it_does_not_keep(tiny, frames_file):
+    with tiny.open(frames_file, progress=False) as session:
+        price = session.price()
+    needed = price["kv"] / 2**20
+    with tiny.open(frames_file, progress=False, keep_bytes=price["features"]) as session:
+        assert repr(session).endswith(f"; keys and values would need {needed:.1f} MiB)")
+        session.ask(QUESTION, budget=48, **SHORT)
+        assert f"(keep='features'); keys and values would need {needed:.1f} MiB" in repr(session)
 
 
 @pytest.mark.parametrize(("keep", "near"), [("KV", "'kv'"), ("feature", "'features'")])

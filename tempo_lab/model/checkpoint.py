@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -26,6 +28,7 @@ from tempo_lab.model.base import (
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.device import pick_device, pick_dtypes
 from tempo_lab.model.files import (
+    as_path,
     check_plain,
     commit_of,
     digest,
@@ -54,6 +57,8 @@ class Checkpoint:
         digest: hexadecimal digest of configuration, weights, tokenizers, relevance rows and rope.
         rope: "correct" or "released".
         revision: of a hub name: the commit, or what was asked for; None of a folder.
+        lock: held while a question is read and answered: captures and interventions change the
+            model meanwhile, and what is kept of a video grows.
     """
 
     model: TempoForConditionalGeneration
@@ -62,6 +67,7 @@ class Checkpoint:
     digest: str
     rope: str = "correct"
     revision: str | None = None
+    lock: AbstractContextManager[bool] = field(default_factory=RLock, repr=False, compare=False)
 
 
 def load_checkpoint(
@@ -264,7 +270,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     Raises:
         CheckpointError: the folder cannot be written.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     prompts, config = checkpoint.prompts, checkpoint.model.config
     config.shared_tokenizer = prompts.svlm is prompts.llm
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,25 @@ _ADAPTERS = ("adapter_config.json", "adapter_model.*", "non_lora_trainables.*")
 _HASHED_WHOLE = 64 << 20
 
 
+def as_path(name: object) -> Path:
+    """The path that was named.
+
+    Raises:
+        CheckpointError: neither text nor a path.
+    """
+    if isinstance(name, str | os.PathLike):
+        return Path(name)
+    raise CheckpointError(
+        "a checkpoint has a name or a path",
+        asked=repr(name),
+        found=type(name).__name__,
+        fix='tempo_lab.load("nano"), or the path of a folder',
+    )
+
+
 def find_folder(name: str | Path, revision: str | None = None) -> Path:
     """The folder of a checkpoint; a hub name is fetched through the hub's own cache."""
-    folder = EMBEDDED.get(str(name), Path(name).expanduser())
+    folder = EMBEDDED.get(str(name), as_path(name).expanduser())
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(

@@ -103,16 +103,23 @@ def unknown_words(tokenizer: Any, text: str) -> list[str]:
 
     A tokenizer that spells out what it does not know has none. Markup and punctuation are no words.
     """
+    known = known_words(tokenizer, text)
+    return [word for word in _words(tokenizer, text) if word not in known]
+
+
+def known_words(tokenizer: Any, text: str) -> list[str]:
+    """The same of words that it has a token for."""
     unknown = tokenizer.unk_token_id
-    if unknown is None:
-        return []
+    return [word for word, token in _words(tokenizer, text).items() if token != unknown]
+
+
+def _words(tokenizer: Any, text: str) -> dict[str, int]:
     read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    pieces = [
-        text[first:stop].strip()
+    pieces = {
+        text[first:stop].strip(): token
         for token, (first, stop) in zip(read["input_ids"], read["offset_mapping"], strict=True)
-        if token == unknown
-    ]
-    return list(dict.fromkeys(piece for piece in pieces if piece.isalpha()))
+    }
+    return {piece: token for piece, token in pieces.items() if piece.isalpha()}
 
 
 def _opening(tokenizer: Any, system: str, sentence: str = "") -> TokenMap:
