@@ -1,6 +1,7 @@
 """The house: what is said twice is equal, what is promised exists, the package stays light."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_commands_that_pages_name_exist(page):
     text = (ROOT / page).read_text()
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
-    named = set(re.findall(r"\bmake ([a-z-]+)", text))
+    named = set(re.findall(r"\bmake ([a-z][a-z-]*)", text))
     assert named
     assert named <= targets
     for path in re.findall(r"\]\(([^)#:]+)\)", text):  # links inside the repository
@@ -90,6 +91,28 @@ def test_ci_runs_checks_and_tests():
         "make test",
         "make test-portable",
     ]
+
+
+LIBRARIES = """
+import torch
+print(torch.backends.cpu.get_cpu_capability())
+torch.nn.functional.gelu(torch.ones(64, 64) @ torch.ones(64, 64))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the switches are for x86-64")
+def test_the_second_run_has_other_instructions():
+    """Torch, oneDNN and MKL say that they heed the switches of `make test-portable`."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    switches = re.search(r"^ISA_default := (.+)$", makefile, re.M)[1].split()
+    done = subprocess.run(
+        ["env", *switches, "ONEDNN_VERBOSE=1", "MKL_VERBOSE=1", sys.executable, "-c", LIBRARIES],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines().count("DEFAULT") == 1
+    assert "isa:Intel SSE4.1" in done.stdout
+    assert "CNR:COMPATIBLE" in done.stdout
 
 
 def test_make_says_what_to_install_where_python_is_too_old(tmp_path):
