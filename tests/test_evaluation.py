@@ -543,6 +543,8 @@ def test_a_score_at_its_ceiling_has_the_exact_binomial_interval() -> None:
     assert (wrong.low, wrong.high) == (0, pytest.approx(0.3085, abs=1e-4))
     equal = bootstrap_mean(np.zeros(10), videos, bounds=DIFFERENCE)
     assert (equal.low, equal.high) == pytest.approx((-0.3085, 0.3085), abs=1e-4)
+    same = bootstrap_mean(np.full(10, 0.125), videos, bounds=SHARE)  # no chance is in it
+    assert (same.low, same.high) == (0.125, 0.125)
     some = bootstrap_mean([1.0, 0.0, 1.0], [0, 1, 2], bounds=SHARE)
     assert some == bootstrap_mean([1.0, 0.0, 1.0], [0, 1, 2])
     rows = [{**row, "score": 1.0} for row in claim_rows() if row["arm"] == "ATA head 4"]
