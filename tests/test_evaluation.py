@@ -602,6 +602,18 @@ def test_the_page_is_escaped_and_stands_alone(whole: list[dict], tmp_path: Path)
     assert list(json.loads((tmp_path / "claims.json").read_text())) == list(claims.NAMES)
 
 
+def test_the_page_says_where_relevance_is_the_same_before_compressor_training(
+    whole: list[dict], tmp_path: Path
+) -> None:
+    prior = [row for row in whole if row.get("auc") is not None]
+    before = [{**row, "model": BEFORE} for row in prior]
+    settings = {"model": "nano", "memory_tokens_a_segment": SLOTS, "seed": 7}
+    evaluation.write_results(tmp_path, settings, [*whole, *before], ["plain"])
+    text = (tmp_path / "report.html").read_text()
+    assert f"The AUC is the same as after it for {len(prior)} of {len(prior)} questions." in text
+    assert "no: the recipe of the embedded models was chosen by it" in text
+
+
 def test_a_page_without_any_row_is_a_page() -> None:
     verdicts = claims.verdicts({}, SLOTS)
     text = page("nothing", {}, [], verdicts)

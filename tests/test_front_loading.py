@@ -109,7 +109,7 @@ def test_a_video_that_exceeds_the_context_is_left_out_and_the_others_asked(
 ):
     config = brief[0].session.checkpoint.model.config
     monkeypatch.setattr(config, "tokenizer_model_max_length", 300)  # two segments, not six
-    with pytest.warns(TempoLabWarning, match="2 questions were left out: 2 x the context"):
+    with pytest.warns(TempoLabWarning, match="is left out: 2 x the context"):
         found = front_loading([*cases, *brief], [1, 128], progress=False)
     assert found.data["video"].values.tolist() == ["brief", "brief"]
     assert [left["video"] for left in found.provenance["left_out"]] == ["noise", "noise"]
