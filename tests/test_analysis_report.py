@@ -90,7 +90,7 @@ def test_the_page_stands_alone_and_says_where_its_numbers_come_from(written, nan
     figures = {path.stem for path in written.folder.glob("*.png")}
     assert figures == set(SHOWN)
     assert page.count("data:image/png;base64,") == 9
-    for told in (nano.checkpoint.digest, "world 2003000, 4 segments; world 2003001, 4 segments"):
+    for told in (nano.checkpoint.digest, "world 3003000, 4 segments; world 3003001, 4 segments"):
         assert told in page
     assert "<th>seed</th><td>3</td>" in page
     assert text_of(page).count("Control") >= 6  # one a section

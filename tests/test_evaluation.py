@@ -543,6 +543,8 @@ def test_a_score_at_its_ceiling_has_the_exact_binomial_interval() -> None:
     assert (wrong.low, wrong.high) == (0, pytest.approx(0.3085, abs=1e-4))
     equal = bootstrap_mean(np.zeros(10), videos, bounds=DIFFERENCE)
     assert (equal.low, equal.high) == pytest.approx((-0.3085, 0.3085), abs=1e-4)
+    same = bootstrap_mean(np.full(10, 0.125), videos, bounds=SHARE)  # no chance is in it
+    assert (same.low, same.high) == (0.125, 0.125)
     some = bootstrap_mean([1.0, 0.0, 1.0], [0, 1, 2], bounds=SHARE)
     assert some == bootstrap_mean([1.0, 0.0, 1.0], [0, 1, 2])
     rows = [{**row, "score": 1.0} for row in claim_rows() if row["arm"] == "ATA head 4"]
@@ -598,6 +600,18 @@ def test_the_page_is_escaped_and_stands_alone(whole: list[dict], tmp_path: Path)
     table = pd.read_csv(tmp_path / "results.csv")
     assert len(table) == len(rows)
     assert list(json.loads((tmp_path / "claims.json").read_text())) == list(claims.NAMES)
+
+
+def test_the_page_says_where_relevance_is_the_same_before_compressor_training(
+    whole: list[dict], tmp_path: Path
+) -> None:
+    prior = [row for row in whole if row.get("auc") is not None]
+    before = [{**row, "model": BEFORE} for row in prior]
+    settings = {"model": "nano", "memory_tokens_a_segment": SLOTS, "seed": 7}
+    evaluation.write_results(tmp_path, settings, [*whole, *before], ["plain"])
+    text = (tmp_path / "report.html").read_text()
+    assert f"The AUC is the same as after it for {len(prior)} of {len(prior)} questions." in text
+    assert "no: the recipe of the embedded models was chosen by it" in text
 
 
 def test_a_page_without_any_row_is_a_page() -> None:

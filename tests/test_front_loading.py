@@ -18,7 +18,7 @@ from tempo_lab.analysis.front_loading import _other, tokens_tried
 from tempo_lab.analysis.front_loading_question import _memory, of_question
 from tempo_lab.analysis.front_loading_result import area, cosines, effective_rank, knee
 from tempo_lab.capture import attention
-from tempo_lab.errors import BudgetError, QueryError, TraceError
+from tempo_lab.errors import BudgetError, QueryError, TempoLabWarning, TraceError
 from tempo_lab.evaluation.logprob import ROOM_LEFT, Asked, answer_logprob
 
 matplotlib.use("agg")
@@ -102,6 +102,19 @@ def test_a_point_is_what_asking_again_gives(result, session, cases, arm, k):
             logprob.append(answer_logprob(session, trace, case.answer).sum())
         assert each["accuracy"][number] == np.mean(right)
         assert each["logprob"][number] == pytest.approx(np.mean(logprob), abs=1e-3)
+
+
+def test_a_video_that_exceeds_the_context_is_left_out_and_the_others_asked(
+    cases, brief, monkeypatch
+):
+    config = brief[0].session.checkpoint.model.config
+    monkeypatch.setattr(config, "tokenizer_model_max_length", 300)  # two segments, not six
+    with pytest.warns(TempoLabWarning, match="is left out: 2 x the context"):
+        found = front_loading([*cases, *brief], [1, 128], progress=False)
+    assert found.data["video"].values.tolist() == ["brief", "brief"]
+    assert [left["video"] for left in found.provenance["left_out"]] == ["noise", "noise"]
+    with pytest.raises(BudgetError, match="the context cannot hold this video"):
+        front_loading(cases, [1, 128], progress=False)
 
 
 def test_divergence_is_that_of_the_next_tokens(result, session, cases):

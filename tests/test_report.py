@@ -91,9 +91,10 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
     parts = "front_loading, multi-part"
     assert interval(parts, "lead in accuracy over tail, k=4")[0] > 0
     assert interval(parts, "lead in accuracy over random, k=4")[0] > 0
-    low, high = interval(parts, "lead in accuracy over tome, k=6")
-    assert low < 0 < high
-    for k in (4, 5, 8):
+    for k in (4, 6):
+        low, high = interval(parts, f"lead in accuracy over tome, k={k}")
+        assert low < 0 < high
+    for k in (5, 8):
         assert interval(parts, f"lead in accuracy over tome, k={k}")[0] > 0
     eight, all_tokens = (table.loc[(parts, f"accuracy, head, k={k}"), "value"] for k in (8, 16))
     assert all_tokens - eight < 0.01
@@ -108,11 +109,13 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
     assert interval("attention", "decision on evidence less elsewhere")[1] < 0
     alone = table.loc[("compare", FIRST_ALONE), "value"]
     assert f"({alone:.2f})" in (ROOT / "README.md").read_text()
-    for pair in ("relevance, attention", "relevance, effect", "attention, effect"):
+    for pair in ("relevance, effect", "attention, effect"):
         low, high = interval("compare", f"rank correlation, {pair}")
         assert 0 < low < alone < high
+    assert interval("compare", "rank correlation, relevance, attention")[0] > alone
+    for pair in ("relevance, attention", "relevance, effect", "attention, effect"):
         assert table.loc[("compare", f"same first segment, {pair}"), "value"] > 0.9
-    assert interval("prompt_sensitivity", "AUC, inverted")[1] < 0.5
+    assert interval("prompt_sensitivity", "AUC, inverted")[0] > 0.5  # Yes still ranks the evidence
 
 
 def test_figures_that_are_shown_are_there() -> None:

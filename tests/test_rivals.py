@@ -63,7 +63,7 @@ def test_what_the_context_refuses_is_left_out_and_the_rest_kept():
 
     whole, short = case(video="a"), replace(case(video="b"), session=Short())
     arms = rival_arms(16, [4], ["all tokens", "ATA head"])
-    with pytest.warns(TempoLabWarning, match="1 questions were left out: 1 x the context"):
+    with pytest.warns(TempoLabWarning, match="is left out: 1 x the context"):
         found = rivals([whole, short], arms=arms, progress=False)
     assert found.data["score"].isnull().values.tolist() == [[False, True], [False, False]]
     (left,) = found.provenance["left_out"]

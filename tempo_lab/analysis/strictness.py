@@ -162,9 +162,7 @@ def warn_left_out(reasons: Iterable[str]) -> None:
     counts = Counter(reasons)
     if counts:
         told = "; ".join(f"{count} x {why}" for why, count in counts.items())
-        warnings.warn(
-            f"{counts.total()} questions were left out: {told}", TempoLabWarning, stacklevel=3
-        )
+        warnings.warn(f"what could not be asked is left out: {told}", TempoLabWarning, stacklevel=3)
 
 
 def tabulated(

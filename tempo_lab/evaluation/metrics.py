@@ -170,9 +170,9 @@ def bootstrap_mean(
     Questions about one video share its luck: they are drawn together. Given the differences of
     two arms on the same questions, this is the paired bootstrap.
 
-    Values that are all equal resample to themselves, whatever their number. Where their bounds are
-    known, the interval is then the exact binomial one over questions (Clopper-Pearson): all of n
-    answers right give [(alpha / 2)**(1 / n), 1].
+    Answers that are all right, or all wrong, resample to themselves, whatever their number. Where
+    the bounds of scores are known, their interval is the exact binomial one over questions
+    (Clopper-Pearson): all of n answers right give [(alpha / 2)**(1 / n), 1].
 
     Args:
         values: [question]; NaN are left out.
@@ -193,7 +193,7 @@ def bootstrap_mean(
     if len(names) < 2:
         return Estimate(mean, float("nan"), float("nan"), n, len(names))
     tail = (1 - coverage) / 2
-    if bounds is not None and array.min() == array.max():
+    if bounds is not None and array.min() == array.max() and mean in (*bounds, 0, sum(bounds)):
         others = 1 - tail ** (1 / n)  # share of other values that could still be there
         low, high = (mean + others * (bound - mean) for bound in bounds)
         return Estimate(mean, low, high, n, len(names))

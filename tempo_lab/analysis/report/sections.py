@@ -35,7 +35,8 @@ def relevance(measured: Measured, told: Findings) -> Section:
             f"Done: {auc.n} questions about one segment, each asked about its own video. AUC is the"
             " chance that a segment with the evidence scores above one without. Control: a question"
             " of another video is asked in its place, and measured against the evidence of the"
-            " original one.",
+            " original one. The embedded models are trained to answer Yes or No to this very"
+            " sentence: their relevance is not zero-shot.",
             f"Came out: AUC {auc}, shuffled {told('relevance', 'AUC, shuffled question')}; the"
             f" difference is {gain}. "
             + gain.reading(
