@@ -23,8 +23,8 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 MEMORY = 512 * 2**20
 """Most bytes that decoding one picture may need."""
 
-PICTURE_BYTES = 8
-"""Bytes per pixel that a picture needs: 4 in Pillow, 3 as RGB, 1 for the row that is converted."""
+PICTURE_BYTES = {"AVIF": 16, "JPEG2000": 16, "WEBP": 16}
+"""Bytes per pixel that a picture of a format needs, 8 in all others: 4 in Pillow, 3 as RGB."""
 
 OVER_WHITE = "Transparent pixels are shown over white."
 SCALED = "More than 8 bits per channel were scaled to 8, by the range of the pixels' type."
@@ -79,7 +79,7 @@ def open_picture(path: str) -> ImageFile.ImageFile:
             found=error,
             fix="fetch it again, or save it as PNG",
         ) from error
-    check_need(path, image.size, PICTURE_BYTES)
+    check_need(path, image.size, PICTURE_BYTES.get(str(image.format), 8))
     return image
 
 

@@ -65,10 +65,12 @@ def open_still(path: str, tick: Tick) -> Reader | None:
 def open_image(path: str, tick: Tick) -> Reader:
     """An animation (GIF, WebP, PNG, AVIF with more than one frame) or a single image."""
     image = open_picture(path)
+    with refusing_damage(path):
+        pages = getattr(image, "n_frames", 1)
     # A phone's JPEG may hold further "frames" (a depth map, a preview): not an animation.
-    if not getattr(image, "is_animated", False) or image.format in {"MPO", "TIFF"}:
-        return ImageReader(path, image)
-    return AnimationReader(path, image, tick)
+    if pages == 1 or image.format in {"MPO", "TIFF"}:
+        return ImageReader(path, image, pages)
+    return AnimationReader(path, image, pages, tick)
 
 
 def open_heif(path: str, tick: Tick) -> Reader:
@@ -95,8 +97,8 @@ def open_heif(path: str, tick: Tick) -> Reader:
 class ImageReader:
     """A single image: one frame at time 0."""
 
-    def __init__(self, path: str, image: ImageFile) -> None:
-        codec, pages = (image.format or "image").lower(), getattr(image, "n_frames", 1)
+    def __init__(self, path: str, image: ImageFile, pages: int) -> None:
+        codec = (image.format or "image").lower()
         self._frame, notes = upright_rgb(path, image)
         if codec == "tiff" and pages > 1:
             notes.append(f"This is the first of the file's {pages} pages.")
@@ -113,13 +115,12 @@ class ImageReader:
 class AnimationReader:
     """A GIF (or animated WebP, PNG or AVIF) with its own durations."""
 
-    def __init__(self, path: str, image: ImageFile, tick: Tick) -> None:
+    def __init__(self, path: str, image: ImageFile, pages: int, tick: Tick) -> None:
         self._path, self._image, self._tick = path, image, tick
         # An animated PNG may begin with a picture for viewers that know no animation.
         self._first = int(image.info.get("default_image", False))
+        frames = pages - self._first
         check_need(path, image.size, ANIMATION_BYTES)
-        with refusing_damage(path):
-            frames = getattr(image, "n_frames", 1) - self._first
         if frames * image.width * image.height > ANIMATION_PIXELS:
             raise VideoError(
                 f"the animation {path} is too large to decode",
@@ -134,7 +135,8 @@ class AnimationReader:
             starts.append(image.info["timestamp"] if image.format == "AVIF" else end)
             # Zero means "as fast as possible" in the format; every viewer takes 0.1 s.
             end = starts[-1] + (image.info.get("duration") or 100)
-            clear = clear or is_clear(image)
+            with refusing_damage(path, f"frame {number}"):
+                clear = clear or is_clear(image)
         self._starts, total = np.array(starts) / 1000, end / 1000
         height, width = self._rgb(0).shape[:2]
         self.info = VideoInfo(
@@ -169,7 +171,7 @@ class FolderReader:
             and not entry.name.startswith(".")
             and entry.is_file()
         ]
-        self._files = sorted(files, key=_natural)
+        self._files = files = sorted(files, key=_natural)
         if not files:
             raise VideoError(
                 "the folder holds no images",
@@ -181,12 +183,12 @@ class FolderReader:
         self._shape = height, width = first.shape[:2]
         for number in range(len(files)):
             tick()
-            with self._open(number) as image:
+            with refusing_damage(str(files[number])), self._open(number) as image:
                 if sorted(image.size) != sorted((width, height)):  # it may be turned
                     raise self._other_size(number, image.size)
                 notes += [OVER_WHITE] * image.has_transparency_data
                 notes += [SCALED] * image.mode.startswith(("I", "F"))
-        codec = self._files[0].suffix.lower()[1:]
+        codec = files[0].suffix.lower()[1:]
         self.info = VideoInfo(
             path, "frames", width, height, len(files), 0.0, 0.0, codec, "pillow",
             notes=tuple(dict.fromkeys(notes)),
@@ -248,7 +250,7 @@ class ArrayReader:
     def _mapped(self) -> np.ndarray:
         try:
             return np.load(self._path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
+        except Exception as error:  # a damaged header makes numpy raise nearly any kind
             raise VideoError(
                 f"{self._path} is not a .npy array that can be read",
                 found=error,
