@@ -35,6 +35,9 @@ ANIMATION_BYTES = 24
 ANIMATION_PIXELS = 2**34
 """Most pixels of an animation, all frames together: 17 thousand million, minutes of decoding."""
 
+FRAMES = 100_000
+"""Most frames of a folder or an array, all of which are used."""
+
 _IMAGE_MAGIC = (
     b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6",
     b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
@@ -179,6 +182,7 @@ class FolderReader:
                 found=f"{sum(1 for _ in Path(path).iterdir())} other entries",
                 fix=f"put frames there as {', '.join(sorted(IMAGE_SUFFIXES))}",
             )
+        _check_frames(path, len(files))
         first, notes = self._decode(0)
         self._shape = height, width = first.shape[:2]
         for number in range(len(files)):
@@ -244,6 +248,7 @@ class ArrayReader:
                 fix="numpy.save(path, numpy.ascontiguousarray(frames))",
             )
         frames, height, width, _ = array.shape
+        _check_frames(path, frames)
         check_size(path, width, height)
         self.info = VideoInfo(path, "array", width, height, frames, 0.0, 0.0, "npy", "numpy")
 
@@ -260,6 +265,16 @@ class ArrayReader:
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
         for index in indices:  # mapped for each: pages that were read count as memory while mapped
             yield math.nan, np.ascontiguousarray(self._mapped()[index])
+
+
+def _check_frames(path: str, frames: int) -> None:
+    if frames > FRAMES:
+        raise VideoError(
+            f"{path} holds too many frames",
+            asked=f"at most {FRAMES:,} frames, as all of them are used",
+            found=f"{frames:,} frames",
+            fix="keep every tenth frame, for example, and give fps= accordingly",
+        )
 
 
 def _array_fix(array: np.ndarray) -> str:

@@ -141,7 +141,7 @@ class Video:
         decoder: "auto" (decord where it reads the file right, else PyAV; `info.reason` says why),
             "decord", "pyav", or "module:name" of one that the module registers.
         timeout: seconds without progress after which the decoder is taken for hung and killed.
-            Opening as a whole may take five times as long, and 2 GiB of memory.
+            Opening as a whole may take five times as long, and 3 GiB of memory.
         on_wait: called several times per second while this process waits for the decoder. An
             exception that it raises ends the decoder and reaches the caller unchanged.
 

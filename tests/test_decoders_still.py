@@ -424,3 +424,19 @@ def test_a_large_array_in_fortran_order_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(decoders_still, "MEMORY", 400)
     with pytest.raises(VideoError, match="ascontiguousarray"):
         opened(tmp_path / "a.npy")
+
+
+def test_more_frames_than_can_be_used_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoders_still, "FRAMES", 2)
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 9, 3), np.uint8))
+    media.write_folder(tmp_path / "frames", 3)
+    for name in ("a.npy", "frames"):
+        with pytest.raises(VideoError, match=r"at most 2 frames[\s\S]*found: 3 frames"):
+            opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_a_damaged_orientation_does_not_hide_the_picture(tmp_path, suffix):
+    exif = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(range(99))
+    Image.fromarray(media.numbered(5)).save(tmp_path / f"a.{suffix}", exif=exif)
+    assert media.read_number(opened(tmp_path / f"a.{suffix}")[1][0]) == 5
