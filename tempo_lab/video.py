@@ -166,7 +166,7 @@ class Video:
     ) -> None:
         check_sampling(fps, min_frames, max_frames)
         _check_count("window", window, least=1)
-        if not (math.isfinite(timeout) and timeout > 0):
+        if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
             raise VideoError("timeout must be a positive number of seconds", asked=timeout)
         self._path = str(check_source(source))
         self._start = partial(DecoderProcess, self._path, decoder, timeout, on_wait)

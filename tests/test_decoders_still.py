@@ -174,14 +174,24 @@ def test_an_opaque_alpha_is_not_mentioned(tmp_path, name):
 # Depth and color
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.tiff", "big-endian.tiff", "a.pgm", "a.jp2", "f.tiff"])
-def test_gray_of_more_than_8_bits_is_scaled_by_its_type(tmp_path, name):
-    image = Image.fromarray(RAMP)
-    if name == "f.tiff":
-        image = Image.fromarray((RAMP / 65535).astype(np.float32))
-    elif name == "big-endian.tiff":
-        image = Image.fromarray(RAMP.astype(">u2"))
-    image.save(tmp_path / name, **({"irreversible": False} if name == "a.jp2" else {}))
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {}),
+        ("a.tiff", {}),
+        ("big-endian.tiff", {}),
+        ("long.tiff", {"big_tiff": True}),
+        ("float.tiff", {}),
+        ("float.pfm", {}),
+        ("a.pgm", {}),
+        ("a.jp2", {"irreversible": False}),
+    ],
+)
+def test_gray_of_more_than_8_bits_is_scaled_by_its_type(tmp_path, name, options):
+    values = RAMP.astype(">u2") if name.startswith("big") else RAMP
+    if name.startswith("float"):
+        values = (RAMP / 65535).astype(np.float32)
+    Image.fromarray(values).save(tmp_path / name, **options)
     info, frames, _ = opened(tmp_path / name)
     assert np.array_equal(frames[0], np.repeat(np.round(RAMP / 257)[..., None], 3, axis=2))
     assert info.notes == (SCALED,)
@@ -435,6 +445,7 @@ def test_more_frames_than_can_be_used_are_refused(tmp_path, monkeypatch):
             opened(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_a_damaged_orientation_does_not_hide_the_picture(tmp_path, suffix):
     exif = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(range(99))
