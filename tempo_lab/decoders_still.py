@@ -84,6 +84,8 @@ def open_heif(path: str, tick: Tick) -> Reader:
     from tempo_lab.decoders_video import AvReader
 
     with av.open(path) as container:
+        for stream in container.streams.video:
+            check_need(path, (stream.width, stream.height), 8)
         tiles = [s for s in container.streams.video if s.disposition & Disposition.dependent]
     if tiles:
         raise VideoError(

@@ -356,6 +356,12 @@ def test_a_bomb_in_a_folder(tmp_path):
         opened(tmp_path)
 
 
+def test_a_format_that_needs_more_memory_is_refused_sooner(tmp_path):
+    Image.new("RGB", (6000, 6000)).save(tmp_path / "a.webp")
+    with pytest.raises(VideoError, match="36,000,000 pixels, 549 MiB"):
+        opened(tmp_path / "a.webp")
+
+
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
 def test_an_animation_is_refused_by_what_all_its_frames_need(tmp_path, name, monkeypatch):
     path = media.write_gif(tmp_path / name, [40] * 20)
