@@ -146,6 +146,11 @@ class DecoderProcess:
         reading = self._reading.submit(self._read)
         while True:
             self._on_wait()
+            if self._memory() > MEMORY_LIMIT:
+                raise self._failed(
+                    f"it needs more than {MEMORY_LIMIT / 2**30:g} GiB of memory; it was killed",
+                    fix='scale the frames down first, or try decoder="pyav"',
+                )
             if wait([reading], _POLL).done:
                 return reading.result()
             if time.monotonic() > silent:
@@ -157,11 +162,6 @@ class DecoderProcess:
                 raise self._failed(
                     f"still opening after {OPENING_TIMEOUTS * self._timeout:g} s; it was killed",
                     fix="give timeout= more seconds, or convert the file to MP4",
-                )
-            if self._memory() > MEMORY_LIMIT:
-                raise self._failed(
-                    f"it needs more than {MEMORY_LIMIT / 2**30:g} GiB of memory; it was killed",
-                    fix='scale the frames down first, or try decoder="pyav"',
                 )
 
     def _memory(self) -> int:

@@ -85,7 +85,7 @@ def open_heif(path: str, tick: Tick) -> Reader:
 
     with av.open(path) as container:
         for stream in container.streams.video:
-            check_need(path, (stream.width, stream.height), 8)
+            check_need(path, (stream.width, stream.height))
         tiles = [s for s in container.streams.video if s.disposition & Disposition.dependent]
     if tiles:
         raise VideoError(
