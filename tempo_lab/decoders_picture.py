@@ -23,25 +23,23 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 MEMORY = 512 * 2**20
 """Most bytes that decoding one picture may need."""
 
-PICTURE_BYTES = 8
-"""Bytes per pixel that a picture needs: 4 in Pillow, 3 as RGB, 1 for the row that is converted."""
-
 OVER_WHITE = "Transparent pixels are shown over white."
-SCALED = "More than 8 bits per channel were scaled to 8, by the range of the pixels' type."
+SCALED = "Values of more than 8 bits per channel were scaled to 8 bits, by the range of their type."
 UNPROFILED = "CMYK colors were converted without their color profile."
 
+_COPIES = {"AVIF", "JPEG2000", "WEBP"}  # Pillow holds their pixels twice while it decodes
 _STRIP = 2**20  # pixels that are converted at a time
 
 
-def check_need(path: str, size: tuple[int, int], bytes_per_pixel: int) -> None:
-    """Refuses a picture by the memory that it would need.
+def check_need(path: str, size: tuple[int, int], bytes_per_pixel: int = 8) -> None:
+    """Refuses a picture by the memory that it would need: 4 bytes in Pillow and 3 as RGB, or more.
 
     Raises:
-        VideoError: it has no pixels, or needs more than `MEMORY`.
+        VideoError: it needs more than `MEMORY`.
     """
     width, height = size
     need = width * height * bytes_per_pixel
-    if not 0 < need <= MEMORY:
+    if need > MEMORY:
         raise VideoError(
             f"the picture {path} is too large to decode",
             asked=f"at most {MEMORY // 2**20} MiB of memory",
@@ -64,7 +62,7 @@ def refusing_damage(path: str, asked: str | None = None) -> Iterator[None]:
 
 
 def open_picture(path: str) -> ImageFile.ImageFile:
-    """A picture of bearable size whose pixels are not decoded yet.
+    """The opened picture. Its pixels are not decoded yet.
 
     Raises:
         VideoError: not a picture, too large, or its header is damaged.
@@ -79,7 +77,7 @@ def open_picture(path: str) -> ImageFile.ImageFile:
             found=error,
             fix="fetch it again, or save it as PNG",
         ) from error
-    check_need(path, image.size, PICTURE_BYTES)
+    check_need(path, image.size, 16 if image.format in _COPIES else 8)
     return image
 
 
@@ -170,7 +168,7 @@ def _scaled(path: str, image: Image.Image, top: float) -> Image.Image:
 
 
 def _match_transparency(image: Image.Image, stored: str) -> None:
-    """Gives a PNG's transparent value the depth of the pixels, which Pillow leaves as stored."""
+    """Gives a PNG's transparent value the depth of the pixels; Pillow leaves it as stored."""
     value = image.info.get("transparency")
     if isinstance(value, int) and stored in ("L;2", "L;4"):
         image.info["transparency"] = value * {"L;2": 85, "L;4": 17}[stored]
@@ -188,7 +186,7 @@ def _check_jpeg(path: str) -> None:
 
     codec = av.CodecContext.create("mjpeg", "r")
     codec.options = {"err_detect": "explode"}
-    with open(path, "rb") as file, suppress(av.PatchWelcomeError):  # arithmetic coding and the like
+    with open(path, "rb") as file, suppress(av.PatchWelcomeError):  # a kind that FFmpeg lacks
         try:
             codec.decode(av.Packet(file.read()))
         except av.InvalidDataError as error:

@@ -32,12 +32,15 @@ IMAGE_SUFFIXES = {
 ANIMATION_BYTES = 24
 """Bytes per pixel that a frame of an animation needs: it is drawn onto the one before."""
 
-ANIMATION_PIXELS = 2**34
-"""Most pixels of an animation, all frames together: 17 thousand million, minutes of decoding."""
+ANIMATION_PIXELS = 2**33
+"""Most pixels of an animation, all frames together: 67 million take a second to decode."""
+
+FRAMES = 100_000
+"""Most frames of a folder or an array, all of which are used."""
 
 _IMAGE_MAGIC = (
-    b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6",
-    b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
+    b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
+    b"P4", b"P5", b"P6", b"Pf", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
 )  # fmt: skip
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"mif1"}
@@ -65,20 +68,24 @@ def open_still(path: str, tick: Tick) -> Reader | None:
 def open_image(path: str, tick: Tick) -> Reader:
     """An animation (GIF, WebP, PNG, AVIF with more than one frame) or a single image."""
     image = open_picture(path)
+    with refusing_damage(path):
+        pages = getattr(image, "n_frames", 1)
     # A phone's JPEG may hold further "frames" (a depth map, a preview): not an animation.
-    if not getattr(image, "is_animated", False) or image.format in {"MPO", "TIFF"}:
-        return ImageReader(path, image)
-    return AnimationReader(path, image, tick)
+    if pages == 1 or image.format in {"MPO", "TIFF"}:
+        return ImageReader(path, image, pages)
+    return AnimationReader(path, image, pages, tick)
 
 
 def open_heif(path: str, tick: Tick) -> Reader:
     """A phone's picture, read by PyAV, which does not put tiles together."""
+    import av
     from av.stream import Disposition
 
-    from tempo_lab.decoders_container import open_container
     from tempo_lab.decoders_video import AvReader
 
-    with open_container(path) as container:
+    with av.open(path) as container:
+        for stream in container.streams.video:
+            check_need(path, (stream.width, stream.height))
         tiles = [s for s in container.streams.video if s.disposition & Disposition.dependent]
     if tiles:
         raise VideoError(
@@ -95,8 +102,8 @@ def open_heif(path: str, tick: Tick) -> Reader:
 class ImageReader:
     """A single image: one frame at time 0."""
 
-    def __init__(self, path: str, image: ImageFile) -> None:
-        codec, pages = (image.format or "image").lower(), getattr(image, "n_frames", 1)
+    def __init__(self, path: str, image: ImageFile, pages: int) -> None:
+        codec = (image.format or "image").lower()
         self._frame, notes = upright_rgb(path, image)
         if codec == "tiff" and pages > 1:
             notes.append(f"This is the first of the file's {pages} pages.")
@@ -113,13 +120,12 @@ class ImageReader:
 class AnimationReader:
     """A GIF (or animated WebP, PNG or AVIF) with its own durations."""
 
-    def __init__(self, path: str, image: ImageFile, tick: Tick) -> None:
+    def __init__(self, path: str, image: ImageFile, pages: int, tick: Tick) -> None:
         self._path, self._image, self._tick = path, image, tick
         # An animated PNG may begin with a picture for viewers that know no animation.
         self._first = int(image.info.get("default_image", False))
+        frames = pages - self._first
         check_need(path, image.size, ANIMATION_BYTES)
-        with refusing_damage(path):
-            frames = getattr(image, "n_frames", 1) - self._first
         if frames * image.width * image.height > ANIMATION_PIXELS:
             raise VideoError(
                 f"the animation {path} is too large to decode",
@@ -134,7 +140,8 @@ class AnimationReader:
             starts.append(image.info["timestamp"] if image.format == "AVIF" else end)
             # Zero means "as fast as possible" in the format; every viewer takes 0.1 s.
             end = starts[-1] + (image.info.get("duration") or 100)
-            clear = clear or is_clear(image)
+            with refusing_damage(path, f"frame {number}"):
+                clear = clear or is_clear(image)
         self._starts, total = np.array(starts) / 1000, end / 1000
         height, width = self._rgb(0).shape[:2]
         self.info = VideoInfo(
@@ -169,7 +176,7 @@ class FolderReader:
             and not entry.name.startswith(".")
             and entry.is_file()
         ]
-        self._files = sorted(files, key=_natural)
+        self._files = files = sorted(files, key=_natural)
         if not files:
             raise VideoError(
                 "the folder holds no images",
@@ -177,16 +184,17 @@ class FolderReader:
                 found=f"{sum(1 for _ in Path(path).iterdir())} other entries",
                 fix=f"put frames there as {', '.join(sorted(IMAGE_SUFFIXES))}",
             )
+        _check_frames(path, len(files))
         first, notes = self._decode(0)
         self._shape = height, width = first.shape[:2]
         for number in range(len(files)):
             tick()
-            with self._open(number) as image:
+            with refusing_damage(str(files[number])), self._open(number) as image:
                 if sorted(image.size) != sorted((width, height)):  # it may be turned
                     raise self._other_size(number, image.size)
                 notes += [OVER_WHITE] * image.has_transparency_data
                 notes += [SCALED] * image.mode.startswith(("I", "F"))
-        codec = self._files[0].suffix.lower()[1:]
+        codec = files[0].suffix.lower()[1:]
         self.info = VideoInfo(
             path, "frames", width, height, len(files), 0.0, 0.0, codec, "pillow",
             notes=tuple(dict.fromkeys(notes)),
@@ -242,13 +250,14 @@ class ArrayReader:
                 fix="numpy.save(path, numpy.ascontiguousarray(frames))",
             )
         frames, height, width, _ = array.shape
+        _check_frames(path, frames)
         check_size(path, width, height)
         self.info = VideoInfo(path, "array", width, height, frames, 0.0, 0.0, "npy", "numpy")
 
     def _mapped(self) -> np.ndarray:
         try:
             return np.load(self._path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
+        except Exception as error:  # a damaged header makes numpy raise nearly any kind
             raise VideoError(
                 f"{self._path} is not a .npy array that can be read",
                 found=error,
@@ -258,6 +267,16 @@ class ArrayReader:
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
         for index in indices:  # mapped for each: pages that were read count as memory while mapped
             yield math.nan, np.ascontiguousarray(self._mapped()[index])
+
+
+def _check_frames(path: str, frames: int) -> None:
+    if frames > FRAMES:
+        raise VideoError(
+            f"{path} holds too many frames",
+            asked=f"at most {FRAMES:,} frames, as all of them are used",
+            found=f"{frames:,} frames",
+            fix="keep every tenth frame, for example, and give fps= accordingly",
+        )
 
 
 def _array_fix(array: np.ndarray) -> str:

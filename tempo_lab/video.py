@@ -141,6 +141,7 @@ class Video:
         decoder: "auto" (PyAV), "pyav", "decord" (for files that it reads right; `info.reason` says
             where it does not), or "module:name" of one that the module registers.
         timeout: seconds without progress after which the decoder is taken for hung and killed.
+            Opening as a whole may take five times as long, and 3 GiB of memory.
         on_wait: called several times per second while this process waits for the decoder. An
             exception that it raises ends the decoder and reaches the caller unchanged.
         stream: number of a video stream in the file, as ffprobe counts; by default the file's own
@@ -168,7 +169,7 @@ class Video:
     ) -> None:
         check_sampling(fps, min_frames, max_frames)
         _check_count("window", window, least=1)
-        if not (math.isfinite(timeout) and timeout > 0):
+        if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
             raise VideoError("timeout must be a positive number of seconds", asked=timeout)
         if stream is not None:
             _check_count("stream", stream, least=0)

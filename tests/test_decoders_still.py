@@ -174,14 +174,24 @@ def test_an_opaque_alpha_is_not_mentioned(tmp_path, name):
 # Depth and color
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.tiff", "big-endian.tiff", "a.pgm", "a.jp2", "f.tiff"])
-def test_gray_of_more_than_8_bits_is_scaled_by_its_type(tmp_path, name):
-    image = Image.fromarray(RAMP)
-    if name == "f.tiff":
-        image = Image.fromarray((RAMP / 65535).astype(np.float32))
-    elif name == "big-endian.tiff":
-        image = Image.fromarray(RAMP.astype(">u2"))
-    image.save(tmp_path / name, **({"irreversible": False} if name == "a.jp2" else {}))
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {}),
+        ("a.tiff", {}),
+        ("big-endian.tiff", {}),
+        ("long.tiff", {"big_tiff": True}),
+        ("float.tiff", {}),
+        ("float.pfm", {}),
+        ("a.pgm", {}),
+        ("a.jp2", {"irreversible": False}),
+    ],
+)
+def test_gray_of_more_than_8_bits_is_scaled_by_its_type(tmp_path, name, options):
+    values = RAMP.astype(">u2") if name.startswith("big") else RAMP
+    if name.startswith("float"):
+        values = (RAMP / 65535).astype(np.float32)
+    Image.fromarray(values).save(tmp_path / name, **options)
     info, frames, _ = opened(tmp_path / name)
     assert np.array_equal(frames[0], np.repeat(np.round(RAMP / 257)[..., None], 3, axis=2))
     assert info.notes == (SCALED,)
@@ -346,6 +356,12 @@ def test_a_bomb_in_a_folder(tmp_path):
         opened(tmp_path)
 
 
+def test_a_format_that_needs_more_memory_is_refused_sooner(tmp_path):
+    Image.new("RGB", (6000, 6000)).save(tmp_path / "a.webp")
+    with pytest.raises(VideoError, match="36,000,000 pixels, 549 MiB"):
+        opened(tmp_path / "a.webp")
+
+
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
 def test_an_animation_is_refused_by_what_all_its_frames_need(tmp_path, name, monkeypatch):
     path = media.write_gif(tmp_path / name, [40] * 20)
@@ -424,3 +440,20 @@ def test_a_large_array_in_fortran_order_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(decoders_still, "MEMORY", 400)
     with pytest.raises(VideoError, match="ascontiguousarray"):
         opened(tmp_path / "a.npy")
+
+
+def test_more_frames_than_can_be_used_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoders_still, "FRAMES", 2)
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 9, 3), np.uint8))
+    media.write_folder(tmp_path / "frames", 3)
+    for name in ("a.npy", "frames"):
+        with pytest.raises(VideoError, match=r"at most 2 frames[\s\S]*found: 3 frames"):
+            opened(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_a_damaged_orientation_does_not_hide_the_picture(tmp_path, suffix):
+    exif = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(range(99))
+    Image.fromarray(media.numbered(5)).save(tmp_path / f"a.{suffix}", exif=exif)
+    assert media.read_number(opened(tmp_path / f"a.{suffix}")[1][0]) == 5

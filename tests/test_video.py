@@ -101,6 +101,8 @@ def test_source_without_a_frame_rate_is_taken_as_sampled(rate):
         {"window": 0},
         {"timeout": 0},
         {"timeout": math.nan},
+        {"timeout": math.inf},
+        {"timeout": None},
     ],
 )
 def test_settings_without_meaning_are_refused(clip, wrong):
