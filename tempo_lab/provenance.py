@@ -42,5 +42,6 @@ def provenance(reader: Reader) -> dict[str, Any]:
         "duration": float(info.duration),
         "window": video.window,
         "keep": reader.keep,
+        "warnings": [*info.notes, *reader.look.warnings(checkpoint.name, info.path)],
         **reader.look.noted,
     }

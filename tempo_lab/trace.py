@@ -253,8 +253,14 @@ class Trace:
         """What was made different in this run, one short line each (see `Intervention`)."""
         return interventions_of(self.provenance)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of this answer should know: notes on the video, then on the model."""
+        return tuple(self.provenance.get("warnings", ()))
+
     def __repr__(self) -> str:
         but = f", interventions={self.interventions}" if self.interventions else ""
+        but += f", warnings={self.warnings}" if self.warnings else ""
         return f"Trace(question={self.question!r}, answer={self.answer!r}{but})"
 
     def _repr_html_(self) -> str:
@@ -264,6 +270,8 @@ class Trace:
         lines = {"Question": self.question, "Answer": self.answer, "Tokens": ledger}
         if self.interventions:
             lines["Interventions"] = "; ".join(self.interventions)
+        if self.warnings:
+            lines["Warnings"] = " ".join(self.warnings)
         shown = "<br>".join(
             f"<b>{name}</b> {html.escape(visible(text, 2000))}" for name, text in lines.items()
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,15 +163,19 @@ def test_a_look_counts_each_segment_once_and_warns_once() -> None:
     look.add(0, 0 * merged, pairs=2)
     assert look.strangeness == first > 1
     assert look.noted == {"strangeness": first}
-    with pytest.warns(UnfamiliarVideoWarning, match=r"a\.mp4 does not look like"):
-        look.warn("nano", "a.mp4")
+    with pytest.warns(UnfamiliarVideoWarning, match=r"^a\.mp4 does not look like") as given:
+        look.warn("/home/me/models/small", "/home/me/a.mp4")
+    assert look.warnings("/home/me/models/small", "/home/me/a.mp4") == [str(given[0].message)]
+    assert "videos that small was" in str(given[0].message)
+    assert "home" not in str(given[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        look.warn("nano", "a.mp4")
+        look.warn("small", "a.mp4")
         nothing = Look(None)
         nothing.add(0, merged, pairs=2)
-        nothing.warn("nano", "a.mp4")
+        nothing.warn("small", "a.mp4")
     assert nothing.noted == {}
+    assert nothing.warnings("small", "a.mp4") == []
 
 
 def test_a_video_of_its_world_is_answered_without_a_word(small: tl.Tempo, own: Path) -> None:
@@ -178,11 +183,12 @@ def test_a_video_of_its_world_is_answered_without_a_word(small: tl.Tempo, own: P
         warnings.simplefilter("error", TempoLabWarning)
         trace = small.ask(own, KNOWN, max_new_tokens=1)
     assert trace.provenance["strangeness"] <= 1
+    assert trace.warnings == ()
 
 
 @pytest.mark.parametrize("keep", ["kv", "nothing"])
-def test_another_video_is_answered_with_one_warning(
-    small: tl.Tempo, foreign: Path, keep: str
+def test_python_warns_once_and_every_trace_does(
+    small: tl.Tempo, foreign: Path, keep: str, tmp_path: Path
 ) -> None:
     with small.open(foreign, keep=keep, progress=False) as session:
         with pytest.warns(UnfamiliarVideoWarning, match=r"noise\.npy does not look like") as given:
@@ -193,6 +199,18 @@ def test_another_video_is_answered_with_one_warning(
             warnings.simplefilter("error", TempoLabWarning)
             again = session.ask("Is there a moon?", max_new_tokens=1)
         assert again.provenance["strangeness"] == trace.provenance["strangeness"]
+        assert again.warnings == trace.warnings == (str(given[0].message),)
+        saved = again.save(tmp_path / "again.nc")
+        assert tl.Trace.load(saved).warnings == again.warnings
+
+
+def test_notes_on_the_video_come_first(small: tl.Tempo, foreign: Path) -> None:
+    with small.open(foreign, progress=False) as session:
+        session.video.info = replace(session.video.info, notes=("Sound is ignored.",))
+        with pytest.warns(UnfamiliarVideoWarning):
+            noted, unlike = session.ask(KNOWN, max_new_tokens=1).warnings
+    assert noted == "Sound is ignored."
+    assert unlike.startswith("noise.npy does not look like")
 
 
 def test_a_checkpoint_that_says_nothing_warns_of_nothing(tiny: tl.Tempo, frames_file: Path) -> None:

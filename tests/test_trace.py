@@ -66,6 +66,17 @@ def test_top_ranks_by_relevance():
     assert top["relevance"].is_monotonic_decreasing
 
 
+def test_warnings_are_shown_as_text():
+    plain = make_trace()
+    assert plain.warnings == ()
+    assert "warnings" not in repr(plain)
+    assert "Warnings" not in plain._repr_html_()
+    warned = make_trace(provenance={"warnings": ["<script>.mp4 has 2 streams.", "It is strange."]})
+    assert warned.warnings == ("<script>.mp4 has 2 streams.", "It is strange.")
+    assert "warnings=('<script>.mp4 has" in repr(warned)
+    assert "<b>Warnings</b> &lt;script&gt;.mp4 has 2 streams. It is" in warned._repr_html_()
+
+
 def test_arrays_of_another_length_are_refused():
     for name, value in {
         "relevance": np.zeros(5),

@@ -113,22 +113,32 @@ class Look:
         found = self.strangeness
         return {} if found is None else {"strangeness": found}
 
-    def warn(self, name: str, path: str | Path, stacklevel: int = 2) -> None:
-        """Warn, once, of a video that is unlike the training frames.
+    def warnings(self, model: str, path: str | Path) -> list[str]:
+        """What to say about a video that is unlike the training frames; nothing about others.
 
         Args:
-            name: of the model.
-            path: of the video.
+            model: name or folder of the model.
+            path: of the video. Only the last part of either is named: traces are passed on.
+        """
+        strangeness = self.strangeness
+        if strangeness is None or strangeness <= 1:
+            return []
+        return [
+            f"{Path(path).name} does not look like the videos that {Path(model).name} was trained "
+            f"on (strangeness {strangeness:.2f}; up to 1.00 is usual): the model's answers mean "
+            "nothing here. Make a video of its world with `tempo-lab world make`, or load a larger "
+            "model."
+        ]
+
+    def warn(self, model: str, path: str | Path, stacklevel: int = 2) -> None:
+        """Give these warnings as Python's, once per video; each answer's trace has them.
+
+        Args:
+            model, path: as of `warnings`.
             stacklevel: as of `warnings.warn`, seen from the caller.
         """
-        found = self.strangeness
-        if found is None or found <= 1 or self._warned:
-            return
-        self._warned = True
-        warnings.warn(
-            f"{path} does not look like the videos that {name} was trained on "
-            f"(strangeness {found:.2f}; up to 1.00 is usual): its answers mean nothing here. "
-            "Make a video of its world with `tempo-lab world make`, or load a larger model.",
-            UnfamiliarVideoWarning,
-            stacklevel=stacklevel + 1,
-        )
+        said = self.warnings(model, path)
+        if not self._warned:
+            for text in said:
+                warnings.warn(text, UnfamiliarVideoWarning, stacklevel=stacklevel + 1)
+        self._warned |= bool(said)
