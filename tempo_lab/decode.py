@@ -9,7 +9,6 @@ and answers with JSON lines, each followed by the bytes of the frame that it ann
 from __future__ import annotations
 
 import json
-import math
 import os
 import queue
 import subprocess
@@ -20,7 +19,8 @@ import time
 import traceback
 import weakref
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +37,7 @@ PREFETCH_BYTES = 32 * 2**20
 
 _LINE_LIMIT = 1 << 20
 _HEARTBEAT = 1.0
+_POLL = 0.25
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from tempo_lab.decode import serve; serve()"
 
 
@@ -47,14 +48,18 @@ class DecoderProcess:
         path: absolute path of the source.
         decoder: a registered decoder's name.
         timeout: seconds without a sign of progress after which the child is killed.
+        on_wait: called before each wait for the child and several times per second during it. An
+            exception that it raises ends the child and reaches the caller unchanged.
 
     Raises:
         VideoError: from any method, what the child refused, or that it crashed or hung. The child
             is gone then.
     """
 
-    def __init__(self, path: str, decoder: str, timeout: float) -> None:
-        self._path, self._timeout = path, timeout
+    def __init__(
+        self, path: str, decoder: str, timeout: float, on_wait: Callable[[], object]
+    ) -> None:
+        self._path, self._timeout, self._on_wait = path, timeout, on_wait
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         root = str(Path(__file__).resolve().parents[1])
         search = [entry for entry in sys.path if entry] + [root]
@@ -69,11 +74,12 @@ class DecoderProcess:
         except OSError as error:
             self._messages.close()
             raise self._failed(f"it cannot be started: {error}") from error
-        self._watchdog = _Watchdog(self._process, timeout)
-        self._end = weakref.finalize(self, _end, self._process, self._messages, self._watchdog)
+        # Pipes cannot be polled on every system, so a thread reads while the caller waits.
+        self._reading = ThreadPoolExecutor(1)
+        self._end = weakref.finalize(self, _end, self._process, self._messages)
         try:
             self._send({"path": path, "decoder": decoder})
-            self.info = VideoInfo(**self._receive()["info"])
+            self.info = VideoInfo(**self._receive()[0]["info"])
         except BaseException:
             self.close()
             raise
@@ -93,18 +99,14 @@ class DecoderProcess:
         plain = None if resize is None else resize.to_dict()
         self._send({"indices": [int(index) for index in indices], "resize": plain})
         for number, index in enumerate(indices):
-            header = self._receive()
-            if "shape" not in header:
+            header, frame = self._receive()
+            if frame is None:
                 raise VideoError(
                     f"the decoder found fewer frames in {self._path} than it had announced",
                     asked=f"{len(indices)} of {self.info.frames} frames, next number {index}",
                     found=f"{number} frames",
                     fix="the file is probably cut short: fetch it again",
                 )
-            rows, columns = header["shape"]
-            check_size(self._path, columns, rows)
-            frame = np.empty((rows, columns, 3), dtype=np.uint8)
-            self._fill(frame.reshape(-1).data)
             yield float(header["time"]), frame
 
     def close(self) -> None:
@@ -119,36 +121,49 @@ class DecoderProcess:
         except OSError:
             raise self._died() from None
 
-    def _receive(self) -> dict[str, Any]:
-        """The next message that is not just a heartbeat."""
-        assert self._process.stdout is not None
+    def _receive(self) -> tuple[dict[str, Any], np.ndarray | None]:
+        """The next message that is not just a heartbeat, and the frame that it announces."""
         while True:
-            with self._watchdog:
-                line = self._process.stdout.readline(_LINE_LIMIT)
-            if not line.endswith(b"\n"):
-                raise self._died()
-            try:
-                message = json.loads(line)
-            except ValueError as error:
-                raise self._failed("it sent something other than frames") from error
+            message, frame = self._awaited()
             if "error" in message:
                 raise VideoError(**message["error"])
             if message:
-                return dict(message)
+                return message, frame
 
-    def _fill(self, buffer: memoryview) -> None:
+    def _awaited(self) -> tuple[dict[str, Any], np.ndarray | None]:
+        """One message. The caller's thread stays free to be told that it should stop waiting."""
+        until = time.monotonic() + self._timeout
+        reading = self._reading.submit(self._read)
+        while True:
+            self._on_wait()
+            if wait([reading], _POLL).done:
+                return reading.result()
+            if time.monotonic() > until:
+                raise self._failed(
+                    f"no sign of progress for {self._timeout:g} s; it was killed",
+                    fix="give timeout= more seconds if the disk is slow; else the file is damaged",
+                )
+
+    def _read(self) -> tuple[dict[str, Any], np.ndarray | None]:
         assert self._process.stdout is not None
-        with self._watchdog:
-            count = self._process.stdout.readinto(buffer)  # type: ignore[attr-defined]
-        if count < len(buffer):  # buffered pipes read on until the end
+        line = self._process.stdout.readline(_LINE_LIMIT)
+        if not line.endswith(b"\n"):
             raise self._died()
+        try:
+            message = json.loads(line)
+        except ValueError as error:
+            raise self._failed("it sent something other than frames") from error
+        if "shape" not in message:
+            return message, None
+        rows, columns = message["shape"]
+        check_size(self._path, columns, rows)
+        frame = np.empty((rows, columns, 3), dtype=np.uint8)
+        # buffered pipes read on until the end
+        if self._process.stdout.readinto(frame.reshape(-1).data) < frame.nbytes:  # type: ignore[attr-defined]
+            raise self._died()
+        return message, frame
 
     def _died(self) -> VideoError:
-        if self._watchdog.bit:
-            return self._failed(
-                f"no sign of progress for {self._timeout:g} s; it was killed",
-                fix="give timeout= more seconds if the disk is slow; else the file is damaged",
-            )
         code = self._process.wait(self._timeout)
         how = f"killed by signal {-code}" if code < 0 else f"it ended with code {code}"
         self._messages.seek(0, os.SEEK_END)
@@ -165,37 +180,7 @@ class DecoderProcess:
         )
 
 
-class _Watchdog(threading.Thread):
-    """Kills a process unless each block ends in time. (Pipes cannot be polled on every system.)
-
-    One thread for all blocks: starting one takes about as long as receiving a frame.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        super().__init__(daemon=True)
-        self.bit, self.over = False, threading.Event()
-        self._process, self._seconds, self._since = process, seconds, math.inf
-        self.start()
-
-    def run(self) -> None:
-        left = self._seconds
-        while not self.over.wait(left):
-            # a block that was entered while this slept has time left when this wakes
-            left = self._seconds - max(0.0, time.monotonic() - self._since)
-            if left <= 0:
-                self.bit = True
-                self._process.kill()
-                return
-
-    def __enter__(self) -> None:
-        self._since = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._since = math.inf
-
-
-def _end(process: subprocess.Popen[bytes], messages: IO[bytes], watchdog: _Watchdog) -> None:
-    watchdog.over.set()
+def _end(process: subprocess.Popen[bytes], messages: IO[bytes]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout, messages):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ class Tempo:
         min_frames: int = 4,
         max_frames: int = 1024,
         decoder: str = "auto",
-        timeout: float | None = None,
+        timeout: float = 60.0,
+        on_wait: Callable[[], object] = lambda: None,
         keep: Keep = "auto",
         keep_bytes: int | None = None,
         batch_bytes: int | None = None,
@@ -74,7 +76,9 @@ class Tempo:
             min_frames: frames sampled at least.
             max_frames: frames sampled at most.
             decoder: "auto", "decord" or "pyav".
-            timeout: seconds without a frame after which the decoder is given up.
+            timeout: seconds without progress after which the decoder is given up.
+            on_wait: called several times per second while the decoder is waited for. An exception
+                that it raises ends the decoder and reaches the caller unchanged.
             keep: what a second question may reuse: "kv" (keys and values of the video),
                 "features" (visual features), "nothing", or "auto": the best that `keep_bytes`
                 affords (see `Session.price`).
@@ -90,7 +94,6 @@ class Tempo:
             VideoError: the source cannot be opened.
             BudgetError: no such `keep`.
         """
-        options = {} if timeout is None else {"timeout": timeout}
         video = Video(
             source,
             fps=fps,
@@ -98,7 +101,8 @@ class Tempo:
             max_frames=max_frames,
             window=self.config.segment_frames,
             decoder=decoder,
-            **options,
+            timeout=timeout,
+            on_wait=on_wait,
         )
         try:
             reader = Reader(

@@ -7,8 +7,9 @@ a child process (`tempo_lab.decode`) that is killed when it hangs.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from typing import Self
 
@@ -140,6 +141,8 @@ class Video:
         decoder: "auto" (decord where it reads the file right, else PyAV; `info.reason` says why),
             "decord", "pyav", or "module:name" of one that the module registers.
         timeout: seconds without progress after which the decoder is taken for hung and killed.
+        on_wait: called several times per second while this process waits for the decoder. An
+            exception that it raises ends the decoder and reaches the caller unchanged.
 
     Raises:
         VideoError: the source cannot be opened, or a setting has no meaning.
@@ -158,13 +161,15 @@ class Video:
         window: int = 8,
         decoder: str = "auto",
         timeout: float = 60.0,
+        on_wait: Callable[[], object] = lambda: None,
     ) -> None:
         check_sampling(fps, min_frames, max_frames)
         _check_count("window", window, least=1)
         if not (math.isfinite(timeout) and timeout > 0):
             raise VideoError("timeout must be a positive number of seconds", asked=timeout)
-        self._path, self._decoder, self._timeout = str(check_source(source)), decoder, timeout
-        self._waiting: DecoderProcess | None = DecoderProcess(self._path, decoder, timeout)
+        self._path = str(check_source(source))
+        self._start = partial(DecoderProcess, self._path, decoder, timeout, on_wait)
+        self._waiting: DecoderProcess | None = self._start()
         self._closed = False
         self._opened = info = self._waiting.info
         self.window = int(window)
@@ -254,7 +259,7 @@ class Video:
             raise VideoError("this video was closed", asked=self._path, fix="open it again")
         process, self._waiting = self._waiting, None
         if process is None:
-            process = DecoderProcess(self._path, self._decoder, self._timeout)
+            process = self._start()
             if process.info != self._opened:
                 process.close()
                 raise VideoError(

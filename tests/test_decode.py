@@ -77,6 +77,43 @@ def test_hang_while_opening(clip):
         Video(clip, decoder="fake_decoders:hangs-at-open", timeout=1)
 
 
+class Stop(Exception):
+    """What a caller raises to stop waiting."""
+
+
+def stopping(calls: int):
+    """Raises `Stop` at a call after this many."""
+    counted = iter(range(calls))
+
+    def on_wait():
+        if next(counted, None) is None:
+            raise Stop
+
+    return on_wait
+
+
+def test_waiting_for_a_silent_decoder_can_be_stopped_while_it_opens(clip):
+    with pytest.raises(Stop):
+        Video(clip, decoder="fake_decoders:hangs-at-open", on_wait=stopping(3))
+    assert decoders() == []
+
+
+def test_waiting_for_a_silent_decoder_can_be_stopped_while_it_reads(clip):
+    with Video(clip, fps=30, decoder="fake_decoders:hangs", on_wait=stopping(30)) as video:
+        with pytest.raises(Stop):
+            list(video.segments())
+        assert decoders() == []
+
+
+def test_every_pass_can_be_stopped(clip):
+    calls = []
+    with Video(clip, on_wait=lambda: calls.append(1)) as video:
+        for _ in range(2):
+            before = len(calls)
+            list(video.segments())
+            assert len(calls) > before
+
+
 def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
     with Video(clip, decoder="fake_decoders:slow", timeout=1.7) as video:
         assert numbers(video.segments()) == video.plan.indices.tolist()
@@ -164,7 +201,7 @@ def test_working_ahead_is_bounded(clip):
 
 def test_child_is_light(clip):
     """It imports neither torch nor a plotting library."""
-    process = DecoderProcess(str(clip), "pyav", 30)
+    process = DecoderProcess(str(clip), "pyav", 30, lambda: None)
     maps = (
         [m.path for m in psutil.Process(process.pid).memory_maps()]
         if sys.platform == "linux"
@@ -205,7 +242,8 @@ def test_any_caller_can_start_it(clip, tmp_path, way):
 def test_child_ends_when_its_caller_is_killed(clip):
     program = (
         "import sys, time, psutil; from tempo_lab.decode import DecoderProcess\n"
-        f"p = DecoderProcess({str(clip)!r}, 'pyav', 30); print(p.pid, flush=True); time.sleep(60)"
+        f"p = DecoderProcess({str(clip)!r}, 'pyav', 30, list)\n"
+        "print(p.pid, flush=True); time.sleep(60)"
     )
     root = os.path.dirname(os.path.dirname(decode.__file__))
     caller = subprocess.Popen(

@@ -161,6 +161,22 @@ def test_ctrl_c_leaves_the_session_usable(tiny, frames_file, expected, monkeypat
         assert session.reader.computed["relevance"] == 6  # nothing finished was done again
 
 
+def test_stopping_while_the_decoder_is_waited_for_leaves_the_session_usable(
+    tiny, frames_file, expected
+):
+    stop = []
+
+    def on_wait():
+        if stop:
+            raise stop.pop()
+
+    with tiny.open(frames_file, progress=False, on_wait=on_wait) as session:
+        stop.append(KeyError("this very exception"))
+        with pytest.raises(KeyError, match="this very exception"):
+            session.ask(QUESTION, budget=100, **SHORT)
+        same(session.ask(QUESTION, budget=100, **SHORT), expected)
+
+
 def test_a_killed_decoder_is_an_error_and_the_next_question_works(monkeypatch):
     """On a real file that is longer than what the decoder holds ready."""
     tempo = tl.load("nano", device="cpu")
