@@ -64,7 +64,8 @@ def facts(values: Mapping[str, Any]) -> Table:
     table.add_column(overflow="fold")
     for name, value in values.items():
         shown = f"{value:g}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), Text(one_line(shown, 2000)))
+        called = Text(one_line(name.replace("_", " "), 200))
+        table.add_row(called, Text(one_line(shown, 2000)))
     return table
 
 

@@ -225,7 +225,17 @@ class Trace:
             TraceError: no such file, not a trace, damaged, or written by a later version.
         """
         data, texts = read_record(Path(path), "trace", TEXTS)
-        return cls(data=data, **texts)
+        loaded = cls(data=data, **texts)
+        try:
+            _ = loaded.interventions
+        except (AttributeError, KeyError, TypeError) as error:
+            raise TraceError(
+                "the trace is damaged: what was made different in its run cannot be read",
+                asked=str(path),
+                found=f"{type(error).__name__}: {error}",
+                fix="take another copy of it, or make it and save again",
+            ) from error
+        return loaded
 
     @property
     def caution(self) -> str | None:

@@ -1,16 +1,22 @@
 """A trace says what happened, survives its file, and opens without torch."""
 
+import io
+import json
 import os
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
 from tempo_lab.allocation import allocate
-from tempo_lab.errors import TraceError
+from tempo_lab.errors import TempoLabWarning, TraceError
+from tempo_lab.tables import facts
 from tempo_lab.trace import Trace
+from tempo_lab.trace_file import SEALED, _seal
 from tests.traces import make_trace
 
 
@@ -104,11 +110,12 @@ def test_a_trace_must_name_its_strategy_and_mode(tmp_path, name, value):
     trace = make_trace()
     path = trace.save(tmp_path / "a.nc")
     with xr.load_dataset(path, engine="h5netcdf") as data:
-        del data.attrs[name]
+        del data.attrs[name], data.attrs[SEALED]
         if value is not None:
             data.attrs[name] = value
         data.to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(TraceError, match=f"the name of its {name}"):
+    no_checksum = pytest.warns(TempoLabWarning, match="no checksum")
+    with pytest.raises(TraceError, match=f"the name of its {name}"), no_checksum:
         Trace.load(path)
 
 
@@ -304,6 +311,113 @@ def test_a_later_format_says_so(tmp_path):
         Trace.load(tmp_path / "b.nc")
 
 
+@pytest.mark.parametrize("bits", [1, 3])
+def test_a_tampered_file_is_refused_or_the_same(tmp_path, bits):
+    """Of 150 files with flipped bits each; without a checksum one in fifteen was another trace."""
+    trace = make_trace(segments=12)
+    content = np.frombuffer(trace.save(tmp_path / "a.nc").read_bytes(), np.uint8)
+    path, rng, refused = tmp_path / "b.nc", np.random.default_rng(bits), 0
+    for _ in range(150):
+        flipped = content.copy()
+        for place in rng.integers(8 * len(content), size=bits):
+            flipped[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(flipped.tobytes())
+        try:
+            same(Trace.load(path), trace)
+        except TraceError:
+            refused += 1
+    assert refused == 150
+
+
+def test_a_lost_checksum_is_noticed_and_an_earlier_file_said(tmp_path):
+    trace = make_trace()
+    content = trace.save(tmp_path / "a.nc").read_bytes()
+    (tmp_path / "b.nc").write_bytes(content[:-73])
+    with pytest.raises(TraceError, match="checksum is missing"):
+        Trace.load(tmp_path / "b.nc")
+    with h5py.File(tmp_path / "b.nc", "r+") as file:
+        del file.attrs[SEALED]
+    with pytest.warns(TempoLabWarning, match="no checksum"):
+        same(Trace.load(tmp_path / "b.nc"), trace)
+
+
+def elsewhere(file, secret):
+    """The clock lies in another file."""
+    del file["clock"]
+    file.create_dataset("clock", (6,), "f8", external=[(str(secret), 0, 48)])
+
+
+def linked(file, secret):
+    """The clock is a link to an array of another file."""
+    del file["clock"]
+    file["clock"] = h5py.ExternalLink(str(secret), "/clock")
+
+
+def virtual(file, secret):
+    """The clock is put together from another file."""
+    del file["clock"]
+    layout = h5py.VirtualLayout(shape=(6,), dtype="f8")
+    layout[:] = h5py.VirtualSource(str(secret), "clock", shape=(6,))
+    file.create_virtual_dataset("clock", layout)
+
+
+def huge(file, secret):
+    """The clock declares a terabyte, and holds nothing."""
+    del file["clock"]
+    file.create_dataset("clock", (2**37,), "f8", chunks=(2**20,))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "words"),
+    [
+        (elsewhere, "lies in another file"),
+        (linked, "link to something else"),
+        (virtual, "lies in another file"),
+        (huge, "declares 1099511627776 bytes and holds 0"),
+    ],
+)
+def test_a_file_names_no_other_file_and_takes_no_more_than_it_holds(tmp_path, tamper, words):
+    secret = tmp_path / "secret"
+    secret.write_bytes(np.arange(6.0).tobytes())
+    content = make_trace().save(tmp_path / "a.nc").read_bytes()[:-73]
+    (tmp_path / "b.nc").write_bytes(content)
+    with h5py.File(tmp_path / "b.nc", "r+") as file:
+        tamper(file, secret)
+    content = (tmp_path / "b.nc").read_bytes()
+    for name, seal in (("open", b""), ("sealed", _seal(content))):
+        (tmp_path / name).write_bytes(content + seal)
+        with pytest.raises(TraceError, match=words):
+            Trace.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("question", ["why?"]),
+        ("provenance", ["a"]),
+        ("prompts", "none"),
+        ("provenance", {"interventions": "all"}),
+        ("provenance", {"interventions": [{"segments": [1]}]}),
+    ],
+)
+def test_texts_of_another_kind_are_refused(tmp_path, part, value):
+    path = make_trace().save(tmp_path / "a.nc")
+    (tmp_path / "b.nc").write_bytes(path.read_bytes()[:-73])
+    with h5py.File(tmp_path / "b.nc", "r+") as file:
+        record = json.loads(file.attrs["record"])
+        file.attrs["record"] = json.dumps({**record, part: value})
+    content = (tmp_path / "b.nc").read_bytes()
+    (tmp_path / "c.nc").write_bytes(content + _seal(content))
+    with pytest.raises(TraceError, match="damaged"):
+        Trace.load(tmp_path / "c.nc")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TraceError, match="pipe"):
+        Trace.load(tmp_path / "pipe")
+
+
 # What its reader should know
 
 
@@ -350,6 +464,17 @@ def test_the_page_escapes_what_users_wrote():
     assert "&lt;script&gt;" in page
     assert "y" * 3000 not in page
     page.encode("utf-8")
+
+
+def test_names_in_its_provenance_reach_no_terminal_raw():
+    """They come from a file, as the values do."""
+    wild = {"\x1b]0;title\x07 [bold]x": "\x1b[31m"}
+    console = Console(file=io.StringIO(), width=100, markup=True)
+    console.print(facts(make_trace(provenance=wild).provenance))
+    printed = console.file.getvalue()
+    assert "\x1b" not in printed
+    assert "\x07" not in printed
+    assert "\\x1b]0;title\\x07 [bold]x" in printed
 
 
 def test_an_allocation_is_shown_as_it_was():

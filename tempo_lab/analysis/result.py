@@ -155,7 +155,7 @@ class Result:
         Raises:
             TraceError: no such file, damaged, or a result of another kind.
         """
-        data, texts = read_record(Path(path), "result", ("kind", "provenance"))
+        data, texts = read_record(Path(path), "result", {"kind": str, "provenance": dict})
         kind = cls.KINDS.get(texts["kind"])
         if kind is None or not issubclass(kind, cls):
             raise TraceError(
