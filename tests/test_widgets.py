@@ -64,7 +64,7 @@ class Dots(Explorer):
             warnings.warn("five is strange", TempoLabWarning, stacklevel=1)
         return figure
 
-    def describe(self):
+    def caption(self):
         return f"{self.k.value} dots"
 
 

@@ -78,7 +78,7 @@ class FrontLoadingExplorer(Explorer):
             width=WIDE,
         )[0]  # fmt: skip
 
-    def describe(self) -> str:
+    def caption(self) -> str:
         at = self.data["probability"].sel(k=self.k.value)
         told = ", ".join(f"{float(at.sel(arm=arm)):.2f} from {arm}" for arm in at["arm"].values)
         return f"{self.k.value} memory tokens a segment: the right answer's probability is {told}"
