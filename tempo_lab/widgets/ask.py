@@ -82,8 +82,12 @@ class AskPanel(Explorer):
         self._shown = next(iter(self._places))
         self.player, self.facts = Player(), HTML(layout=Layout(width="100%"))
         self.clip = Dropdown(options=list(self._places), description="Video")
-        self.upload = FileUpload(accept="video/*,image/*,.npy", description="Upload a video")
-        self.upload.tooltip = f"At most {mebibytes(self.upload_bytes)}"
+        self.upload = FileUpload(
+            accept="video/*,image/*,.npy",
+            description=f"Upload a video (up to {mebibytes(self.upload_bytes)})",
+            tooltip=f"At most {mebibytes(self.upload_bytes)}",
+            layout=Layout(width="max-content"),
+        )
         self.second = Checkbox(description="A second question beside it", indent=False)
         make = partial(Question, ask=self._asked, stop=self._background.stop, seek=self.player.seek)
         self.questions = [make(number, budget=budget) for number in (1, 2)]
@@ -95,13 +99,14 @@ class AskPanel(Explorer):
         self.picture.layout.display = "none"  # each question shows its own
         row, picture, line = self.panel.children
         self.panel.children = (row, line, self.facts, self._body, picture)
-        for control, action in (
-            (self.clip, self._chosen),
-            (self.upload, self._uploaded),
-            (self.second, self._beside),
+        for control, trait, action in (
+            (self.clip, "value", self._chosen),
+            (self.upload, "value", self._uploaded),
+            (self.upload, "error", self._refused),
+            (self.second, "value", self._beside),
         ):
-            control.observe(action, names="value")
-            self.finally_(partial(control.unobserve, action, names="value"))
+            control.observe(action, names=trait)
+            self.finally_(partial(control.unobserve, action, names=trait))
         try:
             self._use(self._open(self._shown))
         except BaseException:
@@ -157,6 +162,13 @@ class AskPanel(Explorer):
             else:
                 self._start(self, partial(self._received, name), self._use)
 
+    def _refused(self, change: Any) -> None:
+        """The page of `tempo_lab.page` did not read a file, because of its size."""
+        if change["new"]:
+            self.upload.error = ""
+            with self.guarded():
+                raise self._too_large(one_line(change["new"], 200))
+
     def _beside(self, change: Any) -> None:
         self.questions[1].panel.layout.display = "" if change["new"] else "none"
 
@@ -195,13 +207,9 @@ class AskPanel(Explorer):
     def _stored(self, file: Any) -> str:
         """Write an upload to the disk; returns the name under which it is offered."""
         name = one_line(str(file["name"]), 80) or "a video without a name"
-        if (size := len(file["content"])) > self.upload_bytes:
-            raise VideoError(
-                "the file is too large to be uploaded",
-                asked=f"{name}, {mebibytes(size)}",
-                found=f"room for {mebibytes(self.upload_bytes)}",
-                fix="cut it, or name its path: AskPanel(tempo, [path])",
-            )
+        size = len(file["content"])
+        if size > self.upload_bytes:
+            raise self._too_large(f"{name}, {mebibytes(size)}")
         names = [name, *(f"{name} ({number})" for number in range(2, len(self._places) + 3))]
         name = next(each for each in names if each not in self._places)
         # Its own name stays off the disk; what it is, its content says.
@@ -218,6 +226,14 @@ class AskPanel(Explorer):
             ) from error
         self._places[name] = path
         return name
+
+    def _too_large(self, asked: str) -> VideoError:
+        return VideoError(
+            "the file is too large to be uploaded",
+            asked=asked,
+            found=f"room for {mebibytes(self.upload_bytes)}",
+            fix="cut it, or name its path: AskPanel(tempo, [path])",
+        )
 
     def _received(self, name: str) -> Opened:
         """An upload as an open video; one that is none goes."""
