@@ -362,5 +362,8 @@ def save_figure(trace: Trace, path: Path) -> None:
         write_whole(path, content.getvalue())
     except OSError as error:
         raise TempoLabError(
-            "the figure could not be saved", asked=path, found=error.strerror or error
+            "the figure could not be saved",
+            asked=path,
+            found=error.strerror or error,
+            fix="save it to a folder that can be written to and has room",
         ) from error

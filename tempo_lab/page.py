@@ -24,7 +24,7 @@ HOST, PORT, TRIED = "127.0.0.1", 8866, 20
 """The port that is taken where none is asked for: the first free one of `TRIED` from `PORT` on."""
 UPLOAD_BYTES = 256 << 20
 VISITOR_BYTES = 600 << 20
-"""Memory of a visitor's kernel without the weights of its model: 0.55 GB with a clip and answers."""
+"""Memory of a visitor's kernel without the weights of its model."""
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "connect-src 'self' ws://127.0.0.1:{port}; frame-ancestors 'self'"

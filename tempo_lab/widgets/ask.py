@@ -125,7 +125,9 @@ class AskPanel(Explorer):
             TempoLabError: what `Session.ask` refuses, or that another question still runs.
         """
         if self._background.running:
-            raise TempoLabError("a task is still running", asked=text, fix="wait for it, or stop it")
+            raise TempoLabError(
+                "a task is still running", asked=text, fix="wait for it, or stop it"
+            )
         question = self.questions[beside]
         self.second.value = self.second.value or beside
         question.text.value = text
