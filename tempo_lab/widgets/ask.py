@@ -88,7 +88,7 @@ class AskPanel(Explorer):
             tooltip=f"At most {mebibytes(self.upload_bytes)}",
             layout=Layout(width="max-content"),
         )
-        self.second = Checkbox(description="A second question beside it", indent=False)
+        self.second = Checkbox(description="Compare two questions", indent=False)
         make = partial(Question, ask=self._asked, stop=self._background.stop, seek=self.player.seek)
         self.questions = [make(number, budget=budget) for number in (1, 2)]
         self.questions[1].panel.layout.display = "none"

@@ -83,7 +83,7 @@ def test_a_span_plays_its_seconds(page):
 def test_two_questions_side_by_side_and_script_stays_text(page, pictures):
     page.set_viewport_size({"width": 1280, "height": 2300})
     ask(page, "What color is the circle?")
-    page.get_by_label("A second question beside it").check()
+    page.get_by_label("Compare two questions").check()
     ask(page, f"What color is the moon? {SCRIPT}", 2)
     assert page.evaluate("window.wrong") is None
     assert page.get_by_alt_text("What color is the circle?", exact=False).first.is_visible()
