@@ -89,7 +89,8 @@ class Socket(VoilaKernelWebsocketHandler):  # type: ignore[misc]
     """
 
     async def get(self, kernel_id: str) -> None:
-        if PROTOCOL not in self.request.headers.get("Sec-WebSocket-Protocol", ""):
+        offered = self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+        if PROTOCOL not in map(str.strip, offered):
             raise HTTPError(400, f"a page speaks {PROTOCOL}")
         await super().get(kernel_id)
 

@@ -136,6 +136,8 @@ def sent(address, content, subprotocols=(PROTOCOL,)):
 def test_a_socket_of_the_older_protocol_is_refused(page, kernel):
     with pytest.raises(HTTPClientError, match="400"):
         sent(kernel, b"\x7f\xff\xff\xff", subprotocols=())
+    with pytest.raises(HTTPClientError, match="400"):
+        sent(kernel, b"\x7f\xff\xff\xff", subprotocols=[f"x{PROTOCOL}"])
     assert sent(kernel, message("comm_info_request")) == "comm_info_reply"
 
 
