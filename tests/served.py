@@ -55,7 +55,7 @@ def served(folder: Path, command: list[str] | None = None, **environment: str) -
             env=env | environment,
         )  # fmt: skip
     try:
-        for _ in range(1200):
+        for _ in range(3000):
             if found := re.search(r"http://127\.0\.0\.1:\d+/\S*\?token=\S+", log.read_text()):
                 break
             assert process.poll() is None, log.read_text()

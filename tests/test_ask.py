@@ -28,6 +28,7 @@ from tempo_lab.widgets import AskPanel
 from tempo_lab.widgets.player import film, fitting
 from tempo_lab.widgets.question import clock
 from tempo_lab.world.files import make
+from tests.comms import Heard
 
 QUESTION = "What color is the star?"
 SCRIPT = "<script>alert(1)</script>"
@@ -232,12 +233,15 @@ def test_the_second_upload_stays_open(nano, clip):
     asyncio.run(page())
 
 
-def test_a_page_is_sent_the_list_of_videos_together_with_the_open_one(panel, clip, monkeypatch):
-    sent = []
-    monkeypatch.setattr(panel.clip, "send_state", sent.append)
-    send(panel, clip.read_bytes())
-    assert {"_options_labels", "index"} in sent
-    assert all("_options_labels" not in keys or "index" in keys for keys in sent)
+def test_a_page_is_sent_the_list_of_videos_together_with_the_open_one(nano, clip, monkeypatch):
+    monkeypatch.setattr("ipywidgets.comm.create_comm", Heard)
+    with AskPanel(nano, [clip]) as panel:
+        send(panel, clip.read_bytes())
+        states = panel.clip.comm.states
+        (listed,) = [state for state in states if "_options_labels" in state]
+        assert listed["index"] == 1
+        assert states.index(listed) == min(i for i, each in enumerate(states) if "index" in each)
+        assert all(each.get("index", 1) == 1 for each in states)
 
 
 def test_an_upload_while_a_question_runs_is_kept_and_the_question_goes_on(nano, clip):
@@ -371,6 +375,13 @@ def test_a_bad_upload_is_refused_with_a_sentence(panel, clip, content, words):
 def test_a_clip_that_is_none_is_refused_where_it_was_given(nano, tmp_path):
     with pytest.raises(VideoError):
         AskPanel(nano, [tmp_path / "missing.mp4"])
+
+
+def test_clips_of_one_name_are_all_offered(nano, clip, tmp_path):
+    other = make(4, 2, tmp_path, size=128)[0].rename(tmp_path / clip.name)
+    with AskPanel(nano, [clip, other]) as panel:
+        panel.clip.value = f"{clip.name} (2)"
+        assert f"{clip.name} (2): 8.0 s" in panel.facts.value
 
 
 def test_the_limit_comes_from_the_environment(nano, clip, monkeypatch):

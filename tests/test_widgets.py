@@ -31,6 +31,7 @@ from tempo_lab.widgets import (
     SegmentExplorer,
 )
 from tempo_lab.widgets.base import PAUSE, every_widget
+from tests.comms import Heard
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -311,12 +312,12 @@ def test_the_dial_is_the_parameter_of_the_allocator():
 
 
 def test_a_page_is_sent_the_limits_of_the_dial_together_with_its_value(monkeypatch):
-    sent = []
+    monkeypatch.setattr("ipywidgets.comm.create_comm", Heard)
     with RoutingExplorer(make_trace()) as routing:
-        monkeypatch.setattr(routing.dial, "_send", lambda told, **_: sent.append(told["state"]))
         routing.shares.value = "abstain"
         routing.shares.value = "temperature"
-    limits = [state for state in sent if {"min", "max"} & state.keys()]
+        states = routing.dial.comm.states
+    limits = [state for state in states if {"min", "max"} & state.keys()]
     assert [state["value"] for state in limits] == [
         STRATEGIES["abstain"].parameters["threshold"],
         STRATEGIES["temperature"].parameters["temperature"],

@@ -77,8 +77,11 @@ class AskPanel(Explorer):
         self.tempo = tempo
         self.session: Session | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="tempo-lab-", ignore_cleanup_errors=True)
+        self._uploads = Path(self._folder.name).resolve()
         self._background = Background()
-        self._places = {Path(each).name: Path(each) for each in clips or map(shipped, CLIPS)}
+        self._places: dict[str, Path] = {}
+        for clip in clips or map(shipped, CLIPS):
+            self._places[self._unused(Path(clip).name)] = Path(clip).expanduser().resolve()
         self._shown = next(iter(self._places))
         self.player, self.facts = Player(), HTML(layout=Layout(width="100%"))
         self.clip = Dropdown(options=list(self._places), description="Video")
@@ -212,10 +215,9 @@ class AskPanel(Explorer):
         size = len(file["content"])
         if size > self.upload_bytes:
             raise self._too_large(f"{name}, {mebibytes(size)}")
-        names = [name, *(f"{name} ({number})" for number in range(2, len(self._places) + 3))]
-        name = next(each for each in names if each not in self._places)
+        name = self._unused(name)
         # Its own name stays off the disk; what it is, its content says.
-        path = Path(self._folder.name) / f"upload-{secrets.token_hex(8)}"
+        path = self._uploads / f"upload-{secrets.token_hex(8)}"
         try:
             path.write_bytes(file["content"])
         except OSError as error:
@@ -229,12 +231,17 @@ class AskPanel(Explorer):
         self._places[name] = path
         return name
 
+    def _unused(self, name: str) -> str:
+        """The name, with a number behind it where another video has it."""
+        names = [name, *(f"{name} ({number})" for number in range(2, len(self._places) + 3))]
+        return next(each for each in names if each not in self._places)
+
     def _too_large(self, asked: str) -> VideoError:
         return VideoError(
             "the file is too large to be uploaded",
             asked=asked,
             found=f"room for {mebibytes(self.upload_bytes)}",
-            fix="cut it, or name its path: AskPanel(tempo, [path])",
+            fix="cut it, or name its path: AskPanel(tempo, [path]), `tempo-lab ask PATH QUESTION`",
         )
 
     def _received(self, name: str) -> Opened:
@@ -272,7 +279,7 @@ class AskPanel(Explorer):
         path = self._places[self._shown]
         with _called(self._shown, path):
             trace = self.session.ask(text, budget=question.budget.value, stream=piece)
-        if path.parent != Path(self._folder.name):
+        if path.parent != self._uploads:
             return trace
         named = [each.replace(path.name, self._shown) for each in trace.warnings]
         own = {"video": self._shown, "warnings": named}
