@@ -5,6 +5,7 @@ What takes long to import is imported inside the commands, so that --help answer
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from tempo_lab.errors import TempoLabError, TempoLabWarning
+from tempo_lab.errors import TempoLabError, TempoLabWarning, UnfamiliarVideoWarning
 from tempo_lab.places import check_places, check_truth
 from tempo_lab.text import visible
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tempo_lab.trace import Trace
 
 REFUSED, INTERRUPTED = 2, 130
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def _warn(
@@ -52,13 +54,21 @@ class _Commands(TyperGroup):
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _warn
-                return super().invoke(ctx)
+                done = super().invoke(ctx)
+                sys.stdout.flush()  # what cannot be written fails here, where it is reported
+                return done
         except TempoLabError as error:
             print(visible(f"tempo-lab: {error}"), file=sys.stderr)
             raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             print("tempo-lab: interrupted", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (Python would try once more)
+            print(f"tempo-lab: nothing more can be written: {error.strerror}", file=sys.stderr)
+            raise typer.Exit(REFUSED) from None
 
 
 app = typer.Typer(
@@ -129,6 +139,7 @@ def ask(
     check_places(save, figure, video)
     import tempo_lab as tl
 
+    warnings.simplefilter("ignore", UnfamiliarVideoWarning)  # the trace has it, too
     tempo = tl.load(model, base=base, device=device, dtype=dtype)
     with tempo.open(video, fps=fps, max_frames=max_frames) as session:
         trace = session.ask(
@@ -158,6 +169,7 @@ def trace(
     loaded = Trace.load(file)
     if not as_json:
         shown = {"question": loaded.question, "answer": loaded.answer, **loaded.provenance}
+        shown.pop("warnings", None)  # `_show` has them
         _console().print(facts(shown))
         print()
     _show(loaded, as_json=as_json, rows=None if every else 16)
@@ -211,12 +223,26 @@ def app_(
         str | None,
         typer.Option(help="nano, a folder, or a hub name.", show_default="TEMPO_LAB_MODEL or nano"),
     ] = None,
+    visitors: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Visitors at the same time at most.",
+            show_default="as many as half of the free memory holds",
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
 ) -> None:
     """Ask about your own videos on a web page, on this machine alone. Ctrl-C ends it."""
     from tempo_lab.page import serve
 
-    serve(port=port, model=model, browser=browser, say=lambda line: print(line, flush=True))
+    serve(
+        port=port,
+        model=model,
+        visitors=visitors,
+        browser=browser,
+        say=lambda line: print(line, flush=True),
+    )
 
 
 @app.command()
@@ -299,6 +325,8 @@ def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
         console = _console()
         console.print(tables.ledger(trace, rows))
         console.print(tables.totals(trace), markup=False)
+    for each in trace.warnings:
+        print(visible(f"tempo-lab: warning: {each}"), file=sys.stderr)
 
 
 def _write(trace: Trace, save: Path | None, figure: Path | None) -> None:
@@ -334,5 +362,8 @@ def save_figure(trace: Trace, path: Path) -> None:
         write_whole(path, content.getvalue())
     except OSError as error:
         raise TempoLabError(
-            "the figure could not be saved", asked=path, found=error.strerror or error
+            "the figure could not be saved",
+            asked=path,
+            found=error.strerror or error,
+            fix="save it to a folder that can be written to and has room",
         ) from error

@@ -104,6 +104,8 @@ def demonstrate(
             )
             console.print(tables.ledger(trace, marked=question["evidence"]))
             console.print(tables.totals(trace))
+            for each in trace.warnings:
+                console.print(Text(f"warning: {one_line(each)}"))
             picture = out / f"demo_{number}.png"
             save_figure(trace, picture)
             trace.save(picture.with_suffix(".nc"))

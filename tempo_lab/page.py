@@ -15,23 +15,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tempo_lab.course.setup import MODEL
 from tempo_lab.errors import TempoLabError
-from tempo_lab.files import shipped
+from tempo_lab.files import EMBEDDED, shipped
 
 NOTEBOOK = "notebooks/11_your_own_video.ipynb"
 HOST, PORT, TRIED = "127.0.0.1", 8866, 20
 """The port that is taken where none is asked for: the first free one of `TRIED` from `PORT` on."""
 UPLOAD_BYTES = 256 << 20
-MESSAGE_BYTES = 2 << 30
-"""What the server lets through: more than an upload may have, so that a larger one is refused with
-a sentence, and not by a lost connection."""
+VISITOR_BYTES = 600 << 20
+"""Memory of a visitor's kernel without the weights of its model."""
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "connect-src 'self' ws://127.0.0.1:{port}; frame-ancestors 'self'"
 )
 """The page asks nothing of any other machine, whatever its templates name."""
 IDLE_SECONDS = 600
-"""After which a visitor's kernel ends when its page is gone."""
+"""After which the kernel of a visitor who never opened the page ends."""
+SCRIPT = """<script>
+(() => {{
+  const read = FileReader.prototype.readAsArrayBuffer;
+  FileReader.prototype.readAsArrayBuffer = function (file) {{
+    if (file.size > {most}) throw `${{file.name}}, ${{(file.size / 2 ** 20).toPrecision(3)}} MiB`;
+    return read.call(this, file);
+  }};
+}})();
+</script>"""
+"""Refuses an upload before it is read: a message that is too large would end the connection. The
+panel is told of it as of any file that cannot be read."""
 
 
 def free_port(asked: int | None) -> int:
@@ -63,6 +74,7 @@ def serve(
     *,
     port: int | None = None,
     model: str | None = None,
+    visitors: int | None = None,
     browser: bool = True,
     say: Callable[[str], object] = print,
 ) -> None:
@@ -71,24 +83,32 @@ def serve(
     Args:
         port: of the page; by default the first free one from 8866 on, and 0 for any.
         model: nano, a folder, or a hub name; by default TEMPO_LAB_MODEL of the environment.
+        visitors: how many can use it at the same time; by default as many as fit into half of the
+            memory that is free now.
         browser: open the page in a browser.
         say: is told the address, with the token without which nobody is let in.
 
     Raises:
-        TempoLabError: the port is taken.
+        TempoLabError: the port is taken, or the environment's limit of uploads is no number.
         CheckpointError: there is no such model.
     """
+    from tempo_lab.widgets.ask import UPLOAD_VARIABLE, upload_limit
+
     port = free_port(port)
-    if model is not None:
+    model = model or os.environ.get(MODEL) or "nano"
+    if model not in EMBEDDED:
         from tempo_lab.describe import describe_checkpoint
 
         describe_checkpoint(model)  # an error here, and not on the page
         local = Path(model).expanduser()  # the page's kernels run in another folder
-        os.environ["TEMPO_LAB_MODEL"] = str(local.resolve()) if local.is_dir() else model
-    os.environ.setdefault("TEMPO_LAB_UPLOAD_BYTES", str(UPLOAD_BYTES))
+        model = str(local.resolve()) if local.is_dir() else model
+    os.environ[MODEL] = model
+    os.environ.setdefault(UPLOAD_VARIABLE, str(UPLOAD_BYTES))
+    most = visitors_that_fit(model) if visitors is None else visitors
     # Voila imports what it needs for half a second; --help does not wait for it.
     from tornado.ioloop import IOLoop
-    from voila.app import Voila
+
+    from tempo_lab.page_server import PageServer
 
     # Jupyter's own ping settings, in milliseconds, make tornado warn of each connection.
     logging.getLogger("tornado.general").setLevel(logging.ERROR)
@@ -97,19 +117,44 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="tempo-lab-page-", ignore_cleanup_errors=True) as own:
         # What visitors upload lies here, and goes even where their kernel was killed.
         os.environ["TMPDIR"] = tempfile.tempdir = own
-        page = Voila(**_settings(port, token))
+        page = PageServer(**_settings(port, token, most, upload_limit()))
         page.initialize([str(shipped(NOTEBOOK))])
         # once the server listens: an address that is told is an address that answers
         IOLoop.current().add_callback(say, f"Your own video: {url}")
+        many = f"Up to {most} can use it at the same time (--visitors)."
+        IOLoop.current().add_callback(say, many)
         if browser:
             IOLoop.current().add_callback(_open, url)
         page.start()
 
 
-def _settings(port: int, token: str) -> dict[str, Any]:
+def visitors_that_fit(model: str) -> int:
+    """How many visitors half of the free memory holds, at least 1; 1 for a model on the hub."""
+    import psutil
+
+    folder = EMBEDDED.get(model, Path(model))
+    if not folder.is_dir():
+        return 1
+    weights = sum(each.stat().st_size for each in folder.glob("*.safetensors"))
+    visitor = VISITOR_BYTES + 2 * weights  # bfloat16 becomes float32
+    return int(max(1, psutil.virtual_memory().available // 2 // visitor))
+
+
+def _settings(port: int, token: str, visitors: int, upload: int) -> dict[str, Any]:
+    from jupyter_server import DEFAULT_STATIC_FILES_PATH
+    from nbformat.v4 import new_raw_cell
     from traitlets.config import Config
 
+    from tempo_lab.page_server import SPARE_BYTES, Visitors
+
+    def with_script(_: object, notebook: Any, cwd: str) -> None:
+        script = SCRIPT.format(most=upload)
+        notebook.cells.append(new_raw_cell(script, metadata={"raw_mimetype": "text/html"}))
+
     config = Config()
+    config.VoilaConfiguration.prelaunch_hook = with_script
+    config.VoilaConfiguration.multi_kernel_manager_class = Visitors
+    config.Visitors.most = visitors
     config.VoilaConfiguration.file_allowlist = ["$^"]  # no file of the notebook's folder
     config.MappingKernelManager.cull_idle_timeout = IDLE_SECONDS
     config.MappingKernelManager.cull_interval = 60
@@ -123,7 +168,9 @@ def _settings(port: int, token: str) -> dict[str, Any]:
         "open_browser": False,
         "log_level": "ERROR",
         "tornado_settings": {
-            "websocket_max_message_size": MESSAGE_BYTES,
+            "websocket_max_message_size": upload + SPARE_BYTES,
+            "static_path": DEFAULT_STATIC_FILES_PATH,  # without it, Jupyter's own pages fail
+            "static_url_prefix": "/voila/static/",
             "headers": {"Content-Security-Policy": POLICY.format(port=port)},
         },
     }

@@ -4,11 +4,13 @@ import asyncio
 import base64
 import os
 import re
+import resource
 import stat
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -20,12 +22,13 @@ from ipywidgets.widgets import widget as registry
 from PIL import Image
 
 import tempo_lab as tl
-from tempo_lab.errors import BudgetError, TempoLabError, VideoError
+from tempo_lab.errors import BudgetError, TempoLabError, UnfamiliarVideoWarning, VideoError
 from tempo_lab.files import shipped
 from tempo_lab.widgets import AskPanel
 from tempo_lab.widgets.player import film, fitting
 from tempo_lab.widgets.question import clock
 from tempo_lab.world.files import make
+from tests.comms import Heard
 
 QUESTION = "What color is the star?"
 SCRIPT = "<script>alert(1)</script>"
@@ -175,7 +178,151 @@ def test_closing_ends_what_runs(nano):
     assert not [each for each in threading.enumerate() if each.name == "tempo-lab panel"]
 
 
+class HangsAtOpen:
+    """A model that opens every video after the first with a decoder that never answers."""
+
+    def __init__(self, tempo):
+        self.tempo, self.opened = tempo, 0
+
+    def open(self, path, **options):
+        self.opened += 1
+        decoder = "fake_decoders:hangs-at-open" if self.opened > 1 else "auto"
+        return self.tempo.open(path, decoder=decoder, **options)
+
+
+def test_stop_ends_the_opening_of_a_video(nano, clip, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+    async def page():
+        with AskPanel(HangsAtOpen(nano), [clip]) as panel:
+            send(panel, clip.read_bytes())
+            assert not panel.questions[0].stopper.disabled
+            panel.questions[0].stopper.click()
+            await until(lambda: not panel._background.running)
+            assert "Interrupted" in panel.line.value
+            assert panel.clip.options == (clip.name,)
+            assert not list(Path(panel._folder.name).iterdir())
+            assert clip.name in panel.facts.value
+
+    asyncio.run(page())
+
+
 # Uploads
+
+
+def open_now(panel):
+    """What every part of the panel says is open."""
+    path = Path(panel.session.video.info.path)
+    opened = next(name for name, place in panel._places.items() if place.samefile(path))
+    said = panel.facts.value.split(">")[1].split(": ")[0]
+    return {opened, panel.clip.value, said, panel.describe().split(": ")[0]}
+
+
+def test_the_second_upload_stays_open(nano, clip):
+    async def page():
+        with AskPanel(nano, [clip]) as panel:
+            for name in ("first.mp4", "second.mp4"):
+                send(panel, clip.read_bytes(), name)
+                await until(lambda name=name: name in panel.facts.value)
+                await until(lambda: not panel._background.running)
+                assert open_now(panel) == {name}
+            panel.clip.value = "first.mp4"  # a choice of the user's is one
+            await until(lambda: "first.mp4" in panel.facts.value)
+            assert open_now(panel) == {"first.mp4"}
+
+    asyncio.run(page())
+
+
+def test_a_page_is_sent_the_list_of_videos_together_with_the_open_one(nano, clip, monkeypatch):
+    monkeypatch.setattr("ipywidgets.comm.create_comm", Heard)
+    with AskPanel(nano, [clip]) as panel:
+        send(panel, clip.read_bytes())
+        states = panel.clip.comm.states
+        (listed,) = [state for state in states if "_options_labels" in state]
+        assert listed["index"] == 1
+        assert states.index(listed) == min(i for i, each in enumerate(states) if "index" in each)
+        assert all(each.get("index", 1) == 1 for each in states)
+
+
+def test_an_upload_while_a_question_runs_is_kept_and_the_question_goes_on(nano, clip):
+    async def page():
+        with AskPanel(nano, [clip]) as panel:
+            question = press(panel, QUESTION)
+            for _ in range(2):
+                send(panel, clip.read_bytes())
+            assert panel._background.running
+            assert "mine.mp4 (2) was uploaded" in panel.line.value
+            assert panel.clip.options == (clip.name, "mine.mp4", "mine.mp4 (2)")
+            await until(lambda: question.trace is not None)
+            assert open_now(panel) == {clip.name}
+            panel.clip.value = "mine.mp4 (2)"
+            await until(lambda: "mine.mp4 (2)" in panel.facts.value)
+            assert open_now(panel) == {"mine.mp4 (2)"}
+
+    asyncio.run(page())
+
+
+def test_every_answer_about_a_strange_video_says_so_with_the_uploads_own_name(panel, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (16, 64, 64, 3), dtype=np.uint8)
+    np.save(tmp_path / "noise.npy", noise)
+    send(panel, (tmp_path / "noise.npy").read_bytes(), f"{SCRIPT}.npy")
+    folder = Path(panel._folder.name)
+    with pytest.warns(UnfamiliarVideoWarning):
+        panel.ask(QUESTION)
+    for text in ("Is there a moon?", QUESTION):
+        trace = panel.ask(text)
+        (warning,) = trace.warnings
+        assert warning.startswith(f"{SCRIPT}.npy does not look like")
+        shown = panel.questions[0].warnings.value
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;.npy does not look like" in shown
+        assert "<script" not in shown
+        assert trace.provenance["video"] == f"{SCRIPT}.npy"
+        for place in (str(trace.provenance), shown, panel.line.value):
+            assert str(folder) not in place
+            assert "upload-" not in place
+    panel.clip.value = panel.clip.options[0]
+    assert panel.questions[0].warnings.value == ""
+    assert panel.ask(QUESTION).warnings == ()
+    assert panel.questions[0].warnings.value == ""
+
+
+@contextmanager
+def full_disk(room=1 << 16):
+    """No file can grow beyond `room` bytes, as on a disk that fills up."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_an_upload_that_the_disk_cannot_hold_is_refused_and_nothing_of_it_stays(panel, clip):
+    with full_disk():
+        send(panel, bytes(1 << 18))
+    for word in ("the upload could not be stored", "mine.mp4, 0.25 MiB", "File too large"):
+        assert word in panel.line.value
+    assert not list(Path(panel._folder.name).iterdir())
+    assert panel.clip.options == (clip.name,)
+
+
+def test_an_answer_is_shown_though_the_disk_cannot_hold_its_trace(panel):
+    question = panel.questions[0]
+    with full_disk(1 << 10):
+        press(panel, QUESTION)
+    assert "the trace could not be saved" in question.line.value
+    assert question.trace.answer in question.answer.value
+    assert question.picture.value.startswith("<img")
+    assert question.download.value == ""
+
+
+def test_what_the_page_did_not_read_is_refused_like_any_large_file(panel):
+    for _ in range(2):  # the same file may be tried again
+        panel.upload.error = "<b>long.mp4, 300 MiB"
+        assert "the file is too large to be uploaded" in panel.line.value
+        assert "&lt;b&gt;long.mp4, 300 MiB" in panel.line.value
+        assert panel.upload.error == ""
+        panel.say()
 
 
 def test_an_upload_is_opened_under_its_own_name(panel, clip):
@@ -189,6 +336,7 @@ def test_an_upload_is_opened_under_its_own_name(panel, clip):
     assert panel.ask(QUESTION).answer
     send(panel, clip.read_bytes(), name)  # once more is another one
     assert panel.clip.options == (clip.name, name, f"{name} (2)")
+    assert panel.clip.value == f"{name} (2)"
 
 
 def test_uploads_are_private_and_go_with_the_panel(nano, clip):
@@ -229,10 +377,32 @@ def test_a_clip_that_is_none_is_refused_where_it_was_given(nano, tmp_path):
         AskPanel(nano, [tmp_path / "missing.mp4"])
 
 
+def test_clips_of_one_name_are_all_offered(nano, clip, tmp_path):
+    other = make(4, 2, tmp_path, size=128)[0].rename(tmp_path / clip.name)
+    with AskPanel(nano, [clip, other]) as panel:
+        panel.clip.value = f"{clip.name} (2)"
+        assert f"{clip.name} (2): 8.0 s" in panel.facts.value
+
+
 def test_the_limit_comes_from_the_environment(nano, clip, monkeypatch):
     monkeypatch.setenv("TEMPO_LAB_UPLOAD_BYTES", "12345")
     with AskPanel(nano, [clip]) as panel:
         assert panel.upload_bytes == 12345
+        assert "0.0118 MiB" in panel.upload.description
+    monkeypatch.setenv("TEMPO_LAB_UPLOAD_BYTES", "8 MiB")
+    with pytest.raises(TempoLabError, match="TEMPO_LAB_UPLOAD_BYTES=8 MiB"):
+        AskPanel(nano, [clip])
+
+
+@pytest.mark.parametrize("value", ["64", [64], 0, 2.5, True, None])
+def test_what_is_no_number_is_refused_by_name(panel, nano, clip, value):
+    with pytest.raises(BudgetError, match="budget must be a whole number"):
+        AskPanel(nano, [clip], budget=value)
+    if value is not None:
+        with pytest.raises(BudgetError, match="upload_bytes must be a whole number"):
+            AskPanel(nano, [clip], upload_bytes=value)
+        with pytest.raises(BudgetError, match="budget must be a whole number"):
+            panel.ask(QUESTION, budget=value)
 
 
 # The player

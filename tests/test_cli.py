@@ -73,9 +73,75 @@ def test_a_warning_is_one_message_on_stderr(frames_file, short_answers):
     done = run("ask", frames_file, "What color is the star?")
     assert done.exit_code == 0, done.output
     assert done.stderr.count("tempo-lab: warning: ") == 1
-    assert str(frames_file) in done.stderr
+    assert f"tempo-lab: warning: {frames_file.name} does not look like" in done.stderr
+    assert str(frames_file) not in done.stderr
     assert "cli.py" not in done.stderr
     assert "warning" not in done.stdout
+
+
+def test_a_saved_trace_shows_its_warnings_as_text(tmp_path):
+    warnings = ["a.mp4 has 2 streams.", "b\x1b[31m is strange."]
+    file = make_trace(provenance={"warnings": warnings}).save(tmp_path / "trace.nc")
+    for options in ([], ["--json"]):
+        done = run("trace", file, *options)
+        assert done.exit_code == 0, done.output
+        assert done.stderr.splitlines() == [
+            "tempo-lab: warning: a.mp4 has 2 streams.",
+            "tempo-lab: warning: b\\x1b[31m is strange.",
+        ]
+    assert json.loads(done.stdout)["provenance"]["warnings"] == warnings
+
+
+def test_a_tampered_trace_sends_no_terminal_escapes(tmp_path):
+    trace = make_trace(provenance={"a\x1b[2Jkey": "a\x1b[2Jvalue", "model": "\x1b]0;title\x07"})
+    trace.data.attrs["strategy"] = "\x1b[31mhead"
+    for options in ([], ["--all"], ["--json"]):
+        done = run("trace", trace.save(tmp_path / "trace.nc"), *options)
+        assert done.exit_code == 0, done.output
+        assert "\x1b" not in done.output
+        assert "\x07" not in done.output
+    done = run("trace", tmp_path / "trace.nc")
+    assert r"a\x1b[2Jkey" in done.stdout
+    assert r"a\x1b[2Jvalue" in done.stdout
+
+
+FULL_DISK = """import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
+from tempo_lab.cli import app
+app(sys.argv[1:])"""
+
+
+@pytest.mark.parametrize(("option", "older"), [("--save", True), ("--figure", False)])
+def test_a_disk_that_fills_up_is_reported_and_leaves_nothing_half_written(
+    tmp_path, frames_file, option, older
+):
+    command = ["ask", frames_file, "What color is the star?", "--device", "cpu"]
+    place = tmp_path / "out" / "kept.png"
+    place.parent.mkdir()
+    if older:
+        place.write_bytes(b"older")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, *map(str, command), option, str(place)],
+        capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "tokens used" in done.stdout  # the answer is not lost
+    assert "could not be saved" in done.stderr
+    assert "found: File too large" in done.stderr
+    assert "fix:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(place.parent) == (["kept.png"] if older else [])
+    assert not older or place.read_bytes() == b"older"
+
+
+def test_output_that_cannot_be_written_is_reported(saved, tmp_path):
+    with open(tmp_path / "out.txt", "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, "trace", str(saved), "--all", "--json"],
+            stdout=out, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "tempo-lab: nothing more can be written: File too large\n"
 
 
 @pytest.mark.parametrize(

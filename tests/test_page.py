@@ -1,24 +1,32 @@
 """tempo-lab app: who is let in, what is served, and how it ends."""
 
+import asyncio
+import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 import zipfile
 from http.cookiejar import CookieJar
 from pathlib import Path
 
+import psutil
 import pytest
+from tornado.httpclient import HTTPClientError
+from tornado.websocket import websocket_connect
 from typer.testing import CliRunner
 
 from tempo_lab.cli import app
 from tempo_lab.files import shipped
-from tempo_lab.page import HOST, NOTEBOOK, PORT, free_port
-from tests.served import served
+from tempo_lab.page import HOST, NOTEBOOK, PORT, VISITOR_BYTES, free_port, visitors_that_fit
+from tempo_lab.page_server import PROTOCOL, SPARE_BYTES, is_message
+from tests.served import APP, served
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,6 +65,150 @@ def test_the_page_shows_no_code_and_serves_no_file(page):
         assert status(page.root + place, opener)[0] in (403, 404)
     for place in ("api/contents", "api/kernels", "api/sessions", "api/terminals"):
         assert status(page.root + place, opener)[0] in (403, 404)
+
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("logout", 200),
+        ("login", 200),
+        ("nothing", 403),
+        (f"api/kernels/{NOBODY}", 404),
+        (f"api/kernels/{NOBODY}/channels", 400),
+        ("voila/static/nothing", 404),
+        ("voila/templates/nothing", 404),
+        ("voila/api/themes/nothing", 404),
+        ("voila/labextensions/nothing", 404),
+    ],
+)
+def test_every_address_is_answered(page, place, expected):
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+    status(f"{page.root}login?token={page.token}", opener)
+    assert status(page.root + place, opener)[0] == expected
+    assert "Traceback" not in page.told()
+
+
+# What a visitor's connection may send
+
+
+def message(kind, *buffers, count=None):
+    """A message of the protocol that pages speak, with room for a wrong number of parts."""
+    header = {"msg_id": "1", "msg_type": kind, "username": "", "session": "1", "version": "5.3"}
+    parts = [b"shell", json.dumps(header).encode(), b"{}", b"{}", b"{}", *buffers]
+    ends = [8 * (len(parts) + 2)]
+    for part in parts:
+        ends.append(ends[-1] + len(part))
+    count = len(ends) if count is None else count
+    return struct.pack(f"<{len(ends) + 1}Q", count, *ends) + b"".join(parts)
+
+
+@pytest.fixture(scope="module")
+def kernel(page):
+    """A visitor's kernel, and the address of its socket."""
+    code, _, text = status(page.url)
+    assert code == 200
+    number = re.search(r'"kernelId": *"([0-9a-f-]{36})"', text)[1]
+    address = f"{page.root}api/kernels/{number}/channels?token={page.token}"
+    return address.replace("http:", "ws:")
+
+
+def sent(address, content, subprotocols=(PROTOCOL,)):
+    """The type of the first answer, or the code with which the socket was closed."""
+
+    async def talk():
+        connection = await websocket_connect(
+            address, subprotocols=list(subprotocols), max_message_size=1 << 30
+        )
+        await connection.write_message(content, binary=True)
+        while True:
+            answer = await asyncio.wait_for(connection.read_message(), 120)
+            if answer is None:
+                return connection.close_code
+            if b"comm_info_reply" in answer:
+                return "comm_info_reply"
+
+    return asyncio.run(talk())
+
+
+def test_a_socket_of_the_older_protocol_is_refused(page, kernel):
+    with pytest.raises(HTTPClientError, match="400"):
+        sent(kernel, b"\x7f\xff\xff\xff", subprotocols=())
+    with pytest.raises(HTTPClientError, match="400"):
+        sent(kernel, b"\x7f\xff\xff\xff", subprotocols=[f"x{PROTOCOL}"])
+    assert sent(kernel, message("comm_info_request")) == "comm_info_reply"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x01",
+        b"\xff" * 16,
+        message("comm_info_request", count=2**63),
+        message("comm_info_request", count=5),
+        message("comm_info_request")[:-1],
+        struct.pack("<8Q", 7, 64, 90, 80, 90, 90, 90, 90) + bytes(100),
+    ],
+)
+def test_what_is_no_message_closes_its_socket_alone(kernel, content):
+    assert is_message(message("comm_info_request"))
+    assert not is_message(content)
+    assert sent(kernel, content) == 1003
+    assert sent(kernel, message("comm_info_request")) == "comm_info_reply"
+
+
+def test_a_header_is_short_and_text_is_no_message():
+    assert not is_message("{}")
+    assert not is_message(message("x" * (1 << 16)))
+    assert is_message(message("x", bytes(1 << 20)))
+
+
+def test_an_upload_in_one_piece_is_let_through(kernel):
+    """Firefox sends one frame, whatever its size; tornado by itself takes 100 MiB."""
+    assert sent(kernel, message("comm_info_request", bytes(101 << 20))) == "comm_info_reply"
+
+
+# How many visitors there can be
+
+
+def test_a_visitor_waits_until_there_is_room(tmp_path):
+    environment = {"TEMPO_LAB_UPLOAD_BYTES": str(1 << 20)}
+    with served(tmp_path, [*APP, "--visitors", "1"], **environment) as page:
+        code, _, text = status(page.url)
+        assert code == 200
+        number = re.search(r'"kernelId": *"([0-9a-f-]{36})"', text)[1]
+        code, _, text = status(page.url)
+        assert code == 503
+        assert "Up to 1 can use it at the same time" in text
+        assert 'http-equiv="refresh"' in text
+        assert "--visitors 2" in text
+        address = f"{page.root}api/kernels/{number}/channels?token={page.token}"
+        address = address.replace("http:", "ws:")
+        # more than an upload can have ends the connection, and nothing else
+        large = message("comm_info_request", bytes((1 << 20) + SPARE_BYTES))
+        assert sent(address, large) in (1009, None)
+        end = time.monotonic() + 200
+        while status(page.url)[0] == 503:  # the first one's page is gone
+            assert time.monotonic() < end
+            time.sleep(1)
+        assert "Traceback" not in page.told()
+
+
+def test_visitors_are_as_many_as_half_of_the_free_memory_holds(monkeypatch, tmp_path):
+    class Free:
+        available = 10 * VISITOR_BYTES
+
+    monkeypatch.setattr(psutil, "virtual_memory", Free)
+    assert visitors_that_fit("nano") == 4  # its weights count, too
+    with open(tmp_path / "model.safetensors", "wb") as weights:
+        weights.truncate(VISITOR_BYTES)
+    assert visitors_that_fit(str(tmp_path)) == 1
+    assert visitors_that_fit("somebody/model") == 1
+    Free.available = 0
+    assert visitors_that_fit("nano") == 1
 
 
 def test_it_listens_on_this_machine_alone(page):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import weakref
+from base64 import b64decode
 from io import BytesIO
 
 import ipywidgets
@@ -30,6 +31,7 @@ from tempo_lab.widgets import (
     SegmentExplorer,
 )
 from tempo_lab.widgets.base import PAUSE, every_widget
+from tests.comms import Heard
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -64,7 +66,7 @@ class Dots(Explorer):
             warnings.warn("five is strange", TempoLabWarning, stacklevel=1)
         return figure
 
-    def describe(self):
+    def caption(self):
         return f"{self.k.value} dots"
 
 
@@ -214,6 +216,36 @@ def explorers(session, trace):
     ]
 
 
+def test_sentence_and_picture_are_of_one_drawing(asked):
+    """Where an event loop runs, a change is drawn later: both are asked for before that."""
+
+    async def changed(explorer, control, value):
+        control.value = value
+        bundle = explorer._repr_mimebundle_()
+        assert (bundle["text/plain"], b64decode(bundle["image/png"])) == (
+            repr(explorer), explorer.static().data,
+        )  # fmt: skip
+        explorer.redraw()
+        assert bundle["text/plain"] == repr(explorer)
+        assert explorer.static().alt == explorer.describe()
+
+    routing, segments, looks, loading = every = explorers(*asked)
+    changes = [(routing.budget, 40), (segments.segment, 1), (looks.segment, 1), (loading.k, KS[0])]
+    for explorer, (control, value) in zip(every, changes, strict=True):
+        asyncio.run(changed(explorer, control, value))
+    assert f"{routing.allocation.used} of 40 tokens given" in repr(routing)
+    for explorer in every:
+        explorer.close()
+
+
+def test_what_cannot_be_drawn_leaves_picture_and_sentence():
+    with Dots() as dots:
+        dots.k.value = 3
+        assert dots.error is not None
+        assert repr(dots) == "Dots(1 dots)"
+        assert 'alt="1 dots"' in dots.picture.value
+
+
 def test_every_control_says_what_it_is(asked):
     for explorer in explorers(*asked):
         controls = [
@@ -291,6 +323,19 @@ def test_the_dial_is_the_parameter_of_the_allocator():
         routing.shares.value = "abstain"
         assert routing.dial.max == 1
         assert routing.dial.description == "threshold"
+
+
+def test_a_page_is_sent_the_limits_of_the_dial_together_with_its_value(monkeypatch):
+    monkeypatch.setattr("ipywidgets.comm.create_comm", Heard)
+    with RoutingExplorer(make_trace()) as routing:
+        routing.shares.value = "abstain"
+        routing.shares.value = "temperature"
+        states = routing.dial.comm.states
+    limits = [state for state in states if {"min", "max"} & state.keys()]
+    assert [state["value"] for state in limits] == [
+        STRATEGIES["abstain"].parameters["threshold"],
+        STRATEGIES["temperature"].parameters["temperature"],
+    ]
 
 
 def test_a_budget_that_cannot_be_is_refused_in_the_panel():
@@ -510,6 +555,9 @@ def test_front_loading_takes_a_case_of_its_session(asked, tiny, frames_file):
         assert loading.case is case
     with pytest.raises(QueryError, match="right answer"):
         FrontLoadingExplorer(session, trace.question)
+    for wrong in ("4", [4], 0):
+        with pytest.raises(BudgetError, match="draws must be a whole number"):
+            FrontLoadingExplorer(session, case, ks=KS, draws=wrong)
     with tiny.open(frames_file) as other, pytest.raises(QueryError, match="another opened video"):
         FrontLoadingExplorer(other, case)
     with pytest.raises(TraceError, match="not tried"):

@@ -84,7 +84,7 @@ class AttentionExplorer(Explorer):
             return plots.attention_time(result, row, chosen=number, width=WIDE)[0]
         return plots.attention_parts(result, row, number, width=WIDE)[0]
 
-    def describe(self) -> str:
+    def caption(self) -> str:
         part = "mean of layers" if self.layer.value == MEAN else f"layer {self.layer.value}"
         head = "mean of heads" if self.head.value == MEAN else f"head {self.head.value}"
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from tempo_lab.widgets.base import Explorer
@@ -16,6 +17,7 @@ class Background:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._over = False
 
     @property
     def running(self) -> bool:
@@ -40,18 +42,21 @@ class Background:
             ended: called there after it, whatever happened.
         """
         self._stop.clear()
-        results: list[Any] = []
+        outcome: Future[Any] = Future()
 
         def run() -> None:
-            with place.guarded():
-                results.append(work())
+            try:
+                outcome.set_result(work())
+            except BaseException as error:  # shown by `finish`
+                outcome.set_exception(error)
 
         def finish() -> None:
+            if self._over:
+                return
             self._thread = None
             self._stop.clear()
-            with place.guarded():
-                for result in results:
-                    done(result)
+            with place.guarded():  # not in the thread: it changes Python's warnings for all threads
+                done(outcome.result())
             ended()
 
         def beside() -> None:
@@ -81,7 +86,8 @@ class Background:
         self._stop.set()
 
     def end(self) -> None:
-        """Stop what runs, and wait for that."""
+        """Stop what runs, wait for that, and show nothing of it."""
+        self._over = True
         self.stop()
         if self._thread is not None:
             self._thread.join()

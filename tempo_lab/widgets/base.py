@@ -48,7 +48,7 @@ class Explorer:
         self.picture = HTML(layout=Layout(width="100%"))
         self.line = HTML(layout=Layout(width="100%"))
         self.error: BaseException | None = None
-        self._png = b""
+        self._png, self._described = b"", ""
         self._hidden: list[Widget] = []
         self._undo: list[Callable[[], object]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -62,8 +62,8 @@ class Explorer:
         """The picture of what the controls say now; None for no picture. It is closed here."""
         raise NotImplementedError(f"{type(self).__name__} says no picture")
 
-    def describe(self) -> str:
-        """The picture in one sentence, for those who do not see it."""
+    def caption(self) -> str:
+        """What `draw` shows in one sentence; asked for right after it."""
         return type(self).__name__
 
     # What a subclass uses
@@ -160,12 +160,13 @@ class Explorer:
             self.say()
         with self.guarded():
             self._png = self._drawn()
+            self._described = self.caption()
             self._stale = False
         style = "max-width: 100%; opacity: 0.35" if self.error else "max-width: 100%"
         source = b64encode(self._png).decode()
         self.picture.value = self._png and (
             f'<img src="data:image/png;base64,{source}" style="{style}" '
-            f'alt="{html.escape(self.describe())}">'
+            f'alt="{html.escape(self._described)}">'
         )
 
     def _drawn(self) -> bytes:
@@ -189,6 +190,15 @@ class Explorer:
 
     # Showing and leaving
 
+    def describe(self) -> str:
+        """The picture in one sentence, for those who do not see it.
+
+        Where the controls say what cannot be drawn, the last picture stays, and its sentence.
+        """
+        if self._stale:
+            self.redraw()
+        return self._described
+
     def static(self) -> Image:
         """The picture as it is now, to be displayed where no kernel runs; PNG in `.data`.
 
@@ -201,7 +211,7 @@ class Explorer:
             self.redraw()
         if self._stale and self.error is not None:
             raise self.error
-        return Image(data=self._png, format="png", alt=self.describe())
+        return Image(data=self._png, format="png", alt=self._described)
 
     def close(self) -> None:
         """Leave nothing behind: no timer, observer, or widget that a page could still reach."""
@@ -225,8 +235,6 @@ class Explorer:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The live panel; the picture where there is no kernel; a sentence where there is text."""
         bundle: dict[str, Any] = {"text/plain": visible(repr(self))}
-        if self._stale:
-            self.redraw()
         if self._png:
             bundle["image/png"] = b64encode(self._png).decode()
         if not self._closed:

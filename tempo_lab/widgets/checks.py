@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tempo_lab.errors import TraceError
+import numpy as np
+
+from tempo_lab.errors import BudgetError, TraceError
 from tempo_lab.text import one_line
 from tempo_lab.trace import Trace
 
@@ -35,6 +37,22 @@ def check_trace(trace: Any, session: Session | None = None) -> Trace:
             fix="open the video of the trace, with its fps and max_frames",
         )
     return trace
+
+
+def check_whole(name: str, value: Any, least: int = 1) -> int:
+    """The number, if it is a whole one.
+
+    Raises:
+        BudgetError: it is something else, or below `least`.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise BudgetError(
+            f"{name} must be a whole number of at least {least}",
+            asked=f"{name}={one_line(repr(value), 120)}",
+            found=type(value).__name__,
+        )
+    return int(value)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tempo_lab.analysis.front_loading import tokens_tried
 from tempo_lab.analysis.front_loading_question import by_token
 from tempo_lab.errors import QueryError
 from tempo_lab.widgets.base import WIDE, Explorer, sized
+from tempo_lab.widgets.checks import check_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,8 @@ class FrontLoadingExplorer(Explorer):
 
     Raises:
         QueryError: no answer, words that the model does not know, or a case of another session.
-        BudgetError: ks beyond K, or without it; or the LLM's context cannot hold all tokens.
+        BudgetError: ks beyond K, or without it; draws or seed are no whole numbers; or the LLM's
+            context cannot hold all tokens.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class FrontLoadingExplorer(Explorer):
 
         self.case = _case(session, question, answer)
         tried = tokens_tried(ks, session.checkpoint.model.config.num_compression_tokens)
+        draws, seed = check_whole("draws", draws), check_whole("seed", seed, least=0)
         seeds = range(seed * draws, (seed + 1) * draws)
         with tqdm(total=len(tried), desc="front-loading", disable=not progress, leave=False) as bar:
             self.data = by_token(self.case, tried, seeds, bar.update)
@@ -78,7 +81,7 @@ class FrontLoadingExplorer(Explorer):
             width=WIDE,
         )[0]  # fmt: skip
 
-    def describe(self) -> str:
+    def caption(self) -> str:
         at = self.data["probability"].sel(k=self.k.value)
         told = ", ".join(f"{float(at.sel(arm=arm)):.2f} from {arm}" for arm in at["arm"].values)
         return f"{self.k.value} memory tokens a segment: the right answer's probability is {told}"

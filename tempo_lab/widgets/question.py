@@ -61,16 +61,17 @@ class Question(Explorer):
         self.stopper = Button(description="Stop", disabled=True, layout=_narrow())
         self.bar = IntProgress(0, layout=Layout(width="120px", visibility="hidden"))
         self.stage = HTML()
-        self.answer = HTML(layout=Layout(width="100%"))
+        self.answer, self.warnings = (HTML(layout=Layout(width="100%")) for _ in range(2))
         self.spans = [_Span(self._look) for _ in range(SPANS)]
         self.download = HTML()
         look = VBox([each.row for each in self.spans], layout=Layout(width="100%"))
         super().__init__(
             [self.text, self.budget, self.button, self.stopper, self.bar, self.stage],
-            [self.answer, look, self.download],
+            [self.answer, self.warnings, look, self.download],
         )
         row, picture, *below, line = self.panel.children
-        self.panel.children = (row, line, self.answer, picture, *below[1:])  # what is wrong, first
+        # what is wrong stands first
+        self.panel.children = (row, line, *below[:2], picture, *below[2:])
         room = self.panel.layout
         room.flex, room.min_width, room.padding = "1 1 360px", "0", "0 8px 0 0"
         self.button.on_click(self._pressed)
@@ -117,9 +118,14 @@ class Question(Explorer):
     # When it is answered
 
     def show(self, trace: Trace, stills: list[str]) -> None:
-        """The answer, its figure, its spans and its file."""
-        self.trace = trace
+        """The answer, its warnings, its figure, its spans and its file."""
+        self.trace, self.download.value = trace, ""
         self.written(trace.answer or "(an empty answer)")
+        self.warnings.value = "".join(
+            f'<div role="note" style="color: #9c2a00; line-height: 1.3; margin: 2px 0">'
+            f"{escaped(each)}</div>"
+            for each in trace.warnings
+        )
         table = trace.to_pandas()
         most = table.sort_values(["tokens", "relevance"], ascending=False, kind="stable")
         rows = list(most.head(SPANS).iterrows())
@@ -129,13 +135,13 @@ class Question(Explorer):
                 span.show(row, stills[segment] if segment < len(stills) else "")
             else:
                 span.hide()
-        self.download.value = _file(trace)
         self.redraw()
+        self.download.value = _file(trace)
 
     def forget(self) -> None:
         """No answer, as of another video."""
         self.trace = None
-        for each in (self.answer, self.stage, self.download):
+        for each in (self.answer, self.warnings, self.stage, self.download):
             each.value = ""
         for span in self.spans:
             span.hide()
@@ -147,7 +153,7 @@ class Question(Explorer):
 
         return None if self.trace is None else plots.allocation(self.trace, width=WIDE)[0]
 
-    def describe(self) -> str:
+    def caption(self) -> str:
         """Question, answer and ledger in a sentence."""
         if self.trace is None:
             return "a question that was not asked yet"

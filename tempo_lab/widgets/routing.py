@@ -112,7 +112,7 @@ class RoutingExplorer(Explorer):
             self.ledger.value = ledger(self.trace, self.allocation)
         return plots.routing(self.trace, self.allocation, width=WIDE)[0]
 
-    def describe(self) -> str:
+    def caption(self) -> str:
         given = self.allocation
         used = "" if given is None else f", {given.used} of {given.budget} tokens given"
         return f"Allocation by {self.shares.value}, {self.keeps.value}{used}"
@@ -151,6 +151,7 @@ class RoutingExplorer(Explorer):
                 seed=told.data.attrs["seed"], scores=told.data["score"].to_numpy(),
                 history=[(q, a) for q, a in told.provenance.get("history", ())],
             )  # fmt: skip
+        self.say("\n".join(self.answered.warnings))
         self.answers.value = table(
             ["", "answer", "tokens", "strategy"],
             [
@@ -167,7 +168,8 @@ class RoutingExplorer(Explorer):
             self.dial.description, display = name, "flex"
             self.dial.tooltip = f"{name} of the allocator {shares}"
             value = STRATEGIES[shares].parameters[name] if change is not None else self.dial.value
-            with self.dial.hold_trait_notifications():
+            # one message: a page that hears of the limits alone moves the value into them
+            with self.dial.hold_sync(), self.dial.hold_trait_notifications():
                 self.dial.min, self.dial.max, self.dial.value = least, most, value
         self.dial.layout.display = display
 

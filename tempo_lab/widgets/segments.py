@@ -96,12 +96,12 @@ class SegmentExplorer(Explorer):
         )
         plots.anatomy(
             frames, times, prompt, data["kept"].to_numpy()[number],
-            heading=self.describe(), width=WIDE, into=lower,
+            heading=self.caption(), width=WIDE, into=lower,
         )  # fmt: skip
         self.prompt.value = self._readable(number)
         return figure
 
-    def describe(self) -> str:
+    def caption(self) -> str:
         number = self.segment.value
         one = self.trace.data.isel(segment=number)
         tokens = f"{int(one['tokens'])} of {one.sizes['slot']} tokens"

@@ -10,7 +10,7 @@ from tests.browser.test_page import ask
 from tests.served import served
 
 MARKS = [
-    ("widgets/ask.py", "A second question beside it", "Another one"),
+    ("widgets/ask.py", "Compare two questions", "Another one"),
     ("shipped/notebooks/11_your_own_video.ipynb", "# 11 · Your own video", "# Installed"),
 ]
 

@@ -1,8 +1,10 @@
 """The page of `tempo-lab app` in a real browser."""
 
+import numpy as np
 import pytest
 
 import tempo_lab as tl
+from tests.served import APP, served
 
 SCRIPT = "<script>window.wrong = 1</script>"
 HOSTILE = """'"><img src=x onerror="window.wrong = 1">"""
@@ -81,7 +83,7 @@ def test_a_span_plays_its_seconds(page):
 def test_two_questions_side_by_side_and_script_stays_text(page, pictures):
     page.set_viewport_size({"width": 1280, "height": 2300})
     ask(page, "What color is the circle?")
-    page.get_by_label("A second question beside it").check()
+    page.get_by_label("Compare two questions").check()
     ask(page, f"What color is the moon? {SCRIPT}", 2)
     assert page.evaluate("window.wrong") is None
     assert page.get_by_alt_text("What color is the circle?", exact=False).first.is_visible()
@@ -98,7 +100,7 @@ def test_two_questions_side_by_side_and_script_stays_text(page, pictures):
         (b"no video at all", "this is not a video that can be read", "hourglass"),
         (bytes(11 << 20), "the file is too large to be uploaded", "circle"),
     ],
-    ids=["text", "large"],  # larger than a server lets through that was not told to
+    ids=["text", "large"],  # so large that it would end the connection
 )
 def test_a_bad_upload_is_refused_with_a_sentence(page, pictures, content, words, shape):
     name = "<img src=x onerror='window.wrong=1'>bad.mp4"
@@ -119,11 +121,65 @@ def test_the_trace_is_downloaded(page, tmp_path):
     assert tl.Trace.load(tmp_path / "trace.nc").answer == "red"
 
 
-def test_two_people_do_not_see_each_others_videos(app, page, visit, tmp_path):
+def world(folder, seed, segments):
     from tempo_lab.world.files import make
 
-    clip, _ = make(5, 2, tmp_path, size=128)
-    upload(page, "holiday.mp4", clip.read_bytes())
+    return make(seed, segments, folder, size=128)[0].read_bytes()
+
+
+def opened(page, name, seconds):
+    """Wait until this video is open, and say which one the selector has."""
+    page.get_by_text(f"{name}: {seconds:.1f} s").wait_for()
+    page.locator("select:enabled").first.wait_for()
+    return page.get_by_label("Video", exact=True).input_value()
+
+
+def test_uploads_stay_open_and_wait_for_a_question(app, visit, pictures, tmp_path):
+    page = visit(app.url)
+    page.get_by_text("voyage.mp4: 48.0 s").wait_for()
+    for name, seed, segments in (("first.mp4", 5, 2), ("second.mp4", 6, 3)):
+        upload(page, name, world(tmp_path, seed, segments))
+        assert opened(page, name, 4 * segments) == name
+        ask(page, "Is there a moon?")
+        assert opened(page, name, 4 * segments) == name
+        page.get_by_label("Question 1").fill("")
+    page.get_by_label("Video", exact=True).select_option("voyage.mp4")
+    assert opened(page, "voyage.mp4", 48) == "voyage.mp4"
+
+    noise = np.random.default_rng(0).integers(0, 255, (16, 64, 64, 3), dtype=np.uint8)
+    np.save(tmp_path / "noise.npy", noise)
+    page.get_by_label("Question 1").fill("What color is the star?")
+    page.get_by_role("button", name="Ask", exact=True).first.click()
+    page.locator("button:enabled", has_text="Stop").first.wait_for()
+    # its button rests meanwhile; what was chosen before comes all the same
+    page.locator("button", has_text="Upload a video").evaluate("each => each.disabled = false")
+    upload(page, "noise.npy", (tmp_path / "noise.npy").read_bytes())
+    page.get_by_text("noise.npy was uploaded. Select it").wait_for()
+    page.get_by_alt_text("What color is the star? red", exact=False).first.wait_for()
+    assert opened(page, "voyage.mp4", 48) == "voyage.mp4"
+    page.get_by_label("Video", exact=True).select_option("noise.npy")
+    assert opened(page, "noise.npy", 8) == "noise.npy"
+    for text in ("What color is the moon?", "What color is the star?"):
+        ask(page, text)
+        warning = page.get_by_role("note").filter(has_text="noise.npy does not look like")
+        assert warning.count() == 1
+        assert warning.is_visible()
+    pictures(page, "page-warning")
+
+
+def test_a_visitor_waits_until_somebody_leaves(visit, pictures, tmp_path):
+    with served(tmp_path, [*APP, "--visitors", "1"]) as app:
+        first = visit(app.url)
+        first.get_by_text("voyage.mp4: 48.0 s").wait_for()
+        second = visit(app.url)
+        second.get_by_role("heading", name="Please wait").wait_for()
+        pictures(second, "page-wait")
+        first.close()
+        second.get_by_text("voyage.mp4: 48.0 s").wait_for()
+
+
+def test_two_people_do_not_see_each_others_videos(app, page, visit, tmp_path):
+    upload(page, "holiday.mp4", world(tmp_path, 5, 2))
     page.get_by_text("holiday.mp4: 8.0 s").wait_for()
     ask(page, "Is there a moon?")
     other = visit(app.url)
