@@ -49,6 +49,8 @@ class PacketIndex:
         coded: int64 [frame] 0-based number of the coded frame that is shown; ascending, repeats
             where the file says to show one again.
         times: float64 [frame] presentation seconds on the file's clock.
+        strict: whether damage is reported that the decoder would conceal. Not for H.264 with open
+            groups of pictures: wherever decoding starts, it misses references, as if damaged.
     """
 
     info: VideoInfo
@@ -57,6 +59,7 @@ class PacketIndex:
     keys: np.ndarray
     coded: np.ndarray
     times: np.ndarray
+    strict: bool
 
 
 class _Packet(NamedTuple):
@@ -127,7 +130,8 @@ def _index(
     begin = next((at for at, packet in enumerate(found) if packet.key), 0)
     shown = [packet for packet in found[begin:] if not packet.hidden]
     stamped = not made_up and base and all(packet.pts is not None for packet in found[begin:])
-    first = _first_frame(path, stream.index, begin, tick, counted=not stamped)
+    strict = codec != "h264" or not _has_leading_frames(found)
+    first = _first_frame(path, stream.index, begin, tick, strict=strict, counted=not stamped)
     if first is None or not shown:
         raise damaged_file(path, "one frame", "none that can be decoded")
     stated = float((stream.guessed_rate if unclocked else stream.average_rate) or 0)
@@ -160,15 +164,17 @@ def _index(
         path, "video", width, height, len(times), rate, seconds, codec, "pyav",
         reason=unfit, notes=_notes(container, stream, joints, rate),
     )  # fmt: skip
-    return PacketIndex(info, stream.index, pts, keys[:0] if joints else keys, coded, times)
+    return PacketIndex(info, stream.index, pts, keys[:0] if joints else keys, coded, times, strict)
 
 
-def _first_frame(path: str, number: int, begin: int, tick: Tick, *, counted: bool) -> Any:
+def _first_frame(
+    path: str, number: int, begin: int, tick: Tick, *, strict: bool, counted: bool
+) -> Any:
     """The first frame that is whole, or None."""
     with open_container(path) as container:
         stream = container.streams[number]
         source = islice((packet for packet, _ in packets(container, [stream], tick)), begin, None)
-        frames = (frame for frame, _ in decode(stream, source, counted=counted))
+        frames = decode(stream, source, strict=strict, counted=counted)
         return next((frame for frame in frames if frame is not None and not frame.is_corrupt), None)
 
 
