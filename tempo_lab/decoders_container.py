@@ -102,13 +102,19 @@ class _Clock:
 
     def move(self, packet: Any) -> int:
         if packet.dts is not None:
+            # FFmpeg takes a missing stamp from the next packet, which may be another recording's.
+            if self._restarts and packet.pts is not None and self._jumps(packet.pts - packet.dts):
+                packet.pts = packet.dts + self._step
             jump = 0 if self._last is None else packet.dts + self._shift - self._last
-            if jump < -self._back or (self._restarts and jump > self._ahead):
+            if self._jumps(jump):
                 self._shift += self._step - jump
             self._last = packet.dts = packet.dts + self._shift
         if packet.pts is not None:
             packet.pts += self._shift
         return self._shift
+
+    def _jumps(self, ticks: int) -> bool:
+        return ticks < -self._back or (self._restarts and ticks > self._ahead)
 
 
 def packets_from(container: Any, stream: Any, tick: Tick, keys: Sequence[int]) -> Iterator[Any]:

@@ -134,7 +134,7 @@ def _index(
     first = _first_frame(path, stream.index, begin, tick, strict=strict, counted=not stamped)
     if first is None or not shown:
         raise damaged_file(path, "one frame", "none that can be decoded")
-    stated = float((stream.guessed_rate if unclocked else stream.average_rate) or 0)
+    rates = [float(rate or 0) for rate in (stream.average_rate, stream.guessed_rate)]
     keys = np.empty(0, dtype=np.int64)
     pts = None
     if stamped:
@@ -144,14 +144,15 @@ def _index(
         pts = pts[pts >= min([first.pts, *keys[:1]])]
         coded = np.arange(len(pts))
         span = float(pts[-1] - pts[0]) * base
-        measured = len(pts[1:]) / (span or 1) or stated or 1.0
-        rate = stated if measured / 1.5 < stated < measured * 1.5 else measured
+        measured = len(pts[1:]) / (span or 1) or max(rates) or 1.0
+        near = (rate for rate in rates if measured / 1.5 < rate < measured * 1.5)
+        rate = next(near, measured)  # headers may state a clock's rate instead
         start = (container.start_time or 0) / 1e6
         restarts = flags & av.format.Flags.ts_discont.value  # these may begin before zero
         times = np.round(pts * base - (start if restarts else max(0.0, start)), 6) + 0.0
         seconds = round(span + 1 / rate, 6)
     else:
-        rate = stated or 25.0
+        rate = rates[unclocked] or 25.0
         coded = _slots(shown) if format_name == "avi" else np.arange(len(shown))
         times = np.arange(len(coded)) / rate
         seconds = len(coded) / rate
