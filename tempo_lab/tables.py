@@ -63,6 +63,7 @@ def facts(values: Mapping[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in values.items():
+        value = " ".join(value) if isinstance(value, tuple) else value
         shown = f"{value:g}" if isinstance(value, float) else str(value)
         table.add_row(name.replace("_", " "), Text(one_line(shown, 2000)))
     return table
