@@ -85,6 +85,12 @@ app.add_typer(evaluate, name="evaluate")
 
 Fps = Annotated[float, typer.Option(help="Frames sampled a second.")]
 MaxFrames = Annotated[int, typer.Option(help="Frames sampled at most.")]
+VideoStream = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of the video stream to read, as ffprobe counts.", show_default="as players do"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Figure = Annotated[Path | None, typer.Option(help="Save the allocation as a picture, here.")]
 
@@ -114,6 +120,7 @@ def ask(
     ] = None,
     fps: Fps = 2.0,
     max_frames: MaxFrames = 1024,
+    stream: VideoStream = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -141,7 +148,7 @@ def ask(
 
     warnings.simplefilter("ignore", UnfamiliarVideoWarning)  # the trace has it, too
     tempo = tl.load(model, base=base, device=device, dtype=dtype)
-    with tempo.open(video, fps=fps, max_frames=max_frames) as session:
+    with tempo.open(video, fps=fps, max_frames=max_frames, stream=stream) as session:
         trace = session.ask(
             question,
             budget=budget,
@@ -181,13 +188,14 @@ def info(
     what: Annotated[str, typer.Argument(help="A video, or a checkpoint's folder or name.")],
     fps: Fps = 2.0,
     max_frames: MaxFrames = 1024,
+    stream: VideoStream = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a video or a checkpoint is."""
     from tempo_lab.describe import describe
     from tempo_lab.tables import facts, plain
 
-    values = describe(what, fps=fps, max_frames=max_frames)
+    values = describe(what, fps=fps, max_frames=max_frames, stream=stream)
     if as_json:
         print(json.dumps(plain(values), indent=2, allow_nan=False))
     else:

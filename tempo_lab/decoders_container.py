@@ -102,13 +102,19 @@ class _Clock:
 
     def move(self, packet: Any) -> int:
         if packet.dts is not None:
+            # FFmpeg takes a missing stamp from the next packet, which may be another recording's.
+            if self._restarts and packet.pts is not None and self._jumps(packet.pts - packet.dts):
+                packet.pts = packet.dts + self._step
             jump = 0 if self._last is None else packet.dts + self._shift - self._last
-            if jump < -self._back or (self._restarts and jump > self._ahead):
+            if self._jumps(jump):
                 self._shift += self._step - jump
             self._last = packet.dts = packet.dts + self._shift
         if packet.pts is not None:
             packet.pts += self._shift
         return self._shift
+
+    def _jumps(self, ticks: int) -> bool:
+        return ticks < -self._back or (self._restarts and ticks > self._ahead)
 
 
 def packets_from(container: Any, stream: Any, tick: Tick, keys: Sequence[int]) -> Iterator[Any]:
@@ -137,40 +143,40 @@ def packets_from(container: Any, stream: Any, tick: Tick, keys: Sequence[int]) -
 
 
 def decode(
-    stream: Any, packets: Iterable[Any], *, counted: bool = False
-) -> Iterator[tuple[Any, int | None]]:
-    """(frame, stamp of the newest key packet that went in) for each frame, in display order.
-
-    The frame is None for packets that could not be decoded. Decoders conceal damage; here they are
-    told not to.
+    stream: Any, packets: Iterable[Any], *, strict: bool, counted: bool = False
+) -> Iterator[Any]:
+    """Frames in display order. None stands for damage, after which the next is a key frame.
 
     Args:
         stream: of a freshly opened or sought container.
         packets: of it.
+        strict: report damage that the decoder would conceal.
         counted: stamp the packets with their number instead.
     """
     context = stream.codec_context
     check_size(stream.container.name, context.width, context.height)
     if not context.is_open:
         context.thread_type, context.thread_count = "AUTO", THREADS
-        context.options = {"err_detect": "explode"}
-    key = None
+        context.options = {"err_detect": "explode"} if strict else {}
+    waiting, least = False, None
     try:
         for number, packet in enumerate(chain(packets, [None])):
-            if packet is not None and counted:
-                packet.pts = packet.dts = number
-            if packet is not None and packet.is_keyframe:
-                key = packet.pts
+            if packet is not None:
+                if counted:
+                    packet.pts = packet.dts = number
+                if waiting and packet.is_keyframe:
+                    waiting, least = False, packet.pts
+                # Frames shown before that key frame may be drawn from lost ones.
+                if waiting or (least is not None and packet.pts < least):
+                    continue
             try:
-                frames = context.decode(packet)
+                yield from context.decode(packet)
             except av.FFmpegError:
-                frames = [None]
-            yield from ((frame, key) for frame in frames)
+                context.flush_buffers()  # else it takes no further packet
+                waiting = True
+                yield None
     except av.FFmpegError:
         return  # who needs a frame that did not come says so
-
-
-_TURNS = {-1, 0, 1}
 
 
 def upright(frame: Any) -> np.ndarray:

@@ -49,6 +49,8 @@ class PacketIndex:
         coded: int64 [frame] 0-based number of the coded frame that is shown; ascending, repeats
             where the file says to show one again.
         times: float64 [frame] presentation seconds on the file's clock.
+        strict: whether damage is reported that the decoder would conceal. Not for H.264 with open
+            groups of pictures: wherever decoding starts, it misses references, as if damaged.
     """
 
     info: VideoInfo
@@ -57,6 +59,7 @@ class PacketIndex:
     keys: np.ndarray
     coded: np.ndarray
     times: np.ndarray
+    strict: bool
 
 
 class _Packet(NamedTuple):
@@ -127,10 +130,11 @@ def _index(
     begin = next((at for at, packet in enumerate(found) if packet.key), 0)
     shown = [packet for packet in found[begin:] if not packet.hidden]
     stamped = not made_up and base and all(packet.pts is not None for packet in found[begin:])
-    first = _first_frame(path, stream.index, begin, tick, counted=not stamped)
+    strict = codec != "h264" or not _has_leading_frames(found)
+    first = _first_frame(path, stream.index, begin, tick, strict=strict, counted=not stamped)
     if first is None or not shown:
         raise damaged_file(path, "one frame", "none that can be decoded")
-    stated = float((stream.guessed_rate if unclocked else stream.average_rate) or 0)
+    rates = [float(rate or 0) for rate in (stream.average_rate, stream.guessed_rate)]
     keys = np.empty(0, dtype=np.int64)
     pts = None
     if stamped:
@@ -140,14 +144,15 @@ def _index(
         pts = pts[pts >= min([first.pts, *keys[:1]])]
         coded = np.arange(len(pts))
         span = float(pts[-1] - pts[0]) * base
-        measured = len(pts[1:]) / (span or 1) or stated or 1.0
-        rate = stated if measured / 1.5 < stated < measured * 1.5 else measured
+        measured = len(pts[1:]) / (span or 1) or max(rates) or 1.0
+        near = (rate for rate in rates if measured / 1.5 < rate < measured * 1.5)
+        rate = next(near, measured)  # headers may state a clock's rate instead
         start = (container.start_time or 0) / 1e6
         restarts = flags & av.format.Flags.ts_discont.value  # these may begin before zero
         times = np.round(pts * base - (start if restarts else max(0.0, start)), 6) + 0.0
         seconds = round(span + 1 / rate, 6)
     else:
-        rate = stated or 25.0
+        rate = rates[unclocked] or 25.0
         coded = _slots(shown) if format_name == "avi" else np.arange(len(shown))
         times = np.arange(len(coded)) / rate
         seconds = len(coded) / rate
@@ -160,15 +165,17 @@ def _index(
         path, "video", width, height, len(times), rate, seconds, codec, "pyav",
         reason=unfit, notes=_notes(container, stream, joints, rate),
     )  # fmt: skip
-    return PacketIndex(info, stream.index, pts, keys[:0] if joints else keys, coded, times)
+    return PacketIndex(info, stream.index, pts, keys[:0] if joints else keys, coded, times, strict)
 
 
-def _first_frame(path: str, number: int, begin: int, tick: Tick, *, counted: bool) -> Any:
+def _first_frame(
+    path: str, number: int, begin: int, tick: Tick, *, strict: bool, counted: bool
+) -> Any:
     """The first frame that is whole, or None."""
     with open_container(path) as container:
         stream = container.streams[number]
         source = islice((packet for packet, _ in packets(container, [stream], tick)), begin, None)
-        frames = (frame for frame, _ in decode(stream, source, counted=counted))
+        frames = decode(stream, source, strict=strict, counted=counted)
         return next((frame for frame in frames if frame is not None and not frame.is_corrupt), None)
 
 

@@ -7,6 +7,7 @@ import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -47,15 +48,20 @@ class AvReader:
         self.info = self._index.info
 
     def read(self, indices: Sequence[int]) -> Iterator[Timed]:
-        at, frame = -1, None  # the frame that was decoded last
-        with open_container(self._path) as container:
-            frames = self._numbered(container)
+        with ExitStack() as stack:
+            container = stack.enter_context(open_container(self._path))
+            frames, sought = self._numbered(container), False
+            at, frame = -1, None  # the frame that was decoded last
             for index in indices:
                 coded, keys = int(self._index.coded[index]), self._keys_before(index)
                 if keys and self._number(keys[-1]) - at > SEEK_GAP:
-                    frames = self._numbered(container, keys)
-                while at < coded:
-                    at, frame = next(frames, (len(self._index.coded), None))
+                    frames, sought = self._numbered(container, keys), True
+                at, frame = _advance(frames, at, frame, coded)
+                if sought and (at != coded or frame is None):
+                    # A picture that is refreshed in parts is not whole soon after a key frame.
+                    container = stack.enter_context(open_container(self._path))
+                    frames, sought = self._numbered(container), False
+                    at, frame = _advance(frames, -1, None, coded)
                 if at != coded or frame is None:
                     raise self._missing(index)
                 yield float(self._index.times[index]), upright(frame)
@@ -73,9 +79,8 @@ class AvReader:
     def _numbered(self, container: Any, keys: Sequence[int] = ()) -> Iterator[tuple[int, Any]]:
         """(number, frame) from a key frame on; the frame is None where it is damaged.
 
-        A frame is drawn from those before it, so damage lasts until a key frame that was read after
-        it. It also reaches back: a few frames shown before a damaged one may have been drawn from
-        it.
+        A frame is drawn from those before it, so damage lasts until the next key frame. It also
+        reaches back: a few frames shown before a damaged one may have been drawn from it.
 
         Args:
             container: open.
@@ -90,18 +95,21 @@ class AvReader:
         if index.pts is not None:
             least = keys[-1] if keys else min([index.pts[0], *index.keys[:1]])
             source = (packet for packet in source if packet.pts >= least)
-        expected = self._number(keys[-1]) if keys else 0
-        damaged, newest = False, None
+        expected, damaged = self._number(keys[-1]) if keys else 0, False
         held: deque[tuple[int, Any]] = deque()
-        for frame, key in decode(stream, source, counted=index.pts is None):
-            number = expected if frame is None or index.pts is None else self._number(frame.pts)
-            # A frame that never came was damaged, too.
+        counted = index.pts is None
+        for frame in decode(stream, source, strict=index.strict, counted=counted):
+            number = expected
+            if frame is not None and not counted:
+                number = self._number(frame.pts)
+            elif frame is not None and frame.key_frame:
+                number = max(expected, frame.pts)  # frames may have been lost before it
+            # One that never came was damaged, too.
             if frame is None or frame.is_corrupt or number > expected:
-                damaged, newest = True, key
                 held = deque((number, None) for number, _ in held)
-            elif frame.key_frame and damaged and (newest is None or frame.pts > newest):
-                damaged = False
-            if frame is not None or index.pts is None:
+                damaged = True
+            if frame is not None:
+                damaged = damaged and (frame.is_corrupt or not frame.key_frame)
                 held.append((number, None if damaged else frame))
                 expected = number + 1
             if len(held) > HELD_BACK:
@@ -115,6 +123,18 @@ class AvReader:
             f"frame {index} of {self.info.frames}, at {time:.2f} s",
             "it cannot be decoded",
         )
+
+
+def _advance(
+    frames: Iterator[tuple[int, Any]], at: int, frame: Any, wanted: int
+) -> tuple[int, Any]:
+    """The first of the numbered frames from number `wanted` on, or the last that came."""
+    while at < wanted:
+        try:
+            at, frame = next(frames)
+        except StopIteration:
+            return at, None
+    return at, frame
 
 
 @register_decoder("decord")

@@ -11,12 +11,14 @@ from tempo_lab.files import EMBEDDED
 from tempo_lab.video import Video
 
 
-def describe(what: str, *, fps: float = 2.0, max_frames: int = 1024) -> dict[str, Any]:
+def describe(
+    what: str, *, fps: float = 2.0, max_frames: int = 1024, stream: int | None = None
+) -> dict[str, Any]:
     """Facts about a checkpoint (embedded, a folder with a config.json, a hub name) or a video.
 
     Args:
         what: which one.
-        fps, max_frames: how a video would be sampled.
+        fps, max_frames, stream: how a video would be opened (see `Video`).
 
     Raises:
         VideoError, CheckpointError: it is neither, or cannot be read.
@@ -29,13 +31,14 @@ def describe(what: str, *, fps: float = 2.0, max_frames: int = 1024) -> dict[str
 
         if is_hub_name(what):
             return describe_checkpoint(what)
-    return describe_video(what, fps=fps, max_frames=max_frames)
+    return describe_video(what, fps=fps, max_frames=max_frames, stream=stream)
 
 
-def describe_video(source: str, *, fps: float = 2.0, max_frames: int = 1024) -> dict[str, Any]:
-    """What a video is, and how it would be sampled."""
-    with Video(source, fps=fps, max_frames=max_frames) as video:
-        facts = {name: value for name, value in asdict(video.info).items() if value != ""}
+def describe_video(source: str, **options: Any) -> dict[str, Any]:
+    """What a video is, and how it would be sampled with these options of `Video`."""
+    with Video(source, **options) as video:
+        facts = {name: value for name, value in asdict(video.info).items() if value not in ("", ())}
+        facts.pop("reason", None)  # only what asks for decord needs it
         facts["sampled_frames"] = len(video.plan.indices)
         facts["sampled_fps"] = float(video.plan.fps)
         facts["segments"] = f"{len(video)} of {video.window} frames"

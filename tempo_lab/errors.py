@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from tempo_lab.text import visible
+
 
 class TempoLabError(Exception):
     """Base of every error that Tempo Lab raises on purpose.
@@ -32,7 +34,7 @@ class TempoLabError(Exception):
             lines.append(f"  found: {found}")
         if fix is not None:
             lines.append(f"  fix:   {fix}")
-        super().__init__("\n".join(lines))
+        super().__init__(visible("\n".join(lines)))
 
 
 class VideoError(TempoLabError):

@@ -11,6 +11,7 @@ import torch
 from tempo_lab._version import __version__
 from tempo_lab.model.prompts import RELEVANCE_SENTENCE
 from tempo_lab.reading import Reader
+from tempo_lab.text import visible
 
 
 def provenance(reader: Reader) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def provenance(reader: Reader) -> dict[str, Any]:
         "rope": checkpoint.rope,
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "video": str(info.path),
+        "video": visible(info.path),  # a file's name may be no text
         "video_digest": reader.batches.digest,
         "decoder": info.decoder,
         "frames": len(video.plan.indices),

@@ -63,6 +63,7 @@ def facts(values: Mapping[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in values.items():
+        value = " ".join(value) if isinstance(value, tuple) else value
         shown = f"{value:g}" if isinstance(value, float) else str(value)
         called = Text(one_line(name.replace("_", " "), 200))
         table.add_row(called, Text(one_line(shown, 2000)))

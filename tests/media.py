@@ -47,8 +47,16 @@ def write_video(
     seconds: Sequence[float] | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    aspect: Fraction | None = None,
+    base: Fraction | None = None,
 ) -> Path:
-    """A video of numbered frames; `seconds` gives each frame's time for a variable frame rate."""
+    """A video of numbered frames.
+
+    Args:
+        seconds: each frame's time for a variable frame rate.
+        aspect: of a pixel, width to height.
+        base: of the stamps of `seconds`; milliseconds by default.
+    """
     quiet = {
         "libx264": {"preset": "ultrafast", "bf": "2"},
         "libx265": {"x265-params": "log-level=0"},
@@ -57,11 +65,13 @@ def write_video(
         stream = container.add_stream(codec, rate=fps, options=options or quiet.get(codec, {}))
         stream.width, stream.height = size
         stream.pix_fmt, stream.codec_context.gop_size = pix_fmt, gop
-        base = Fraction(1, 1000) if seconds is not None else Fraction(1, fps)
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        base = base or (Fraction(1, 1000) if seconds is not None else Fraction(1, fps))
         stream.codec_context.time_base = base
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(numbered(number, *size), format="rgb24")
-            frame.pts = number if seconds is None else round(seconds[number] * 1000)
+            frame.pts = number if seconds is None else round(seconds[number] / base)
             frame.time_base = base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -81,12 +91,11 @@ def remux(source: Path, target: Path, *, shift: float = 0.0, **options: str) -> 
     return target
 
 
-def rotate(source: Path, target: Path, degrees: int) -> Path:
-    """An MP4 with a rotation (clockwise, for display) in its track header."""
+def orient(source: Path, target: Path, a: int, b: int, c: int, d: int) -> Path:
+    """An MP4 that is displayed at x' = a x + c y, y' = b x + d y (its track header says so)."""
     data = bytearray(source.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of fields
-    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    matrix = [cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30]
+    matrix = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
     data[at : at + 36] = struct.pack(">9i", *matrix)
     target.write_bytes(data)
     return target
@@ -108,10 +117,51 @@ def damage(source: Path, target: Path, start: float = 0.5, length: int = 400) ->
     return target
 
 
-def write_audio(path: Path) -> Path:
-    """A tenth of a second of silence, no video."""
+def flip_bits(source: Path, target: Path, flips: int, seed: int, part: bytes = b"mdat") -> Path:
+    """Some bits turned over, somewhere behind the first `part` (the frames of an MP4)."""
+    data, random = bytearray(source.read_bytes()), np.random.default_rng([seed, flips])
+    start = data.index(part) + 4
+    end = start + int.from_bytes(data[start - 8 : start - 4], "big") - 8
+    for at in random.integers(start, end if part == b"mdat" else len(data) * 9 // 10, flips):
+        data[at] ^= 1 << int(random.integers(8))
+    target.write_bytes(data)
+    return target
+
+
+def join(target: Path, *sources: Path) -> Path:
+    """Files one after the other, as `cat` does."""
+    target.write_bytes(b"".join(source.read_bytes() for source in sources))
+    return target
+
+
+def mux(target: Path, *sources: Path, options: Sequence[dict[str, Any]] | None = None) -> Path:
+    """The video streams of some files beside each other; `options` are set on each stream."""
+    olds = [av.open(str(source)) for source in sources]
+    with av.open(str(target), "w") as new:
+        streams = [new.add_stream_from_template(old.streams.video[0]) for old in olds]
+        for stream, settings in zip(streams, options or [{}] * len(streams), strict=True):
+            for name, value in settings.items():
+                setattr(stream, name, value)
+        for old, stream in zip(olds, streams, strict=True):
+            for packet in old.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    new.mux(packet)
+            old.close()
+    return target
+
+
+def write_audio(path: Path, cover: Path | None = None) -> Path:
+    """A tenth of a second of silence, no video, but perhaps with the picture of a file."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000)
+        if cover is not None:
+            with av.open(str(cover)) as source:
+                picture = container.add_stream_from_template(source.streams.video[0])
+                picture.disposition = av.stream.Disposition.attached_pic
+                packet = next(source.demux(video=0))
+                packet.stream = picture
+                container.mux(packet)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.float32), "fltp", "mono")
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
