@@ -97,43 +97,6 @@ def test_hang_while_opening(clip, monkeypatch):
         Video(clip, decoder="fake_decoders:hangs-at-open", on_wait=on_wait)
 
 
-class Stop(Exception):
-    """What a caller raises to stop waiting."""
-
-
-def stopping(calls: int):
-    """Raises `Stop` at a call after this many."""
-    counted = iter(range(calls))
-
-    def on_wait():
-        if next(counted, None) is None:
-            raise Stop
-
-    return on_wait
-
-
-def test_waiting_for_a_silent_decoder_can_be_stopped_while_it_opens(clip):
-    with pytest.raises(Stop):
-        Video(clip, decoder="fake_decoders:hangs-at-open", on_wait=stopping(3))
-    assert decoders() == []
-
-
-def test_waiting_for_a_silent_decoder_can_be_stopped_while_it_reads(clip):
-    with Video(clip, fps=30, decoder="fake_decoders:hangs", on_wait=stopping(30)) as video:
-        with pytest.raises(Stop):
-            list(video.segments())
-        assert decoders() == []
-
-
-def test_every_pass_can_be_stopped(clip):
-    calls = []
-    with Video(clip, on_wait=lambda: calls.append(1)) as video:
-        for _ in range(2):
-            before = len(calls)
-            list(video.segments())
-            assert len(calls) > before
-
-
 def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
     clock, read = Clock(monkeypatch), DecoderProcess._read
 
