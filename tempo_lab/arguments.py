@@ -70,15 +70,15 @@ def check_asked(question: str, mode: str, tokenizer: Any, examples: Sequence[str
             "this is no question",
             asked=repr(question),
             found="no visible character",
-            fix=f'ask something, such as "{BLANK_QUERY}", which the released code asks instead; '
-            'mode="faithful" does as it does',
+            fix=f'ask something, such as "{BLANK_QUERY}"; mode="faithful" reads a blank question as '
+            "that, as the released code does",
         )
     check_words(question, tokenizer, examples)
     if examples and not known_words(tokenizer, question):
         raise QueryError(
             "this is no question: it has no word that the model knows",
             asked=repr(question),
-            found="signs, numbers or markup alone",
+            found="only signs, numbers or markup",
             fix=_own_words(examples),
         )
 
