@@ -70,8 +70,8 @@ def check_asked(question: str, mode: str, tokenizer: Any, examples: Sequence[str
             "this is no question",
             asked=repr(question),
             found="no visible character",
-            fix=f'ask something, such as "{BLANK_QUERY}"; mode="faithful" reads a blank question as '
-            "that, as the released code does",
+            fix=f'ask something, such as "{BLANK_QUERY}"; mode="faithful" reads a blank question '
+            "as that, as the released code does",
         )
     check_words(question, tokenizer, examples)
     if examples and not known_words(tokenizer, question):
