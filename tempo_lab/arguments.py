@@ -49,50 +49,54 @@ def check_texts(question: object, history: object) -> tuple[tuple[str, str], ...
     return tuple(turns)
 
 
-def check_asked(question: str, mode: str) -> None:
-    """Refuse a question without a visible character, except where the released code is repeated.
+def check_asked(question: str, mode: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
+    """Refuse what asks nothing: no visible character, or no word that a small vocabulary has.
 
-    Raises:
-        QueryError: it asks nothing.
-    """
-    if mode != "faithful" and not _visible(question):
-        raise QueryError(
-            "this is no question",
-            asked=repr(question),
-            found="no visible character",
-            fix=f'ask something, such as "{BLANK_QUERY}", which the released code asks instead; '
-            'mode="faithful" does as it does',
-        )
-
-
-def _visible(text: str) -> bool:
-    return any(character.isprintable() and not character.isspace() for character in text)
-
-
-def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
-    """Refuse words that a model of small vocabulary does not know, and what has no word.
+    In mode "faithful" a blank question passes, as in the released code.
 
     Args:
-        question: as asked; a blank one is `check_asked`'s.
+        question: as asked.
+        mode: of the allocation.
         tokenizer: the model's.
         examples: questions that it can answer; None for a model that takes any words.
 
     Raises:
-        QueryError: a word is unknown, or none is there.
+        QueryError: it asks nothing.
     """
-    if not examples or not _visible(question):
-        return
-    own = "\n         ".join(["ask in its own words, such as", *examples])
-    unknown = unknown_words(tokenizer, question)
-    if not unknown and known_words(tokenizer, question):
-        return
-    if not unknown:
+    if not any(character.isprintable() and not character.isspace() for character in question):
+        if mode == "faithful":
+            return
+        raise QueryError(
+            "this is no question",
+            asked=repr(question),
+            found="no visible character",
+            fix=f'ask something, such as "{BLANK_QUERY}"; mode="faithful" reads a blank question '
+            "as that, as the released code does",
+        )
+    check_words(question, tokenizer, examples)
+    if examples and not known_words(tokenizer, question):
         raise QueryError(
             "this is no question: it has no word that the model knows",
             asked=repr(question),
-            found="signs, numbers or markup alone",
-            fix=own,
+            found="only signs, numbers or markup",
+            fix=_own_words(examples),
         )
+
+
+def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
+    """Refuse words that a model of small vocabulary does not know.
+
+    Args:
+        question: as asked.
+        tokenizer: the model's.
+        examples: questions that it can answer; None for a model that takes any words.
+
+    Raises:
+        QueryError: a word is unknown.
+    """
+    unknown = unknown_words(tokenizer, question) if examples else []
+    if not unknown:
+        return
     known = sorted({word.strip() for word in tokenizer.get_vocab()})
     near = {word: get_close_matches(word.lower(), known, n=1, cutoff=0.75) for word in unknown}
     raise QueryError(
@@ -100,8 +104,12 @@ def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -
         asked=question,
         found="unknown: "
         + ", ".join(f"{w} (near: {near[w][0]})" if near[w] else w for w in unknown),
-        fix=own,
+        fix=_own_words(examples or ()),
     )
+
+
+def _own_words(examples: Sequence[str]) -> str:
+    return "\n         ".join(["ask in its own words, such as", *examples])
 
 
 def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:

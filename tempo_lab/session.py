@@ -148,14 +148,13 @@ class Session:
         """
         config = self.checkpoint.model.config
         turns = check_texts(question, history)
-        check_asked(question, mode)
         prompts = self.checkpoint.prompts
         whole = self.video.is_image or not config.dynamic_compress
         if strategy is None:
             strategy = "none" if whole else "head"
         changes = Changes(interventions, self, question, strategy)
-        for words in dict.fromkeys((question, changes.question)):
-            check_words(words, prompts.llm, config.example_questions)
+        check_asked(question, mode, prompts.llm, config.example_questions)
+        check_words(changes.question, prompts.llm, config.example_questions)
         text = len(prompts.opening()) + len(prompts.closing(question, turns))
         room = check_room(max_new_tokens, text, self._context)
         if budget is None:

@@ -145,11 +145,12 @@ def load(
             saved needs none.
         revision: of a hub name: a branch, tag or commit; the trace's provenance says which it was.
         device: cpu, cuda or mps; by default the best there is.
-        dtype: by default float32 on CPU and bfloat16 on an accelerator.
+        dtype: by default float32 on CPU (bfloat16, with a warning, where that does not fit into
+            memory) and bfloat16 on an accelerator.
         rope: "correct", or "released" to reproduce the rounding of the released code.
 
     Raises:
-        CheckpointError: it cannot be found, read, or does not fit together.
+        CheckpointError: it cannot be found, read, does not fit together, or not into memory.
     """
     return Tempo(
         load_checkpoint(name, base=base, revision=revision, device=device, dtype=dtype, rope=rope)

@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
-from typing import Any
 
 import torch
 from transformers import GenerationConfig
@@ -109,6 +108,7 @@ def load_checkpoint(
     config = read_config(folder)
     base_folder = complete_config(config, folder, base)
     svlm = svlm_folder(config, folder, base_folder)
+    prompts = _prompts(config, folder, svlm)
     headers = read_headers(folder)
     check_depths(config, headers, folder)
     model = _build(config, folder)
@@ -132,14 +132,6 @@ def load_checkpoint(
     _rebuild_rotary(model, place)
     if rope == "released":
         round_as_released(model)
-    llm_tokenizer = load_tokenizer(folder)
-    svlm_tokenizer = llm_tokenizer if svlm == folder else load_tokenizer(svlm)
-    prompts = Prompts(svlm_tokenizer, llm_tokenizer)
-    for tokenizer, embeddings in (
-        (svlm_tokenizer, model.compressor.svlm.get_input_embeddings()),
-        (llm_tokenizer, model.get_input_embeddings()),
-    ):
-        _check_vocabulary(tokenizer, len(embeddings.weight))
     model.generation_config = _greedy(folder, prompts)
     files = [
         folder / "config.json",
@@ -221,15 +213,21 @@ def svlm_folder(config: TempoConfig, folder: Path, base_folder: Path | None) -> 
     return folder / SVLM_FILES
 
 
-def _check_vocabulary(tokenizer: Any, embeddings: int) -> None:
-    """Refuse a tokenizer of more tokens than the model has embeddings."""
-    if (tokens := max(tokenizer.get_vocab().values()) + 1) > embeddings:
-        raise CheckpointError(
-            "the tokenizer has tokens that the model does not know",
-            asked=f"at most {embeddings} tokens, as many as the weights embed",
-            found=f"{tokens} in {tokenizer.name_or_path}",
-            fix="use the tokenizer files that belong to the checkpoint",
-        )
+def _prompts(config: TempoConfig, folder: Path, svlm: Path) -> Prompts:
+    """The prompts of both tokenizers, which may have no more tokens than the models embed."""
+    tokenizers = {folder: load_tokenizer(folder)}
+    if svlm != folder:
+        tokenizers[svlm] = load_tokenizer(svlm)
+    sizes = {folder: config.vocab_size, svlm: config.compressor_config.text_config.vocab_size}
+    for path, tokenizer in tokenizers.items():
+        if (tokens := max(tokenizer.get_vocab().values()) + 1) > sizes[path]:
+            raise CheckpointError(
+                "the tokenizer has tokens that the model does not know",
+                asked=f"at most {sizes[path]} tokens, as many as the model embeds",
+                found=f"{tokens} in {path}",
+                fix="use the tokenizer files that belong to the checkpoint",
+            )
+    return Prompts(tokenizers[svlm], tokenizers[folder])
 
 
 def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:

@@ -22,8 +22,9 @@ _GROUPS = (
 
 def free_bytes(device: torch.device) -> int:
     """Bytes that are free on a device; for the CPU, within the limit of its control group."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cuda":  # what torch holds ready is free, too
+        ready = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + ready
     free = min(psutil.virtual_memory().available, group_bytes())
     if device.type == "mps":
         most = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
