@@ -30,7 +30,7 @@ from tempo_lab.analysis.report.sections_memory import _led
 from tempo_lab.analysis.report.words import read_agreement
 from tempo_lab.analysis.report.write import SHOWN
 from tempo_lab.cli import app
-from tempo_lab.errors import TempoLabError
+from tempo_lab.errors import TempoLabError, TempoLabWarning
 from tempo_lab.evaluation.metrics import rank_correlation
 from tempo_lab.tempo import Tempo
 from tests.traces import make_trace
@@ -231,8 +231,10 @@ def test_what_is_kept_is_not_made_again(tmp_path):
     assert len(calls) == 3
     path = tmp_path / "results" / "relevance.nc"
     path.write_bytes(path.read_bytes()[:5000])  # a disk that was full
-    Kept(tmp_path, changed)("relevance", Relevance, make)
+    with pytest.warns(TempoLabWarning, match="the result is damaged. It was set aside"):
+        Kept(tmp_path, changed)("relevance", Relevance, make)
     assert len(calls) == 4
+    assert path.with_suffix(".damaged").exists()
     assert Relevance.load(path).provenance[KEY] == changed
 
 
@@ -280,7 +282,7 @@ def test_a_second_run_makes_no_video_and_the_same_table(few, written, nano, tmp_
 
 @pytest.mark.parametrize("size", [{"videos": 1}, {"segments": 3}, {"seed": -1}])
 def test_too_small_a_size_is_refused(size, tmp_path):
-    with pytest.raises(TempoLabError, match="or more"):
+    with pytest.raises(TempoLabError, match=r"or more|no such seed"):
         write_report("nano", **{**SIZE, **size}, out=tmp_path / "here")
     assert not (tmp_path / "here").exists()
 

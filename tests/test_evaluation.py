@@ -283,7 +283,8 @@ except TempoLabError as error:
     print(error)
 """
     told = with_small_files(code, tmp_path)
-    assert "the video that is asked about cannot be written" in told
+    assert "the video could not be written" in told
+    assert "TMPDIR" in told
     assert "File too large" in told
 
 

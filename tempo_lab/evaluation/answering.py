@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.errors import BudgetError, TempoLabError
+from tempo_lab.errors import BudgetError
 from tempo_lab.evaluation import rivals  # noqa: F401  (registers strategies)
 from tempo_lab.evaluation.arms import PRIOR, Arm, ata, quarter
 from tempo_lab.evaluation.logprob import ROOM_LEFT, answer_logprob
@@ -63,7 +63,7 @@ def answer_video(
     if not left:
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = _written(job, Path(folder))
+        path = write_video(job.scene, Path(folder) / "video.mp4")
         for role, tempo in models.items():
             if not any(key[2] == role for key in left):
                 continue
@@ -72,18 +72,6 @@ def answer_video(
                     names = {key[3] for key in left if key[1:3] == (item.number, role)}
                     if names:
                         write(list(desk.rows(item, names)))
-
-
-def _written(job: Job, folder: Path) -> Path:
-    try:
-        return write_video(job.scene, folder / "video.mp4")
-    except OSError as error:
-        raise TempoLabError(
-            "the video that is asked about cannot be written",
-            asked=folder,
-            found=error.strerror or type(error).__name__,
-            fix="make room there, or set TMPDIR to another folder, and run the command again",
-        ) from error
 
 
 class Desk:

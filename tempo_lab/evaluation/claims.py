@@ -271,4 +271,4 @@ def _told(found: Estimate) -> str:
         return "not measured"
     if math.isnan(found.low):
         return f"{found.value:.3f} (one video, no interval)"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}] (n {found.n})"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}] (n={found.n})"

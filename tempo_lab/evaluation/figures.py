@@ -123,7 +123,7 @@ def prior(
         )
     right.set(xlabel="relevance (probability)", ylabel="share that holds evidence")
     right.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    right.legend(frameon=False, loc="upper left", fontsize="small")
+    right.legend(framealpha=0.85, edgecolor="none", loc="upper left", fontsize="small")
     right.set_title("Calibration", loc="left", fontsize="medium")
     return figure, axes
 

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
+from tempo_lab.errors import TempoLabError
 from tempo_lab.files import whole_file, write_whole
 
 from .casting import draw_scene
@@ -36,13 +37,28 @@ def frames(scene: Scene, size: int = SIZE, fps: int = FPS) -> Iterator[Pixels]:
 def write_video(
     scene: Scene, path: str | Path, *, size: int = SIZE, fps: int = FPS, crf: int = 21
 ) -> Path:
-    """Encode a scene as H.264 (yuv420p) in MP4; the file appears whole or not at all."""
+    """Encode a scene as H.264 (yuv420p) in MP4; the file appears whole or not at all.
+
+    Raises:
+        TempoLabError: it cannot be written.
+    """
     path = Path(path)
+    try:
+        with whole_file(path) as part:
+            _encode(scene, part, size, fps, crf)
+    except OSError as error:
+        raise TempoLabError(
+            "the video could not be written",
+            asked=path,
+            found=error.strerror or type(error).__name__,
+            fix="make room there; TMPDIR names another folder for temporary files",
+        ) from error
+    return path
+
+
+def _encode(scene: Scene, path: Path, size: int, fps: int, crf: int) -> None:
     faststart = {"movflags": "faststart"}
-    with (
-        whole_file(path) as part,
-        av.open(str(part), "w", format="mp4", options=faststart) as container,
-    ):
+    with av.open(str(path), "w", format="mp4", options=faststart) as container:
         options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
         stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
         stream.width = stream.height = size
@@ -53,7 +69,6 @@ def write_video(
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return path
 
 
 def demo_questions(scene: Scene, count: int = 3) -> list[Question]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tempo_lab.analysis.result import Result
-from tempo_lab.errors import TempoLabError, TraceError
+from tempo_lab.errors import TempoLabError, TempoLabWarning, TraceError
 from tempo_lab.trace_file import plain_json
 
 R = TypeVar("R", bound=Result)
@@ -46,7 +47,8 @@ class Kept:
     def __call__(self, name: str, kind: type[R], make: Callable[[], R]) -> R:
         """The result of this name: of its file, or made and saved.
 
-        A file that is damaged, of another kind, or of other settings is replaced.
+        A file of other settings is replaced. One that is damaged, or of another kind, is set aside
+        with a warning.
 
         Args:
             name: of the result, and of its file.
@@ -56,8 +58,15 @@ class Kept:
         path = self.folder / f"{name}.nc"
         try:
             found = kind.load(path)
-        except TraceError:
-            pass
+        except TraceError as error:
+            if path.exists():
+                aside = path.replace(path.with_suffix(".damaged"))
+                why = str(error).splitlines()[0]
+                warnings.warn(
+                    f"{path}: {why}. It was set aside as {aside.name}, and is computed again.",
+                    TempoLabWarning,
+                    stacklevel=2,
+                )
         else:
             if found.provenance.get(KEY) == self.settings:
                 return found
