@@ -47,7 +47,7 @@ class Visitors(AsyncMappingKernelManager):  # type: ignore[misc]
     most = Int(1, config=True)
     _coming = Set()
 
-    async def start_kernel(self, **options: Any) -> str:
+    async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]
         """A new visitor's kernel.
 
         Raises:
