@@ -14,6 +14,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError
 from traitlets import Int, Set
 from voila.app import Voila
+from voila.static_file_handler import TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
@@ -105,6 +106,16 @@ class Socket(VoilaKernelWebsocketHandler):  # type: ignore[misc]
         IOLoop.current().call_later(LEFT_SECONDS, self.kernel_manager.end_if_left, self.kernel_id)
 
 
+class Templates(TemplateStaticFileHandler):  # type: ignore[misc]
+    """Files of Voila's templates; there is nothing under any other address."""
+
+    def parse_url_path(self, path: str) -> str:
+        try:
+            return str(super().parse_url_path(path))
+        except (AssertionError, OSError, ValueError):
+            raise HTTPError(404) from None
+
+
 def is_message(message: str | bytes) -> bool:
     """Whether this is a message of `PROTOCOL`: offsets of its parts, in order, within it."""
     if isinstance(message, str) or len(message) < 8:
@@ -121,7 +132,11 @@ class PageServer(Voila):  # type: ignore[misc]
     """Voila with these handlers, and room for a message that comes in one piece."""
 
     def init_handlers(self) -> list[tuple[Any, ...]]:
-        own = {TornadoVoilaHandler: Visit, VoilaKernelWebsocketHandler: Socket}
+        own = {
+            TornadoVoilaHandler: Visit,
+            VoilaKernelWebsocketHandler: Socket,
+            TemplateStaticFileHandler: Templates,
+        }
         every = super().init_handlers()
         return [(route, own.get(handler, handler), *rest) for route, handler, *rest in every]
 
