@@ -7,6 +7,7 @@ for all others.
 from __future__ import annotations
 
 import struct
+from collections.abc import AsyncIterator
 from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
@@ -36,6 +37,19 @@ in as soon as somebody leaves.</p>
 <p>Whoever started the page can allow more: <code>tempo-lab app --visitors {more}</code>.</p>
 </body></html>
 """
+
+
+SCRIPT = """<script>
+(() => {{
+  const read = FileReader.prototype.readAsArrayBuffer;
+  FileReader.prototype.readAsArrayBuffer = function (file) {{
+    if (file.size > {most}) throw `${{file.name}}, ${{(file.size / 2 ** 20).toPrecision(3)}} MiB`;
+    return read.call(this, file);
+  }};
+}})();
+</script>"""
+"""Refuses an upload before it is read: a message that is too large would end the connection. The
+panel is told of it as of any file that cannot be read."""
 
 
 class Full(Exception):
@@ -71,6 +85,11 @@ class Visitors(AsyncMappingKernelManager):  # type: ignore[misc]
 
 class Visit(TornadoVoilaHandler):  # type: ignore[misc]
     """The page, or one that says that there is no room yet."""
+
+    async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
+        script = SCRIPT.format(most=self.settings["upload_bytes"])
+        async for html in super().get_generator(path):
+            yield html.replace("</head>", f"{script}</head>")
 
     async def get(self, path: str | None = None) -> None:
         try:

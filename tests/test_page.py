@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 import zipfile
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_every_address_is_answered(page, place, expected):
 
 def message(kind, *buffers, count=None):
     """A message of the protocol that pages speak, with room for a wrong number of parts."""
-    header = {"msg_id": "1", "msg_type": kind, "username": "", "session": "1", "version": "5.3"}
+    header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "username": "", "session": "1"}
     parts = [b"shell", json.dumps(header).encode(), b"{}", b"{}", b"{}", *buffers]
     ends = [8 * (len(parts) + 2)]
     for part in parts:
