@@ -98,7 +98,10 @@ def test_every_address_is_answered(page, place, expected):
 
 def message(kind, *buffers, count=None):
     """A message of the protocol that pages speak, with room for a wrong number of parts."""
-    header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "username": "", "session": "1"}
+    header = {
+        "msg_id": uuid.uuid4().hex, "msg_type": kind, "username": "", "session": "1",
+        "version": "5.3",
+    }  # fmt: skip
     parts = [b"shell", json.dumps(header).encode(), b"{}", b"{}", b"{}", *buffers]
     ends = [8 * (len(parts) + 2)]
     for part in parts:
