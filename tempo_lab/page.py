@@ -110,7 +110,7 @@ def serve(
         page.initialize([str(shipped(NOTEBOOK))])
         # once the server listens: an address that is told is an address that answers
         IOLoop.current().add_callback(say, f"Your own video: {url}")
-        many = f"Up to {most} visitors can use it at the same time (--visitors changes that)."
+        many = f"The number of visitors at the same time is limited to {most} (--visitors)."
         IOLoop.current().add_callback(say, many)
         if browser:
             IOLoop.current().add_callback(_open, url)

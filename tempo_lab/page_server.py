@@ -31,9 +31,9 @@ FULL = """<!DOCTYPE html>
 <title>Your own video: please wait</title></head>
 <body style="font-family: sans-serif; max-width: 36em; margin: 4em auto; line-height: 1.5">
 <h1>Please wait</h1>
-<p role="status">The page is in use. Up to {most} can use it at the same time, because each visitor
-needs memory of this machine. Keep this page open: it tries again every {again} seconds and lets you
-in as soon as somebody leaves.</p>
+<p role="status">The page is in use. The number of visitors at the same time is limited to {most},
+because each visitor needs memory of this machine. Keep this page open: it tries again every {again}
+seconds and lets you in as soon as somebody leaves.</p>
 <p>Whoever started the page can allow more: <code>tempo-lab app --visitors {more}</code>.</p>
 </body></html>
 """

@@ -187,7 +187,7 @@ def test_a_visitor_waits_until_there_is_room(tmp_path):
         number = re.search(r'"kernelId": *"([0-9a-f-]{36})"', text)[1]
         code, _, text = status(page.url)
         assert code == 503
-        assert "Up to 1 can use it at the same time" in text
+        assert "The number of visitors at the same time is limited to 1," in text
         assert 'http-equiv="refresh"' in text
         assert "--visitors 2" in text
         address = f"{page.root}api/kernels/{number}/channels?token={page.token}"
