@@ -32,17 +32,6 @@ POLICY = (
 """The page asks nothing of any other machine, whatever its templates name."""
 IDLE_SECONDS = 600
 """After which the kernel of a visitor who never opened the page ends."""
-SCRIPT = """<script>
-(() => {{
-  const read = FileReader.prototype.readAsArrayBuffer;
-  FileReader.prototype.readAsArrayBuffer = function (file) {{
-    if (file.size > {most}) throw `${{file.name}}, ${{(file.size / 2 ** 20).toPrecision(3)}} MiB`;
-    return read.call(this, file);
-  }};
-}})();
-</script>"""
-"""Refuses an upload before it is read: a message that is too large would end the connection. The
-panel is told of it as of any file that cannot be read."""
 
 
 def free_port(asked: int | None) -> int:
@@ -121,7 +110,7 @@ def serve(
         page.initialize([str(shipped(NOTEBOOK))])
         # once the server listens: an address that is told is an address that answers
         IOLoop.current().add_callback(say, f"Your own video: {url}")
-        many = f"Up to {most} can use it at the same time (--visitors)."
+        many = f"The number of visitors at the same time is limited to {most} (--visitors)."
         IOLoop.current().add_callback(say, many)
         if browser:
             IOLoop.current().add_callback(_open, url)
@@ -142,17 +131,11 @@ def visitors_that_fit(model: str) -> int:
 
 def _settings(port: int, token: str, visitors: int, upload: int) -> dict[str, Any]:
     from jupyter_server import DEFAULT_STATIC_FILES_PATH
-    from nbformat.v4 import new_raw_cell
     from traitlets.config import Config
 
     from tempo_lab.page_server import SPARE_BYTES, Visitors
 
-    def with_script(_: object, notebook: Any, cwd: str) -> None:
-        script = SCRIPT.format(most=upload)
-        notebook.cells.append(new_raw_cell(script, metadata={"raw_mimetype": "text/html"}))
-
     config = Config()
-    config.VoilaConfiguration.prelaunch_hook = with_script
     config.VoilaConfiguration.multi_kernel_manager_class = Visitors
     config.Visitors.most = visitors
     config.VoilaConfiguration.file_allowlist = ["$^"]  # no file of the notebook's folder
@@ -168,6 +151,7 @@ def _settings(port: int, token: str, visitors: int, upload: int) -> dict[str, An
         "open_browser": False,
         "log_level": "ERROR",
         "tornado_settings": {
+            "upload_bytes": upload,
             "websocket_max_message_size": upload + SPARE_BYTES,
             "static_path": DEFAULT_STATIC_FILES_PATH,  # without it, Jupyter's own pages fail
             "static_url_prefix": "/voila/static/",

@@ -7,6 +7,7 @@ for all others.
 from __future__ import annotations
 
 import struct
+from collections.abc import AsyncIterator
 from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
@@ -14,6 +15,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError
 from traitlets import Int, Set
 from voila.app import Voila
+from voila.static_file_handler import TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
@@ -29,12 +31,25 @@ FULL = """<!DOCTYPE html>
 <title>Your own video: please wait</title></head>
 <body style="font-family: sans-serif; max-width: 36em; margin: 4em auto; line-height: 1.5">
 <h1>Please wait</h1>
-<p role="status">The page is in use. Up to {most} can use it at the same time, because each visitor
-needs memory of this machine. Keep this page open: it tries again every {again} seconds and lets you
-in as soon as somebody leaves.</p>
+<p role="status">The page is in use. The number of visitors at the same time is limited to {most},
+because each visitor needs memory of this machine. Keep this page open: it tries again every {again}
+seconds and lets you in as soon as somebody leaves.</p>
 <p>Whoever started the page can allow more: <code>tempo-lab app --visitors {more}</code>.</p>
 </body></html>
 """
+
+
+SCRIPT = """<script>
+(() => {{
+  const read = FileReader.prototype.readAsArrayBuffer;
+  FileReader.prototype.readAsArrayBuffer = function (file) {{
+    if (file.size > {most}) throw `${{file.name}}, ${{(file.size / 2 ** 20).toPrecision(3)}} MiB`;
+    return read.call(this, file);
+  }};
+}})();
+</script>"""
+"""Refuses an upload before it is read: a message that is too large would end the connection. The
+panel is told of it as of any file that cannot be read."""
 
 
 class Full(Exception):
@@ -47,7 +62,7 @@ class Visitors(AsyncMappingKernelManager):  # type: ignore[misc]
     most = Int(1, config=True)
     _coming = Set()
 
-    async def start_kernel(self, **options: Any) -> str:
+    async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]
         """A new visitor's kernel.
 
         Raises:
@@ -70,6 +85,11 @@ class Visitors(AsyncMappingKernelManager):  # type: ignore[misc]
 
 class Visit(TornadoVoilaHandler):  # type: ignore[misc]
     """The page, or one that says that there is no room yet."""
+
+    async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
+        script = SCRIPT.format(most=self.settings["upload_bytes"])
+        async for html in super().get_generator(path):
+            yield html.replace("</head>", f"{script}</head>")
 
     async def get(self, path: str | None = None) -> None:
         try:
@@ -105,6 +125,16 @@ class Socket(VoilaKernelWebsocketHandler):  # type: ignore[misc]
         IOLoop.current().call_later(LEFT_SECONDS, self.kernel_manager.end_if_left, self.kernel_id)
 
 
+class Templates(TemplateStaticFileHandler):  # type: ignore[misc]
+    """Files of Voila's templates; there is nothing under any other address."""
+
+    def parse_url_path(self, path: str) -> str:
+        try:
+            return str(super().parse_url_path(path))
+        except (AssertionError, OSError, ValueError):
+            raise HTTPError(404) from None
+
+
 def is_message(message: str | bytes) -> bool:
     """Whether this is a message of `PROTOCOL`: offsets of its parts, in order, within it."""
     if isinstance(message, str) or len(message) < 8:
@@ -121,7 +151,11 @@ class PageServer(Voila):  # type: ignore[misc]
     """Voila with these handlers, and room for a message that comes in one piece."""
 
     def init_handlers(self) -> list[tuple[Any, ...]]:
-        own = {TornadoVoilaHandler: Visit, VoilaKernelWebsocketHandler: Socket}
+        own = {
+            TornadoVoilaHandler: Visit,
+            VoilaKernelWebsocketHandler: Socket,
+            TemplateStaticFileHandler: Templates,
+        }
         every = super().init_handlers()
         return [(route, own.get(handler, handler), *rest) for route, handler, *rest in every]
 

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 import zipfile
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -74,19 +75,20 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
     ("place", "expected"),
     [
         ("logout", 200),
-        ("login", 200),
         ("nothing", 403),
         (f"api/kernels/{NOBODY}", 404),
         (f"api/kernels/{NOBODY}/channels", 400),
-        ("voila/static/nothing", 404),
+        ("voila/static/nothing", 403),
         ("voila/templates/nothing", 404),
+        ("voila/templates/nothing/static/nothing", 404),
+        ("voila/templates/lab/static/nothing", 404),
         ("voila/api/themes/nothing", 404),
         ("voila/labextensions/nothing", 404),
     ],
 )
 def test_every_address_is_answered(page, place, expected):
-    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    status(f"{page.root}login?token={page.token}", opener)
+    opener = urllib.request.build_opener()
+    opener.addheaders = [("Authorization", f"token {page.token}")]
     assert status(page.root + place, opener)[0] == expected
     assert "Traceback" not in page.told()
 
@@ -96,7 +98,10 @@ def test_every_address_is_answered(page, place, expected):
 
 def message(kind, *buffers, count=None):
     """A message of the protocol that pages speak, with room for a wrong number of parts."""
-    header = {"msg_id": "1", "msg_type": kind, "username": "", "session": "1", "version": "5.3"}
+    header = {
+        "msg_id": uuid.uuid4().hex, "msg_type": kind, "username": "", "session": "1",
+        "version": "5.3",
+    }  # fmt: skip
     parts = [b"shell", json.dumps(header).encode(), b"{}", b"{}", b"{}", *buffers]
     ends = [8 * (len(parts) + 2)]
     for part in parts:
@@ -182,7 +187,7 @@ def test_a_visitor_waits_until_there_is_room(tmp_path):
         number = re.search(r'"kernelId": *"([0-9a-f-]{36})"', text)[1]
         code, _, text = status(page.url)
         assert code == 503
-        assert "Up to 1 can use it at the same time" in text
+        assert "The number of visitors at the same time is limited to 1," in text
         assert 'http-equiv="refresh"' in text
         assert "--visitors 2" in text
         address = f"{page.root}api/kernels/{number}/channels?token={page.token}"
