@@ -17,6 +17,9 @@ THREADS = 4
 """Decoding threads. The same number everywhere: which frames a damaged packet makes doubtful
 depends on how many packets are decoded at once. Each holds frames of its own."""
 
+STEPS_BACK = 8
+"""Key frames before the wanted one that are sought, if need be, before the start of the file is."""
+
 JUMP_BACK, JUMP_AHEAD = 0.1, 10.0
 """Seconds by which decoding stamps jump where one recording ends and the next begins."""
 
@@ -69,19 +72,18 @@ def named(stream: Any) -> str:
     return f"{stream.index} ({form}{', a cover picture' if _is_cover(stream) else ''})"
 
 
-def packets(container: Any, streams: Iterable[Any], tick: Tick) -> Iterator[tuple[Any, int]]:
+def packets(container: Any, streams: list[Any], tick: Tick) -> Iterator[tuple[Any, int]]:
     """(packet with data, by how much its stamps were moved) of a freshly opened file, in its order.
 
     Where a second recording was joined to the first, the stamps begin anew; they are moved to go on
     instead.
     """
-    clocks: dict[int, _Clock] = {}
     restarts = bool(container.format.flags & av.format.Flags.ts_discont.value)
-    for packet in container.demux(list(streams)):
+    clocks = {stream.index: _Clock(stream, restarts) for stream in streams}
+    for packet in container.demux(streams):
         tick()
         if packet.size:
-            clock = clocks.setdefault(packet.stream_index, _Clock(packet.stream, restarts))
-            yield packet, clock.move(packet)
+            yield packet, clocks[packet.stream_index].move(packet)
 
 
 class _Clock:
@@ -93,7 +95,7 @@ class _Clock:
     """
 
     def __init__(self, stream: Any, restarts: bool) -> None:
-        rate, base = stream.guessed_rate or 25, stream.time_base
+        rate, base = stream.guessed_rate or 25, stream.time_base or 1
         self._shift, self._restarts = 0, restarts
         self._step, self._back, self._ahead = (
             round(seconds / base) for seconds in (1 / rate, JUMP_BACK, JUMP_AHEAD)
@@ -125,7 +127,7 @@ def packets_from(container: Any, stream: Any, tick: Tick, keys: Sequence[int]) -
         stream: of it, with ascending stamps.
         keys: int [key] ascending stamps of key frames.
     """
-    for stamp in reversed(keys):
+    for stamp in reversed(keys[-STEPS_BACK:]):
         container.seek(int(stamp), stream=stream)
         source = container.demux(stream)
         first = next((packet for packet in source if packet.is_keyframe and packet.size), None)

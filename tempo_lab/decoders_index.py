@@ -42,6 +42,7 @@ class PacketIndex:
     Attributes:
         info: the file as PyAV reads it.
         stream: number of the stream in the file.
+        begin: packets of the stream before its first key frame; they cannot be decoded.
         pts: int64 [frame] ascending presentation stamps, in the stream's time base; None where
             the format stores none (frames are then counted).
         keys: int64 [key] the stamps at which decoding can start; empty where it has to start at the
@@ -55,6 +56,7 @@ class PacketIndex:
 
     info: VideoInfo
     stream: int
+    begin: int
     pts: np.ndarray | None
     keys: np.ndarray
     coded: np.ndarray
@@ -63,8 +65,7 @@ class PacketIndex:
 
 
 class _Packet(NamedTuple):
-    pts: int | None
-    dts: int | None
+    stamp: int | None  # of presentation; in AVI, which has none, of decoding
     key: bool
     hidden: bool
     shift: int
@@ -83,10 +84,11 @@ def read_index(path: str, tick: Tick, stream: int | None = None) -> PacketIndex:
     av.logging.set_level(av.logging.ERROR)
     with open_container(path) as container, av.logging.Capture() as log:
         films = film_streams(container)
+        kind = "dts" if container.format.name == "avi" else "pts"
         try:
             for packet, shift in packets(container, films, tick):
                 held.setdefault(packet.stream_index, []).append(
-                    _Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, shift)
+                    _Packet(getattr(packet, kind), packet.is_keyframe, packet.is_discard, shift)
                 )
         except av.FFmpegError as error:
             count = max(map(len, held.values()), default=0)
@@ -126,10 +128,10 @@ def _index(
     unclocked = bool(flags & av.format.Flags.no_timestamps.value)
     # What FFmpeg makes up for AVI is wrong with B-frames; for elementary streams, at any rate.
     made_up = unclocked or format_name == "avi"
-    # What comes before the first key frame (a recording begun in the middle) is not decodable.
+    # A recording may have begun in the middle.
     begin = next((at for at, packet in enumerate(found) if packet.key), 0)
     shown = [packet for packet in found[begin:] if not packet.hidden]
-    stamped = not made_up and base and all(packet.pts is not None for packet in found[begin:])
+    stamped = not made_up and base and all(p.stamp is not None for p in found[begin:])
     strict = codec != "h264" or not _has_leading_frames(found)
     first = _first_frame(path, stream.index, begin, tick, strict=strict, counted=not stamped)
     if first is None or not shown:
@@ -138,13 +140,13 @@ def _index(
     keys = np.empty(0, dtype=np.int64)
     pts = None
     if stamped:
-        pts = np.unique(np.array([packet.pts for packet in shown], dtype=np.int64))
-        keys = np.unique(np.array([p.pts for p in found[begin:] if p.key], dtype=np.int64))
+        pts = np.unique(np.array([packet.stamp for packet in shown], dtype=np.int64))
+        keys = np.unique(np.array([p.stamp for p in found[begin:] if p.key], dtype=np.int64))
         # Frames shown before the first key frame may lack the ones that they are drawn from.
         pts = pts[pts >= min([first.pts, *keys[:1]])]
-        coded = np.arange(len(pts))
+        coded, lost = np.arange(len(pts)), begin + len(shown) - len(pts)
         span = float(pts[-1] - pts[0]) * base
-        measured = len(pts[1:]) / (span or 1) or max(rates) or 1.0
+        measured = len(pts[1:]) / (span or 1) or rates[1] or rates[0] or 1.0
         near = (rate for rate in rates if measured / 1.5 < rate < measured * 1.5)
         rate = next(near, measured)  # headers may state a clock's rate instead
         start = (container.start_time or 0) / 1e6
@@ -152,12 +154,12 @@ def _index(
         times = np.round(pts * base - (start if restarts else max(0.0, start)), 6) + 0.0
         seconds = round(span + 1 / rate, 6)
     else:
-        rate = rates[unclocked] or 25.0
+        rate, lost = rates[unclocked] or 25.0, begin
         coded = _slots(shown) if format_name == "avi" else np.arange(len(shown))
         times = np.arange(len(coded)) / rate
         seconds = len(coded) / rate
     joints = sum(one.shift != other.shift for one, other in pairwise(shown))
-    declared = 0.0 if joints else _declared_seconds(container, stream, rate)
+    declared = 0.0 if joints else _declared_seconds(container, stream, rate) - lost / rate
     _check_length(path, stream, len(shown), rate, seconds, declared, log)
     unfit = _unfit(container, stream, found, shown, joints, first, log)
     height, width = upright(first).shape[:2]
@@ -165,7 +167,9 @@ def _index(
         path, "video", width, height, len(times), rate, seconds, codec, "pyav",
         reason=unfit, notes=_notes(container, stream, joints, rate),
     )  # fmt: skip
-    return PacketIndex(info, stream.index, pts, keys[:0] if joints else keys, coded, times, strict)
+    return PacketIndex(
+        info, stream.index, begin, pts, keys[:0] if joints else keys, coded, times, strict
+    )
 
 
 def _first_frame(
@@ -181,7 +185,7 @@ def _first_frame(
 
 def _slots(shown: list[_Packet]) -> np.ndarray:
     """int64 [frame] the coded frame shown in each slot of an AVI: empty packets repeat the last."""
-    slots = np.array([packet.dts for packet in shown if packet.dts is not None], dtype=np.int64)
+    slots = np.array([packet.stamp for packet in shown if packet.stamp is not None], dtype=np.int64)
     if len(slots) < len(shown) or (np.diff(slots) <= 0).any():
         return np.arange(len(shown))
     return np.searchsorted(slots, np.arange(slots[0], slots[-1] + 1), side="right") - 1
@@ -238,7 +242,7 @@ def _unfit(
         return "decord does not know that recordings were joined"
     if _has_leading_frames(shown):
         return "decord loses count when it seeks in a video with open groups of pictures"
-    if len(shown) < len(found) or (shown[0].pts or 0) < 0:
+    if len(shown) < len(found) or (shown[0].stamp or 0) < 0:
         return "an edit list hides the first frames, which decord does not know"
     if log:
         return f"the file is damaged ({log[0][2].strip()}), which decord may pass over in silence"
@@ -250,11 +254,11 @@ def _has_leading_frames(packets: list[_Packet]) -> bool:
 
     Such a frame needs the group before; a decoder that starts at the key frame leaves it out.
     """
-    key_pts = None
+    key = None
     for packet in packets:
         if packet.key:
-            key_pts = packet.pts
-        elif packet.pts is not None and key_pts is not None and packet.pts < key_pts:
+            key = packet.stamp
+        elif packet.stamp is not None and key is not None and packet.stamp < key:
             return True
     return False
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,8 @@ class AvReader:
         if keys:
             source = packets_from(container, stream, self._tick, keys)
         else:
-            source = (packet for packet, _ in packets(container, [stream], self._tick))
+            every = (packet for packet, _ in packets(container, [stream], self._tick))
+            source = islice(every, index.begin, None)
         if index.pts is not None:
             least = keys[-1] if keys else min([index.pts[0], *index.keys[:1]])
             source = (packet for packet in source if packet.pts >= least)

@@ -87,6 +87,29 @@ def test_joined_recordings_go_on(folder, suffix, later):
     assert any("joins 2 recordings" in note for note in video.info.notes)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("ts", {"options": OPEN_H264}),
+        ("ts", {"codec": "libx265", "options": OPEN_HEVC}),
+        ("mpg", {"codec": "mpeg2video"}),
+        ("h264", {}),
+    ],
+)
+def test_recording_that_begins_in_the_middle(folder, suffix, options):
+    """It begins with the first key frame, in packets of 188 or 2048 bytes."""
+    codec = options.get("codec", "libx264")
+    whole = media.write_video(folder / f"{codec}.{suffix}", frames=120, **{"gop": 30, **options})
+    data = whole.read_bytes()
+    middle = len(data) // 4 // (188 * 2048) * (188 * 2048) or len(data) // 4 // 188 * 188
+    path = folder / f"{codec}-middle.{suffix}"
+    path.write_bytes(data[middle:])
+    video, numbers, _ = read(path, fps=5)
+    first = 120 - video.info.frames
+    assert first in (30, 60)
+    assert numbers == (video.plan.indices + first).tolist()
+
+
 def test_stamps_that_wrap_around(folder):
     """They have 33 bits: after 26.5 hours a broadcast counts from 0 again."""
     start = 2**33 / 90_000 - 1.0
