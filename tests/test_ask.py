@@ -149,7 +149,7 @@ def test_a_question_runs_beside_the_page_and_can_be_stopped(nano):
             assert question.button.disabled
             assert not question.stopper.disabled
             await until(lambda: "segments" in question.stage.value)
-            with pytest.raises(TempoLabError, match="still runs"):
+            with pytest.raises(TempoLabError, match="still running"):
                 panel.ask("Another?")
             question.stopper.click()
             await until(lambda: not panel._background.running)
