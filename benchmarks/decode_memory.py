@@ -1,6 +1,6 @@
 """Peak memory and time of decoding a long video beside a short one (the aim: at most 1.3 times).
 
-    python benchmarks/decode_memory.py [--minutes 5 60] [--size 256 144] [--decoder auto pyav]
+    python benchmarks/decode_memory.py [--minutes 5 60] [--size 256 144] [--decoder pyav]
 
 Makes the files itself (one encoded minute, its packets repeated), decodes 1024 samples of each in
 the way a session does, and prints the peak resident memory of the caller and of the decoder child,
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, nargs=2, default=[5, 60])
     parser.add_argument("--size", type=int, nargs=2, default=[256, 144])
-    parser.add_argument("--decoder", nargs="+", default=["auto", "decord", "pyav"])
+    parser.add_argument("--decoder", nargs="+", default=["pyav", "decord"])
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:

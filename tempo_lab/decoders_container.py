@@ -181,25 +181,30 @@ def decode(
         return  # who needs a frame that did not come says so
 
 
-def upright(frame: Any) -> np.ndarray:
-    """uint8 [row, column, rgb], turned and flipped as it is to be displayed."""
-    pixels: np.ndarray = frame.to_ndarray(format="rgb24")
+PLAIN = (1, 0, 0, 1)
+"""The orientation of a frame that is displayed as it is stored."""
+
+
+def orientation(frame: Any) -> tuple[int, int, int, int]:
+    """(a, b, c, d) of the pixel at (x, y): it is displayed at x' = a x + c y, y' = b x + d y.
+
+    Asked of one frame, not of all: a frame that was asked is in a cycle, and freed late.
+    """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return pixels
-    # x' = a x + c y, y' = b x + d y, in 16.16 fixed point
-    a, b, _, c, d = (round(value / 65536) for value in np.frombuffer(matrix, np.int32)[:5])
-    if (abs(a), abs(b), abs(c), abs(d)) == (0, 1, 1, 0):
+        return PLAIN
+    a, b, _, c, d = (round(value / 65536) for value in np.frombuffer(matrix, np.int32)[:5].tolist())
+    right_angles = sorted(((abs(a), abs(d)), (abs(b), abs(c)))) == [(0, 0), (1, 1)]
+    return (a, b, c, d) if right_angles else PLAIN
+
+
+def upright(frame: Any, turn: tuple[int, int, int, int]) -> np.ndarray:
+    """uint8 [row, column, rgb], turned and flipped as it is to be displayed."""
+    a, b, c, d = turn
+    pixels: np.ndarray = frame.to_ndarray(format="rgb24")
+    if b:
         pixels = pixels.transpose(1, 0, 2)
-    elif (abs(a), abs(b), abs(c), abs(d)) != (1, 0, 0, 1):
-        return pixels  # not a turn by right angles: players show it as it is, too
     return np.ascontiguousarray(pixels[:: b or d, :: a or c])
-
-
-def is_plain(frame: Any) -> bool:
-    """Whether a frame is displayed as it is stored."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    return matrix is None or np.frombuffer(matrix, np.int32)[:5].tolist() == [65536, 0, 0, 0, 65536]
 
 
 def damaged_file(path: str, asked: object, found: object) -> VideoError:

@@ -17,13 +17,14 @@ import numpy as np
 
 from tempo_lab.decoders import Tick, VideoInfo
 from tempo_lab.decoders_container import (
+    PLAIN,
     av_words,
     damaged_file,
     decode,
     film_streams,
-    is_plain,
     named,
     open_container,
+    orientation,
     packets,
     upright,
 )
@@ -50,6 +51,7 @@ class PacketIndex:
         coded: int64 [frame] 0-based number of the coded frame that is shown; ascending, repeats
             where the file says to show one again.
         times: float64 [frame] presentation seconds on the file's clock.
+        turn: how its frames are displayed (see `orientation`).
         strict: whether damage is reported that the decoder would conceal. Not for H.264 with open
             groups of pictures: wherever decoding starts, it misses references, as if damaged.
     """
@@ -61,6 +63,7 @@ class PacketIndex:
     keys: np.ndarray
     coded: np.ndarray
     times: np.ndarray
+    turn: tuple[int, int, int, int]
     strict: bool
 
 
@@ -161,14 +164,15 @@ def _index(
     joints = sum(one.shift != other.shift for one, other in pairwise(shown))
     declared = 0.0 if joints else _declared_seconds(container, stream, rate) - lost / rate
     _check_length(path, stream, len(shown), rate, seconds, declared, log)
-    unfit = _unfit(container, stream, found, shown, joints, first, log)
-    height, width = upright(first).shape[:2]
+    turn = orientation(first)
+    unfit = _unfit(container, stream, found, shown, joints, turn, log)
+    height, width = upright(first, turn).shape[:2]
     info = VideoInfo(
         path, "video", width, height, len(times), rate, seconds, codec, "pyav",
         reason=unfit, notes=_notes(container, stream, joints, rate),
     )  # fmt: skip
     return PacketIndex(
-        info, stream.index, begin, pts, keys[:0] if joints else keys, coded, times, strict
+        info, stream.index, begin, pts, keys[:0] if joints else keys, coded, times, turn, strict
     )
 
 
@@ -227,7 +231,7 @@ def _declared_seconds(container: Any, stream: Any, rate: float) -> float:
 
 def _unfit(
     container: Any, stream: Any, found: list[_Packet], shown: list[_Packet],
-    joints: int, first: Any, log: list[Any],
+    joints: int, turn: tuple[int, ...], log: list[Any],
 ) -> str:  # fmt: skip
     """Why decord must not read this stream; empty where it may."""
     if stream.codec_context.codec.canonical_name == "av1":
@@ -236,7 +240,7 @@ def _unfit(
         return f"decord returns wrong frames from {container.format.name}"
     if len(container.streams.video) > 1:
         return "decord chooses a video stream by itself"
-    if not is_plain(first):
+    if turn != PLAIN:
         return "decord misreads the rows of turned or flipped frames"
     if joints:
         return "decord does not know that recordings were joined"

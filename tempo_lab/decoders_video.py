@@ -65,7 +65,7 @@ class AvReader:
                     at, frame = _advance(frames, -1, None, coded)
                 if at != coded or frame is None:
                     raise self._missing(index)
-                yield float(self._index.times[index]), upright(frame)
+                yield float(self._index.times[index]), upright(frame, self._index.turn)
 
     def _keys_before(self, index: int) -> list[int]:
         """The stamps of the frames up to `index` at which decoding can start."""

@@ -528,7 +528,7 @@ def test_damage_reaches_back_a_little_and_on_to_the_next_key_frame(monkeypatch, 
     monkeypatch.setattr(decoders_video, "decode", decode)
     info = VideoInfo("", "video", 64, 48, len(stream), 30.0, 1.0, "", "pyav")
     pts = np.arange(len(stream))
-    index = PacketIndex(info, 0, 0, pts, pts[:1], pts, pts / 30, strict=True)
+    index = PacketIndex(info, 0, 0, pts, pts[:1], pts, pts / 30, (1, 0, 0, 1), strict=True)
     monkeypatch.setattr(decoders_video, "read_index", lambda *_: index)
     container = SimpleNamespace(streams=[None])
     numbered = list(AvReader("", lambda: None)._numbered(container))
