@@ -24,6 +24,8 @@ from tempo_lab.reading import Reader
 from tempo_lab.session import Session
 from tempo_lab.video import Video
 
+ROUNDED = 1e-4
+"""Share of pixel values that may be rounded otherwise; 0.00002 differ between instruction sets."""
 SPARE = 16
 """Tokens that the released code leaves free where it cuts a video."""
 
@@ -135,6 +137,27 @@ def run_case(root: Path, path: Path) -> Iterator[tuple[str, float]]:
         yield from compare_answer(session, loaded, case, record)
 
 
+def use_recorded_pixels(session: Session, recorded: np.ndarray) -> float:
+    """The share of pixel values that differ; infinite if one differs by more than a level.
+
+    The resize ends on a half now and then, and the last bit of a float decides how that is rounded.
+    Where nothing else differs, the stages after it start from the recorded pixels, so that they are
+    compared on any processor.
+    """
+    batches = session.reader.batches
+    computed = [batches.patches(each) for each in session.video.segments(batches.resize)]
+    pixels = np.concatenate([patches for patches, _ in computed])
+    if worst(pixels, recorded) > 1:
+        return float("inf")
+    share = float((pixels != recorded).mean())
+    if share <= ROUNDED:
+        cuts = np.cumsum([len(patches) for patches, _ in computed])[:-1]
+        grids = (grid for _, grid in computed)
+        pairs = list(zip(np.split(recorded, cuts), grids, strict=True))
+        batches.patches = lambda segment: pairs[segment.index]
+    return share
+
+
 def compare_reading(
     session: Session, case: dict[str, Any], record: Any
 ) -> Iterator[tuple[str, float]]:
@@ -142,11 +165,12 @@ def compare_reading(
     prompts, compressor = session.reader.prompts, session.reader.compressor
     batches = session.reader.batches
     slots = compressor.slots
-    pixels, merged, deepstack = [], [], []
+    merged, deepstack = [], []
     ids, positions = [], []
+    if "pixel_u8_patches" in record:
+        yield "pixels", use_recorded_pixels(session, record["pixel_u8_patches"])
     for segment in session.video.segments(batches.resize):
         patches, grid = batches.patches(segment)
-        pixels.append(patches)
         prompt = concatenate(
             [
                 prompts.system(),
@@ -168,8 +192,6 @@ def compare_reading(
         features = compressor.see(torch.from_numpy(patches)[None], grid)
         merged.append(features.merged[0].numpy())
         deepstack.append([level[0].numpy() for level in features.deepstack])
-    if "pixel_u8_patches" in record:
-        yield "pixels", worst(np.concatenate(pixels), record["pixel_u8_patches"])
     yield from (("ids", found) for found in ids)
     yield from (("positions", found) for found in positions)
     levels = [

@@ -65,6 +65,18 @@ def test_a_planted_difference_is_found(tmp_path):
     assert parity.main(tmp_path) == 1
 
 
+def test_a_pixel_rounded_otherwise_changes_no_later_stage(copied):
+    folder, case, record, write = copied
+    pixels = record["pixel_u8_patches"].copy()
+    pixels[0, :20] ^= 1
+    write("rounded", case, {**record, "pixel_u8_patches": pixels})
+    pixels[0, 0] ^= 2
+    write("wrong", case, {**record, "pixel_u8_patches": pixels})
+    results = parity.compare(folder)
+    assert 0 < results["rounded"]["pixels"] < parity.TOLERANCE["pixels"]
+    assert parity.beyond(results["wrong"]) == ["pixels"]
+
+
 def test_an_odd_case_is_marked_and_the_others_are_compared(copied, capsys):
     folder, case, record, write = copied
     write("a_broken", {}, {})
