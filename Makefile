@@ -56,9 +56,8 @@ test: $(READY)
 	$(PYTEST) --ignore=tests/browser tests $(wildcard notebooks)
 	$(BIN)/python -m tests.browser
 
-# The tests that compare what a model computes with a plain twin. test_parity is not one of them: its
-# recordings hold pixels as one instruction set rounded them, see CONTRIBUTING.md.
-NUMERICAL := $(patsubst %,tests/test_%.py,pixels reading compressor session capture \
+# The tests that compare what a model computes with recordings and with a plain twin.
+NUMERICAL := $(patsubst %,tests/test_%.py,parity pixels reading compressor session capture \
   attention attention_groups attribution units rollout front_loading relevance_by_layer \
   interventions training_optimizers)
 # What torch, oneDNN, MKL and OpenBLAS (numpy) may use of the processor. ISA= leaves the choice to them.

@@ -5,9 +5,9 @@
 DIR is laid out like the record: `cases/*.json` + `.npz`, the checkpoints `tempo/` and
 `tempo_linear/`, the base `svlm/qwen3-vl-tiny/`, and where they exist `alloc_cases.json`,
 `sampling_cases.json` and `resize_cases.json`. Prints the worst absolute difference of each stage of
-each case (of pixels, the share that differs) and exits 1 if one is beyond tolerance. What Tempo Lab refuses by name is counted and
-listed: in a table it is no difference, in a case nothing after it can be compared. Everything runs
-in float32 on the CPU, through the public classes.
+each case (of pixels, the share that differs) and exits 1 if one is beyond tolerance. What Tempo Lab
+refuses by name is counted and listed: in a table it is no difference, in a case nothing after it
+can be compared. Everything runs in float32 on the CPU, through the public classes.
 """
 
 from __future__ import annotations
