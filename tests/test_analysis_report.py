@@ -148,8 +148,8 @@ def test_a_number_is_written_with_its_interval_and_unit():
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0.1, 0.3, "as in the paper"),
-        (-0.3, -0.1, "the opposite of the paper"),
+        (0.1, 0.3, "as claimed"),
+        (-0.3, -0.1, "the opposite of the claim"),
         (-0.1, 0.1, "not seen here"),
     ],
 )

@@ -114,7 +114,7 @@ def test_the_downloaded_trace_opens(panel, tmp_path):
 
 
 def test_what_is_typed_stays_text(panel):
-    question = press(panel, SCRIPT)
+    question = press(panel, f"{SCRIPT} {QUESTION}")
     question.written(SCRIPT)
     for shown in (question.answer.value, question.picture.value):
         assert "<script" not in shown

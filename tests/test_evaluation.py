@@ -229,9 +229,7 @@ def test_a_torn_line_is_dropped_and_the_rest_kept(tmp_path: Path) -> None:
     assert [sorted(row) for row in rows] == [["a"], ["b"], ["d"]]
 
 
-@pytest.mark.parametrize(
-    "damage", ["other number", "no json", "no text", "half", "no check", "list"]
-)
+@pytest.mark.parametrize("damage", ["number", "no json", "no text", "half", "no check", "list"])
 def test_a_damaged_line_is_set_aside_and_the_rest_kept(tmp_path: Path, damage: str) -> None:
     store = Store(tmp_path, {"seed": 1})
     store.append([{"a": 1.5}, {"b": 2.5}, {"c": 3.5}])
@@ -390,7 +388,7 @@ def test_a_worker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(runner.signal, "signal", lambda *ignored: None)
     results: queue.Queue = queue.Queue()
     runner._work({MAIN: str(tmp_path / "no-such-model")}, queue.Queue(), results)
-    assert "no-such-model" in results.get_nowait()
+    assert "no-such-model" in str(results.get_nowait())
 
 
 def test_what_the_model_says_is_as_probable_as_its_own_trace_says() -> None:
