@@ -228,9 +228,11 @@ class Trace:
         loaded = cls(data=data, **texts)
         try:
             _ = loaded.interventions
+            if not all(isinstance(text, str) for text in loaded.warnings):
+                raise TypeError("a warning that is no text")
         except (AttributeError, KeyError, TypeError) as error:
             raise TraceError(
-                "the trace is damaged: what was made different in its run cannot be read",
+                "the trace is damaged: its interventions or warnings cannot be read",
                 asked=str(path),
                 found=f"{type(error).__name__}: {error}",
                 fix="take another copy of it, or make it and save again",

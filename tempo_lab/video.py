@@ -22,6 +22,9 @@ from tempo_lab.resize import Resize
 
 __all__ = ["SamplingPlan", "Segment", "Video", "VideoInfo", "plan_sampling"]
 
+MAX_FPS = 1_000_000
+"""Sampled frames per second at most; no camera has more."""
+
 
 @dataclass(frozen=True, eq=False)
 class SamplingPlan:
@@ -94,9 +97,12 @@ def check_sampling(fps: float, min_frames: int, max_frames: int) -> None:
     """
     if isinstance(fps, bool) or not isinstance(fps, int | float | np.number):
         raise VideoError("fps must be a number", asked=f"fps={fps!r}", fix="fps=2.0")
-    if not (math.isfinite(fps) and fps > 0):
+    if not 0 < fps <= MAX_FPS:
         raise VideoError(
-            "fps must be a positive number of frames a second", asked=f"fps={fps}", fix="fps=2.0"
+            "fps must be a positive number of frames per second",
+            asked=f"fps={fps:.3g}" if abs(fps) < 2**63 else "fps above 2**63",
+            found=f"at most {MAX_FPS:,}",
+            fix="fps=2.0",
         )
     _check_count("min_frames", min_frames, least=1)
     _check_count("max_frames", max_frames, least=1)
@@ -169,6 +175,12 @@ class Video:
     ) -> None:
         check_sampling(fps, min_frames, max_frames)
         _check_count("window", window, least=1)
+        if not isinstance(decoder, str):
+            raise VideoError(
+                "a decoder is chosen by its name",
+                asked=f"decoder={decoder!r}",
+                fix='decoder="auto"',
+            )
         if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
             raise VideoError("timeout must be a positive number of seconds", asked=timeout)
         if stream is not None:

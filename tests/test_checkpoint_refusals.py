@@ -96,6 +96,35 @@ def test_quantized_weights_are_refused(folder, where):
         tl.load(folder)
 
 
+def test_quantization_is_seen_wherever_it_is_said(folder):
+    inner = json.loads((folder / "config.json").read_text()).get("compressor_config") or {}
+    configure(folder, compressor_config={**inner, "quantization_config": {}})
+    with pytest.raises(CheckpointError, match="quantized weights"):
+        tl.load(folder)
+
+
+@pytest.mark.parametrize("name", ["quantization_config.json", "quantize_config.json"])
+def test_a_file_about_quantization_beside_the_weights_is_seen(folder, name):
+    (folder / name).write_text("{}")
+    with pytest.raises(CheckpointError, match=f"quantized weights[\\s\\S]*found: {name}"):
+        tl.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rope_theta": 0}, "rope_theta must be above 0, not 0"),
+        ({"rope_theta": -1.5}, "rope_theta must be above 0, not -1.5"),
+        ({"rms_norm_eps": math.nan}, "rms_norm_eps must be a finite number, not nan"),
+    ],
+)
+@pytest.mark.parametrize("where", ["tempo", "svlm/qwen3-vl-tiny"])
+def test_numbers_that_make_every_output_nan_are_refused(folder, where, changes, words):
+    configure(folder.parent / where, **changes)
+    with pytest.raises(CheckpointError, match=words):
+        tl.load(folder)
+
+
 def test_whole_numbers_are_no_weights(folder):
     retype(folder, torch.int8, only="mlp.up_proj")
     with pytest.raises(CheckpointError, match=r"mlp\.up_proj\.weight is I8, not F64, F32"):

@@ -3,6 +3,7 @@
 import pytest
 
 from tempo_lab.analysis.scoring import same_answer
+from tempo_lab.errors import QueryError
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,9 @@ def test_what_says_the_answer(answer: str, said: str) -> None:
 )
 def test_what_only_mentions_it(answer: str, said: str) -> None:
     assert same_answer(answer)(said) == 0.0
+
+
+@pytest.mark.parametrize("answer", [None, 5, ["red"]])
+def test_a_right_answer_is_text(answer: object) -> None:
+    with pytest.raises(QueryError, match="a right answer is text"):
+        same_answer(answer)

@@ -83,6 +83,13 @@ def test_warnings_are_shown_as_text():
     assert "<b>Warnings</b> &lt;script&gt;.mp4 has 2 streams. It is" in warned._repr_html_()
 
 
+@pytest.mark.parametrize("said", [5, None, [1], [[]]])
+def test_warnings_that_are_no_texts_are_damage(tmp_path, said):
+    path = make_trace(provenance={"warnings": said}).save(tmp_path / "a.nc")
+    with pytest.raises(TraceError, match="damaged: its interventions or warnings"):
+        Trace.load(path)
+
+
 def test_arrays_of_another_length_are_refused():
     for name, value in {
         "relevance": np.zeros(5),

@@ -11,6 +11,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from tempo_lab.errors import QueryError
+
 _ENDS = " \t\n.,;:!\"'“”‘’`()[]*"
 _LEAD = re.compile(r"(?:(?:the|an?) (?=\S)|(?:final )?(?:answer|option|choice)\b[:\s]*(?=\S))+")
 _VERB = r"(?:\b(?:is|are|was|were)\b|(?<=\w)['’]s\b)"
@@ -30,7 +32,12 @@ def same_answer(answer: str) -> Callable[[str], float]:
     [1.0, 1.0, 0.0, 0.0]
     >>> [same_answer("B")(said) for said in ("(B)", "B) red", "A or B", "The answer is not B.")]
     [1.0, 1.0, 0.0, 0.0]
+
+    Raises:
+        QueryError: the right answer is no text.
     """
+    if not isinstance(answer, str):
+        raise QueryError("a right answer is text", asked=repr(answer), found=type(answer).__name__)
     wanted = _plain(answer)
     return lambda said: float(_says(unicodedata.normalize("NFKC", said), wanted))
 

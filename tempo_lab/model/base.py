@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,18 @@ def plain_values(values: dict[str, Any]) -> dict[str, Any]:
     """A configuration without what would choose code to run, and without labels, which it makes.
 
     Raises:
-        ValueError: more layers than any model has: a list is made of them before they are built.
+        ValueError: more layers than any model has (a list is made of them before they are built),
+            or a number that makes every output NaN.
     """
     left_out = ("auto_map", "attn_implementation", "_attn_implementation", "num_labels")
     for name in ("num_hidden_layers", "depth"):
         if not isinstance(depth := values.get(name, 0), int) or depth > MOST_LAYERS:
             raise ValueError(f"{name} must be a whole number up to {MOST_LAYERS}, not {depth}")
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, not {value}")
+        if name == "rope_theta" and isinstance(value, int | float) and value <= 0:
+            raise ValueError(f"rope_theta must be above 0, not {value}")
     return {
         key: plain_values(value) if isinstance(value, dict) else value
         for key, value in values.items()

@@ -19,6 +19,8 @@ from tempo_lab.files import EMBEDDED
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
+_QUANTIZATION = "quantization_config"
+_QUANTIZED = ("quantization_config.json", "quantize_config.json")
 _ADAPTERS = ("adapter_config.json", "adapter_model.*", "non_lora_trainables.*")
 _HASHED_WHOLE = 64 << 20
 
@@ -168,11 +170,13 @@ def check_plain(folder: Path, values: dict[str, Any]) -> None:
     Raises:
         CheckpointError: says how to make a plain checkpoint of it.
     """
-    if "quantization_config" in values:
+    parts = [values, *(part for part in values.values() if isinstance(part, dict))]
+    beside = [name for name in _QUANTIZED if (folder / name).exists()]
+    if beside or any(_QUANTIZATION in part for part in parts):
         raise CheckpointError(
             "quantized weights cannot be loaded",
             asked=folder,
-            found="quantization_config in config.json",
+            found=", ".join(beside) or f"{_QUANTIZATION} in config.json",
             fix="take the checkpoint in float32, bfloat16 or float16",
         )
     if adapters := sorted(path.name for name in _ADAPTERS for path in folder.glob(name)):

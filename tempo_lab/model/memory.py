@@ -51,7 +51,8 @@ def group_bytes(
             for each in (group, *group.parents):  # a limit of any group above counts, too
                 most, used = each / limit, each / usage
                 if most.is_file() and used.is_file() and most.read_text().strip() != "max":
-                    stat = dict(row.split() for row in (each / "memory.stat").open())
+                    rows = (each / "memory.stat").read_text().splitlines()
+                    stat = dict(row.split() for row in rows)
                     left = int(most.read_text()) - int(used.read_text()) + int(stat[cached])
                     free = min(free, left)
     return free
