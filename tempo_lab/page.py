@@ -18,6 +18,7 @@ from typing import Any
 from tempo_lab.course.setup import MODEL
 from tempo_lab.errors import TempoLabError
 from tempo_lab.files import EMBEDDED, shipped
+from tempo_lab.machine import free_memory
 
 NOTEBOOK = "notebooks/11_your_own_video.ipynb"
 HOST, PORT, TRIED = "127.0.0.1", 8866, 20
@@ -119,14 +120,12 @@ def serve(
 
 def visitors_that_fit(model: str) -> int:
     """How many visitors half of the free memory holds, at least 1; 1 for a model on the hub."""
-    import psutil
-
     folder = EMBEDDED.get(model, Path(model))
     if not folder.is_dir():
         return 1
     weights = sum(each.stat().st_size for each in folder.glob("*.safetensors"))
     visitor = VISITOR_BYTES + 2 * weights  # bfloat16 becomes float32
-    return int(max(1, psutil.virtual_memory().available // 2 // visitor))
+    return int(max(1, free_memory() // 2 // visitor))
 
 
 def _settings(port: int, token: str, visitors: int, upload: int) -> dict[str, Any]:

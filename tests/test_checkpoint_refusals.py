@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 
 import tempo_lab as tl
 from tempo_lab.errors import CheckpointError, TempoLabWarning
+from tempo_lab.machine import group_bytes
 from tempo_lab.model.base import load_tokenizer
 from tempo_lab.model.checkpoint import load_checkpoint
-from tempo_lab.model.memory import free_bytes, group_bytes
+from tempo_lab.model.memory import free_bytes
 
 CPU = torch.device("cpu")
 

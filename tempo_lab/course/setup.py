@@ -27,29 +27,19 @@ def start() -> Tempo:
     Raises:
         CheckpointError: the named one cannot be loaded.
     """
+    from tempo_lab.model.memory import free_bytes
     from tempo_lab.tempo import load
 
     name = os.environ.get(MODEL) or "nano"
-    device = "cpu" if name in EMBEDDED else None
-    tempo = load(name, base=os.environ.get(BASE) or None, device=device)
-    found = tempo.model.device.type
+    place = "cpu" if name in EMBEDDED else None
+    tempo = load(name, base=os.environ.get(BASE) or None, device=place)
+    device = tempo.model.device
     millions = sum(p.numel() for p in tempo.model.parameters()) / 1e6
     dtype = str(tempo.model.dtype).removeprefix("torch.")
-    free = free_bytes(found) / 2**30
+    free = free_bytes(device) / 2**30
     print(f"{Path(name).name}: {millions:.1f} M parameters, {tempo.slots} memory tokens a segment")
-    print(f"on {found} in {dtype}, {free:.1f} GiB of memory free")
+    print(f"on {device.type} in {dtype}, {free:.1f} GiB of memory free")
     return tempo
-
-
-def free_bytes(device: str) -> int:
-    """Bytes that can still be used on a device: of the GPU, or of the machine."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info()[0])
-    import psutil
-
-    return int(psutil.virtual_memory().available)
 
 
 def clip(name: str) -> Path:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
-import psutil
 import torch
 
 from tempo_lab.errors import CheckpointError, TempoLabWarning
+from tempo_lab.machine import free_memory
 from tempo_lab.model.weights import Header
-
-# of a version of control groups: which line of /proc/self/cgroup, where its folders are, its files
-_GROUPS = (
-    ("0::", "", "memory.max", "memory.current", "inactive_file"),
-    (":memory:", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -25,36 +17,10 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":  # what torch holds ready is free, too
         ready = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + ready
-    free = min(psutil.virtual_memory().available, group_bytes())
+    free = free_memory()
     if device.type == "mps":
         most = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-        free = min(free, most)
-    return int(free)
-
-
-def group_bytes(
-    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> float:
-    """Bytes that the control groups of this process leave it; infinity where none has a limit.
-
-    Args:
-        groups: the folder of all groups.
-        own: says which groups this process is in.
-    """
-    free = math.inf
-    lines = own.read_text().splitlines() if own.is_file() else []
-    for line in lines:
-        for mark, folder, limit, usage, cached in _GROUPS:
-            if mark not in line:
-                continue
-            group = groups / folder / line.partition(mark)[2].lstrip("/")
-            for each in (group, *group.parents):  # a limit of any group above counts, too
-                most, used = each / limit, each / usage
-                if most.is_file() and used.is_file() and most.read_text().strip() != "max":
-                    rows = (each / "memory.stat").read_text().splitlines()
-                    stat = dict(row.split() for row in rows)
-                    left = int(most.read_text()) - int(used.read_text()) + int(stat[cached])
-                    free = min(free, left)
+        return int(min(free, most))
     return free
 
 
