@@ -314,6 +314,39 @@ def test_whole_jpegs_of_every_kind_are_read(tmp_path):
     assert [media.read_number(frame) for frame in opened(tmp_path)[1]] == [5] * 10
 
 
+@pytest.mark.parametrize("name", ["a.mjpeg", "a.jpg", "a.avi"])
+def test_jpegs_in_a_row_are_a_video(tmp_path, name):
+    film = tmp_path / name
+    for number in range(5):
+        Image.fromarray(media.numbered(number)).save(tmp_path / "one.jpg")
+        media.join(film, *[film] * (number > 0), tmp_path / "one.jpg")
+    with Video(film, fps=25) as video:
+        shown = [media.read_number(frame) for part in video.segments() for frame in part.frames]
+        assert (video.info.kind, video.info.frames, video.info.codec) == ("video", 5, "mjpeg")
+        assert video.info.notes == (
+            "The file states no frame rate. 25 frames per second are assumed.",
+        )
+    assert shown == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", ["preview", "gray", "in EXIF", "MPO", "bytes"])
+def test_a_photo_with_more_behind_it_is_one_image(tmp_path, kind):
+    photo, more = Image.fromarray(media.numbered(3)), tmp_path / "more.jpg"
+    first, path, options = tmp_path / "first.jpg", tmp_path / "a.jpg", {}
+    other = {"preview": photo.resize((32, 24)), "gray": photo.convert("L")}.get(kind, photo)
+    other.save(more)
+    if kind == "in EXIF":
+        options = {"exif": b"Exif\0\0" + more.read_bytes()}
+    elif kind == "MPO":
+        options = {"format": "MPO", "save_all": True, "append_images": [photo]}
+    elif kind == "bytes":
+        more.write_bytes(b"\xff\xd8\xff\xe0 is no picture" * 100)
+    photo.save(first, **options)
+    media.join(path, first, *[more] * (kind in ("preview", "gray", "bytes")))
+    info, frames, _ = opened(path)
+    assert (info.kind, info.frames, media.read_number(frames[0])) == ("image", 1, 3)
+
+
 @pytest.mark.parametrize("suffix", ["png", "gif", "webp", "tiff", "bmp", "jp2", "avif"])
 def test_a_damaged_picture_is_an_error_of_ours(tmp_path, suffix):
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (96, 128, 3), np.uint8))
