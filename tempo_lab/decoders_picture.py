@@ -14,6 +14,7 @@ from itertools import chain, islice
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from tempo_lab.errors import VideoError
 
@@ -79,6 +80,10 @@ def open_picture(path: str) -> ImageFile.ImageFile:
             found=error,
             fix="fetch it again, or save it as PNG",
         ) from error
+    # An animated WebP's flag for alpha may be missing although its frames leave some of the canvas
+    # clear. Pillow would drop the alpha that is decoded anyway.
+    if isinstance(image, WebPImageFile) and image.is_animated:
+        image.rawmode = image._mode = "RGBA"
     check_need(path, image.size, 16 if image.format in _COPIES else 8)
     return image
 

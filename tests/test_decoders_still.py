@@ -154,6 +154,36 @@ def test_transparent_animations(tmp_path, name):
     assert info.notes == (OVER_WHITE,)
 
 
+def test_a_clear_ground_that_no_flag_of_a_webp_announces(tmp_path):
+    frames = [Image.new("RGBA", (64, 64)) for _ in range(6)]
+    for number, frame in enumerate(frames):
+        frame.paste("red", (8 * number, 24, 8 * number + 8, 32))
+    path = tmp_path / "a.webp"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True, duration=100)
+    assert not path.read_bytes()[20] & 16  # the flag
+    info, shown, _ = opened(path)
+    assert info.notes == (OVER_WHITE,)
+    for number, frame in enumerate(shown):
+        want = Image.new("RGB", (64, 64), "white")
+        want.paste("red", (8 * number, 24, 8 * number + 8, 32))
+        np.testing.assert_array_equal(frame, want)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_an_opaque_webp_has_no_note(tmp_path, lossless):
+    frames = [Image.fromarray(media.numbered(number)) for number in range(3)]
+    for more in ([], frames[1:]):
+        path = tmp_path / "a.webp"
+        frames[0].save(path, save_all=True, append_images=more, lossless=lossless, kmin=0, kmax=1)
+        assert path.read_bytes()[12:16] != b"VP8X" or not path.read_bytes()[20] & 16
+        info, shown, _ = opened(path)
+        assert info.notes == ()
+        assert [media.read_number(frame) for frame in shown] == list(range(1 + len(more)))
+    (tmp_path / "folder").mkdir()
+    frames[0].save(tmp_path / "folder" / "0.webp", lossless=lossless)
+    assert opened(tmp_path / "folder")[0].notes == ()
+
+
 def test_transparency_in_a_folder(tmp_path):
     Image.new("RGB", (64, 48), "red").save(tmp_path / "0.png")
     black_on_clear().save(tmp_path / "1.png")
