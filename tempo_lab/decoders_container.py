@@ -17,6 +17,9 @@ THREADS = 4
 """Decoding threads. The same number everywhere: which frames a damaged packet makes doubtful
 depends on how many packets are decoded at once. Each holds frames of its own."""
 
+JPEG_MAGIC = b"\xff\xd8\xff"
+"""The first bytes of a JPEG. A video file that begins with them is a raw Motion JPEG stream."""
+
 STEPS_BACK = 8
 """Key frames before the wanted one that are sought, if need be, before the start of the file is."""
 
@@ -31,7 +34,11 @@ def open_container(path: str) -> Any:
         VideoError: not a video, or none in it.
     """
     try:
-        container = av.open(path, options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        with open(path, "rb") as file:
+            # FFmpeg would read one picture of a raw stream that is called .jpg.
+            raw = "mjpeg" if file.read(len(JPEG_MAGIC)) == JPEG_MAGIC else None
+        options = {"protocol_whitelist": "file"}
+        container = av.open(path, format=raw, options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(
             "this is not a video that can be read",

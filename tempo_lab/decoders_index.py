@@ -289,6 +289,11 @@ def _notes(container: Any, stream: Any, joints: int, rate: float) -> tuple[str, 
             f"The pixels are not square ({aspect.numerator}:{aspect.denominator}). They are kept "
             f"as stored: the picture is {'narrower' if aspect > 1 else 'wider'} than in a player."
         )
+    form = stream.codec_context.format
+    if stream.metadata.get("alpha_mode") == "1" or (
+        form and any(part.is_alpha for part in form.components)
+    ):
+        notes.append("The video has an alpha channel, which is not applied.")
     if container.format.flags & av.format.Flags.no_timestamps.value and not (
         stream.codec_context.framerate
     ):

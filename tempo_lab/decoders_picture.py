@@ -8,10 +8,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
+from itertools import chain, islice
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from tempo_lab.errors import VideoError
 
@@ -77,6 +80,10 @@ def open_picture(path: str) -> ImageFile.ImageFile:
             found=error,
             fix="fetch it again, or save it as PNG",
         ) from error
+    # An animated WebP's flag for alpha may be missing although its frames leave some of the canvas
+    # clear. Pillow would drop the alpha that is decoded anyway.
+    if isinstance(image, WebPImageFile) and image.is_animated:
+        image.rawmode = image._mode = "RGBA"
     check_need(path, image.size, 16 if image.format in _COPIES else 8)
     return image
 
@@ -174,6 +181,28 @@ def _match_transparency(image: Image.Image, stored: str) -> None:
         image.info["transparency"] = value * {"L;2": 85, "L;4": 17}[stored]
     elif isinstance(value, tuple) and ";16" in stored:
         image.info["transparency"] = tuple(channel >> 8 for channel in value)
+
+
+def is_motion_jpeg(path: str, picture: ImageFile.ImageFile) -> bool:
+    """Whether further pictures of the same size and mode follow a JPEG, as in a raw video stream.
+
+    A photo may be followed by previews of other sizes. One with an index of pictures ("mpoffset")
+    may be followed by a gain map of its own size.
+    """
+    import av
+
+    if picture.format != "JPEG" or "mpoffset" in picture.info:
+        return False
+    parser = av.CodecContext.create("mjpeg", "r")
+    with open(path, "rb") as file:
+        chunks = iter(lambda: file.read(_STRIP), b"")
+        coded = chain.from_iterable(parser.parse(chunk) for chunk in chain(chunks, [None]))
+        for packet in islice(coded, 1, None):
+            with suppress(Exception):  # bytes after a photo that are no picture
+                other = Image.open(BytesIO(bytes(packet)), formats=["JPEG"])
+                if (other.size, other.mode) == (picture.size, picture.mode):
+                    return True
+    return False
 
 
 def _check_jpeg(path: str) -> None:

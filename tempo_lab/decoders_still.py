@@ -18,6 +18,7 @@ from tempo_lab.decoders_picture import (
     SCALED,
     check_need,
     is_clear,
+    is_motion_jpeg,
     open_picture,
     refusing_damage,
     upright_rgb,
@@ -65,9 +66,14 @@ def open_still(path: str, tick: Tick) -> Reader | None:
     return None
 
 
-def open_image(path: str, tick: Tick) -> Reader:
-    """An animation (GIF, WebP, PNG, AVIF with more than one frame) or a single image."""
+def open_image(path: str, tick: Tick) -> Reader | None:
+    """An animation (GIF, WebP, PNG, AVIF with more than one frame) or a single image.
+
+    None where it is the first picture of a raw Motion JPEG stream.
+    """
     image = open_picture(path)
+    if is_motion_jpeg(path, image):
+        return None
     with refusing_damage(path):
         pages = getattr(image, "n_frames", 1)
     # A phone's JPEG may hold further "frames" (a depth map, a preview): not an animation.

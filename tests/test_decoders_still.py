@@ -154,6 +154,36 @@ def test_transparent_animations(tmp_path, name):
     assert info.notes == (OVER_WHITE,)
 
 
+def test_a_clear_ground_that_no_flag_of_a_webp_announces(tmp_path):
+    frames = [Image.new("RGBA", (64, 64)) for _ in range(6)]
+    for number, frame in enumerate(frames):
+        frame.paste("red", (8 * number, 24, 8 * number + 8, 32))
+    path = tmp_path / "a.webp"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True, duration=100)
+    assert not path.read_bytes()[20] & 16  # the flag
+    info, shown, _ = opened(path)
+    assert info.notes == (OVER_WHITE,)
+    for number, frame in enumerate(shown):
+        want = Image.new("RGB", (64, 64), "white")
+        want.paste("red", (8 * number, 24, 8 * number + 8, 32))
+        np.testing.assert_array_equal(frame, want)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_an_opaque_webp_has_no_note(tmp_path, lossless):
+    frames = [Image.fromarray(media.numbered(number)) for number in range(3)]
+    for more in ([], frames[1:]):
+        path = tmp_path / "a.webp"
+        frames[0].save(path, save_all=True, append_images=more, lossless=lossless, kmin=0, kmax=1)
+        assert path.read_bytes()[12:16] != b"VP8X" or not path.read_bytes()[20] & 16
+        info, shown, _ = opened(path)
+        assert info.notes == ()
+        assert [media.read_number(frame) for frame in shown] == list(range(1 + len(more)))
+    (tmp_path / "folder").mkdir()
+    frames[0].save(tmp_path / "folder" / "0.webp", lossless=lossless)
+    assert opened(tmp_path / "folder")[0].notes == ()
+
+
 def test_transparency_in_a_folder(tmp_path):
     Image.new("RGB", (64, 48), "red").save(tmp_path / "0.png")
     black_on_clear().save(tmp_path / "1.png")
@@ -312,6 +342,39 @@ def test_whole_jpegs_of_every_kind_are_read(tmp_path):
         image.save(file, "JPEG")
         file.write(b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40)  # a phone's moving picture
     assert [media.read_number(frame) for frame in opened(tmp_path)[1]] == [5] * 10
+
+
+@pytest.mark.parametrize("name", ["a.mjpeg", "a.jpg", "a.avi"])
+def test_jpegs_in_a_row_are_a_video(tmp_path, name):
+    film = tmp_path / name
+    for number in range(5):
+        Image.fromarray(media.numbered(number)).save(tmp_path / "one.jpg")
+        media.join(film, *[film] * (number > 0), tmp_path / "one.jpg")
+    with Video(film, fps=25) as video:
+        shown = [media.read_number(frame) for part in video.segments() for frame in part.frames]
+        assert (video.info.kind, video.info.frames, video.info.codec) == ("video", 5, "mjpeg")
+        assert video.info.notes == (
+            "The file states no frame rate. 25 frames per second are assumed.",
+        )
+    assert shown == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", ["preview", "gray", "in EXIF", "MPO", "bytes"])
+def test_a_photo_with_more_behind_it_is_one_image(tmp_path, kind):
+    photo, more = Image.fromarray(media.numbered(3)), tmp_path / "more.jpg"
+    first, path, options = tmp_path / "first.jpg", tmp_path / "a.jpg", {}
+    other = {"preview": photo.resize((32, 24)), "gray": photo.convert("L")}.get(kind, photo)
+    other.save(more)
+    if kind == "in EXIF":
+        options = {"exif": b"Exif\0\0" + more.read_bytes()}
+    elif kind == "MPO":
+        options = {"format": "MPO", "save_all": True, "append_images": [photo]}
+    elif kind == "bytes":
+        more.write_bytes(b"\xff\xd8\xff\xe0 is no picture" * 100)
+    photo.save(first, **options)
+    media.join(path, first, *[more] * (kind in ("preview", "gray", "bytes")))
+    info, frames, _ = opened(path)
+    assert (info.kind, info.frames, media.read_number(frames[0])) == ("image", 1, 3)
 
 
 @pytest.mark.parametrize("suffix", ["png", "gif", "webp", "tiff", "bmp", "jp2", "avif"])

@@ -195,6 +195,22 @@ def test_pixels_that_are_not_square_are_kept_and_named(folder):
     assert "narrower than in a player" in note
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "note"),
+    [
+        ("alpha.mov", "qtrle", "argb", True),
+        ("alpha_png.mov", "png", "rgba", True),
+        ("opaque.mov", "qtrle", "rgb24", False),
+        ("alpha.webm", "libvpx-vp9", "yuva420p", True),
+        ("opaque.webm", "libvpx-vp9", "yuv420p", False),
+    ],
+)
+def test_an_alpha_channel_is_named(folder, name, codec, pix_fmt, note):
+    path = media.write_video(folder / name, frames=2, codec=codec, pix_fmt=pix_fmt)
+    words = ("The video has an alpha channel, which is not applied.",)
+    assert Video(path).info.notes == words * note
+
+
 def test_a_frame_without_pixels_is_not_too_large():
     with pytest.raises(VideoError, match=r"have no pixels[\s\S]*found: 0x0"):
         check_size("a.mp4", 0, 0)
