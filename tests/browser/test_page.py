@@ -53,7 +53,7 @@ def test_ask_and_read_the_answer(page, pictures):
     assert page.get_by_role("status").filter(has_text="white").is_visible()
     ask(page, "What color is the hourglass?")
     assert page.get_by_role("status").filter(has_text="red").is_visible()
-    assert page.get_by_text("tokens used; a prompt of").first.is_visible()
+    page.get_by_text("tokens used; a prompt of").first.wait_for()
     assert page.strangers == []
     assert page.get_by_text("AskPanel(tempo)").count() == 0
     pictures(page, "page")
