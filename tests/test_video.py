@@ -514,7 +514,7 @@ def test_damaged_middle_is_an_error_and_never_a_wrong_frame(folder, container, d
     [
         ("K....C....K...", [0, 10, 11, 12, 13]),  # reaches back 4 frames, on to the next key
         ("K.........K..C", [0, 1, 2, 3, 4, 5, 6, 7, 8]),
-        ("K.....xxxxK...", [0, 1, 10, 11, 12, 13]),  # not decodable; the decoder is started anew
+        ("K.....xxxxK...", [0, 1, 10, 11, 12, 13]),  # not decodable; the decoder is restarted
         ("K......-..K...", [0, 1, 2, 10, 11, 12, 13]),  # one that never came
         ("K.....----K...", [0, 1, 10, 11, 12, 13]),
         ("K........", list(range(9))),
