@@ -82,8 +82,8 @@ def named(stream: Any) -> str:
 def packets(container: Any, streams: list[Any], tick: Tick) -> Iterator[tuple[Any, int]]:
     """(packet with data, by how much its stamps were moved) of a freshly opened file, in its order.
 
-    Where a second recording was joined to the first, the stamps start again; they are moved to go on
-    instead.
+    Where a second recording was joined to the first, the stamps start again. They are
+    moved, so that they go on instead.
     """
     restarts = bool(container.format.flags & av.format.Flags.ts_discont.value)
     clocks = {stream.index: _Clock(stream, restarts) for stream in streams}
