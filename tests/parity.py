@@ -23,12 +23,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this file is run by its path
 
-from tests.parity_cases import ROUNDED, run_case
+from tests.parity_cases import EXACT, ROUNDED, run_case
 from tests.parity_tables import CHECKS, Refused
 
 # from the record's own noise floor; ids and positions are exact
 TOLERANCE = {
-    "pixels": ROUNDED,
+    "pixels": 0.0 if EXACT else ROUNDED,
     "ids": 0.0,
     "positions": 0.0,
     "vision": 3e-5,

@@ -26,6 +26,8 @@ from tempo_lab.video import Video
 
 ROUNDED = 5e-3
 """Share of pixel values that may be rounded otherwise; instruction sets differ in up to 0.0014."""
+EXACT = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+"""Whether this processor's resize gives the recorded pixels; both of these do."""
 SPARE = 16
 """Tokens that the released code leaves free where it cuts a video."""
 

@@ -65,7 +65,7 @@ def test_a_planted_difference_is_found(tmp_path):
     assert parity.main(tmp_path) == 1
 
 
-def test_a_pixel_rounded_otherwise_changes_no_later_stage(copied):
+def test_stages_after_a_pixel_rounded_otherwise_start_from_the_recorded_pixels(copied):
     folder, case, record, write = copied
     pixels = record["pixel_u8_patches"].copy()
     pixels[0, :20] ^= 1
@@ -73,7 +73,9 @@ def test_a_pixel_rounded_otherwise_changes_no_later_stage(copied):
     pixels[0, 0] ^= 2
     write("wrong", case, {**record, "pixel_u8_patches": pixels})
     results = parity.compare(folder)
-    assert 0 < results["rounded"]["pixels"] < parity.TOLERANCE["pixels"]
+    assert 0 < results["rounded"]["pixels"] < parity_cases.ROUNDED
+    assert ("pixels" in parity.beyond(results["rounded"])) == parity_cases.EXACT
+    assert "vision" in parity.beyond(results["rounded"])  # its record is of the other pixels
     assert parity.beyond(results["wrong"]) == ["pixels"]
 
 
