@@ -30,7 +30,7 @@ help:
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt tempo_lab/_version.py
+$(READY): pyproject.toml constraints.txt tempo_lab/common/version.py
 	@if [ -z "$(PYTHON)" ]; then \
 	  echo "Tempo Lab needs Python 3.11, 3.12 or 3.13; found: $$(python3 --version 2>&1 || true)."; \
 	  echo "Install one of them, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; \
@@ -41,7 +41,7 @@ $(READY): pyproject.toml constraints.txt tempo_lab/_version.py
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python -m tempo_lab.demo
+	$(BIN)/python -m tempo_lab.apps.demo
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_quickstart.ipynb \

@@ -14,8 +14,8 @@ import nnsight
 import numpy as np
 import torch
 
-from tempo_lab.capture.groups import ByGroup, svlm_group_names, svlm_groups
-from tempo_lab.session import Session
+from tempo_lab.session.capture.key_groups import ByGroup, svlm_group_names, svlm_groups
+from tempo_lab.session.session import Session
 
 
 class ByNNsight:

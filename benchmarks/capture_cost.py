@@ -36,8 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # this file is run by its path
 
 import tempo_lab as tl  # noqa: E402
-from tempo_lab.errors import UnfamiliarVideoWarning  # noqa: E402
-from tempo_lab.session import Session  # noqa: E402
+from tempo_lab.common.errors import UnfamiliarVideoWarning  # noqa: E402
+from tempo_lab.session.session import Session  # noqa: E402
 
 try:
     from by_nnsight import ByNNsight

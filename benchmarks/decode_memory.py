@@ -56,8 +56,8 @@ def peak(pid: int) -> float:
 
 def measure(path: str, decoder: str) -> dict[str, float]:
     """Decodes every segment; peaks in MiB, of this process and of its child."""
-    from tempo_lab.resize import ExactResize
-    from tempo_lab.video import Video
+    from tempo_lab.video.resize import ExactResize
+    from tempo_lab.video.video import Video
 
     begin, frames, child = time.perf_counter(), 0, 0.0
     with Video(path, decoder=decoder) as video:

@@ -121,9 +121,9 @@ def run(path: str, checkpoint: Path, video: Path) -> dict[str, Any]:
 
 def timed_stages() -> dict[str, float]:
     """Time the public calls of our path by wrapping them, in this process only."""
-    from tempo_lab import session
-    from tempo_lab.batches import Batches
     from tempo_lab.model.compressor import Compressor
+    from tempo_lab.session import session
+    from tempo_lab.session.micro_batches import Batches
 
     stages: dict[str, float] = {}
 

@@ -14,10 +14,10 @@ from statistics import median
 
 import torch
 
-from tempo_lab.training.nano_config import RECIPES
-from tempo_lab.training.optimizers import Muon, is_hidden_matrix
-from tempo_lab.training.svlm import build_svlm
-from tempo_lab.training.words import Words
+from tempo_lab.nano.training.optimizers import Muon, is_hidden_matrix
+from tempo_lab.nano.training.prompt_ids import Words
+from tempo_lab.nano.training.recipes import RECIPES
+from tempo_lab.nano.training.svlm_stage import build_svlm
 
 
 def seconds(optimizer: torch.optim.Optimizer) -> float:

@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from PIL import Image
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionPatchEmbed
 
-from tempo_lab.allocation import allocate
+from tempo_lab.allocation.ata import allocate
 from tempo_lab.model import Checkpoint
-from tempo_lab.model.answer import Answer, answer
+from tempo_lab.model.generate import Answer, answer
 from tempo_lab.model.pixels import PatchGrid, video_size
 from tempo_lab.model.prompts import pair_seconds, segment_clock
 from tempo_lab.model.token_map import VISION, concatenate, rope_positions
-from tempo_lab.resize import ReleasedResize
+from tempo_lab.video.resize import ReleasedResize
 
 STAGES: dict[str, float] = {}
 

@@ -20,17 +20,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from tempo_lab.training.bank import make_bank
-from tempo_lab.training.nano_config import RECIPES, Recipe
-from tempo_lab.training.stages import JOINT_STAGES, SEPARATE_STAGES
-from tempo_lab.training.train import (
+from tempo_lab.nano.training.distributed import device, device_name, gpus
+from tempo_lab.nano.training.feature_bank import make_bank
+from tempo_lab.nano.training.recipes import RECIPES, Recipe
+from tempo_lab.nano.training.stages import JOINT_STAGES, SEPARATE_STAGES
+from tempo_lab.nano.training.train import (
     CPU_ENVIRONMENT,
     train_joint,
     train_llm,
     train_svlm,
     train_vision,
 )
-from tempo_lab.training.workers import device, device_name, gpus
 
 STAGES = (*SEPARATE_STAGES, *JOINT_STAGES)
 LOGGED = 25

@@ -14,14 +14,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tempo_lab._version import __version__
+from tempo_lab.common.version import __version__
 
 if TYPE_CHECKING:
     from tempo_lab import analysis, plots, widgets
-    from tempo_lab.allocation import Allocation, allocate
-    from tempo_lab.capture.interventions import Intervention
-    from tempo_lab.capture.spec import Capture, Rows
-    from tempo_lab.errors import (
+    from tempo_lab.allocation.ata import Allocation, allocate
+    from tempo_lab.common.errors import (
         BudgetError,
         CaptureError,
         CheckpointError,
@@ -30,10 +28,12 @@ if TYPE_CHECKING:
         TraceError,
         VideoError,
     )
-    from tempo_lab.session import Session
-    from tempo_lab.tempo import Tempo, load
-    from tempo_lab.trace import Trace
-    from tempo_lab.video import Video, plan_sampling
+    from tempo_lab.session.capture.spec import Capture, Rows
+    from tempo_lab.session.interventions.spec import Intervention
+    from tempo_lab.session.session import Session
+    from tempo_lab.session.tempo import Tempo, load
+    from tempo_lab.trace.trace import Trace
+    from tempo_lab.video.video import Video, plan_sampling
 
 _HOMES = {
     # video -> model -> session -> trace

@@ -39,7 +39,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def words():
     """The embedded model's prompts and tokenizer."""
-    from tempo_lab.training.words import Words
+    from tempo_lab.nano.training.prompt_ids import Words
 
     return Words()
 

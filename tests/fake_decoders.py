@@ -9,7 +9,7 @@ import time
 
 from media import numbered
 
-from tempo_lab.decoders import VideoInfo, register_decoder
+from tempo_lab.video.decoders.base import VideoInfo, register_decoder
 
 
 class Fake:

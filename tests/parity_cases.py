@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tempo_lab.allocation import allocate, keep_tokens
+from tempo_lab.allocation.ata import allocate, keep_tokens
 from tempo_lab.model import Checkpoint, load_checkpoint
-from tempo_lab.model.answer import answer
+from tempo_lab.model.generate import answer
 from tempo_lab.model.prompts import segment_clock
 from tempo_lab.model.token_map import TokenMap, concatenate, rope_positions
-from tempo_lab.reading import Reader
-from tempo_lab.session import Session
-from tempo_lab.video import Video
+from tempo_lab.session.engine import Reader
+from tempo_lab.session.session import Session
+from tempo_lab.video.video import Video
 
 ROUNDED = 5e-3
 """Share of pixel values that may be rounded otherwise; instruction sets differ in up to 0.0014."""

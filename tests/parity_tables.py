@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.allocation import allocate, keep_tokens
-from tempo_lab.errors import TempoLabError
+from tempo_lab.allocation.ata import allocate, keep_tokens
+from tempo_lab.common.errors import TempoLabError
 from tempo_lab.model.pixels import image_size, video_size
 from tempo_lab.model.prompts import pair_seconds, segment_clock
 from tempo_lab.model.prompts import timestamp as stamp
-from tempo_lab.resize import ReleasedResize
-from tempo_lab.video import plan_sampling
+from tempo_lab.video.resize import ReleasedResize
+from tempo_lab.video.video import plan_sampling
 from tests.parity_cases import worst
 
 EMPTY = "no cases in the table"

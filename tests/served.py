@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # what runs in a shell's background inherits that SIGINT is ignored
 CODE = """import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from tempo_lab.cli import app
+from tempo_lab.apps.cli import app
 app()"""
 APP = ["-c", CODE, "app", "--no-browser", "--port", "0"]
 LAB = ["-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", "--notebook-dir"]

@@ -129,7 +129,7 @@ def test_make_says_what_to_install_where_python_is_too_old(tmp_path):
 def _inputs(folder):
     """A folder with what `make setup` looks at."""
     (folder / "tempo_lab").mkdir()
-    for name in ("pyproject.toml", "constraints.txt", "tempo_lab/_version.py"):
+    for name in ("pyproject.toml", "constraints.txt", "tempo_lab/common/version.py"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     return folder
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tempo_lab.allocation import allocate
-from tempo_lab.trace import Trace
+from tempo_lab.allocation.ata import allocate
+from tempo_lab.trace.trace import Trace
 
 
 def make_trace(segments=6, *, budget=64, seconds=4.0, slots=16, strategy="head", seed=0, **changes):

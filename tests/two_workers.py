@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tempo_lab.training.bank import make_bank
-from tempo_lab.training.nano_config import RECIPES
-from tempo_lab.training.optimizers import Pair
-from tempo_lab.training.stages import named, run_stage
-from tempo_lab.training.train import train_joint, train_llm, train_svlm, train_vision
-from tempo_lab.training.workers import _free_port
+from tempo_lab.nano.training.distributed import _free_port
+from tempo_lab.nano.training.feature_bank import make_bank
+from tempo_lab.nano.training.optimizers import Pair
+from tempo_lab.nano.training.recipes import RECIPES
+from tempo_lab.nano.training.stages import named, run_stage
+from tempo_lab.nano.training.train import train_joint, train_llm, train_svlm, train_vision
 
 TOY_SEED, TOY_STEPS = 5, 6
 STOPPED = 9

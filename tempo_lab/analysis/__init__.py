@@ -10,11 +10,12 @@ from tempo_lab.analysis.allocation_study import AllocationStudy, allocation_stud
 from tempo_lab.analysis.answer_attention import AnswerAttention, answer_attention
 from tempo_lab.analysis.attention import Attention, attention
 from tempo_lab.analysis.attention_groups import AttentionGroups, attention_groups
-from tempo_lab.analysis.attribution import Attribution, attribution
+from tempo_lab.analysis.attribution.attribution import Attribution, attribution
+from tempo_lab.analysis.attribution.targets import TARGETS, register_target
 from tempo_lab.analysis.cases import Case, WorldVideo, case_of, within, world_cases, world_videos
 from tempo_lab.analysis.compare import Comparison, compare
-from tempo_lab.analysis.front_loading import front_loading
-from tempo_lab.analysis.front_loading_result import FrontLoading
+from tempo_lab.analysis.front_loading.front_loading import front_loading
+from tempo_lab.analysis.front_loading.result import FrontLoading
 from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity, Wording, prompt_sensitivity
 from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
@@ -23,7 +24,6 @@ from tempo_lab.analysis.result import Result
 from tempo_lab.analysis.rivals import Rivals, rival_arms, rivals
 from tempo_lab.analysis.rollout import Rollout, rollout
 from tempo_lab.analysis.strictness import Strictness, strictness
-from tempo_lab.analysis.targets import TARGETS, register_target
 
 __all__ = [
     "AllocationStudy",

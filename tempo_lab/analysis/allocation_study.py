@@ -11,13 +11,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from tempo_lab.allocation import STRATEGIES, Allocation, allocate
+from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
 from tempo_lab.analysis.cases import check_truth
-from tempo_lab.analysis.checks import question_read
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.errors import TraceError
-from tempo_lab.text import one_line
-from tempo_lab.trace import Trace
+from tempo_lab.analysis.validation import question_read
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.text import one_line
+from tempo_lab.trace.trace import Trace
 
 COMPARED = ("head", "abstain", "floor", "threshold", "temperature", "topk", "uniform")
 """Strategies that share differently; "tail", "random" and "tome" share as "head" does."""
@@ -80,7 +80,7 @@ def allocation_study(
     Args:
         given: a trace, for the scores that shared its budget; or relevance, float [segment].
         truth: bool [segment], which segments hold the evidence.
-        strategies: names in `tempo_lab.allocation.STRATEGIES`; by default `COMPARED`.
+        strategies: names in `tempo_lab.allocation.ata.STRATEGIES`; by default `COMPARED`.
         budgets: in tokens, for all segments together; by default 1, 2, 4 ... K a segment, and the
             trace's own.
         min_tokens: tokens a segment at least; by default the trace's, where its budget may have

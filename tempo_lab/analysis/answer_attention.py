@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.checks import by_place, check_traces, recorded
 from tempo_lab.analysis.result import Quantity, Result
+from tempo_lab.analysis.validation import by_place, check_traces, recorded
 
 if TYPE_CHECKING:
-    from tempo_lab.trace import Trace
+    from tempo_lab.trace.trace import Trace
 
 CALL = 'Capture(attention=["answer"], reduce="key_group")'
 

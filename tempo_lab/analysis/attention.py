@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.checks import check_traces, question_read, recorded
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.errors import TraceError
-from tempo_lab.text import one_line
+from tempo_lab.analysis.validation import check_traces, question_read, recorded
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.text import one_line
 
 if TYPE_CHECKING:
-    from tempo_lab.trace import Trace
+    from tempo_lab.trace.trace import Trace
 
 CALL = 'Capture(attention=["decision", "memory"], reduce="key_group")'
 FRAMES = 2

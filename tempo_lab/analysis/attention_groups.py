@@ -12,9 +12,9 @@ import xarray as xr
 from tempo_lab.analysis.attention import CALL, Attention
 from tempo_lab.analysis.cases import check_truth
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.errors import TraceError
-from tempo_lab.evaluation.metrics import bootstrap_mean
-from tempo_lab.text import one_line
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.statistics import bootstrap_mean
+from tempo_lab.common.text import one_line
 
 ROWS = ("decision", "memory")
 FRAMES = "frames"

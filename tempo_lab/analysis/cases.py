@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab import world
-from tempo_lab.analysis.checks import check_traces
 from tempo_lab.analysis.scoring import same_answer
-from tempo_lab.errors import TempoLabError, TraceError
+from tempo_lab.analysis.validation import check_traces
+from tempo_lab.common.errors import TempoLabError, TraceError
+from tempo_lab.common.text import one_line
 from tempo_lab.evaluation.tables import NEEDLES
-from tempo_lab.text import one_line
-from tempo_lab.world import NEEDLE, draw_questions, draw_scene, reworded
-from tempo_lab.world.seeds import NOTEBOOKS, Purpose
+from tempo_lab.nano import world
+from tempo_lab.nano.world import NEEDLE, draw_questions, draw_scene, reworded
+from tempo_lab.nano.world.seeds import NOTEBOOKS, Purpose
 
 if TYPE_CHECKING:
-    from tempo_lab.session import Session
-    from tempo_lab.tempo import Tempo
-    from tempo_lab.trace import Trace
-    from tempo_lab.world import Question, Scene
+    from tempo_lab.nano.world import Question, Scene
+    from tempo_lab.session.session import Session
+    from tempo_lab.session.tempo import Tempo
+    from tempo_lab.trace.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Case:
     group: str = ""
 
     def __post_init__(self) -> None:
-        from tempo_lab.arguments import check_texts
+        from tempo_lab.session.validation import check_texts
 
         check_texts(self.question, ())
         evidence = check_truth(self.evidence, len(self.session))
@@ -98,7 +98,7 @@ class WorldVideo:
 
         Args:
             questions: how many; fewer where it cannot be asked so much.
-            kinds: of questions (`tempo_lab.world.KINDS`); by default those about one segment.
+            kinds: of questions (`tempo_lab.nano.world.KINDS`); by default those about one segment.
         """
         segments = len(self.scene.segments)
         rng = np.random.default_rng([self.seed, segments])
@@ -129,7 +129,7 @@ def world_videos(
         videos: how many.
         segments: length of each.
         progress: show a progress bar.
-        purpose: what they are for; see `tempo_lab.world.seeds`.
+        purpose: what they are for; see `tempo_lab.nano.world.seeds`.
 
     Raises:
         TempoLabError: no such seed, or more videos than a seed has.
@@ -173,7 +173,7 @@ def world_cases(
         videos: how many.
         segments: length of each.
         questions: a video.
-        kinds: of questions (`tempo_lab.world.KINDS`); by default those about one segment.
+        kinds: of questions (`tempo_lab.nano.world.KINDS`); by default those about one segment.
 
     Yields:
         videos x questions cases at most; fewer where a video cannot be asked so much.

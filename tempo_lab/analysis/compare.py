@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.attribution import Attribution
-from tempo_lab.analysis.checks import (
+from tempo_lab.analysis.attribution.attribution import Attribution
+from tempo_lab.analysis.result import Quantity, Result
+from tempo_lab.analysis.validation import (
     by_place,
     check_count,
     check_traces,
@@ -19,17 +20,16 @@ from tempo_lab.analysis.checks import (
     question_read,
     recorded,
 )
-from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.errors import TraceError
-from tempo_lab.evaluation.metrics import COVERAGE, bootstrap_mean
-from tempo_lab.text import one_line
-from tempo_lab.trace import Trace
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.statistics import COVERAGE, bootstrap_mean
+from tempo_lab.common.text import one_line
+from tempo_lab.trace.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MEASURES = ("relevance", "attention", "effect")
-_FIX = 'tempo_lab.analysis.attribution(session, trace, units="segments")'
+_FIX = 'tempo_lab.analysis.attribution.attribution(session, trace, units="segments")'
 FEWEST = 3
 """Segments that a ranking must have, to be compared with another."""
 

@@ -10,17 +10,17 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.cases import check_truth
-from tempo_lab.analysis.checks import check_session
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.analysis.stack import Truth, check_ranked, sources
-from tempo_lab.errors import QueryError, TraceError
-from tempo_lab.evaluation.metrics import auc, correlation, rank_correlation
+from tempo_lab.analysis.stacking import Truth, check_ranked, sources
+from tempo_lab.analysis.validation import check_session
+from tempo_lab.common.errors import QueryError, TraceError
+from tempo_lab.common.statistics import auc, correlation, rank_correlation
 
 if TYPE_CHECKING:
     import torch
 
-    from tempo_lab.session import Session
-    from tempo_lab.trace import Trace
+    from tempo_lab.session.session import Session
+    from tempo_lab.trace.trace import Trace
 
 
 class Wording(NamedTuple):
@@ -136,7 +136,7 @@ def prompt_sensitivity(
     from tqdm.auto import tqdm
 
     from tempo_lab.model.prompts import BLANK_QUERY, RELEVANCE_SENTENCE
-    from tempo_lab.session import Session
+    from tempo_lab.session.session import Session
 
     check_session(session)
     if len(session) < 3:

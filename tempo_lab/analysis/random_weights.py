@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tempo_lab.tempo import Tempo
+    from tempo_lab.session.tempo import Tempo
 
 
 def with_random_weights(tempo: Tempo, seed: int = 0) -> Tempo:
@@ -24,7 +24,7 @@ def with_random_weights(tempo: Tempo, seed: int = 0) -> Tempo:
     import torch
 
     from tempo_lab.model.tempo import TempoForConditionalGeneration
-    from tempo_lab.tempo import Tempo
+    from tempo_lab.session.tempo import Tempo
 
     old = tempo.checkpoint
     model = copy.deepcopy(old.model)  # for what no state has: rotary frequencies, stop tokens

@@ -10,9 +10,8 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.cases import Case
-from tempo_lab.analysis.checks import check_count
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.analysis.stack import (
+from tempo_lab.analysis.stacking import (
     Truth,
     check_controls,
     check_ranked,
@@ -23,9 +22,10 @@ from tempo_lab.analysis.stack import (
     stacked,
     video_of,
 )
-from tempo_lab.errors import TraceError
-from tempo_lab.evaluation.metrics import DIFFERENCE, auc, ranks, recall_at, reliability
-from tempo_lab.trace import Trace
+from tempo_lab.analysis.validation import check_count
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.statistics import DIFFERENCE, auc, ranks, recall_at, reliability
+from tempo_lab.trace.trace import Trace
 
 MOST = 10
 """Largest k of recall at k."""

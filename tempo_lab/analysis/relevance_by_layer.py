@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.checks import recorded
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.analysis.stack import (
+from tempo_lab.analysis.stacking import (
     Truth,
     check_ranked,
     check_truths,
@@ -21,9 +20,10 @@ from tempo_lab.analysis.stack import (
     stacked,
     video_of,
 )
-from tempo_lab.errors import TraceError
-from tempo_lab.evaluation.metrics import auc, rank_correlation
-from tempo_lab.trace import Trace
+from tempo_lab.analysis.validation import recorded
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.statistics import auc, rank_correlation
+from tempo_lab.trace.trace import Trace
 
 MOST_SEGMENTS = 0.9
 """Share of the segments that must have decided, where the caller does not say."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import xarray as xr
 
-from tempo_lab.errors import TraceError
-from tempo_lab.trace_file import read_record, write_record
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.netcdf import read_record, write_record
 
 if TYPE_CHECKING:
     from typing import Self

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tempo_lab.allocation import rivals as _rivals  # noqa: F401  (registers strategies)
+from tempo_lab.allocation.arms import Arm, allocation_arms
 from tempo_lab.analysis.cases import Case
-from tempo_lab.analysis.checks import one_or_more
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.strictness import Strictness, ask_all, check_arms, tabulated
-from tempo_lab.errors import UnfamiliarVideoWarning
-from tempo_lab.evaluation import rivals as _rivals  # noqa: F401  (registers strategies)
-from tempo_lab.evaluation.arms import Arm, allocation_arms
+from tempo_lab.analysis.validation import one_or_more
+from tempo_lab.common.errors import UnfamiliarVideoWarning
 
 if TYPE_CHECKING:
-    from tempo_lab.session import Session
+    from tempo_lab.session.session import Session
 
 FAMILIES = (
     "all tokens", "ATA head", "ATA ToMe", "uniform head", "uniform ToMe", "top-k", "sparse frames",
@@ -166,7 +166,7 @@ class _Desk:
 
     def _sparser(self, session: Session, segments: int) -> Session:
         """The whole video in the frames of so many segments."""
-        from tempo_lab.tempo import Tempo
+        from tempo_lab.session.tempo import Tempo
 
         key = id(session), segments
         if key not in self.sparse:

@@ -11,13 +11,13 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.attention import FRAMES
-from tempo_lab.analysis.checks import check_session, nearest
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.errors import CaptureError, TraceError, did_you_mean
+from tempo_lab.analysis.validation import check_session, nearest
+from tempo_lab.common.errors import CaptureError, TraceError, did_you_mean
 
 if TYPE_CHECKING:
     from tempo_lab.model.token_map import TokenMap
-    from tempo_lab.session import Session
+    from tempo_lab.session.session import Session
 
 ROWS = ("decision", "query_last", "memory")
 FLOAT = 4
@@ -75,7 +75,7 @@ def rollout(
         TraceError: no such segment, or a share that is none.
         QueryError: the question is no text, or has words that the model does not know.
     """
-    from tempo_lab.arguments import check_texts, check_words
+    from tempo_lab.session.validation import check_texts, check_words
 
     check_session(session)
     rows = (rows,) if isinstance(rows, str) else tuple(rows)
@@ -141,8 +141,8 @@ def _maps(session: Session, question: str, segment: int) -> list[np.ndarray]:
     """Mean over heads of every layer's attention, float32 [row, key] each."""
     import torch
 
-    from tempo_lab.capture.attention import AttentionRecorder, Job
-    from tempo_lab.capture.groups import HeadMean
+    from tempo_lab.session.capture.attention import AttentionRecorder, Job
+    from tempo_lab.session.capture.key_groups import HeadMean
 
     compressor, prompts = session.checkpoint.model.compressor, session.checkpoint.prompts
     batches, text = session.reader.batches, compressor.svlm.language_model
@@ -166,7 +166,7 @@ def _maps(session: Session, question: str, segment: int) -> list[np.ndarray]:
 def _labelled(
     session: Session, prompt: TokenMap, segment: int, rows: Sequence[str], product: np.ndarray
 ) -> xr.Dataset:
-    from tempo_lab.capture.groups import SELF, svlm_group_names, svlm_groups
+    from tempo_lab.session.capture.key_groups import SELF, svlm_group_names, svlm_groups
 
     where = {"decision": prompt.decision, "query_last": int(prompt.positions("query")[-1])}
     slots = {f"memory {i}": int(p) for i, p in enumerate(prompt.positions("memory"))}

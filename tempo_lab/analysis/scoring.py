@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from tempo_lab.errors import QueryError
+from tempo_lab.common.errors import QueryError
 
 _ENDS = " \t\n.,;:!\"'“”‘’`()[]*"
 _LEAD = re.compile(r"(?:(?:the|an?) (?=\S)|(?:final )?(?:answer|option|choice)\b[:\s]*(?=\S))+")

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
+from tempo_lab.allocation.arms import Arm, half, strictness_arms
+from tempo_lab.allocation.strategies import find_strategy
 from tempo_lab.analysis.cases import Case
-from tempo_lab.analysis.checks import one_or_more
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.errors import BudgetError, TempoLabWarning, TraceError
-from tempo_lab.evaluation.arms import Arm, half, strictness_arms
-from tempo_lab.evaluation.metrics import DIFFERENCE, SHARE, Estimate, bootstrap_mean
-from tempo_lab.strategies import find_strategy
-from tempo_lab.text import one_line
+from tempo_lab.analysis.validation import one_or_more
+from tempo_lab.common.errors import BudgetError, TempoLabWarning, TraceError
+from tempo_lab.common.statistics import DIFFERENCE, SHARE, Estimate, bootstrap_mean
+from tempo_lab.common.text import one_line
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,11 +15,11 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
+from tempo_lab.common.errors import did_you_mean
 from tempo_lab.course.checking import CHECKS, Check, Verdict
 from tempo_lab.course.counting import mean, share
 from tempo_lab.course.pictures import drawn
 from tempo_lab.course.setup import clip, start, truth
-from tempo_lab.errors import did_you_mean
 
 __all__ = [
     "CHECKS",

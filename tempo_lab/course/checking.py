@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.text import one_line
+from tempo_lab.common.text import one_line
 
 Judge = Callable[..., str | None]
 Examples = Sequence[tuple[Any, ...]] | Callable[[], Sequence[tuple[Any, ...]]]

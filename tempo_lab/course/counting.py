@@ -7,7 +7,7 @@ from math import comb
 
 import numpy.typing as npt
 
-from tempo_lab.evaluation.metrics import bootstrap_mean
+from tempo_lab.common.statistics import bootstrap_mean
 
 TAIL = 0.025
 """Probability outside of a 95 % interval, on each side."""

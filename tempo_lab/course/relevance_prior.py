@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tempo_lab.common.statistics import auc
 from tempo_lab.course.checking import check, number
-from tempo_lab.evaluation.metrics import auc
 
 
 @check(

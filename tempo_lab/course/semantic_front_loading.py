@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.analysis.front_loading_result import knee as _knee
+from tempo_lab.analysis.front_loading.result import knee as _knee
 from tempo_lab.course.checking import check, number, numbers
 
 

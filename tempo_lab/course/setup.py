@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tempo_lab.errors import VideoError, did_you_mean
-from tempo_lab.files import EMBEDDED
+from tempo_lab.common.errors import VideoError, did_you_mean
+from tempo_lab.common.files import EMBEDDED
 
 if TYPE_CHECKING:
-    from tempo_lab.tempo import Tempo
+    from tempo_lab.session.tempo import Tempo
 
 MODEL, BASE = "TEMPO_LAB_MODEL", "TEMPO_LAB_BASE"
 """Environment variables: a checkpoint's folder or hub name, and that of its base where needed."""
@@ -28,7 +28,7 @@ def start() -> Tempo:
         CheckpointError: the named one cannot be loaded.
     """
     from tempo_lab.model.memory import free_bytes
-    from tempo_lab.tempo import load
+    from tempo_lab.session.tempo import load
 
     name = os.environ.get(MODEL) or "nano"
     place = "cpu" if name in EMBEDDED else None

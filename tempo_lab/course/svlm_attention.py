@@ -10,7 +10,7 @@ import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers, words
 from tempo_lab.course.setup import truth
-from tempo_lab.world.scenes import SEGMENT_SECONDS, UNITS, Item
+from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, UNITS, Item
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -12,11 +12,11 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from tempo_lab.errors import TempoLabError
-from tempo_lab.evaluation.answering import Key, Row, answer_video, key_of, keys_of
-from tempo_lab.evaluation.plan import Job
+from tempo_lab.common.errors import TempoLabError
+from tempo_lab.evaluation.arm_runner import Key, Row, answer_video, key_of, keys_of
 from tempo_lab.evaluation.store import Store
-from tempo_lab.tempo import Tempo, load
+from tempo_lab.nano.claims.plan import Job
+from tempo_lab.session.tempo import Tempo, load
 
 POLL_SECONDS = 1.0
 """How often it is looked whether workers are still alive."""

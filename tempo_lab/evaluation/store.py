@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tempo_lab.errors import TempoLabError, TempoLabWarning
-from tempo_lab.files import write_whole
+from tempo_lab.common.errors import TempoLabError, TempoLabWarning
+from tempo_lab.common.files import write_whole
 
 ROWS, DAMAGED, SETTINGS = "answers.jsonl", "answers.damaged", "settings.json"
 CHECK = "check"

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tempo_lab.evaluation.arms import ALL, PRIOR, STRICT, ata
-from tempo_lab.evaluation.metrics import (
+from tempo_lab.allocation.arms import ALL, PRIOR, STRICT, ata
+from tempo_lab.common.statistics import (
     SHARE,
     Estimate,
     Reliability,
     bootstrap_mean,
     reliability,
 )
-from tempo_lab.evaluation.plan import LOADED_KINDS, MAIN, STRICT_KINDS
-from tempo_lab.world.kinds import NEEDLE
-from tempo_lab.world.questions import PHRASES, phrasing
+from tempo_lab.nano.claims.plan import LOADED_KINDS, MAIN, STRICT_KINDS
+from tempo_lab.nano.world.kinds import NEEDLE
+from tempo_lab.nano.world.questions import PHRASES, phrasing
 
 NEEDLES = "needle"
 """Name of all kinds of questions about one segment, taken together."""

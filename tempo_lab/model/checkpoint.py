@@ -17,8 +17,8 @@ from threading import RLock
 import torch
 from transformers import GenerationConfig
 
-from tempo_lab.errors import CheckpointError, TempoLabError, did_you_mean
-from tempo_lab.model.base import (
+from tempo_lab.common.errors import CheckpointError, TempoLabError, did_you_mean
+from tempo_lab.model.base_qwen import (
     complete_config,
     load_tokenizer,
     plain_values,
@@ -26,7 +26,7 @@ from tempo_lab.model.base import (
 )
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.device import pick_device, pick_dtypes
-from tempo_lab.model.files import (
+from tempo_lab.model.hub import (
     as_path,
     check_plain,
     commit_of,

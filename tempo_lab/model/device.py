@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tempo_lab.errors import CheckpointError
+from tempo_lab.common.errors import CheckpointError
 
 DEVICES = ("cpu", "cuda", "mps")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tempo_lab.errors import CheckpointError
+from tempo_lab.common.errors import CheckpointError
 
 WIDER = {torch.float16: "bfloat16", torch.bfloat16: "float32"}
 

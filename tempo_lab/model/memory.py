@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from tempo_lab.errors import CheckpointError, TempoLabWarning
-from tempo_lab.machine import free_memory
+from tempo_lab.common.errors import CheckpointError, TempoLabWarning
+from tempo_lab.common.machine import free_memory
 from tempo_lab.model.weights import Header
 
 

@@ -1,6 +1,6 @@
 """Frames to patches: the last resize and Qwen3-VL's patch order, without torchvision.
 
-A frame arrives here as the decoder's process left it (see `tempo_lab.resize`).
+A frame arrives here as the decoder's process left it (see `tempo_lab.video.resize`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tempo_lab.resize import smart_size
+from tempo_lab.video.resize import smart_size
 
 VIDEO_MIN_PIXELS = 128 * 32 * 32
 VIDEO_MAX_PIXELS = 768 * 32 * 32

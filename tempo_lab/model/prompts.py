@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.errors import CheckpointError
+from tempo_lab.common.errors import CheckpointError
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.token_map import (
     ANSWER,

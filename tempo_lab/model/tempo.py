@@ -11,12 +11,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen3ForCausalLM, Qwen3Model
 from transformers.models.qwen3.modeling_qwen3 import Qwen3PreTrainedModel
 
-from tempo_lab.errors import CheckpointError
-from tempo_lab.model.base import complete_config, read_yes_no_rows
+from tempo_lab.common.errors import CheckpointError
+from tempo_lab.model.base_qwen import complete_config, read_yes_no_rows
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.familiar import Familiar
 from tempo_lab.model.finite import check_finite
+from tempo_lab.model.out_of_distribution import Familiar
 from tempo_lab.model.token_map import MEMORY, TokenMap
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from tempo_lab.errors import CheckpointError
+from tempo_lab.common.errors import CheckpointError
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.files import weight_files
+from tempo_lab.model.hub import weight_files
 
 FLOATS = {
     "F64": torch.float64,

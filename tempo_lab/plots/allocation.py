@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.analysis.checks import by_place
-from tempo_lab.errors import TraceError
+from tempo_lab.analysis.validation import by_place
+from tempo_lab.common.errors import TraceError
 from tempo_lab.plots.style import BLUE, ORANGE, PALE, edges_of, spans, tidy, title, told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tempo_lab.trace import Trace
+    from tempo_lab.trace.trace import Trace
 
 
 def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
@@ -35,7 +35,7 @@ def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]
     """
     from matplotlib import pyplot
 
-    from tempo_lab.trace import Trace
+    from tempo_lab.trace.trace import Trace
 
     if not isinstance(trace, Trace):
         raise TraceError(

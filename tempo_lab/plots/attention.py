@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tempo_lab.analysis.attention import Attention
-from tempo_lab.errors import TraceError
+from tempo_lab.common.errors import TraceError
 from tempo_lab.plots.style import MAP, check_kind, title
 
 if TYPE_CHECKING:

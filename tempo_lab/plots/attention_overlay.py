@@ -10,15 +10,15 @@ import numpy as np
 
 from tempo_lab.analysis.attention import FRAMES, Attention
 from tempo_lab.analysis.rollout import Rollout
-from tempo_lab.errors import TraceError, did_you_mean
+from tempo_lab.common.errors import TraceError, did_you_mean
+from tempo_lab.common.text import one_line
 from tempo_lab.plots.style import MAP, check_kind, title
-from tempo_lab.text import one_line
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from tempo_lab.video import Video
+    from tempo_lab.video.video import Video
 
 
 HIGHEST = 3.0

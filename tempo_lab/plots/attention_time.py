@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.analysis.attention import Attention
-from tempo_lab.errors import TraceError, did_you_mean
+from tempo_lab.common.errors import TraceError, did_you_mean
 from tempo_lab.plots.anatomy import ROLE_COLORS
 from tempo_lab.plots.style import BLACK, BLUE, SKY, check_kind, edges_of, tidy, title
 

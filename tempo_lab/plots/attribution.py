@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tempo_lab.analysis.attribution import Attribution
+    from tempo_lab.analysis.attribution.attribution import Attribution
 
 SIGNED = "RdBu_r"
 WORDS_A_LINE = 60
@@ -27,7 +27,7 @@ def attribution(result: Attribution, *, width: float = 9.0) -> tuple[Figure, np.
     summing to the whole, stand below the question.
 
     Args:
-        result: of `tempo_lab.analysis.attribution`.
+        result: of `tempo_lab.analysis.attribution.attribution`.
         width: in inches.
 
     Returns:
@@ -38,7 +38,7 @@ def attribution(result: Attribution, *, width: float = 9.0) -> tuple[Figure, np.
     """
     from matplotlib import pyplot
 
-    from tempo_lab.analysis.attribution import Attribution
+    from tempo_lab.analysis.attribution.attribution import Attribution
 
     data = check_kind(result, Attribution, "attribution").data
     about = result.provenance.get("of", result.provenance)  # of a difference: what it is of

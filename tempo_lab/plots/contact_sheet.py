@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.errors import VideoError
+from tempo_lab.common.errors import VideoError
 from tempo_lab.plots.style import ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tempo_lab.video import Segment
+    from tempo_lab.video.video import Segment
 
 EDGE = 96
 """Pixels of the longer edge of one small picture, about."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.errors import TraceError
+from tempo_lab.common.errors import TraceError
 from tempo_lab.plots.style import BLACK, BLUE, GREEN, ORANGE, PALE, edges_of, spans, tidy, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from tempo_lab.trace import Trace
+    from tempo_lab.trace.trace import Trace
 
 LEFT, RIGHT = 0.09, 0.985
 """Where the axis of seconds begins and ends, as shares of the figure's width."""

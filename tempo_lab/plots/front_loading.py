@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tempo_lab.analysis.front_loading_result import (
+from tempo_lab.analysis.front_loading.result import (
     CONTROL,
     HEAD,
     MEASURES,

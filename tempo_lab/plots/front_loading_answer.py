@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.errors import TraceError
+from tempo_lab.common.errors import TraceError
 from tempo_lab.plots.style import BLACK, CYCLE, MARKERS, tidy, title
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def front_loading_answer(
     """The right answer's probability over k, and that of each of its tokens at one k.
 
     Args:
-        data: from `tempo_lab.analysis.front_loading_question.by_token`.
+        data: from `tempo_lab.analysis.front_loading.curves.by_token`.
         k: memory tokens of each segment, one of those that were tried.
         question, answer: for the title.
         width: of the figure, in inches.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.evaluation.published import PublishedResults
+from tempo_lab.analysis.published_results import PublishedResults
 from tempo_lab.plots.style import BLUE, GREEN, ORANGE, check_kind, tidy
 
 if TYPE_CHECKING:

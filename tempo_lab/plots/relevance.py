@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tempo_lab.errors import TraceError
+from tempo_lab.common.errors import TraceError
 from tempo_lab.plots.style import (
     BLACK,
     BLUE,

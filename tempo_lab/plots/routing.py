@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.errors import TraceError
+from tempo_lab.common.errors import TraceError
 from tempo_lab.plots.style import BLACK, BLUE, ORANGE, PALE, edges_of, spans, tidy, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tempo_lab.allocation import Allocation
-    from tempo_lab.trace import Trace
+    from tempo_lab.allocation.ata import Allocation
+    from tempo_lab.trace.trace import Trace
 
 
 def routing(

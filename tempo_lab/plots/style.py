@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from tempo_lab.errors import TraceError
-from tempo_lab.text import one_line
-from tempo_lab.trace import interventions_of
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.text import one_line
+from tempo_lab.trace.trace import interventions_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

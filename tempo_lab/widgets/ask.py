@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ipywidgets import HTML, Checkbox, Dropdown, FileUpload, HBox, Layout
 
-from tempo_lab.errors import TempoLabError, VideoError
-from tempo_lab.files import shipped
-from tempo_lab.text import one_line
+from tempo_lab.common.errors import TempoLabError, VideoError
+from tempo_lab.common.files import shipped
+from tempo_lab.common.text import one_line
 from tempo_lab.widgets.background import Background, Stage
 from tempo_lab.widgets.base import Explorer, escaped
 from tempo_lab.widgets.checks import check_whole
@@ -25,9 +25,9 @@ from tempo_lab.widgets.player import Player, film
 from tempo_lab.widgets.question import Question, check_question, stacked
 
 if TYPE_CHECKING:
-    from tempo_lab.session import Session
-    from tempo_lab.tempo import Tempo
-    from tempo_lab.trace import Trace
+    from tempo_lab.session.session import Session
+    from tempo_lab.session.tempo import Tempo
+    from tempo_lab.trace.trace import Trace
 
     Opened = tuple[Session, bytes, list[str], str]
 
@@ -168,7 +168,7 @@ class AskPanel(Explorer):
                 self._start(self, partial(self._received, name), self._use)
 
     def _refused(self, change: Any) -> None:
-        """The page of `tempo_lab.page` did not read a file, because of its size."""
+        """The page of `tempo_lab.apps.page` did not read a file, because of its size."""
         if change["new"]:
             self.upload.error = ""
             with self.guarded():

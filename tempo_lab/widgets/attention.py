@@ -15,8 +15,8 @@ from tempo_lab.widgets.frames import Frames
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tempo_lab.session import Session
-    from tempo_lab.trace import Trace
+    from tempo_lab.session.session import Session
+    from tempo_lab.trace.trace import Trace
 
 PATCHES, PAIRS, GROUPS = "patches", "frame pairs", "key groups"
 MEAN = "mean"

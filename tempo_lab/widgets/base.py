@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ipywidgets import HTML, Box, Button, DOMWidget, HBox, Layout, VBox, Widget
 
-from tempo_lab.errors import TempoLabError, TempoLabWarning
-from tempo_lab.text import visible
+from tempo_lab.common.errors import TempoLabError, TempoLabWarning
+from tempo_lab.common.text import visible
 
 if TYPE_CHECKING:
     from IPython.display import Image

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tempo_lab.errors import BudgetError, TraceError
-from tempo_lab.text import one_line
-from tempo_lab.trace import Trace
+from tempo_lab.common.errors import BudgetError, TraceError
+from tempo_lab.common.text import one_line
+from tempo_lab.trace.trace import Trace
 
 if TYPE_CHECKING:
-    from tempo_lab.session import Session
+    from tempo_lab.session.session import Session
 
 
 def check_trace(trace: Any, session: Session | None = None) -> Trace:

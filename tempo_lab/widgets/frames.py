@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from tempo_lab.session import Session
+    from tempo_lab.session.session import Session
 
 SHARPNESS = 192
 """Pixels of a shown frame's longer side, about."""

@@ -9,16 +9,16 @@ import ipywidgets as ipw
 import numpy as np
 
 from tempo_lab.analysis.cases import Case
-from tempo_lab.analysis.front_loading import tokens_tried
-from tempo_lab.analysis.front_loading_question import by_token
-from tempo_lab.errors import QueryError
+from tempo_lab.analysis.front_loading.curves import by_token
+from tempo_lab.analysis.front_loading.front_loading import tokens_tried
+from tempo_lab.common.errors import QueryError
 from tempo_lab.widgets.base import WIDE, Explorer, sized
 from tempo_lab.widgets.checks import check_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tempo_lab.session import Session
+    from tempo_lab.session.session import Session
 
 
 class FrontLoadingExplorer(Explorer):

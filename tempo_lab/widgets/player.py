@@ -17,10 +17,10 @@ import numpy as np
 from ipywidgets import Layout
 from ipywidgets import Video as VideoWidget
 
-from tempo_lab.resize import ExactResize
+from tempo_lab.video.resize import ExactResize
 
 if TYPE_CHECKING:
-    from tempo_lab.video import Video
+    from tempo_lab.video.video import Video
 
 EDGE, SMALL = 320, 96
 """Pixels of the longer edge of the film, and of a segment's still."""

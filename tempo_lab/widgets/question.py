@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from ipywidgets import HTML, BoundedIntText, Button, HBox, IntProgress, Layout, Text, VBox
 
-from tempo_lab.errors import TempoLabError
-from tempo_lab.tables import totals
+from tempo_lab.common.errors import TempoLabError
+from tempo_lab.trace.tables import totals
 from tempo_lab.widgets.base import Explorer, escaped
 from tempo_lab.widgets.player import data_url
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tempo_lab.trace import Trace
+    from tempo_lab.trace.trace import Trace
 
 SPANS = 4
 """Segments that an answer names to look at."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import ipywidgets as ipw
 from ipywidgets import Layout
 
-from tempo_lab.allocation import STRATEGIES, Allocation, allocate
-from tempo_lab.strategies_absolute import Abstain, Floor, Temperature, Threshold
-from tempo_lab.strategies_pair import Pair, known_as
+from tempo_lab.allocation.absolute import Abstain, Floor, Temperature, Threshold
+from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
+from tempo_lab.allocation.strategies_pair import Pair, known_as
 from tempo_lab.widgets.base import WIDE, Explorer, sized
 from tempo_lab.widgets.checks import check_trace, quiet
 from tempo_lab.widgets.tables import ledger, table
@@ -19,8 +19,8 @@ from tempo_lab.widgets.tables import ledger, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tempo_lab.session import Session
-    from tempo_lab.trace import Trace
+    from tempo_lab.session.session import Session
+    from tempo_lab.trace.trace import Trace
 
 MINMAX = "min-max"
 SHARES = {

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.trace import slots_text
+from tempo_lab.trace.trace import slots_text
 from tempo_lab.widgets.base import escaped
 
 if TYPE_CHECKING:
-    from tempo_lab.allocation import Allocation
-    from tempo_lab.trace import Trace
+    from tempo_lab.allocation.ata import Allocation
+    from tempo_lab.trace.trace import Trace
 
 CELL = "padding: 0 0.7em; text-align: right; vertical-align: top"
 

@@ -122,7 +122,7 @@ def test_the_trace_is_downloaded(page, tmp_path):
 
 
 def world(folder, seed, segments):
-    from tempo_lab.world.files import make
+    from tempo_lab.nano.world.files import make
 
     return make(seed, segments, folder, size=128)[0].read_bytes()
 

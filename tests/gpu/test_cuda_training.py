@@ -20,12 +20,12 @@ pytestmark = [
 ]
 STOP = """
 import sys
-from tempo_lab.training.train import train
+from tempo_lab.nano.training.train import train
 from tests.two_workers import stop_at
 stop_at(int(sys.argv[2]))
 train("tiny", sys.argv[1], in_process=True)
 """
-COMMAND = "from tempo_lab.cli import app; app()"
+COMMAND = "from tempo_lab.apps.cli import app; app()"
 
 
 def run(*arguments: object, cpu: bool = False) -> int:

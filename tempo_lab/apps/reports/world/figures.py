@@ -1,0 +1,294 @@
+"""Tables of an evaluation to figures: each function returns (figure, axes) and never shows.
+
+Colours are the Okabe-Ito set; each line also has its own marker, so that nothing is told by colour
+alone. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tempo_lab.common.statistics import Reliability
+from tempo_lab.evaluation.tables import NEEDLES, groups_of
+from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, RED, PINK, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#888888"
+
+STYLES: dict[str, tuple[str, str]] = {
+    "ATA head": (BLUE, "o"),
+    "ATA tail": (SKY, "v"),
+    "ATA random": (SKY, "D"),
+    "ATA ToMe": (SKY, "s"),
+    "uniform head": (RED, "o"),
+    "uniform ToMe": (RED, "s"),
+    "top-k": (GREEN, "^"),
+    "sparse frames": (PINK, "X"),
+    "all tokens": (BLACK, "*"),
+    "shuffled scores": (GREY, "P"),
+    "oracle routing": (ORANGE, "D"),
+}
+"""Colour and marker of each family of arms."""
+
+HOLLOW = ("oracle routing", "shuffled scores")
+FEWEST_ARMS = 3
+"""A length with fewer arms has no curve to draw."""
+
+WAY_STYLES = {"first": (BLUE, "o"), "last": (RED, "v"), "random": (GREEN, "D")}
+MODEL_NAMES = {MAIN: "this model", BEFORE: "before compressor training", PLAIN: "no prefix dropout"}
+LENGTH_COLORS = (BLUE, RED, GREEN, PINK)
+
+
+def _subplots(
+    columns: int, *, width: float, height: float, rows: int = 1, **more: Any
+) -> tuple[Figure, np.ndarray]:
+    """Axes [column], or [row, column] of several rows."""
+    import seaborn
+    from matplotlib import pyplot
+
+    with seaborn.axes_style("ticks"), seaborn.plotting_context("notebook", font_scale=0.85):
+        figure, axes = pyplot.subplots(
+            rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **more
+        )
+    for each in axes.flat:
+        seaborn.despine(ax=each)
+        each.grid(axis="y", color="#e5e5e5", linewidth=0.8)
+        each.set_axisbelow(True)
+    return figure, axes[0] if rows == 1 else axes
+
+
+def _tokens_axis(axes: Axes, most: float) -> None:
+    """A logarithmic axis of tokens, marked at powers of two."""
+    ticks = 2 ** np.arange(int(np.log2(max(most, 1))) + 1)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+
+
+def _kinds_axis(axes: Axes, kinds: list[str]) -> None:
+    """Scores above names of kinds of questions."""
+    names = [kind.replace("_", " ") for kind in kinds]
+    axes.set_xticks(range(len(kinds)), names, rotation=30 if len(kinds) > 6 else 0)
+    axes.set(ylabel="score", ylim=(-0.02, 1.03), xlabel="kind of question")
+
+
+def prior(
+    table: pd.DataFrame, curves: Mapping[tuple[str, int], Reliability]
+) -> tuple[Figure, np.ndarray]:
+    """AUC by length beside its control, and how well relevance is calibrated.
+
+    Args:
+        table: of `prior_table`.
+        curves: of `calibration`.
+    """
+    figure, axes = _subplots(2, width=9.5, height=3.8)
+    left, right = axes
+    needles = table[table["kind"] == NEEDLES] if len(table) else table
+    lengths = sorted(needles["segments"].unique()) if len(needles) else []
+    place = {n: i for i, n in enumerate(lengths)}
+    for (model, color, marker), shift in zip(
+        ((MAIN, BLUE, "o"), (BEFORE, ORANGE, "s")), (-0.08, 0.08), strict=True
+    ):
+        some = needles[needles["model"] == model] if len(needles) else needles
+        if len(some):
+            x = some["segments"].map(place) + shift
+            _bars(left, x, some, "auc", color, marker, MODEL_NAMES[model])
+            if model == MAIN:
+                error = _errors(some, "control")
+                left.errorbar(
+                    x, some["control"], error, fmt="X", color=GREY, capsize=3,
+                    label="control: another video's question",
+                )  # fmt: skip
+    left.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+    left.set(xlabel="segments of the video", ylabel="ROC-AUC of relevance", ylim=(0, 1.03))
+    left.set_xticks(range(len(lengths)), [str(n) for n in lengths])
+    left.set_xlim(-0.5, max(len(lengths) - 0.5, 0.5))
+    left.legend(frameon=False, loc="lower left", fontsize="small")
+    left.set_title("Needle questions: where is the evidence?", loc="left", fontsize="medium")
+
+    right.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+    mine = [(n, curve) for (model, n), curve in curves.items() if model == MAIN]
+    for (n, curve), color, marker in zip(mine, LENGTH_COLORS, "osDv", strict=False):
+        there = curve.count > 0
+        label = f"{n} segments, ECE {curve.error:.3f}"
+        right.plot(
+            curve.predicted[there], curve.observed[there], color=color, marker=marker, label=label
+        )
+    right.set(xlabel="relevance (probability)", ylabel="share that holds evidence")
+    right.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    right.legend(framealpha=0.85, edgecolor="none", loc="upper left", fontsize="small")
+    right.set_title("Calibration", loc="left", fontsize="medium")
+    return figure, axes
+
+
+def _bars(
+    axes: Axes, x: Any, table: pd.DataFrame, name: str, color: str, marker: str, label: str
+) -> None:
+    error = _errors(table, name)
+    axes.errorbar(x, table[name], error, fmt=marker, color=color, capsize=3, label=label)
+
+
+def _errors(table: pd.DataFrame, name: str) -> np.ndarray:
+    """How far intervals reach below and above their values [2, row], for error bars."""
+    value = table[name]
+    reach = [value - table[f"{name}_low"], table[f"{name}_high"] - value]
+    return np.stack(reach).clip(0).astype(float)
+
+
+def allocation(table: pd.DataFrame, group: str = NEEDLES) -> tuple[Figure, np.ndarray]:
+    """Score against the tokens that were really used, one panel a length.
+
+    Args:
+        table: of `allocation_table`.
+        group: of questions.
+    """
+    some = table[table["group"] == group]
+    families = some.groupby("segments")["family"].nunique()
+    lengths = sorted(families[families >= FEWEST_ARMS].index) or [0]
+    figure, axes = _subplots(len(lengths), width=3.4 * len(lengths) + 1.8, height=3.9, sharey=True)
+    for each, segments in zip(axes, lengths, strict=True):
+        for height, (family, (color, marker)) in enumerate(reversed(STYLES.items()), 3):
+            line = some[(some["segments"] == segments) & (some["family"] == family)]
+            line = line.sort_values("tokens")
+            if len(line):
+                error = _errors(line, "score")
+                each.errorbar(
+                    line["tokens"], line["score"], error, color=color, marker=marker, markersize=6,
+                    linewidth=1.3, elinewidth=0.7, capsize=0, label=family, zorder=height,
+                    markerfacecolor="white" if family in HOLLOW else color,
+                )  # fmt: skip
+        _tokens_axis(each, some["tokens"].max() if len(some) else 1)
+        each.set_title(f"{segments} segments", loc="left", fontsize="medium")
+        each.set_xlabel("memory tokens used per segment")
+    axes[0].set(ylabel=f"score of {group} questions", ylim=(-0.02, 1.03))
+    _legend_beside(figure, axes)
+    return figure, axes
+
+
+def kinds(table: pd.DataFrame, budget: int, segments: int = 32) -> tuple[Figure, np.ndarray]:
+    """Score of each kind of question at one length and budget, by arm.
+
+    Args:
+        table: of `allocation_table`.
+        budget: tokens per segment; all tokens are shown beside it.
+        segments: length of the videos.
+    """
+    chosen = ["ATA head", "uniform head", "uniform ToMe", "top-k", "shuffled scores"]
+    chosen += ["oracle routing", "all tokens"]
+    some = table[(table["segments"] == segments) & table["family"].isin(chosen)]
+    some = some[some["budget"].isna() | (some["budget"] == budget)]
+    groups = groups_of(some)
+    figure, axes = _subplots(1, width=max(6.0, 1.15 * len(groups) + 2.5), height=3.9)
+    for index, family in enumerate(chosen):
+        line = some[some["family"] == family]
+        x = line["group"].map({g: i for i, g in enumerate(groups)})
+        shift = (index - (len(chosen) - 1) / 2) * 0.11
+        if len(line):
+            _bars(axes[0], x + shift, line, "score", *STYLES[family], family)
+    _kinds_axis(axes[0], groups)
+    axes[0].set_title(
+        f"{segments} segments, a budget of {budget} tokens per segment", loc="left",
+        fontsize="medium",
+    )  # fmt: skip
+    _legend_beside(figure, axes)
+    return figure, axes
+
+
+def front_loading(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
+    """Score and log-probability of the right answer with the first, last or random k tokens kept.
+
+    Args:
+        table: of `front_loading_table`.
+    """
+    models = [m for m in (MAIN, PLAIN) if len(table) and m in set(table["model"])]
+    panels = [(m, g) for g in groups_of(table) for m in models] or [(MAIN, NEEDLES)]
+    wide = max(len(panels), 2)
+    figure, axes = _subplots(
+        len(panels), rows=2, width=3.1 * wide + 0.6, height=5.8, sharex=True, sharey="row"
+    )
+    for (model, group), upper, lower in zip(panels, *axes, strict=True):
+        some = table[(table["model"] == model) & (table["group"] == group)]
+        for shown, name in ((upper, "score"), (lower, "nats")):
+            for way, (color, marker) in WAY_STYLES.items():
+                line = some[some["way"] == way].sort_values("k")
+                low, high = line[f"{name}_low"], line[f"{name}_high"]
+                shown.plot(line["k"], line[name], color=color, marker=marker, label=f"{way} k")
+                shown.fill_between(line["k"], low, high, color=color, alpha=0.13, linewidth=0)
+        _tokens_axis(lower, table["k"].max() if len(table) else 1)
+        lower.set_xlabel("k, tokens kept per segment")
+        upper.set_title(f"{group}, {MODEL_NAMES[model]}", loc="left", fontsize="medium")
+        upper.set_ylim(-0.02, 1.03)
+    axes[0, 0].set_ylabel("score")
+    axes[1, 0].set_ylabel("log-probability of the right\nanswer (nat per token)")
+    axes[0, 0].legend(frameon=False, loc="upper left", fontsize="small")  # few tokens score low
+    return figure, axes
+
+
+def strictness(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
+    """Three ways of being strict, on questions about what is absent, present, and in one segment.
+
+    Args:
+        table: of `strictness_table`.
+    """
+    lengths = sorted(table["segments"].unique()) if len(table) else [0]
+    groups = groups_of(table)
+    figure, axes = _subplots(len(lengths), width=3.4 * len(lengths) + 2, height=3.6, sharey=True)
+    families = list(dict.fromkeys(table["family"]))
+    styles = ((BLUE, "o", -0.26), (RED, "s", 0.0), (GREEN, "^", 0.26))
+    for family, (color, marker, shift) in zip(families, styles, strict=False):
+        for each, segments in zip(axes, lengths, strict=True):
+            line = table[(table["segments"] == segments) & (table["family"] == family)]
+            x = line["group"].map({g: i for i, g in enumerate(groups)}) + shift
+            _bars(each, x, line, "score", color, marker, family)
+            for at, tokens in zip(x, line["tokens"], strict=True):
+                each.text(at, 0, f"{tokens:.1f}", ha="center", fontsize="x-small", color=color)
+    for each, segments in zip(axes, lengths, strict=True):
+        each.set_xticks(range(len(groups)), groups)
+        each.set_xlim(-0.5, max(len(groups) - 0.5, 0.5))
+        each.set_title(f"{segments} segments", loc="left", fontsize="medium")
+    axes[0].set(ylabel="score (below: tokens per segment)", ylim=(-0.02, 1.03))
+    _legend_beside(figure, axes)
+    return figure, axes
+
+
+def phrasings(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
+    """Score of each phrasing of each kind of question; red: kept out of training.
+
+    Args:
+        table: of `phrasing_table`.
+    """
+    kinds = list(dict.fromkeys(table["kind"]))
+    figure, axes = _subplots(1, width=max(6.0, 0.55 * len(kinds) + 2.5), height=3.9)
+    number = table.groupby("kind").cumcount()
+    x = table["kind"].map({kind: i for i, kind in enumerate(kinds)}) + 0.13 * (number - 1.5)
+    for kept_out, color, marker, label in (
+        (False, BLUE, "o", "shown in training"),
+        (True, RED, "D", "kept out of training"),
+    ):
+        some = table["kept_out"] == kept_out
+        if some.any():
+            _bars(axes[0], x[some], table[some], "score", color, marker, label)
+    _kinds_axis(axes[0], kinds)
+    _legend_beside(figure, axes)
+    return figure, axes
+
+
+def _legend_beside(figure: Figure, axes: np.ndarray) -> None:
+    found: dict[str, Any] = {}
+    for each in axes:
+        for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
+        known = list(STYLES)
+        order = sorted(found, key=lambda name: known.index(name) if name in known else 0)
+        figure.legend(
+            [found[name] for name in order], order, loc="outside right center", frameon=False,
+            fontsize="small",
+        )  # fmt: skip

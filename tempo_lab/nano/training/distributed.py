@@ -1,0 +1,154 @@
+"""Where training runs: one process a GPU, or some on a CPU, that train one model together.
+
+Accelerate finds the device and brings the processes together; ``start`` gives it what its launcher
+would set in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from tempo_lab.common.errors import TempoLabError
+
+CPU_ONLY = "ACCELERATE_USE_CPU"
+"""Accelerate's own environment variable: train on the CPU although there is a GPU."""
+
+
+def gpus() -> int:
+    """How many GPUs there are to train on."""
+    return 0 if parse_flag_from_env(CPU_ONLY) else torch.accelerator.device_count()
+
+
+@cache
+def _accelerator() -> Accelerator:
+    return Accelerator(cpu=not gpus())
+
+
+def device() -> torch.device:
+    """This process's GPU, or the CPU where there is none."""
+    return _accelerator().device
+
+
+def device_name(device: torch.device) -> str:
+    """What a run says it was trained on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def rank() -> int:
+    """Number of this worker; 0 is the one that saves and logs."""
+    return _accelerator().process_index
+
+
+def together() -> int:
+    """How many workers there are."""
+    return _accelerator().num_processes
+
+
+class _Drawn(Dataset[Any]):
+    def __init__(self, draw: Callable[[Any], Any]) -> None:
+        self.draw = draw
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.draw(key)
+
+
+def _as_drawn(drawn: Any) -> Any:
+    return drawn
+
+
+def drawers() -> int:
+    """Processes that draw for one that trains on a GPU; none on a CPU, whose cores all train."""
+    return 0 if device().type == "cpu" else max(1, min(4, (os.cpu_count() or 1) - 2))
+
+
+def ahead(draw: Callable[[Any], Any], keys: Sequence[Any]) -> Iterator[Any]:
+    """``draw`` of each key, in their order, drawn while a GPU computes what came before.
+
+    Args:
+        draw: a function of a module, or a partial one: it is sent to other processes.
+        keys: each with all that its drawing depends on.
+    """
+    return iter(
+        DataLoader(
+            _Drawn(draw),
+            sampler=keys,
+            batch_size=None,
+            num_workers=drawers(),
+            collate_fn=_as_drawn,
+            generator=torch.Generator(),  # or it takes a number from torch's own
+        )
+    )
+
+
+def wait_for_all() -> None:
+    """Go on when every worker is here."""
+    _accelerator().wait_for_everyone()
+
+
+@torch.no_grad()
+def average(parameters: Sequence[nn.Parameter]) -> None:
+    """Mean of the workers' gradients, in one message; a missing gradient counts as zero."""
+    if together() == 1:
+        return
+    grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat = _accelerator().reduce(torch.cat([g.reshape(-1) for g in grads]), reduction="mean")
+    parts = flat.split([g.numel() for g in grads])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view_as(parameter)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(
+    arguments: Sequence[str], count: int, environment: Mapping[str, str]
+) -> list[subprocess.Popen[bytes]]:
+    """Start ``count`` processes of ``python -m ARGUMENTS`` that work together."""
+    port, processes = str(_free_port()), []
+    for number in range(count):
+        env = {**os.environ, **environment}
+        if count > 1:
+            env |= {"WORLD_SIZE": str(count), "RANK": str(number), "LOCAL_RANK": str(number)}
+            env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        processes.append(subprocess.Popen([sys.executable, "-m", *arguments], env=env))
+    return processes
+
+
+def finish(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait for all; when one fails, or this process is interrupted, stop the others.
+
+    Raises:
+        TempoLabError: a process failed.
+    """
+    try:
+        while None in (codes := [process.poll() for process in processes]) and not any(codes):
+            time.sleep(0.2)
+        for process in processes:
+            if process.returncode:
+                raise TempoLabError(
+                    "a part of the training stopped",
+                    asked=str(process.args),
+                    found=f"exit status {process.returncode}",
+                    fix="read its last lines above; the same command resumes it",
+                )
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()

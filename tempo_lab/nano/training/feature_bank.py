@@ -1,0 +1,81 @@
+"""Visual features of many random segments, computed once when the vision tower is frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from tempo_lab.nano.training.distributed import ahead
+from tempo_lab.nano.training.segment_pool import CHUNK, Pool
+from tempo_lab.nano.training.stages import read_tensors, write_tensors
+from tempo_lab.nano.training.vision_stage import FrameTower, frames_of
+from tempo_lab.nano.world.scenes import WORLD_VERSION, Segment
+
+
+class Bank(Pool):
+    """A pool with the visual features of its segments, on the CPU: a step takes few of them.
+
+    Attributes:
+        merged: float16 [row, 64, width].
+        deep: float16 [level, row, 64, width].
+    """
+
+    def __init__(self, seed: int, count: int) -> None:
+        super().__init__(seed, count)
+        self.merged = self.deep = torch.empty(0)
+
+    def features(self, rows: list[int]) -> tuple[Tensor, list[Tensor]]:
+        """Float32 merged features [row, 64, width] and one such for each deepstack level."""
+        return self.merged[rows].float(), [level[rows].float() for level in self.deep]
+
+
+def tower_digest(tower: FrameTower) -> str:
+    """Of a vision tower's weights: features of another one are of no use."""
+    sha = hashlib.sha256()
+    for tensor in tower.model.state_dict().values():
+        sha.update(tensor.cpu().contiguous().numpy().tobytes())
+    return sha.hexdigest()[:16]
+
+
+def _chunk(segments: list[Segment], seed: int, start: int) -> npt.NDArray[np.uint8]:
+    """Frames of the segments from this one on."""
+    rng = np.random.default_rng([seed, 1019, start])
+    return frames_of(segments[start : start + CHUNK], rng)
+
+
+def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "bank") -> Bank:
+    """The bank of a seed, its features read from ``out/bank.safetensors`` if they are there."""
+    path = out / f"{name}.safetensors"
+    wanted: dict[str, Any] = {
+        "count": count,
+        "seed": seed,
+        "world": WORLD_VERSION,
+        "tower": tower_digest(tower),
+    }
+    bank = Bank(seed, count)
+    there = read_tensors(path)
+    if there is None or there[0] != wanted:
+        merged, deep = [], []
+        with torch.no_grad():
+            starts = range(0, count, CHUNK)
+            drawn = ahead(partial(_chunk, bank.segments, seed), starts)
+            for frames in tqdm(drawn, desc=name, total=len(starts), mininterval=10):
+                top, levels = tower(frames)
+                shape = (len(frames), -1, top.shape[-1])
+                merged.append(top.reshape(shape).half().cpu())
+                stacked = torch.stack([level.reshape(shape) for level in levels])
+                deep.append(stacked.half().cpu())
+        tensors = {"merged": torch.cat(merged), "deep": torch.cat(deep, 1)}
+        write_tensors(path, tensors, wanted)
+    else:
+        tensors = there[1]
+    bank.merged, bank.deep = tensors["merged"], tensors["deep"]
+    return bank

@@ -1,0 +1,253 @@
+"""Stages 5 to 8: memory tokens and projector tie the SVLM to the LLM.
+
+Alignment, single segments, short videos, long videos are one step function with different shapes.
+Memory tokens begin as the numbers of the SVLM's form and are held to the notes that they should be,
+while the LLM learns to answer from them. The relevance answer is never trained here; a recipe that
+tunes the SVLM too goes on with its question answering in half of the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from transformers import Qwen3ForCausalLM
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
+
+from tempo_lab.nano.training.branched_forward import MEMORY_ID, Reader, segment_seconds
+from tempo_lab.nano.training.feature_bank import Bank
+from tempo_lab.nano.training.llm_stage import HINT, answer_loss, hint, hint_loss, pad, read
+from tempo_lab.nano.training.prompt_ids import IGNORE, Words
+from tempo_lab.nano.training.recipes import Sizes
+from tempo_lab.nano.training.sampling import RECALLED, Rows, Shape, Video, draw, kept
+from tempo_lab.nano.training.svlm_stage import vlm_batch
+from tempo_lab.nano.training.target_notes import note
+from tempo_lab.nano.world.scenes import SEGMENT_SECONDS
+
+WRITTEN = 1.0
+"""Weight of the distance between memory tokens and the notes that they should be."""
+
+NOISE = 0.5
+"""How far recalled notes are from true ones, as a share of their root mean square: as memory is."""
+
+
+class Memory(nn.Module):
+    """The learnable memory tokens and the projector."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.compression_tokens = nn.Parameter(torch.randn(1, sizes.memory, sizes.width) * 0.3)
+        last = nn.Linear(sizes.width, sizes.width)
+        with torch.no_grad():  # or memory begins six times as far from its notes as nothing is
+            last.weight.mul_(0.3)
+        self.mm_projector = nn.Sequential(nn.Linear(sizes.width, sizes.width), nn.GELU(), last)
+
+
+class Joint:
+    """Everything that is trained together.
+
+    Args:
+        svlm, llm: both language models.
+        memory: memory tokens and projector.
+        words: prompts.
+        bank: visual features.
+    """
+
+    def __init__(
+        self,
+        svlm: Qwen3VLTextModel,
+        llm: Qwen3ForCausalLM,
+        memory: Memory,
+        words: Words,
+        bank: Bank,
+    ) -> None:
+        self.reader = Reader(svlm, words, memory.compression_tokens)
+        self.llm, self.memory, self.words, self.bank = llm, memory, words, bank
+        self.slots = memory.compression_tokens.shape[1]
+
+    def compress(
+        self, system: str, rows: list[int], seconds: npt.NDArray[Any], texts: list[list[str]]
+    ) -> Tensor:
+        """Projected memory [segment, question, slot, width] of segments with their questions."""
+        tail = [MEMORY_ID] * self.slots
+        branches = [[self.words.svlm_question(t) + tail for t in row] for row in texts]
+        states, ids, _ = self.reader(system, self.bank.features(rows), seconds, branches)
+        found = states[ids == MEMORY_ID]
+        shape = (len(rows), len(texts[0]), self.slots, -1)
+        projected: Tensor = self.memory.mm_projector(found).view(shape)
+        return projected
+
+    def compress_videos(
+        self, system: str, videos: list[Video], rng: np.random.Generator, partial: bool
+    ) -> Tensor:
+        """Projected memory of all segments of all videos, one after another.
+
+        With ``partial``, gradients flow only through segments that hold evidence and a random
+        quarter of the rest.
+        """
+        rows = [row for video in videos for row in video.rows]
+        texts = [video.texts for video in videos for _ in video.rows]
+        seconds = np.stack(
+            [segment_seconds(v.start + i, rng) for v in videos for i in range(len(v.rows))]
+        )
+        if not partial:
+            return self.compress(system, rows, seconds, texts)
+        chosen = rng.random(len(rows)) < rng.uniform(0.15, 0.35)
+        first = 0
+        for video in videos:
+            for question in video.questions:
+                if len(question.evidence) <= 4:
+                    chosen[[first + i for i in question.evidence]] = True
+            first += len(video.rows)
+        chosen[0] = True
+        parts, order = [], []
+        for wanted in (True, False):
+            index = np.flatnonzero(chosen == wanted)
+            if not len(index):
+                continue
+            with torch.set_grad_enabled(wanted):
+                parts.append(
+                    self.compress(
+                        system, [rows[i] for i in index], seconds[index], [texts[i] for i in index]
+                    )
+                )
+            order.append(index)
+        back = torch.from_numpy(np.argsort(np.concatenate(order)))
+        return torch.cat(parts)[back.to(parts[0].device)]
+
+    def notes(self, videos: list[Video]) -> tuple[Tensor, Tensor]:
+        """What memory should be: notes in the LLM's words.
+
+        Returns:
+            Sums of each token's words' embeddings [segment, question, slot, width], the padding's
+            where it is blank, and whether it says something [segment, question, slot].
+        """
+        words, empty = self.words, [[self.words.pad]] * self.slots
+        ids: list[list[list[int]]] = []
+        for video in videos:
+            for index, segment in enumerate(video.scene.segments, video.start):
+                for question in video.questions:
+                    told = note(question, segment, index)[: self.slots]
+                    tokens = [[words.text(word)[0] for word in t] or [words.pad] for t in told]
+                    ids.append(tokens + empty[len(tokens) :])
+        most = max(len(token) for row in ids for token in row)
+        flat = torch.tensor([[t + [IGNORE] * (most - len(t)) for t in row] for row in ids])
+        flat = flat.unflatten(0, (-1, len(videos[0].questions)))
+        with torch.no_grad():
+            table = self.llm.model.embed_tokens.weight
+            at = flat.to(table.device)
+            wanted: Tensor = (table[at.clamp(min=0)] * (at != IGNORE)[..., None]).sum(-2)
+        return wanted, at[..., 0] != words.pad
+
+    def written(self, videos: list[Video], memory: Tensor) -> Tensor:
+        """How far projected memory is from its notes; a guess would be 1 off.
+
+        Mean squared distance as a share of the notes' mean square: half of tokens that say
+        something, half of those that are blank.
+
+        Args:
+            memory: [segment, question, slot, width].
+        """
+        wanted, says = self.notes(videos)
+        off = (memory - wanted).square().mean(-1) / wanted.square().mean()
+        return torch.stack([off[part].mean() for part in (says, ~says) if part.any()]).mean()
+
+    def answers(
+        self, videos: list[Video], memory: Tensor, lengths: list[list[Rows]]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """LLM loss over all questions, that of hints and dates, right tokens, the labels."""
+        words = self.words
+        ids: list[list[int]] = []
+        labels: list[list[int]] = []
+        slots: list[tuple[int, int, int]] = []
+        hints: list[tuple[int, int, int]] = []
+        dates: list[tuple[int, int, int]] = []
+        first, asked = 0, memory.shape[1]
+        for video, counts in zip(videos, lengths, strict=True):
+            for q, question in enumerate(video.questions):
+                row = list(words.opening)
+                for index, count in enumerate(counts[q]):
+                    if not count:
+                        continue
+                    clock = words.clock(SEGMENT_SECONDS * (video.start + index + 0.5))
+                    row += clock
+                    if question.kind == "time" and index in question.evidence:
+                        dates += [(len(ids), len(row) + k, clock[1]) for k in range(count)]
+                    at = ((first + index) * asked + q) * self.slots
+                    slots += [(len(ids), len(row) + k, at + k) for k in range(count)]
+                    row += [words.pad] * int(count)
+                piece = words.llm_question(video.texts[q])
+                answer = [*words.text(question.answer), words.end]
+                hints += [
+                    (len(ids), len(row) + at, i) for at, i in hint(words, question, piece, answer)
+                ]
+                labels.append([IGNORE] * (len(row) + len(piece)) + answer)
+                ids.append([*row, *piece, *answer])
+            first += len(video.rows)
+        table = self.llm.model.embed_tokens.weight
+        wanted = pad(labels, IGNORE)
+        x = table[pad(ids, words.pad).to(table.device)]
+        rows_at, columns, source = torch.tensor(slots).to(x.device).T
+        x = x.index_put((rows_at, columns), memory.reshape(-1, memory.shape[-1])[source])
+        hidden, middle = read(self.llm, x)
+        loss, right = answer_loss(hidden, wanted, table)
+        return (
+            loss,
+            hint_loss(hidden, hints, table) + hint_loss(middle, dates, table),
+            right,
+            wanted,
+        )
+
+
+def right_by_kind(videos: list[Video], right: Tensor, labels: Tensor) -> dict[str, float]:
+    """Share of whole answers that are right, of captions that of their words, by kind."""
+    hits: dict[str, list[bool]] = {}
+    asked = [question for video in videos for question in video.questions]
+    for row, question in enumerate(asked):
+        good = right[row][labels[row] != IGNORE]
+        whole = good.tolist() if question.kind == "caption" else [bool(good.all())]
+        hits.setdefault(question.kind, []).extend(whole)
+    return {kind: float(np.mean(values)) for kind, values in hits.items()}
+
+
+def joint_step(joint: Joint, shape: Shape, *, keep_prior: bool) -> Callable[..., Any]:
+    """The step function of one joint stage."""
+
+    def asked(
+        videos: list[Video], memory: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, dict[str, float]]:
+        lengths = [
+            [kept(q, len(v.rows), joint.slots, shape.truncate, rng) for q in v.questions]
+            for v in videos
+        ]
+        loss, hinted, right, labels = joint.answers(videos, memory, lengths)
+        return loss, hinted, right_by_kind(videos, right, labels)
+
+    def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
+        videos = [draw(joint.bank, rng, shape) for _ in range(shape.videos)]
+        system = "relevance" if rng.random() < 0.5 else "compressor"
+        memory = joint.compress_videos(system, videos, rng, shape.partial)
+        answers, hinted, numbers = asked(videos, memory, rng)
+        written = joint.written(videos, memory)
+        losses = {"answers": answers, "hint": hinted, "written": written}
+        loss = answers + HINT * hinted + WRITTEN * written
+        if shape.recalled:
+            others = replace(shape, weights=RECALLED)
+            videos = [draw(joint.bank, rng, others) for _ in range(shape.recalled)]
+            notes, _ = joint.notes(videos)
+            noise = torch.from_numpy(rng.standard_normal(notes.shape, np.float32)).to(notes.device)
+            notes = notes + NOISE * notes.square().mean().sqrt() * noise
+            losses["recalled"], hinted, found = asked(videos, notes, rng)
+            loss = loss + losses["recalled"] + HINT * hinted
+            numbers |= {f"recalled {kind}": value for kind, value in found.items()}
+        if keep_prior and rng.random() < 0.5:
+            losses["svlm"], _ = vlm_batch(joint.reader, joint.bank, rng, 6, relevance=False)
+            loss = loss + 0.5 * losses["svlm"]
+        return loss, {name: float(each.detach()) for name, each in losses.items()} | numbers
+
+    return step

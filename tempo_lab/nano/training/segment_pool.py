@@ -1,0 +1,57 @@
+"""Many random segments, from which training puts videos together without drawing them anew."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tempo_lab.nano.world.casting import Cast, draw_cast, draw_plan, draw_segment
+from tempo_lab.nano.world.scenes import PLACES, Scene, Segment
+
+CHUNK = 64
+
+
+class Pool:
+    """Segments grouped by the cast they were drawn for, their place, and the needle they show.
+
+    Args:
+        seed: of everything drawn.
+        count: how many segments.
+        casts: how many casts they share.
+    """
+
+    def __init__(self, seed: int, count: int, casts: int = 48) -> None:
+        rng = np.random.default_rng([seed, 1013])
+        self.casts: list[Cast] = [draw_cast(rng) for _ in range(casts)]
+        self.segments: list[Segment] = []
+        rows: dict[tuple[int, str, str | None], list[int]] = {}
+        for row in range(count):
+            if row % CHUNK == 0:
+                rng = np.random.default_rng([seed, 1009, row])
+            number = row % casts
+            cast = self.casts[number]
+            place = PLACES[rng.integers(len(PLACES))]
+            special = (*cast.needles, cast.rare)
+            must = special[rng.integers(len(special))] if rng.random() < 0.5 else None
+            self.segments.append(draw_segment(rng, place=place, must=must, shapes=cast.common))
+            rows.setdefault((number, place, must), []).append(row)
+        self.rows = {key: np.array(value) for key, value in rows.items()}
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def pick(self, rng: np.random.Generator, cast: int, place: str, must: str | None) -> int:
+        """A random row that plays this part; any row of a pool that has none."""
+        for key in [(cast, place, must), *((cast, other, must) for other in PLACES)]:
+            if key in self.rows:
+                return int(self.rows[key][rng.integers(len(self.rows[key]))])
+        return int(rng.integers(len(self)))
+
+    def video(self, rng: np.random.Generator, segments: int) -> tuple[list[int], Scene]:
+        """Rows of a video of so many segments, and what they show."""
+        if segments == 1:
+            rows = [int(rng.integers(len(self)))]
+        else:
+            cast = int(rng.integers(len(self.casts)))
+            plan = draw_plan(rng, self.casts[cast], segments)
+            rows = [self.pick(rng, cast, place, must) for place, must in plan]
+        return rows, Scene(0, tuple(self.segments[row] for row in rows))

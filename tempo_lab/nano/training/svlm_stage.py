@@ -1,0 +1,194 @@
+"""Stages 2 and 3: the SVLM as an ordinary small vision-language model, with a Yes/No instinct.
+
+It answers questions about one segment, says whether the segment is relevant, and writes what should
+be remembered of it: first word after word, then each word by itself, as memory tokens will be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
+
+from tempo_lab.nano.training.branched_forward import Reader, segment_seconds
+from tempo_lab.nano.training.feature_bank import Bank
+from tempo_lab.nano.training.init_and_aux_losses import happening_loss, naming_loss
+from tempo_lab.nano.training.llm_stage import HINT, answer_loss, hint, hint_loss, pad
+from tempo_lab.nano.training.prompt_ids import IGNORE, Words
+from tempo_lab.nano.training.recipes import Sizes
+from tempo_lab.nano.training.target_notes import (
+    LOCAL,
+    LONG,
+    answer,
+    draw_kind,
+    note,
+    segment_question,
+    written,
+)
+from tempo_lab.nano.world.questions import Question, relevant, rephrase
+
+BRANCHES = 5
+
+
+def build_svlm(sizes: Sizes, vocabulary: int) -> Qwen3VLTextModel:
+    """The text half of transformers' Qwen3-VL at nano's size."""
+    return Qwen3VLTextModel(Qwen3VLTextConfig(**sizes.text_config(vocabulary)))
+
+
+RELEVANT = {
+    **LOCAL, "position": 0.06, "event": 0.06, "multi": 0.08, "two_hop": 0.1, "describe": 0.18,
+    "caption": 0.02,
+}  # fmt: skip
+"""How often a question is of each kind whose relevance or note is asked for."""
+
+
+def draw_question(
+    bank: Bank,
+    row: int,
+    index: int,
+    rng: np.random.Generator,
+    weights: dict[str, float],
+    own: float,
+) -> Question:
+    """A question to be asked about a row of the bank.
+
+    Args:
+        index: number of the segment in its video.
+        own: how often the question comes from what the segment itself shows.
+    """
+    segment = bank.segments[row]
+    while True:
+        mine = rng.random() < own
+        source = segment if mine else bank.segments[int(rng.integers(len(bank)))]
+        question = segment_question(segment, index, source, rng, draw_kind(rng, weights))
+        if question:
+            return question
+
+
+WITH_NOTE = 0.5
+"""Share of batches that ask for relevance in which a note follows."""
+
+
+def form(words: Words, slots: int) -> list[int]:
+    """The numbers 1 to ``slots``, for each of which a compressor says a word of its note.
+
+    Memory tokens begin as these: a word of the note is said without those before it being read.
+    """
+    return [words.text(f" {number}")[0] for number in range(1, slots + 1)]
+
+
+def vlm_batch(
+    reader: Reader,
+    bank: Bank,
+    rng: np.random.Generator,
+    batch: int,
+    *,
+    slots: int = 0,
+    relevance: bool = True,
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss and accuracies of one batch of what an ordinary small model is asked.
+
+    Without a system prompt it answers. As a compressor it says whether there is anything to store,
+    "Yes" or "No" where it is asked for relevance, and writes its note.
+
+    Args:
+        slots: of the form that it fills in with its note; 0 to write one word after another.
+        relevance: whether the Yes/No prompt with its answer may come (never in joint training).
+    """
+    words, roll = reader.words, rng.random()
+    if relevance:
+        system = "generic" if roll < 0.2 else "compressor" if roll < 0.45 else "relevance"
+    else:
+        system = "generic" if roll < 0.6 else "compressor"
+    asking, generic = system == "relevance", system == "generic"
+    weights = LONG if generic and rng.random() < 0.3 else LOCAL if generic else RELEVANT
+    noted = not generic and (not asking or rng.random() < WITH_NOTE)
+    no, yes = (words.no, words.yes) if asking else (words.text(w)[0] for w in ("nothing", "note"))
+    numbers, none = form(words, slots), words.text(" none")[0]
+    branches: list[list[list[int]]] = []
+    firsts: list[list[int]] = []
+    notes: list[list[int]] = []
+    times = []
+    spots: list[tuple[int, int, str]] = []
+    hints: list[tuple[int, int, int]] = []
+    matches: list[tuple[int, int, float]] = []
+    rows = [int(row) for row in rng.integers(len(bank), size=batch)]
+    for row in rows:
+        segment, index = bank.segments[row], int(rng.integers(64))
+        times.append(segment_seconds(index, rng))
+        branches.append([])
+        for _ in range(BRANCHES):
+            question = draw_question(bank, row, index, rng, weights, 0.8 if generic else 0.6)
+            fits = relevant(question, segment, index)
+            asked = words.svlm_question(rephrase(question, rng))
+            number, before = len(firsts), [IGNORE] * len(asked)
+            if generic:
+                said = [*words.text(answer(question, segment, index)), words.end]
+                branches[-1].append([*asked, *said])
+            else:
+                said = [yes if fits else no]
+                told = words.text(f" {written(note(question, segment, index))}") if fits else []
+                if noted and numbers:
+                    read, told = numbers, [*told, *[none] * slots][:slots]
+                else:
+                    read, told = [*said, *told], [*told, words.end]
+                branches[-1].append([*asked, *(read if noted else said), words.end])
+                notes.append([*before, IGNORE, *told])
+            firsts.append([*before, *said])
+            at = hint(words, question, asked, said)
+            if asking:
+                spots_after = [i for spot, _ in at for i in range(spot, len(asked))]
+                matches += [(number, i, float(fits)) for i in spots_after]
+            else:
+                hints += [(number, spot, first) for spot, first in at]
+            kind = question.kind if generic else f"{system} {question.kind}"
+            spots.append((number, len(asked), kind))
+    states, ids, visual = reader(system, bank.features(rows), np.stack(times), branches)
+    longest = ids.shape[-1]
+    flat, table = states.view(-1, longest, states.shape[-1]), reader.model.embed_tokens.weight
+    wanted_ids = pad(firsts, IGNORE, longest)
+    loss, right = answer_loss(flat, wanted_ids, table)
+    reached: dict[str, float] = {}
+    if noted:
+        wanted_notes = pad(notes, IGNORE, longest)
+        note_loss, said_right = answer_loss(flat, wanted_notes, table)
+        loss = loss + note_loss
+        says = (wanted_notes != IGNORE) & (wanted_notes != none)
+        reached["note"] = float(said_right[says].float().mean())
+    loss = loss + HINT * hint_loss(flat, hints, table)
+    shown = [bank.segments[row] for row in rows]
+    named = naming_loss(visual, shown, table, words)
+    happened = happening_loss(visual, shown, table, words)
+    loss = loss + HINT * (named + happened)
+    if matches:
+        rows_at, columns = torch.tensor([m[:2] for m in matches]).to(flat.device).T
+        logits = flat[rows_at, columns] @ (table[words.yes] - table[words.no])
+        fit = torch.tensor([m[2] for m in matches]).to(flat.device)
+        loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(logits, fit)
+    hits: dict[str, list[bool]] = {}
+    for number, position, kind in spots:
+        if kind in LONG:
+            good = right[number][wanted_ids[number] != IGNORE]
+            hits.setdefault(kind, []).extend(good.tolist())
+        else:
+            hits.setdefault(kind, []).append(bool(right[number, position]))
+    reached |= {kind: float(np.mean(values)) for kind, values in hits.items()}
+    reached["naming loss"] = float(named.detach())
+    reached["happening loss"] = float(happened.detach())
+    asked_of = [v for kind, values in hits.items() for v in values if kind.startswith("relevance")]
+    if asked_of:
+        reached["relevant"] = float(np.mean(asked_of))
+    return loss, reached
+
+
+def svlm_step(reader: Reader, bank: Bank, batch: int, slots: int = 0) -> Any:
+    """The step function of stage 2, and with the slots of a form of stage 3."""
+
+    def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
+        return vlm_batch(reader, bank, rng, batch, slots=slots)
+
+    return step

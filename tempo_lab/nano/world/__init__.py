@@ -1,0 +1,52 @@
+"""Procedural videos whose every question has a known answer (no torch).
+
+``make`` writes one as an H.264 file with its truth in JSON; it and the renderer's encoder are
+imported when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tempo_lab.nano.world.casting import draw_scene
+from tempo_lab.nano.world.kinds import KINDS, NEEDLE, draw_questions, questions, reworded
+from tempo_lab.nano.world.questions import Question
+from tempo_lab.nano.world.scenes import (
+    COLORS,
+    MOTIONS,
+    PLACES,
+    SHAPES,
+    WORLD_VERSION,
+    Scene,
+    Segment,
+)
+
+if TYPE_CHECKING:
+    from tempo_lab.nano.world.files import make, write_video
+
+__all__ = [
+    "COLORS",
+    "KINDS",
+    "MOTIONS",
+    "NEEDLE",
+    "PLACES",
+    "SHAPES",
+    "WORLD_VERSION",
+    "Question",
+    "Scene",
+    "Segment",
+    "draw_questions",
+    "draw_scene",
+    "make",
+    "questions",
+    "reworded",
+    "write_video",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("make", "write_video"):
+        from tempo_lab.nano.world import files
+
+        return getattr(files, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,63 @@
+"""Which scene seeds are drawn for what. No two purposes share a video.
+
+A scene seed is the number that `draw_scene` takes; a run (`--seed` of a command) has many. Training
+draws its segments from generators of its own and needs no scene; what it shows as examples comes
+from `TRAINING`. The shipped clips and `tempo-lab world make` take seeds below a million.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from tempo_lab.common.errors import TempoLabError
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """The scene seeds of one purpose.
+
+    Attributes:
+        name: of the purpose.
+        starts: first scene seed of each run; their step is how many scene seeds a run has.
+    """
+
+    name: str
+    starts: tuple[range, ...]
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are, from 0 on."""
+        return sum(map(len, self.starts))
+
+    def seeds(self, run: int) -> range:
+        """The scene seeds of a run.
+
+        Raises:
+            TempoLabError: no such run.
+        """
+        if not 0 <= run < self.runs:
+            raise TempoLabError(
+                f"there is no such seed for the videos of {self.name}",
+                asked=f"seed {run}",
+                found=f"seeds 0 to {self.runs - 1}",
+                fix="a seed from this range",
+            )
+        first = next(islice(chain(*self.starts), run, None))
+        return range(first, first + self.starts[0].step)
+
+
+TRAINING = Purpose("training", (range(0, 1000, 1000),))
+"""Scenes from which a checkpoint's example questions are taken."""
+NOTEBOOKS = Purpose("notebooks", (range(2_000_000, 3_000_000, 1000),))
+"""Videos of `tempo_lab.analysis.world_videos`, and so of the notebooks."""
+REPORT = Purpose("the report", (range(3_000_000, 4_000_000, 1000),))
+"""Videos of `tempo-lab report`."""
+EVALUATION = Purpose(
+    "the evaluation",
+    (range(1_000_000, 2_000_000, 100_000), range(10_000_000, 1_000_000_000, 100_000)),
+)
+"""Videos of `tempo-lab evaluate world`."""
+DEVELOPMENT = (1, 7)
+"""Runs of the evaluation by which the recipe of the embedded model was chosen: not held out."""
+PURPOSES = (TRAINING, NOTEBOOKS, REPORT, EVALUATION)

@@ -1,0 +1,65 @@
+"""The compressor's calls for a question, of as many segments at once as a limit allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tempo_lab.model.batch_limit import PassLimit
+from tempo_lab.model.compressor import Compressor, Prefix, QuestionState
+from tempo_lab.model.token_map import TokenMap
+from tempo_lab.session.cache import Watch, unwatched
+
+
+class Passes:
+    """Calls one compressor, watched.
+
+    Args:
+        compressor: the compressor.
+        limit: of what is computed at once.
+        computed: counts segments under "relevance", tokens under "memory".
+    """
+
+    def __init__(self, compressor: Compressor, limit: PassLimit, computed: dict[str, int]) -> None:
+        self.compressor, self.limit, self.computed = compressor, limit, computed
+
+    def relevance(
+        self,
+        prefix: Prefix,
+        segments: Sequence[int],
+        start: int,
+        question: TokenMap,
+        watch: Watch | None,
+    ) -> Iterator[list[QuestionState]]:
+        """Read the question after the prefixes from row `start` on.
+
+        Args:
+            segments: numbers of all rows of `prefix`.
+        """
+        at_once = self.limit.segments_read(len(question), prefix.positions)
+        for first in range(start, len(prefix), at_once):
+            some = slice(first, first + at_once)
+            with (watch or unwatched)(segments[some]):
+                states = self.compressor.relevance(prefix.rows(some.start, some.stop), question)
+            self.computed["relevance"] += len(states)
+            yield states
+
+    def memory(
+        self,
+        states: Sequence[QuestionState],
+        segments: Sequence[int],
+        slots: int,
+        watch: Watch | None,
+    ) -> Iterator[list[QuestionState]]:
+        """Write memory tokens up to the first `slots` of states of one `place`.
+
+        Args:
+            segments: number of each state.
+        """
+        there = len(states[0].tokens)
+        at_once = self.limit.segments_read(slots - there, states[0].positions)
+        for first in range(0, len(states), at_once):
+            some = slice(first, first + at_once)
+            with (watch or unwatched)(segments[some], range(there, slots)):
+                written = self.compressor.memory(states[some], slots)
+            self.computed["memory"] += len(written) * (slots - there)
+            yield written

@@ -1,0 +1,48 @@
+"""Where a trace's numbers come from: versions, device, digests of model and video."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from tempo_lab.common.text import visible
+from tempo_lab.common.version import __version__
+from tempo_lab.model.prompts import RELEVANCE_SENTENCE
+from tempo_lab.session.engine import Reader
+
+
+def provenance(reader: Reader) -> dict[str, Any]:
+    """What made the numbers of a question that `reader` has read the video for."""
+    import transformers
+
+    checkpoint, video = reader.checkpoint, reader.video
+    info, model = video.info, checkpoint.model
+    sentence = checkpoint.prompts.sentence
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tempo_lab": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "numpy": np.__version__,
+        "model": checkpoint.name,
+        "model_digest": checkpoint.digest,
+        **({"revision": revision} if (revision := checkpoint.revision) else {}),
+        **({"relevance_sentence": sentence} if sentence != RELEVANCE_SENTENCE else {}),
+        "rope": checkpoint.rope,
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "video": visible(info.path),  # a file's name may be no text
+        "video_digest": reader.batches.digest,
+        "decoder": info.decoder,
+        "frames": len(video.plan.indices),
+        "fps": float(video.plan.fps),
+        "source_fps": float(info.fps),
+        "duration": float(info.duration),
+        "window": video.window,
+        "keep": reader.keep,
+        "warnings": [*info.notes, *reader.look.warnings(checkpoint.name, info.path)],
+        **reader.look.noted,
+    }

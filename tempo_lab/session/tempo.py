@@ -1,0 +1,157 @@
+"""Tempo: a loaded model, ready to open videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tempo_lab.common.progress import Progress
+from tempo_lab.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tempo_lab.model.config import TempoConfig
+from tempo_lab.model.prompts import Prompts
+from tempo_lab.model.tempo import TempoForConditionalGeneration
+from tempo_lab.session.cache import Keep
+from tempo_lab.session.engine import Reader
+from tempo_lab.session.session import Session
+from tempo_lab.trace.trace import Trace
+from tempo_lab.video.video import Video
+
+
+class Tempo:
+    """Compressor, projector and LLM with their prompts. Made by `tempo_lab.load`."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+
+    def __repr__(self) -> str:
+        millions = sum(p.numel() for p in self.model.parameters()) / 1e6
+        return (
+            f"Tempo({self.checkpoint.name!r}, {millions:.1f} M parameters, "
+            f"{self.slots} memory tokens a segment, {self.model.dtype}, {self.model.device})"
+        )
+
+    @property
+    def model(self) -> TempoForConditionalGeneration:
+        """The transformers model."""
+        return self.checkpoint.model
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompts of the SVLM and the LLM."""
+        return self.checkpoint.prompts
+
+    @property
+    def config(self) -> TempoConfig:
+        """The model's configuration."""
+        return self.model.config
+
+    @property
+    def slots(self) -> int:
+        """K, memory tokens a segment."""
+        return self.config.num_compression_tokens
+
+    def open(
+        self,
+        source: Any,
+        *,
+        fps: float = 2.0,
+        min_frames: int = 4,
+        max_frames: int = 1024,
+        decoder: str = "auto",
+        stream: int | None = None,
+        timeout: float = 60.0,
+        on_wait: Callable[[], object] | None = None,
+        keep: Keep = "auto",
+        keep_bytes: int | None = None,
+        batch_bytes: int | None = None,
+        progress: Progress = True,
+    ) -> Session:
+        """Open a video, a folder of frames, a `.npy` array, a GIF or an image.
+
+        Args:
+            source: its path.
+            fps: frames sampled a second.
+            min_frames: frames sampled at least.
+            max_frames: frames sampled at most.
+            decoder: "auto", "decord" or "pyav".
+            stream: number of a video stream in the file; by default the one that players show.
+            timeout: seconds without progress after which the decoder is given up.
+            on_wait: called several times per second while the decoder is waited for. An exception
+                that it raises ends the decoder and reaches the caller unchanged.
+            keep: what a second question may reuse: "kv" (keys and values of the video),
+                "features" (visual features), "nothing", or "auto": the best that `keep_bytes`
+                affords (see `Session.price`).
+            keep_bytes: bytes that may be kept; by default half of what is free on the device now.
+                Where keys and values do not fit, the session's repr says so.
+            batch_bytes: bytes that one pass through the SVLM may need, about; segments are taken
+                together while they fit, and one alone where it does not. By default 16 MiB
+                (larger ones are slower on a CPU), or 1 GiB on an accelerator.
+            progress: show progress bars for what takes longer than a second; or a function that
+                tells it otherwise (see `tempo_lab.common.progress`).
+
+        Raises:
+            VideoError: the source cannot be opened.
+            BudgetError: no such `keep`.
+        """
+        video = Video(
+            source,
+            fps=fps,
+            min_frames=min_frames,
+            max_frames=max_frames,
+            window=self.config.segment_frames,
+            decoder=decoder,
+            stream=stream,
+            timeout=timeout,
+            on_wait=on_wait,
+        )
+        try:
+            reader = Reader(
+                self.checkpoint, video, keep=keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes
+            )
+        except BaseException:
+            video.close()
+            raise
+        return Session(reader, progress=progress)
+
+    def ask(self, source: Any, question: str, **options: Any) -> Trace:
+        """Open a video, ask one question (options of `Session.ask`), and close it."""
+        with self.open(source) as session:
+            return session.ask(question, **options)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a self-contained folder, which `load` reads without a base."""
+        save_checkpoint(self.checkpoint, folder)
+
+
+def load(
+    name: str | Path = "nano",
+    *,
+    base: str | Path | None = None,
+    revision: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    rope: str = "correct",
+) -> Tempo:
+    """Load a Tempo.
+
+    Args:
+        name: "nano" (the embedded model), "nano-plain" (its ablation, trained without cutting the
+            memory off), a checkpoint's folder, or a hub name, which is fetched through the hub's
+            own cache.
+        base: folder or hub name of the base Qwen3-VL of a released checkpoint; a folder that we
+            saved needs none.
+        revision: of a hub name: a branch, tag or commit; the trace's provenance says which it was.
+        device: cpu, cuda or mps; by default the best there is.
+        dtype: by default float32 on CPU (bfloat16, with a warning, where that does not fit into
+            memory) and bfloat16 on an accelerator.
+        rope: "correct", or "released" to reproduce the rounding of the released code.
+
+    Raises:
+        CheckpointError: it cannot be found, read, does not fit together, or not into memory.
+    """
+    return Tempo(
+        load_checkpoint(name, base=base, revision=revision, device=device, dtype=dtype, rope=rope)
+    )

@@ -1,0 +1,107 @@
+"""Traces and descriptions as tables on a terminal. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from tempo_lab.common.text import one_line
+
+if TYPE_CHECKING:
+    from tempo_lab.trace.trace import Trace
+
+BAR = 12  # characters of a relevance bar
+
+
+def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) -> Table:
+    """The ledger, a row a segment; only the `rows` most relevant ones of more, in time order.
+
+    Segments in `marked` are bold and have a star. Below stands what `Trace.caution` says.
+    """
+    every = trace.to_pandas()
+    shown = every if rows is None or len(every) <= rows else trace.top(rows).sort_index()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("segment", justify="right")
+    table.add_column("time (s)", justify="right")
+    table.add_column("relevance")
+    table.add_column("wanted", justify="right")
+    table.add_column("tokens", justify="right")
+    table.add_column("kept slots", overflow="ellipsis", no_wrap=True, max_width=24)
+    for segment, row in shown.iterrows():
+        table.add_row(
+            f"* {segment}" if segment in marked else str(segment),
+            f"{row['start']:.1f} - {row['end']:.1f}",
+            f"{row['relevance']:.3f} {_bar(row['relevance'])}",
+            str(row["wanted"]),
+            str(row["tokens"]),
+            Text(row["slots"]),
+            style="bold" if segment in marked else None,
+        )
+    few = f"the {len(shown)} most relevant of {len(every)} segments"
+    captions = [few if len(shown) < len(every) else None, trace.caution]
+    table.caption = "\n".join(filter(None, captions)) or None
+    return table
+
+
+def totals(trace: Trace) -> str:
+    """The ledger's totals in one sentence."""
+    t = trace.totals
+    return (
+        f"{t['used']} of {t['budget']} tokens used; a prompt of {t['prompt']} = {t['used']} memory"
+        f" + {t['timestamps']} timestamps + {t['text']} text; {t['context_left']} of"
+        f" {t['context']} tokens of context left"
+    )
+
+
+def facts(values: Mapping[str, Any]) -> Table:
+    """Names and values, a row each."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        value = " ".join(value) if isinstance(value, tuple) else value
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        called = Text(one_line(name.replace("_", " "), 200))
+        table.add_row(called, Text(one_line(shown, 2000)))
+    return table
+
+
+def as_json(trace: Trace) -> dict[str, Any]:
+    """A trace as plain JSON values: question, answer, totals, segments, prompts, provenance.
+
+    JSON has no NaN and no infinity: they become null, wherever they stand.
+    """
+    table = trace.to_pandas()
+    segments = [
+        {"segment": index, **{str(name): value for name, value in row.items()}}
+        for index, row in enumerate(table.to_dict("records"))
+    ]
+    told = {
+        "question": trace.question,
+        "answer": trace.answer,
+        "totals": trace.totals,
+        "strategy": trace.data.attrs["strategy"],
+        "mode": trace.data.attrs["mode"],
+        "segments": segments,
+        "prompts": trace.prompts,
+        "provenance": trace.provenance,
+    }
+    return {name: plain(value) for name, value in told.items()}
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can say it: numpy scalars as numbers, NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _bar(relevance: float) -> str:
+    return "█" * round(BAR * relevance) if np.isfinite(relevance) else ""

@@ -1,0 +1,323 @@
+"""Trace: everything that happened for one question, labelled, reopened without model or GPU.
+
+The numbers are an xarray Dataset with named axes and units. The ledger is part of it: for each
+segment its score, the tokens it wanted and was given, the slots it kept and its timestamp's
+tokens; in total the budget, what was used, the text, and the context that is left.
+No torch is needed to make, save, load, tabulate or plot one.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from tempo_lab.allocation.ata import Allocation
+from tempo_lab.allocation.strategies import STRATEGIES
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.netcdf import TEXTS, plain_json, read_record, write_record
+from tempo_lab.common.text import called, visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Trace"]
+
+CLOSE = 0.01
+"""Scores within so little of each other say nearly the same; METHOD section 5 has the case."""
+
+# name: (dimensions, type, unit, what it is)
+_VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
+    "relevance": (("segment",), np.float32, "probability", "that the segment helps to answer"),
+    "logit": (("segment",), np.float32, "1", "of Yes over No"),
+    "score": (("segment",), np.float32, "1", "that shared the budget: relevance, or a forced one"),
+    "wanted": (("segment",), np.int64, "tokens", "before the budget spoke"),
+    "tokens": (("segment",), np.int64, "tokens", "memory tokens given"),
+    "timestamp_tokens": (("segment",), np.int64, "tokens", "of the timestamp, outside the budget"),
+    "start": (("segment",), np.float64, "s", "on the sampled clock"),
+    "end": (("segment",), np.float64, "s", "on the sampled clock"),
+    "clock": (("segment",), np.float64, "s", "as written in the prompt"),
+    "true_start": (("segment",), np.float64, "s", "presentation time of the first frame"),
+    "true_end": (("segment",), np.float64, "s", "presentation time of the last frame"),
+    "kept": (("segment", "slot"), np.bool_, "1", "memory slots kept; none where merged"),
+    "answer_logprob": (("answer_token",), np.float32, "nat", "of each token of the answer"),
+}
+_TOTALS = (
+    "budget",
+    "used",
+    "timestamp_tokens_total",
+    "text_tokens",
+    "context",
+    "context_left",
+    "memory_slots",
+    "min_tokens",
+    "seed",
+    "merged",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What one question did to one video.
+
+    Attributes:
+        question: as asked.
+        answer: as generated.
+        data: the numbers, by segment, slot and answer token; totals of the ledger in `attrs`.
+        prompts: the texts that the models read, by name.
+        provenance: versions, device, digests, arguments.
+    """
+
+    question: str
+    answer: str
+    data: xr.Dataset = field(repr=False)
+    prompts: dict[str, str] = field(default_factory=dict, repr=False)
+    provenance: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, (dims, *_) in _VARIABLES.items():
+            if name not in self.data or self.data[name].dims != dims:
+                raise TraceError(
+                    "a trace lacks one of its parts",
+                    asked=f"{name} [{', '.join(dims)}]",
+                    found=str(self.data[name].dims) if name in self.data else "nothing",
+                )
+        if missing := [name for name in _TOTALS if name not in self.data.attrs]:
+            raise TraceError("a trace lacks totals of its ledger", asked=", ".join(missing))
+        for name in ("strategy", "mode"):
+            if not isinstance(found := self.data.attrs.get(name), str):
+                raise TraceError(
+                    "a trace must say how its tokens were shared",
+                    asked=f"the name of its {name}",
+                    found="nothing" if found is None else repr(found),
+                )
+
+    @classmethod
+    def from_run(
+        cls,
+        *,
+        question: str,
+        answer: str,
+        relevance: ArrayLike,
+        logit: ArrayLike,
+        allocation: Allocation,
+        clock: ArrayLike,
+        times: ArrayLike,
+        true_times: ArrayLike,
+        timestamp_tokens: ArrayLike,
+        text_tokens: int,
+        context: int,
+        answer_logprob: ArrayLike = (),
+        prompts: Mapping[str, str] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Trace:
+        """Make a trace of plain arrays.
+
+        Args:
+            relevance, logit: float [segment], probability and its logit.
+            allocation: what `allocate` decided.
+            clock: float [segment], seconds as written in the prompt.
+            times, true_times: float [segment, 2], start and end in seconds, on the sampled
+                clock and in presentation time.
+            timestamp_tokens: int [segment], tokens of each written timestamp.
+            text_tokens: all other text tokens of the prompt that holds the memory tokens.
+            context: tokens that the language model can hold.
+            answer_logprob: float [answer_token], nat.
+
+        Raises:
+            TraceError: an array that has not one entry a segment.
+        """
+        n = len(allocation)
+        pairs = {"times": np.asarray(times), "true_times": np.asarray(true_times)}
+        for name, pair in pairs.items():
+            if pair.shape != (n, 2):
+                raise TraceError(
+                    "times must be a start and an end for each segment",
+                    asked=f"{name} of shape {(n, 2)}",
+                    found=str(pair.shape),
+                )
+        arrays: dict[str, ArrayLike] = {
+            "relevance": relevance,
+            "logit": logit,
+            "score": allocation.scores,
+            "wanted": allocation.wanted,
+            "tokens": allocation.tokens,
+            "timestamp_tokens": timestamp_tokens,
+            "start": pairs["times"][:, 0],
+            "end": pairs["times"][:, 1],
+            "clock": clock,
+            "true_start": pairs["true_times"][:, 0],
+            "true_end": pairs["true_times"][:, 1],
+            "kept": allocation.kept,
+            "answer_logprob": answer_logprob,
+        }
+        variables = {name: _variable(name, values, n) for name, values in arrays.items()}
+        data = xr.Dataset(variables, coords={"segment": np.arange(n)})
+        written = int(data["timestamp_tokens"].sum())
+        data.attrs = {
+            "budget": int(allocation.budget),
+            "used": allocation.used,
+            "timestamp_tokens_total": written,
+            "text_tokens": int(text_tokens),
+            "context": int(context),
+            "context_left": int(context) - allocation.used - written - int(text_tokens),
+            "memory_slots": int(allocation.max_tokens),
+            "min_tokens": int(allocation.min_tokens),
+            "seed": int(allocation.seed),
+            "merged": int(allocation.merged),
+            "strategy": allocation.strategy,
+            "mode": allocation.mode,
+        }
+        return cls(question, answer, data, plain_json(prompts or {}), plain_json(provenance or {}))
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """The ledger in total, in tokens: the prompt is `used` + timestamps + text."""
+        attrs = self.data.attrs
+        prompt = attrs["used"] + attrs["timestamp_tokens_total"] + attrs["text_tokens"]
+        return {
+            "segments": self.data.sizes["segment"],
+            "budget": attrs["budget"],
+            "used": attrs["used"],
+            "timestamps": attrs["timestamp_tokens_total"],
+            "text": attrs["text_tokens"],
+            "prompt": prompt,
+            "answer": self.data.sizes["answer_token"],
+            "context": attrs["context"],
+            "context_left": attrs["context_left"],
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The ledger as a table, a row a segment; `slots` names the kept ones, as in 0-3,9."""
+        columns = [name for name, (dims, *_) in _VARIABLES.items() if dims == ("segment",)]
+        table = self.data[columns].to_dataframe()[columns]
+        table["slots"] = [slots_text(row) for row in self.data["kept"].to_numpy()]
+        if self.data.attrs["merged"]:
+            partly = (table["slots"] == "") & (table["tokens"] > 0)
+            table.loc[partly, "slots"] = "merged"
+        return table
+
+    def top(self, k: int = 5) -> pd.DataFrame:
+        """The k most relevant segments, most relevant first."""
+        return self.to_pandas().sort_values("relevance", ascending=False, kind="stable").head(k)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a NetCDF file; an older one stays as it was until the new one is complete.
+
+        Raises:
+            TraceError: something in it cannot be stored, or the file cannot be written.
+        """
+        texts = {name: getattr(self, name) for name in TEXTS}
+        return write_record(Path(path), "trace", self.data, texts)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
+        """Read what `save` wrote.
+
+        Raises:
+            TraceError: no such file, not a trace, damaged, or written by a later version.
+        """
+        data, texts = read_record(Path(path), "trace", TEXTS)
+        loaded = cls(data=data, **texts)
+        try:
+            _ = loaded.interventions
+            if not all(isinstance(text, str) for text in loaded.warnings):
+                raise TypeError("a warning that is no text")
+        except (AttributeError, KeyError, TypeError) as error:
+            raise TraceError(
+                "the trace is damaged: its interventions or warnings cannot be read",
+                asked=str(path),
+                found=f"{type(error).__name__}: {error}",
+                fix="take another copy of it, or make it and save again",
+            ) from error
+        return loaded
+
+    @property
+    def caution(self) -> str | None:
+        """What a reader of the allocation should know, in one line, if there is anything.
+
+        Min-max allocation is relative (METHOD section 5): scores that hardly differ are spread
+        over all numbers of tokens all the same, and noise decides.
+        """
+        scores, tokens = self.data["score"].to_numpy(), self.data["tokens"].to_numpy()
+        strategy = STRATEGIES.get(self.data.attrs["strategy"])
+        spread = float(scores.max() - scores.min())
+        if strategy is None or not (strategy.graded and strategy.relative):
+            return None
+        if not 0 < spread < CLOSE:
+            return None
+        if tokens.min() == tokens.max():
+            return None
+        return (
+            f"scores differ by {spread:.1g} at most; relative to each other, "
+            f"they still became {tokens.min()} to {tokens.max()} tokens a segment"
+        )
+
+    @property
+    def interventions(self) -> tuple[str, ...]:
+        """What was made different in this run, one short line each (see `Intervention`)."""
+        return interventions_of(self.provenance)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of this answer should know: notes on the video, then on the model."""
+        return tuple(self.provenance.get("warnings", ()))
+
+    def __repr__(self) -> str:
+        but = f", interventions={self.interventions}" if self.interventions else ""
+        but += f", warnings={self.warnings}" if self.warnings else ""
+        return f"Trace(question={self.question!r}, answer={self.answer!r}{but})"
+
+    def _repr_html_(self) -> str:
+        table = self.top(8)[["start", "end", "relevance", "wanted", "tokens", "slots"]]
+        ledger = ", ".join(f"{name} {value}" for name, value in self.totals.items())
+        cells = table.round(3).to_html(border=0, escape=True)
+        lines = {"Question": self.question, "Answer": self.answer, "Tokens": ledger}
+        if self.interventions:
+            lines["Interventions"] = "; ".join(self.interventions)
+        if self.warnings:
+            lines["Warnings"] = " ".join(self.warnings)
+        shown = "<br>".join(
+            f"<b>{name}</b> {html.escape(visible(text, 2000))}" for name, text in lines.items()
+        )
+        caution = f"<p>{html.escape(self.caution)}</p>" if self.caution else ""
+        return f"<div><p>{shown}</p>{cells}{caution}</div>"
+
+
+def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """What provenance says was made different, one short line each."""
+    every = ({**one} for one in provenance.get("interventions", ()))
+    return tuple(called(one.pop("kind"), one) for one in every)
+
+
+def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
+    dims, dtype, unit, meaning = _VARIABLES[name]
+    try:
+        array: np.ndarray = np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TraceError(
+            "a part of the trace is not made of such numbers",
+            asked=f"{name} [{', '.join(dims)}] as {np.dtype(dtype)}",
+            found=str(error),
+        ) from error
+    if array.ndim != len(dims) or (dims[0] == "segment" and len(array) != segments):
+        raise TraceError(
+            "every segment needs one entry",
+            asked=f"{name} [{', '.join(dims)}] of {segments} segments",
+            found=f"shape {array.shape}",
+        )
+    return xr.Variable(dims, array, {"units": unit, "long_name": meaning})
+
+
+def slots_text(kept: np.ndarray) -> str:
+    """Runs of kept slots in words: bool [slot] -> "0-3,9"."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
+    runs = zip(edges[::2], edges[1::2] - 1, strict=True)
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)

@@ -1,0 +1,321 @@
+"""The child process in which a source is decoded, and from which nothing but frames can come back.
+
+Decoders hang, crash and allocate without limit on bad files. Here they do it in a process that can
+be killed. The child is this module, run by a fresh interpreter: a fork would hang decord, and
+`multiprocessing` would run the caller's script again. It reads JSON lines from its standard input
+and answers with JSON lines, each followed by the bytes of the frame that it announces.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import psutil
+
+from tempo_lab.common.errors import VideoError
+from tempo_lab.video.decoders.base import Timed, VideoInfo, check_size
+from tempo_lab.video.resize import Resize
+
+PREFETCH_BYTES = 32 * 2**20
+"""How many bytes of resized frames the child holds ready while the caller computes."""
+
+MEMORY_LIMIT = 3 * 2**30
+"""Bytes of resident memory at which the child is killed. Measured for 8K video: 1.3 GiB."""
+
+OPENING_TIMEOUTS = 5
+"""How many times `timeout` opening may take as a whole, whatever progress it makes."""
+
+_LINE_LIMIT = 1 << 20
+_HEARTBEAT = 1.0
+_POLL = 0.25
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[1:];"
+    " from tempo_lab.video.decoder_process import serve; serve()"
+)
+
+
+class DecoderProcess:
+    """One source, open in a child process; serves one `frames` call, then it is used up.
+
+    Args:
+        path: absolute path of the source.
+        decoder: a registered decoder's name.
+        timeout: seconds without a sign of progress after which the child is killed. Opening ends
+            after `OPENING_TIMEOUTS` times as long, whatever progress it makes.
+        on_wait: called before each wait for the child and several times per second during it. An
+            exception that it raises ends the child and reaches the caller unchanged.
+        stream: number of a video stream in the file; None for the one that players show.
+
+    Raises:
+        VideoError: from any method, what the child refused, or that it crashed or hung. The child
+            is gone then.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        decoder: str,
+        timeout: float,
+        on_wait: Callable[[], object] | None = None,
+        stream: int | None = None,
+    ) -> None:
+        self._path, self._timeout, self._on_wait = path, timeout, on_wait
+        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        root = str(Path(__file__).resolve().parents[1])
+        search = [entry for entry in sys.path if entry] + [root]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM, *search],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._messages,
+                start_new_session=True,  # a Ctrl-C in the terminal is the caller's to handle
+            )
+        except OSError as error:
+            self._messages.close()
+            raise self._failed(f"it cannot be started: {error}") from error
+        # Pipes cannot be polled on every system, so a thread reads while the caller waits.
+        self._reading = ThreadPoolExecutor(1)
+        self._end = weakref.finalize(self, _end, self._process, self._messages)
+        try:
+            self._send({"path": path, "decoder": decoder, "stream": stream})
+            until = time.monotonic() + OPENING_TIMEOUTS * timeout
+            self.info = VideoInfo(**self._receive(until)[0]["info"])
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def frames(self, indices: Sequence[int], resize: Resize | None) -> Generator[Timed, None, None]:
+        """(presentation seconds, uint8 [row, column, rgb]) of each ascending, distinct index."""
+        try:
+            yield from self._frames(indices, resize)
+        finally:
+            self.close()
+
+    def _frames(self, indices: Sequence[int], resize: Resize | None) -> Iterator[Timed]:
+        plain = None if resize is None else resize.to_dict()
+        self._send({"indices": [int(index) for index in indices], "resize": plain})
+        for number, index in enumerate(indices):
+            header, frame = self._receive()
+            if frame is None:
+                raise VideoError(
+                    f"the decoder found fewer frames in {self._path} than it had announced",
+                    asked=f"{len(indices)} of {self.info.frames} frames, next number {index}",
+                    found=f"{number} frames",
+                    fix="the file is probably cut short: fetch it again",
+                )
+            yield float(header["time"]), frame
+
+    def close(self) -> None:
+        """Kills the child. May be called twice."""
+        self._end()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._died() from None
+
+    def _receive(self, until: float = math.inf) -> tuple[dict[str, Any], np.ndarray | None]:
+        """The next message that is not just a heartbeat, and the frame that it announces."""
+        while True:
+            message, frame = self._awaited(until)
+            if "error" in message:
+                raise VideoError(**message["error"])
+            if message:
+                return message, frame
+
+    def _awaited(self, until: float) -> tuple[dict[str, Any], np.ndarray | None]:
+        """One message. The caller's thread stays free to be told that it should stop waiting."""
+        silent = time.monotonic() + self._timeout
+        reading = self._reading.submit(self._read)
+        while True:
+            if self._on_wait is not None:
+                self._on_wait()
+            if self._memory() > MEMORY_LIMIT:
+                raise self._failed(
+                    f"it needs more than {MEMORY_LIMIT / 2**30:g} GiB of memory; it was killed",
+                    fix='scale the frames down first, or try decoder="pyav"',
+                )
+            if wait([reading], _POLL).done:
+                return reading.result()
+            if time.monotonic() > silent:
+                raise self._failed(
+                    f"no sign of progress for {self._timeout:g} s; it was killed",
+                    fix="give timeout= more seconds if the disk is slow; else the file is damaged",
+                )
+            if time.monotonic() > until:
+                raise self._failed(
+                    f"still opening after {OPENING_TIMEOUTS * self._timeout:g} s; it was killed",
+                    fix="give timeout= more seconds, or convert the file to MP4",
+                )
+
+    def _memory(self) -> int:
+        """Bytes of memory that the child holds now."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:  # it has just ended
+            return 0
+
+    def _read(self) -> tuple[dict[str, Any], np.ndarray | None]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline(_LINE_LIMIT)
+        if not line.endswith(b"\n"):
+            raise self._died()
+        try:
+            message = json.loads(line)
+        except ValueError as error:
+            raise self._failed("it sent something other than frames") from error
+        if "shape" not in message:
+            return message, None
+        rows, columns = message["shape"]
+        check_size(self._path, columns, rows)
+        frame = np.empty((rows, columns, 3), dtype=np.uint8)
+        # buffered pipes read on until the end
+        if self._process.stdout.readinto(frame.reshape(-1).data) < frame.nbytes:  # type: ignore[attr-defined]
+            raise self._died()
+        return message, frame
+
+    def _died(self) -> VideoError:
+        code = self._process.wait(self._timeout)
+        how = f"killed by signal {-code}" if code < 0 else f"it ended with code {code}"
+        self._messages.seek(0, os.SEEK_END)
+        self._messages.seek(max(0, self._messages.tell() - 500))
+        words = self._messages.read().decode(errors="replace").strip().split("\n")[-1]
+        return self._failed(f"{how}{f': {words}' if words else ''}")
+
+    def _failed(self, found: str, fix: str | None = None) -> VideoError:
+        return VideoError(
+            "the decoder process failed",
+            asked=self._path,
+            found=found,
+            fix=fix or 'iterate again to start a new one, or try decoder="pyav"',
+        )
+
+
+def _end(process: subprocess.Popen[bytes], messages: IO[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, messages):
+        with suppress(OSError):  # what was still buffered for a dead process
+            if pipe is not None:
+                pipe.close()
+
+
+class _Outbox:
+    """Writes messages from a thread of its own, so that decoding runs ahead by a bounded amount."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._waiting: deque[tuple[bytes, np.ndarray | None]] = deque()
+        self._bytes = 0
+        self._change = threading.Condition()
+        self._last = time.monotonic()
+        threading.Thread(target=self._write, daemon=True).start()
+
+    def put(self, message: dict[str, Any], frame: np.ndarray | None = None) -> None:
+        size = 0 if frame is None else frame.nbytes
+        with self._change:
+            while self._bytes and self._bytes + size > PREFETCH_BYTES:
+                self._change.wait()
+            self._waiting.append((json.dumps(message).encode() + b"\n", frame))
+            self._bytes += size
+            self._change.notify_all()
+        self._last = time.monotonic()
+
+    def tick(self) -> None:
+        """An empty message now and then: long work without a frame is not yet a hang."""
+        if time.monotonic() - self._last > _HEARTBEAT:
+            self.put({})
+
+    def flush(self) -> None:
+        with self._change:
+            while self._waiting:
+                self._change.wait()
+
+    def _write(self) -> None:
+        while True:
+            with self._change:
+                while not self._waiting:
+                    self._change.wait()
+                line, frame = self._waiting[0]
+            try:
+                self._pipe.write(line)
+                if frame is not None:
+                    self._pipe.write(frame.reshape(-1).data)
+                self._pipe.flush()
+            except OSError:
+                os._exit(0)  # the caller has gone
+            with self._change:
+                self._waiting.popleft()
+                self._bytes -= 0 if frame is None else frame.nbytes
+                self._change.notify_all()
+
+
+def serve() -> None:
+    """The child: opens one source, then decodes one list of frames."""
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not mix with the frames
+    outbox = _Outbox(pipe)
+    try:
+        _answer(outbox)
+    except VideoError as error:
+        found = None if error.found is None else str(error.found)
+        asked = None if error.asked is None else str(error.asked)
+        sentence = str(error).splitlines()[0]
+        said = {"message": sentence, "asked": asked, "found": found, "fix": error.fix}
+        outbox.put({"error": said})
+    except BaseException:
+        traceback.print_exc()  # the caller quotes the last line
+        os._exit(1)
+    outbox.flush()
+    os._exit(0)  # a decoder that cannot be torn down must not keep the process
+
+
+def _answer(outbox: _Outbox) -> None:
+    from tempo_lab.video.decoders.base import open_source
+    from tempo_lab.video.resize import from_dict
+
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    request = requests.get()
+    source = request["path"], request["decoder"], outbox.tick, request["stream"]
+    reader = open_source(*source)
+    outbox.put({"info": asdict(reader.info)})
+    request = requests.get()
+    resize = from_dict(request["resize"]) if request["resize"] else None
+    for seconds, frame in reader.read(request["indices"]):
+        small = np.ascontiguousarray(frame if resize is None else resize(frame))
+        outbox.put({"time": seconds, "shape": small.shape[:2]}, small)
+    outbox.put({"end": True})
+
+
+def _listen(requests: queue.Queue[dict[str, Any]]) -> None:
+    """Takes requests, and ends the process with its caller, even inside a decoder that hangs."""
+    for line in sys.stdin.buffer:
+        requests.put(json.loads(line))
+    os._exit(0)

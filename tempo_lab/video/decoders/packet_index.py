@@ -1,0 +1,301 @@
+"""The index of a video file: how many frames it really has, and when each is shown.
+
+Read by PyAV, without decoding more than its first frames. Headers may lie about the first, and
+decord's times are rounded, shifted to zero, and wrong after an edit list.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Any, NamedTuple
+
+import av
+import av.logging
+import numpy as np
+
+from tempo_lab.common.errors import VideoError
+from tempo_lab.video.decoders.base import Tick, VideoInfo
+from tempo_lab.video.decoders.container import (
+    PLAIN,
+    av_words,
+    damaged_file,
+    decode,
+    film_streams,
+    named,
+    open_container,
+    orientation,
+    packets,
+    upright,
+)
+
+DECORD_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+"""Containers that decord reads right. From AVI and MPEG-TS it returns wrong frames silently."""
+
+_CUT_SHORT = re.compile("partial file|ended prematurely")
+
+
+@dataclass(frozen=True)
+class PacketIndex:
+    """Where the displayed frames of a video file are.
+
+    Attributes:
+        info: the file as PyAV reads it.
+        stream: number of the stream in the file.
+        begin: packets of the stream before its first key frame; they cannot be decoded.
+        pts: int64 [frame] ascending presentation stamps, in the stream's time base; None where
+            the format stores none (frames are then counted).
+        keys: int64 [key] the stamps at which decoding can start; empty where it has to start at the
+            file's beginning. An edit list may hide a frame that others are drawn from.
+        coded: int64 [frame] 0-based number of the coded frame that is shown; ascending, repeats
+            where the file says to show one again.
+        times: float64 [frame] presentation seconds on the file's clock.
+        turn: how its frames are displayed (see `orientation`).
+        strict: whether damage is reported that the decoder would conceal. Not for H.264 with open
+            groups of pictures: wherever decoding starts, it misses references, as if damaged.
+    """
+
+    info: VideoInfo
+    stream: int
+    begin: int
+    pts: np.ndarray | None
+    keys: np.ndarray
+    coded: np.ndarray
+    times: np.ndarray
+    turn: tuple[int, int, int, int]
+    strict: bool
+
+
+class _Packet(NamedTuple):
+    stamp: int | None  # of presentation; in AVI, which has none, of decoding
+    key: bool
+    hidden: bool
+    shift: int
+
+
+def read_index(path: str, tick: Tick, stream: int | None = None) -> PacketIndex:
+    """Reads the packets of a video stream, and decodes its first frames.
+
+    Args:
+        stream: its number in the file; by default the one that players show.
+
+    Raises:
+        VideoError: not a video, no such stream, cut short, or nothing in it can be decoded.
+    """
+    held: dict[int, list[_Packet]] = {}
+    av.logging.set_level(av.logging.ERROR)
+    with open_container(path) as container, av.logging.Capture() as log:
+        films = film_streams(container)
+        kind = "dts" if container.format.name == "avi" else "pts"
+        try:
+            for packet, shift in packets(container, films, tick):
+                held.setdefault(packet.stream_index, []).append(
+                    _Packet(getattr(packet, kind), packet.is_keyframe, packet.is_discard, shift)
+                )
+        except av.FFmpegError as error:
+            count = max(map(len, held.values()), default=0)
+            raise damaged_file(
+                path, "the whole file", f"{count} frames, {av_words(error)}"
+            ) from error
+        finally:
+            av.logging.set_level(None)
+        chosen = _choose(path, films, held, stream)
+        return _index(path, container, chosen, held.get(chosen.index, []), log, tick)
+
+
+def _choose(path: str, films: list[Any], held: dict[int, list[_Packet]], number: int | None) -> Any:
+    """The stream of this number, or else the one that players show."""
+    if number is not None:
+        chosen = next((stream for stream in films if stream.index == number), None)
+        if chosen is None:
+            raise VideoError(
+                "there is no such video stream in this file",
+                asked=f"stream={number} of {path}",
+                found="video streams: " + ", ".join(map(named, films)),
+                fix=f"stream={films[0].index}",
+            )
+        return chosen
+    # A muxer that knows no attached pictures stores a cover as a stream of one packet.
+    moving = [stream for stream in films if len(held.get(stream.index, ())) > 1] or films
+    default = [s for s in moving if s.disposition & av.stream.Disposition.default] or moving
+    return max(default, key=lambda s: s.codec_context.width * s.codec_context.height)
+
+
+def _index(
+    path: str, container: Any, stream: Any, found: list[_Packet], log: list[Any], tick: Tick
+) -> PacketIndex:
+    """The index of a stream whose packets have been read."""
+    format_name, codec = container.format.name, stream.codec_context.codec.canonical_name
+    flags, base = container.format.flags, float(stream.time_base or 0)
+    unclocked = bool(flags & av.format.Flags.no_timestamps.value)
+    # What FFmpeg makes up for AVI is wrong with B-frames; for elementary streams, at any rate.
+    made_up = unclocked or format_name == "avi"
+    # A recording may have begun in the middle.
+    begin = next((at for at, packet in enumerate(found) if packet.key), 0)
+    shown = [packet for packet in found[begin:] if not packet.hidden]
+    stamped = not made_up and base and all(p.stamp is not None for p in found[begin:])
+    strict = codec != "h264" or not _has_leading_frames(found)
+    first = _first_frame(path, stream.index, begin, tick, strict=strict, counted=not stamped)
+    if first is None or not shown:
+        raise damaged_file(path, "one frame", "none that can be decoded")
+    rates = [float(rate or 0) for rate in (stream.average_rate, stream.guessed_rate)]
+    keys = np.empty(0, dtype=np.int64)
+    pts = None
+    if stamped:
+        pts = np.unique(np.array([packet.stamp for packet in shown], dtype=np.int64))
+        keys = np.unique(np.array([p.stamp for p in found[begin:] if p.key], dtype=np.int64))
+        # Frames shown before the first key frame may lack the ones that they are drawn from.
+        pts = pts[pts >= min([first.pts, *keys[:1]])]
+        coded, lost = np.arange(len(pts)), begin + len(shown) - len(pts)
+        span = float(pts[-1] - pts[0]) * base
+        measured = len(pts[1:]) / (span or 1) or rates[1] or rates[0] or 1.0
+        near = (rate for rate in rates if measured / 1.5 < rate < measured * 1.5)
+        rate = next(near, measured)  # headers may state a clock's rate instead
+        start = (container.start_time or 0) / 1e6
+        restarts = flags & av.format.Flags.ts_discont.value  # these may begin before zero
+        times = np.round(pts * base - (start if restarts else max(0.0, start)), 6) + 0.0
+        seconds = round(span + 1 / rate, 6)
+    else:
+        rate, lost = rates[unclocked] or 25.0, begin
+        coded = _slots(shown) if format_name == "avi" else np.arange(len(shown))
+        times = np.arange(len(coded)) / rate
+        seconds = len(coded) / rate
+    joints = sum(one.shift != other.shift for one, other in pairwise(shown))
+    declared = 0.0 if joints else _declared_seconds(container, stream, rate) - lost / rate
+    _check_length(path, stream, len(shown), rate, seconds, declared, log)
+    turn = orientation(first)
+    unfit = _unfit(container, stream, found, shown, joints, turn, log)
+    height, width = upright(first, turn).shape[:2]
+    info = VideoInfo(
+        path, "video", width, height, len(times), rate, seconds, codec, "pyav",
+        reason=unfit, notes=_notes(container, stream, joints, rate),
+    )  # fmt: skip
+    return PacketIndex(
+        info, stream.index, begin, pts, keys[:0] if joints else keys, coded, times, turn, strict
+    )
+
+
+def _first_frame(
+    path: str, number: int, begin: int, tick: Tick, *, strict: bool, counted: bool
+) -> Any:
+    """The first frame that is whole, or None."""
+    with open_container(path) as container:
+        stream = container.streams[number]
+        source = islice((packet for packet, _ in packets(container, [stream], tick)), begin, None)
+        frames = decode(stream, source, strict=strict, counted=counted)
+        return next((frame for frame in frames if frame is not None and not frame.is_corrupt), None)
+
+
+def _slots(shown: list[_Packet]) -> np.ndarray:
+    """int64 [frame] the coded frame shown in each slot of an AVI: empty packets repeat the last."""
+    slots = np.array([packet.stamp for packet in shown if packet.stamp is not None], dtype=np.int64)
+    if len(slots) < len(shown) or (np.diff(slots) <= 0).any():
+        return np.arange(len(shown))
+    return np.searchsorted(slots, np.arange(slots[0], slots[-1] + 1), side="right") - 1
+
+
+def _check_length(
+    path: str, stream: Any, count: int, rate: float, seconds: float, declared: float, log: list[Any]
+) -> None:
+    """Refuses a file that holds less than its header says.
+
+    Raises:
+        VideoError: it does.
+    """
+    complaints = [text.strip() for *_, text in log]
+    cut = next((text for text in complaints if _CUT_SHORT.search(text)), None)
+    # Frames lost in the middle leave a hole in the stamps (but so does a variable frame rate).
+    holes = bool(complaints) and count / rate < seconds * 0.98
+    # A header is trusted to 2 % or a second: some writers round, or count one frame more.
+    if cut or holes or declared > max(seconds + 1, seconds * 1.02):
+        raise damaged_file(
+            path,
+            f"{stream.frames or round(declared * rate)} frames, {declared:.1f} s",
+            "; ".join([f"{count} frames in {seconds:.1f} s", *([cut] if cut else complaints[:1])]),
+        )
+
+
+def _declared_seconds(container: Any, stream: Any, rate: float) -> float:
+    if container.format.name == "avi" and stream.frames:
+        return float(stream.frames / rate)  # its duration is estimated where the file is cut
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    match = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+    if match:
+        hours, minutes, seconds = map(float, match.groups())
+        return hours * 3600 + minutes * 60 + seconds
+    # The container's duration is that of its longest stream, which may be the sound.
+    return container.duration / 1e6 if container.duration and len(container.streams) == 1 else 0.0
+
+
+def _unfit(
+    container: Any, stream: Any, found: list[_Packet], shown: list[_Packet],
+    joints: int, turn: tuple[int, ...], log: list[Any],
+) -> str:  # fmt: skip
+    """Why decord must not read this stream; empty where it may."""
+    if stream.codec_context.codec.canonical_name == "av1":
+        return "decord cannot read av1"
+    if container.format.name not in DECORD_FORMATS:
+        return f"decord returns wrong frames from {container.format.name}"
+    if len(container.streams.video) > 1:
+        return "decord chooses a video stream by itself"
+    if turn != PLAIN:
+        return "decord misreads the rows of turned or flipped frames"
+    if joints:
+        return "decord does not know that recordings were joined"
+    if _has_leading_frames(shown):
+        return "decord loses count when it seeks in a video with open groups of pictures"
+    if len(shown) < len(found) or (shown[0].stamp or 0) < 0:
+        return "an edit list hides the first frames, which decord does not know"
+    if log:
+        return f"the file is damaged ({log[0][2].strip()}), which decord may pass over in silence"
+    return ""
+
+
+def _has_leading_frames(packets: list[_Packet]) -> bool:
+    """Whether frames that follow a key frame in the file are shown before it (an "open" group).
+
+    Such a frame needs the group before; a decoder that starts at the key frame leaves it out.
+    """
+    key = None
+    for packet in packets:
+        if packet.key:
+            key = packet.stamp
+        elif packet.stamp is not None and key is not None and packet.stamp < key:
+            return True
+    return False
+
+
+def _notes(container: Any, stream: Any, joints: int, rate: float) -> tuple[str, ...]:
+    """What was decided about the file that a viewer should know."""
+    notes = []
+    others = [named(other) for other in container.streams.video if other.index != stream.index]
+    if others:
+        notes.append(
+            f"The file has {len(others) + 1} video streams. This is stream {named(stream)}; "
+            f"not read: {', '.join(others)}."
+        )
+    if joints:
+        notes.append(
+            f"The file joins {joints + 1} recordings, each with time stamps of its own. Times are "
+            "counted on from the first."
+        )
+    # Players stretch such pictures. They stay as stored because the released code, whose
+    # checkpoints are read, sees them so.
+    aspect = stream.sample_aspect_ratio
+    if aspect and not 0.99 < aspect < 1.01:
+        notes.append(
+            f"The pixels are not square ({aspect.numerator}:{aspect.denominator}). They are kept "
+            f"as stored: the picture is {'narrower' if aspect > 1 else 'wider'} than in a player."
+        )
+    form = stream.codec_context.format
+    if stream.metadata.get("alpha_mode") == "1" or (
+        form and any(part.is_alpha for part in form.components)
+    ):
+        notes.append("The video has an alpha channel, which is not applied.")
+    if container.format.flags & av.format.Flags.no_timestamps.value and not (
+        stream.codec_context.framerate
+    ):
+        notes.append(f"The file states no frame rate. {rate:g} frames per second are assumed.")
+    return tuple(notes)

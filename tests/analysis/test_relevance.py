@@ -1,0 +1,354 @@
+"""Relevance: numbers by hand, controls that fail, and what has no meaning is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib import pyplot
+
+import tempo_lab as tl
+from tempo_lab import plots
+from tempo_lab.analysis import (
+    Case,
+    Relevance,
+    relevance,
+    relevance_cases,
+    within,
+    world_cases,
+)
+from tempo_lab.analysis.relevance import shuffled_questions
+from tempo_lab.common.errors import TraceError
+from tempo_lab.common.statistics import correlation, rank_correlation, ranks, recall_at
+from tests.traces import make_trace
+
+matplotlib.use("agg")
+YES, NO = True, False
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    yield
+    pyplot.close("all")
+
+
+def of(logits, video="a", question="What color is the star?", **more):
+    """A trace of these logits."""
+    logit = np.asarray(logits, float)
+    return make_trace(
+        len(logit),
+        logit=logit,
+        relevance=1 / (1 + np.exp(-logit)),
+        question=question,
+        provenance={"model_digest": "m", "video": f"{video}.mp4", "video_digest": video},
+        **more,
+    )
+
+
+# Statistics
+
+
+def test_ranks_share_ties():
+    assert ranks([3, 1, 3, 0]).tolist() == [3.5, 2, 3.5, 1]
+
+
+def test_correlations_by_hand():
+    assert correlation([1, 2, 3], [6, 4, 2]) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 3, 4], [1, 4, 9, 1000]) == 1
+    # d = 0, 1, 1 of three: 1 - 6 * 2 / (3 * 8)
+    assert rank_correlation([1, 2, 3], [1, 3, 2]) == pytest.approx(0.5)
+    assert np.isnan(rank_correlation([1, 2, 3], [0.1, 0.1, 0.1]))
+
+
+def test_recall_breaks_ties_by_lot():
+    values, truth = [5, 1, 1, 0], [NO, YES, NO, YES]
+    found = recall_at(values, truth, 4)
+    np.testing.assert_allclose(found, [0, 0.25, 0.5, 1])
+    rng = np.random.default_rng(0)
+    drawn = [
+        [truth[i] for i in np.lexsort((rng.random(4), -np.array(values)))][:2] for _ in range(4000)
+    ]
+    assert np.mean([sum(each) / 2 for each in drawn]) == pytest.approx(found[1], abs=0.02)
+    assert np.isnan(recall_at(values, [NO] * 4, 2)).all()
+
+
+# Of one question
+
+
+def test_rank_margin_and_concentration_by_hand():
+    found = relevance(of([2.0, 0.0, 1.5])).data
+    assert found["rank"].to_numpy().tolist() == [[1, 3, 2]]
+    assert float(found["margin"][0]) == pytest.approx(0.5)
+    share = 1 / (1 + np.exp(-np.array([2.0, 0.0, 1.5])))
+    share /= share.sum()
+    entropy = -(share * np.log(share)).sum()
+    assert float(found["entropy"][0]) == pytest.approx(entropy)
+    assert float(found["effective_segments"][0]) == pytest.approx(np.exp(entropy))
+    np.testing.assert_allclose(found["start"], [[0, 4, 8]])
+    assert found["start"].attrs["units"] == "s"
+
+
+@pytest.mark.parametrize(
+    ("logits", "effective"),
+    [([-300.0, -400.0, -400.0], 1.0), ([40.0, 41.0, 40.5], 3.0), ([9.0, -200.0, -200.0], 1.0)],
+)
+def test_scores_that_round_to_0_or_1_still_count(logits, effective):
+    result = relevance(of(logits)).data
+    assert float(result["effective_segments"][0]) == pytest.approx(effective)
+    assert float(result["rank"][0, int(np.argmax(logits))]) == 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "auc", "hit", "recall", "margin"),
+    [
+        ([YES, NO, NO, NO], 1, 1, [1, 1, 1, 1], 1.0),
+        ([NO, NO, NO, YES], 0, 0, [0, 0, 0, 1], -6.0),
+        ([YES, NO, YES, NO], 0.75, 1, [0.5, 0.5, 1, 1], -1.0),
+    ],
+)
+def test_against_truth_by_hand(truth, auc, hit, recall, margin):
+    found = relevance(of([3.0, 2.0, 1.0, -3.0]), truth).data
+    assert float(found["auc"][0]) == auc
+    assert float(found["hit"][0]) == hit
+    assert found["recall"][0].to_numpy().tolist() == recall
+    assert float(found["truth_margin"][0]) == margin
+    assert float(found["base_rate"][0]) == np.mean(truth)
+
+
+def test_calibration_by_hand():
+    # sure and right, sure and wrong: |1 - 1| and |0 - 1| of two segments each
+    found = relevance(of([30.0, 31.0, -30.0, -31.0]), [YES, NO, NO, NO]).data
+    assert float(found["calibration_error"]) == pytest.approx(0.25, abs=1e-6)
+    assert found["count"].to_numpy().tolist() == [2, *[0] * 8, 2]
+    assert float(found["observed"][-1]) == 0.5
+
+
+@pytest.mark.parametrize("truth", [[NO] * 3, [YES] * 3])
+def test_without_both_kinds_only_calibration_has_a_meaning(truth):
+    one = of([1.0, -2.0, -4.0])
+    found = relevance(one, truth)
+    for name in ("auc", "hit", "truth_margin"):
+        assert np.isnan(found.data[name].to_numpy()).all(), name
+    assert np.isnan(found.data["recall"]).all()
+    assert found.provenance["undefined"] == [one.question]
+    numbers = found.numbers()
+    assert np.isnan(numbers["mean_auc"])
+    assert numbers["ranked_questions"] == 0
+    assert 0 < numbers["calibration_error"] < 1
+
+
+# Of several
+
+
+def test_shorter_videos_end_in_nothing():
+    found = relevance(
+        [of([1.0, 0.0, 2.0, 3.0]), of([5.0, 4.0], "b")], [[NO, NO, NO, YES], [YES, NO]]
+    )
+    assert np.isnan(found.data["logit"][1, 2:]).all()
+    assert not found.data["truth"][1, 2:].any()
+    assert found.data["segments"].to_numpy().tolist() == [4, 2]
+    assert len(found.to_pandas()) == 6
+    assert found.data["recall"][1].to_numpy().tolist() == [1, 1, 1, 1]
+    assert int(found.data["count"].sum()) == 6
+
+
+def test_means_resample_videos_and_leave_out_what_is_undefined():
+    traces = [of([1.0, 0.0], name) for name in "aabbcc"]
+    truths = [[YES, NO], [YES, NO], [YES, NO], [NO, YES], [NO, YES], [NO, NO]]
+    found = relevance(traces, truths).numbers()
+    assert found["mean_auc"] == pytest.approx(3 / 5)
+    assert found["mean_auc_low"] == 0
+    assert found["mean_auc_high"] == 1
+    assert found["ranked_questions"] == 5
+    one_video = relevance(traces[:2], truths[:2]).numbers()
+    assert np.isnan(one_video["mean_auc_low"])
+    assert one_video["mean_auc"] == 1
+
+
+def test_controls_are_measured_against_the_original_truth():
+    traces = [of([3.0, 0.0, 1.0]), of([0.0, 1.0, 2.0], "b")]
+    controls = [of([0.0, 2.0, 1.0], question="x?"), of([1.0, 2.0, 0.0], "b", "y?")]
+    found = relevance(traces, [[YES, NO, NO], [NO, NO, YES]], controls=controls)
+    assert found.data["auc"].to_numpy().tolist() == [1, 1]
+    assert found.data["control_auc"].to_numpy().tolist() == [0, 0]
+    assert found.data["control_recall"][0].to_numpy().tolist() == [0, 0, 1]
+    assert found.numbers()["auc_gain"] == 1
+    assert found.numbers()["auc_gain_low"] == pytest.approx(2 * 0.025**0.5 - 1)  # of two questions
+    assert found.provenance["controls"] == ["x?", "y?"]
+
+
+def test_a_saved_one_is_the_same_and_subtracts(tmp_path):
+    traces = [of([3.0, 0.0, 1.0]), of([0.0, 1.0], "b")]
+    result = relevance(traces, [[YES, NO, NO], [NO, YES]])
+    again = Relevance.load(result.save(tmp_path / "r.nc"))
+    xr.testing.assert_identical(again.data, result.data)
+    other = relevance([of([1.0, 0.0, 1.5]), of([0.0, 3.0], "b")], [[YES, NO, NO], [NO, YES]])
+    change = again - other
+    assert change.data["auc"].to_numpy().tolist() == [0.5, 0]
+    assert change.data["start"].equals(result.data["start"])
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: relevance([]), "found: none"),
+        (lambda: relevance(of([1.0])), "one segment alone has no rank"),
+        (lambda: relevance(of([1.0, 1.0, 1.0])), r"a ranking of 3 segments[\s\S]*logit is 1"),
+        (lambda: relevance([of([1.0, 2.0]), of([0.0, 0.0])]), "a ranking of 2"),
+        (lambda: relevance(of([1.0, np.nan])), r"2 finite logits[\s\S]*found: 1 of them"),
+        (lambda: relevance(of([1.0, 2.0]), [YES]), "asked: 2 segments"),
+        (lambda: relevance(of([1.0, 2.0]), [[YES, NO]]), "asked: 2 segments"),
+        (lambda: relevance([of([1.0, 2.0])], [[YES, NO]] * 2), r"1 traces[\s\S]*truth of 2"),
+        (lambda: relevance(of([1.0, 2.0]), [0.3, 0.7]), "true|evidence"),
+        (lambda: relevance(of([1.0, 2.0]), most=0), "most=0"),
+        (lambda: relevance(of([1.0, 2.0]), controls=of([2.0, 1.0])), "without truth"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(call, words):
+    with pytest.raises(TraceError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("control", "words"),
+    [
+        (of([2.0, 1.0]), "not 'What color"),
+        (of([2.0, 1.0], "b", "x?"), "of b, 2 segments"),
+        (of([2.0, 1.0, 0.0], "a", "x?"), "of a, 3 segments"),
+        ([of([2.0, 1.0], "a", "x?")] * 2, "found: 2 controls"),
+        (of([2.0, 2.0], "a", "x?"), "all scores are equal"),
+    ],
+)
+def test_what_is_no_control_is_refused(control, words):
+    with pytest.raises(TraceError, match=words):
+        relevance(of([1.0, 2.0]), [YES, NO], controls=control)
+
+
+def test_a_control_of_another_model_is_refused():
+    other = make_trace(2, logit=[0.0, 1.0], question="x?", provenance={"model_digest": "n"})
+    with pytest.raises(TraceError, match="different models"):
+        relevance(of([1.0, 2.0]), [YES, NO], controls=other)
+
+
+# The embedded model
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """Questions about two held-out videos, their cases, and where the sessions were before."""
+    with world_cases(tl.load("nano"), seed=3, videos=2, segments=4, questions=2) as cases:
+        yield cases, relevance_cases(cases, seed=1, progress=False)
+
+
+def test_the_prior_finds_the_evidence_and_a_shuffled_question_does_not(asked):
+    cases, result = asked
+    numbers = result.numbers()
+    assert numbers["ranked_questions"] == len(cases) == 4
+    assert numbers["mean_auc"] > 0.75
+    assert numbers["mean_auc"] > numbers["mean_control_auc"]
+    assert numbers["calibration_error"] < numbers["control_calibration_error"]
+    np.testing.assert_array_equal(result.data["truth"], [case.evidence for case in cases])
+
+
+def test_cases_are_asked_as_anyone_would(asked):
+    cases, result = asked
+    alone = cases[1].session.ask(cases[1].question, budget=32)
+    np.testing.assert_allclose(result.data["logit"][1], alone.data["logit"], atol=1e-3)
+    control = cases[1].session.ask(result.provenance["controls"][1], budget=32)
+    np.testing.assert_allclose(result.data["control_logit"][1], control.data["logit"], atol=1e-3)
+
+
+def test_shuffled_questions_come_from_another_video(asked):
+    cases, _ = asked
+    for seed in range(5):
+        words = shuffled_questions(cases, seed)
+        for case, text in zip(cases, words, strict=True):
+            assert text in {other.question for other in cases if other.video != case.video}
+    assert shuffled_questions(cases, 2) == shuffled_questions(cases, 2)
+    with pytest.raises(TraceError, match=r"found: 1 video"):
+        relevance_cases(cases[:2], progress=False)
+    assert isinstance(cases[0], Case)
+
+
+# The figure
+
+
+def heights(axes):
+    return next(p for p in axes.patches if hasattr(p, "get_data")).get_data()
+
+
+def test_the_figure_shows_the_scores_over_seconds():
+    result = relevance([of([1.0, 0.0, 2.0]), of([5.0, 4.0], "b", "Where is it?")])
+    figure, axes = plots.relevance(result, question=1)
+    figure.canvas.draw()
+    (only,) = axes
+    values, edges, _ = heights(only)
+    np.testing.assert_allclose(values, result.data["score"][1, :2])
+    np.testing.assert_allclose(edges, [0, 4, 8])
+    assert only.get_title("left") == "Where is it?"
+    assert (only.get_xlabel(), only.get_ylabel()) == ("time (s)", "relevance\n(probability)")
+
+
+def test_with_truth_the_figure_shows_how_right_it_is(asked):
+    _, result = asked
+    figure, axes = plots.relevance(result)
+    figure.canvas.draw()
+    _, recall, areas, reliable = axes
+    curves = {line.get_label(): line.get_ydata() for line in recall.lines}
+    np.testing.assert_allclose(curves["its own question"], result.data["mean_recall"])
+    np.testing.assert_allclose(curves["shuffled question"], result.data["mean_control_recall"])
+    assert [t.get_text() for t in areas.get_xticklabels()] == ["own", "shuffled"]
+    np.testing.assert_allclose(areas.lines[0].get_ydata(), result.data["auc"])
+    assert f"{result.numbers()['calibration_error']:.3f}" in reliable.get_title("left")
+    assert "share" in reliable.get_ylabel()
+
+
+@pytest.mark.parametrize("question", [-1, 1])
+def test_no_such_question_and_no_such_result(question):
+    result = relevance(of([1.0, 0.0]))
+    figures = pyplot.get_fignums()
+    with pytest.raises(TraceError, match=f"question={question}"):
+        plots.relevance(result, question=question)
+    with pytest.raises(TraceError, match=r"analysis\.relevance"):
+        plots.relevance(make_trace())
+    assert pyplot.get_fignums() == figures
+
+
+def test_undefined_numbers_can_be_drawn():
+    figure, _ = plots.relevance(relevance(of([1.0, 0.0]), [NO, NO]))
+    figure.canvas.draw()
+
+
+def test_relevance_is_labelled_by_the_question_that_was_compressed_for():
+    done = [tl.Intervention.question("Where is the moon?").describe()]
+    trace = of([1.0, 0.0, -1.0])
+    changed = replace(trace, provenance={**trace.provenance, "interventions": done})
+    result = relevance(changed)
+    assert result.data["text"].item() == "Where is the moon?"
+    assert result.provenance["traces"][0]["interventions"] == [
+        "question(other='Where is the moon?')"
+    ]
+    # so that it can be a control of what was asked
+    assert "control_auc" in relevance(trace, [YES, NO, NO], controls=changed).data
+
+
+@pytest.mark.parametrize(
+    ("spans", "words"),
+    [((1.0, 2.0), "pairs of seconds"), ([(90.0, 95.0)], r"asked: 90 to 95 s[\s\S]*0 to 12 s")],
+)
+def test_spans_that_mark_nothing(spans, words):
+    with pytest.raises(TraceError, match=words):
+        within(of([1.0, 0.0, -1.0]), spans)
+
+
+def test_truth_that_is_none():
+    with pytest.raises(TraceError, match="truth says of each segment"):
+        relevance([of([1.0, 0.0])], 5)
+    with pytest.raises(TraceError, match="most is a whole number"):
+        relevance(of([1.0, 0.0]), [YES, NO], most="all")

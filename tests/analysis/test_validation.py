@@ -1,0 +1,111 @@
+"""Traces that an analysis cannot use are refused in words."""
+
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tempo_lab import Intervention, analysis
+from tempo_lab.analysis.validation import (
+    by_place,
+    check_count,
+    check_model,
+    check_traces,
+    nearest,
+    question_read,
+    recorded,
+)
+from tempo_lab.common.errors import TraceError
+from tests.traces import make_trace
+
+
+def of_model(digest, **more):
+    return make_trace(provenance={"model": "nano", "model_digest": digest}, **more)
+
+
+class Opened:
+    def __init__(self, segments, digest):
+        self.segments = segments
+        self.checkpoint = SimpleNamespace(name="nano", digest=digest)
+
+    def __len__(self):
+        return self.segments
+
+
+def test_one_trace_or_several():
+    trace = of_model("a")
+    assert check_traces(trace) == [trace]
+    assert check_traces((trace, trace)) == [trace, trace]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "found: none"),
+        (["t.nc"], "found: str"),
+        ("t.nc", "asked: 't.nc'"),
+        (None, "found: NoneType"),
+        ([of_model("aa"), of_model("bb")], "found: aa, bb"),
+    ],
+)
+def test_what_cannot_be_analysed_together(given, words):
+    with pytest.raises(TraceError, match=words):
+        check_traces(given)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [analysis.attribution, analysis.prompt_sensitivity, partial(analysis.rollout, segment=0)],
+    ids=["attribution", "prompt_sensitivity", "rollout"],
+)
+def test_an_analysis_that_runs_the_model_wants_an_opened_video(run):
+    with pytest.raises(TraceError, match=r"found: Trace[\s\S]*with tempo.open"):
+        run(of_model("a"), "What color is the star?")
+
+
+def test_another_model_or_video_is_refused():
+    check_model(of_model("a"), Opened(6, "a"))
+    with pytest.raises(TraceError, match=r"asked: nano b[\s\S]*found: nano a"):
+        check_model(of_model("a"), Opened(6, "b"))
+    with pytest.raises(TraceError, match=r"asked: 7 segments[\s\S]*found: 6 segments"):
+        check_model(of_model("a"), Opened(7, "a"))
+
+
+def test_the_question_that_was_compressed_for():
+    done = [Intervention.drop([1]).describe(), Intervention.question("Where is it?").describe()]
+    assert question_read(of_model("a", question="What?")) == "What?"
+    trace = make_trace(question="What?", provenance={"interventions": done})
+    assert question_read(trace) == "Where is it?"
+
+
+def test_whose_memory_stands_where():
+    trace = make_trace(3)
+    own = trace.data["relevance"].to_numpy()
+    assert by_place(trace, "relevance").to_numpy().tolist() == own.tolist()
+    swapped = replace(trace, data=trace.data.assign(memory_from=("segment", [2, 1, 0])))
+    assert by_place(swapped, "relevance").to_numpy().tolist() == own[::-1].tolist()
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None])
+def test_what_is_no_count_is_refused(value):
+    with pytest.raises(TraceError, match="draws is a whole number, 1 or more"):
+        check_count("draws", value)
+    assert check_count("draws", np.int64(3)) == 3
+
+
+def test_advice_for_numbers_that_are_not_there():
+    assert [nearest(n, 5) for n in (-2, 7, 2.4)] == [f"the nearest is {n}" for n in (0, 4, 2)]
+    assert nearest("7", 5) == "a whole number, 0 to 4"
+
+
+def test_what_was_not_recorded_says_how_to_record_it():
+    trace = make_trace()
+    call = 'Capture(attention=["decision"])'
+    with pytest.raises(TraceError, match="not recorded") as error:
+        recorded(trace, "attention", call)
+    assert call in error.value.fix
+    with pytest.raises(TraceError, match=r"relevance by layer[\s\S]*found: \[segment\]"):
+        recorded(trace, "relevance", call, ("segment", "layer"))
+    assert recorded(trace, "relevance", call).dims == ("segment",)

@@ -1,0 +1,295 @@
+"""What is computed at once, what is never computed again, and what keeping it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+import tempo_lab as tl
+from tempo_lab.common.errors import BudgetError
+from tempo_lab.model import compressor as compressor_module
+from tempo_lab.model import qwen
+from tempo_lab.model.batch_limit import PassLimit
+from tempo_lab.model.compressor import Compressor
+from tempo_lab.session.provenance import provenance
+
+QUESTION = "What color is the moving square?"
+LONG = "Which of the many moving shapes is red? " * 60
+SHORT = {"max_new_tokens": 2}
+QUESTIONS = ("When?", "Where?", "Who?", "Why?", "How?")
+
+
+@pytest.fixture
+def session(tiny, frames_file):
+    with tiny.open(frames_file, progress=False) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return tl.load("nano", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def many_segments(tmp_path_factory):
+    """24 segments of small frames."""
+    path = tmp_path_factory.mktemp("frames") / "noise.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (192, 24, 24, 3), dtype=np.uint8))
+    return path
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Every pass through the SVLM's text model, as (segments, new tokens, past tokens)."""
+    read, seen = qwen.read, []
+
+    def noted(model, embeddings, positions, cache=None, *args):
+        past = 0 if cache is None else cache.get_seq_length()
+        seen.append((*embeddings.shape[:2], past))
+        return read(model, embeddings, positions, cache, *args)
+
+    monkeypatch.setattr(compressor_module.qwen, "read", noted)
+    return seen
+
+
+def most_allocated(work: Callable[[], object]) -> int:
+    """Bytes that torch had allocated at most during some work, above those before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    events = profiled.profiler.kineto_results.events()
+    changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
+    assert changes
+    return int(np.cumsum([nbytes for _, nbytes in sorted(changes)]).max())
+
+
+@pytest.mark.parametrize("keep", ["kv", "nothing"])
+def test_a_long_question_is_read_within_the_byte_limit(nano, many_segments, passes, keep):
+    """Segments that fit together while they are seen may not while the question is read."""
+    limit, question = 64 << 20, "shape " * 800
+
+    def read(batch_bytes):
+        session = nano.open(many_segments, progress=False, keep=keep, batch_bytes=batch_bytes)
+        with session:
+            reading = session.reader.read(question)
+            session.reader.memory(reading, np.full(24, nano.slots))
+            price = session.price(question)
+            kept = {**price, "kv": price["kv"] + price["question"]}.get(keep, reading.nbytes)
+            results.append((reading.logit, torch.stack(reading.memory), kept))
+
+    results: list = []
+    read(1 << 40)
+    passes.clear()
+    most = most_allocated(lambda: read(limit))
+    (logit, memory, _), (expected, whole, kept) = results
+    np.testing.assert_allclose(logit, expected, atol=1e-5)
+    assert torch.allclose(memory, whole, atol=1e-5)
+    assert most < kept + limit
+    need = PassLimit(nano.model.compressor.svlm.config, 4, limit).bytes_read
+    assert all(rows == 1 or rows * need(new, past) <= limit for rows, new, past in passes)
+    asked = [rows for rows, new, _ in passes if new == len(nano.prompts.question(question))]
+    assert sum(asked) == 24
+    assert 1 < max(asked) < 10 < max(rows for rows, *_ in passes)
+
+
+def test_a_segment_beyond_the_limit_goes_alone(tiny, frames_file, passes):
+    with tiny.open(frames_file, progress=False, batch_bytes=1) as session:
+        session.ask(LONG, budget=100, **SHORT)
+    assert {rows for rows, *_ in passes} == {1}
+
+
+@pytest.mark.parametrize("new", [20, 600])
+def test_what_a_pass_needs_is_what_it_was_said_to_need(tiny, new):
+    """An upper bound that is not far away: the cache that grows, the mask, the MLP."""
+    compressor, rows, past = tiny.model.compressor, 6, 300
+    hidden = compressor.svlm.config.text_config.hidden_size
+    with torch.inference_mode():
+        cache = compressor_module.DynamicCache()
+        first = torch.arange(past).expand(3, -1)
+        qwen.read(compressor.svlm, torch.zeros(rows, past, hidden), first, cache)
+        grown = torch.arange(past, past + new).expand(3, -1)
+        more = torch.zeros(rows, new, hidden)
+        most = most_allocated(
+            lambda: qwen.read(compressor.svlm, more, grown, qwen.fork(cache)),
+        )
+    said = rows * PassLimit(compressor.svlm.config, 4, 1).bytes_read(new, past)
+    assert 0.5 * said < most < said
+
+
+def test_a_larger_budget_computes_the_missing_memory_tokens_and_nothing_else(session, tiny, passes):
+    """Budgets that grow, then every strategy: each memory token is computed once."""
+    changes = [{"budget": 48}, {"budget": 100}, {"budget": 400}, {"budget": 400}]
+    changes += [{"strategy": name, "budget": 400} for name in ("random", "tail", "tome", "topk")]
+    session.ask(QUESTION, budget=30, **SHORT)
+    once = {name: session.reader.computed[name] for name in ("decoded", "prefix", "relevance")}
+    assert once == dict.fromkeys(once, 6)
+    for change in changes:
+        reading = session.reader.read(QUESTION)
+        there = sum(map(len, reading.memory))
+        assert session.reader.computed == {**once, "memory": there}
+        passes.clear()
+        session.ask(QUESTION, **change, **SHORT)
+        computed = sum(rows * new for rows, new, _ in passes)
+        assert computed == sum(map(len, reading.memory)) - there
+        assert all(rows * new <= 6 * 128 for rows, new, _ in passes)
+    assert sum(map(len, reading.memory)) == session.reader.computed["memory"] == 6 * 128
+    with tiny.open(session.video.info.path, progress=False) as fresh:
+        at_once = fresh.reader.memory(fresh.reader.read(QUESTION), np.full(6, 128))
+    for grown, whole in zip(reading.memory, at_once, strict=True):
+        assert torch.allclose(grown, whole, atol=1e-5)
+
+
+def test_segments_that_were_written_in_different_steps_go_on_together(session):
+    reader = session.reader
+    reading = reader.read(QUESTION)
+    for needed in ([1, 2, 1, 3, 3, 2], [3, 3, 2, 3, 3, 3], [3, 3, 3, 3, 3, 3], [9] * 6):
+        reader.memory(reading, np.array(needed))
+    reader.forget()
+    at_once = reader.memory(reader.read(QUESTION), np.full(6, 9))
+    for grown, whole in zip(reading.memory, at_once, strict=True):
+        assert len(grown) == len(whole) == 9
+        assert torch.allclose(grown, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("keep", ["kv", "features", "nothing"])
+def test_no_question_computes_a_memory_token_twice(tiny, frames_file, keep):
+    """Also where their keys and values do not fit: then all are computed at once."""
+    with tiny.open(frames_file, progress=False) as session:
+        price = session.price()
+    with tiny.open(
+        frames_file, progress=False, keep=keep, keep_bytes=price.get(keep, 0)
+    ) as session:
+        session.ask(QUESTION, budget=48, **SHORT)
+        before = dict(session.reader.computed)
+        assert before["memory"] == 6 * 128
+        for change in ({"budget": 400}, {"strategy": "tail"}, {"strategy": "none"}):
+            session.ask(QUESTION, **change, **SHORT)
+        assert session.reader.computed == before
+
+
+def test_the_price_is_what_is_kept(session):
+    price = session.price(QUESTION)
+    session.ask(QUESTION, strategy="none", **SHORT)
+    assert session.reader.nbytes == price["kv"]
+    session.reader.forget()
+    reading = session.reader.read(QUESTION)
+    session.reader.memory(reading, np.full(6, 127))
+    system = len(session.reader.prompts.system())
+    assert system > 0
+    (question, _) = reading.segments[0].state.suffix
+    one = qwen.cache_bytes(question) // question.get_seq_length()
+    one_token = reading.memory[0][0].nbytes
+    assert session.reader.nbytes == price["kv"] + price["question"] - 6 * (one + one_token)
+
+
+def test_the_price_of_features_is_what_is_kept(tiny, frames_file):
+    with tiny.open(frames_file, progress=False, keep="features") as session:
+        session.ask(QUESTION, budget=48, **SHORT)
+        assert session.reader.nbytes == session.price()["features"]
+
+
+def test_what_is_kept_stays_within_its_limit(tiny, frames_file):
+    with tiny.open(frames_file, progress=False) as session:
+        price = session.price(QUESTION)
+    room = price["kv"] + price["question"]
+    with tiny.open(frames_file, progress=False, keep_bytes=room) as session:
+        for question in (QUESTION, *QUESTIONS, LONG):
+            for budget in (30, 48, 400):
+                session.ask(question, budget=budget, **SHORT)
+                assert session.reader.nbytes <= room
+        assert session.reader.computed["prefix"] == 6
+        assert len(session.reader._readings) > 1
+        # the long question's keys and values would not have fitted
+        assert [segment.state for segment in session.reader.read(LONG).segments] == [None] * 6
+
+
+def test_auto_keeps_the_best_that_is_affordable(tiny, frames_file):
+    with tiny.open(frames_file, progress=False) as session:
+        price = session.price()
+    for limit, kept in ((price["kv"], "kv"), (price["features"], "features"), (0, "nothing")):
+        with tiny.open(frames_file, progress=False, keep_bytes=limit) as session:
+            assert session.ask(QUESTION, budget=48, **SHORT).provenance["keep"] == kept
+            assert session.reader.nbytes <= limit or kept == "nothing"
+    with (
+        tiny.open(frames_file, progress=False, keep="kv", keep_bytes=1) as session,
+        pytest.raises(BudgetError, match="keep_bytes"),
+    ):
+        session.ask(QUESTION)
+
+
+def test_old_questions_are_dropped_when_their_bytes_do_not_fit(tiny, frames_file):
+    with tiny.open(frames_file, progress=False, keep="nothing", keep_bytes=0) as session:
+        for question in QUESTIONS:
+            session.ask(question, budget=48, **SHORT)
+        assert len(session.reader._readings) == 1
+        session.close()
+        assert session.reader.nbytes == 0
+
+
+def test_a_micro_batch_that_was_interrupted_goes_on_where_it_was(tiny, frames_file, monkeypatch):
+    relevance, rows = Compressor.relevance, []
+
+    def interrupted(self, prefix, question):
+        if rows == [1]:
+            rows.append(0)
+            raise KeyboardInterrupt
+        rows.append(len(prefix))
+        return relevance(self, prefix, question)
+
+    monkeypatch.setattr(PassLimit, "segments_read", lambda self, new, past: 1 if past > 200 else 64)
+    monkeypatch.setattr(Compressor, "relevance", interrupted)
+    with tiny.open(frames_file, progress=False, batch_bytes=1 << 30) as session:
+        with pytest.raises(KeyboardInterrupt):
+            session.reader.read(QUESTION)
+        assert [kept.segments for kept in session.reader._kept.values()] == [[0, 1]]
+        session.reader.read(QUESTION)
+        assert sum(rows) == session.reader.computed["relevance"] == 6
+        assert session.reader.computed["prefix"] == 6
+
+
+@pytest.mark.parametrize(("keep", "decoded"), [("features", 0), ("kv", 6)])
+def test_other_words_start_from_the_features_that_are_kept(tiny, frames_file, keep, decoded):
+    with tiny.open(frames_file, keep=keep, progress=False) as session:
+        reader = session.reader
+        own = reader.read(QUESTION).logit
+        computed, held = dict(reader.computed), reader.nbytes
+        other = reader.reworded(" Yes?")
+        found = other.read(QUESTION).logit
+        assert other.computed["decoded"] == decoded
+        assert other.keep == "features"
+        assert np.abs(found - own).max() > 1e-4
+        back = other.reworded(reader.prompts.sentence)
+        np.testing.assert_allclose(back.read(QUESTION).logit, own, atol=1e-5)
+        assert back.computed["decoded"] == 0
+        assert reader.computed == computed
+        assert reader.nbytes == held
+        np.testing.assert_array_equal(reader.read(QUESTION).logit, own)
+        assert provenance(other)["relevance_sentence"] == " Yes?"
+        assert "relevance_sentence" not in provenance(reader)
+
+
+def test_other_words_keep_nothing_where_features_do_not_fit(tiny, frames_file):
+    with tiny.open(frames_file, keep_bytes=1, progress=False) as session:
+        other = session.reader.reworded("")
+        own, found = session.reader.read(QUESTION).logit, other.read(QUESTION).logit
+        assert other.keep == "nothing"
+        assert np.abs(found - own).max() > 1e-4
+
+
+def test_features_behind_a_gap_are_not_taken(tiny, frames_file):
+    """Prefixes of the first segments, features of a later one: what an interruption leaves."""
+    with tiny.open(frames_file, keep="kv", batch_bytes=1, progress=False) as session:
+        reader = session.reader
+        for number, kept in enumerate(map(reader._see, reader.batches.stream(0))):
+            reader._kept[reader._model, str(number)] = kept
+            if number == 0:
+                reader._system = reader.compressor.system(reader.prompts.system())
+                reader.keep = "kv"
+                reader._prefix(kept)
+        assert [kept.features is None for kept in reader._kept.values()] == [True, *[False] * 5]
+        found = reader.reworded("").read(QUESTION)
+        assert len(found.segments) == 6
+        assert found.logit[0] != found.logit[1]
