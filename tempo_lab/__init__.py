@@ -37,27 +37,27 @@ if TYPE_CHECKING:
 
 _HOMES = {
     # video -> model -> session -> trace
-    "Video": "video",
-    "plan_sampling": "video",
-    "load": "tempo",
-    "Tempo": "tempo",
-    "Session": "session",
-    "Trace": "trace",
+    "Video": "video.video",
+    "plan_sampling": "video.video",
+    "load": "session.tempo",
+    "Tempo": "session.tempo",
+    "Session": "session.session",
+    "Trace": "trace.trace",
     # allocation
-    "allocate": "allocation",
-    "Allocation": "allocation",
+    "allocate": "allocation.ata",
+    "Allocation": "allocation.ata",
     # look inside
-    "Capture": "capture.spec",
-    "Intervention": "capture.interventions",
-    "Rows": "capture.spec",
+    "Capture": "session.capture.spec",
+    "Intervention": "session.interventions.spec",
+    "Rows": "session.capture.spec",
     # errors
-    "TempoLabError": "errors",
-    "VideoError": "errors",
-    "CheckpointError": "errors",
-    "BudgetError": "errors",
-    "QueryError": "errors",
-    "CaptureError": "errors",
-    "TraceError": "errors",
+    "TempoLabError": "common.errors",
+    "VideoError": "common.errors",
+    "CheckpointError": "common.errors",
+    "BudgetError": "common.errors",
+    "QueryError": "common.errors",
+    "CaptureError": "common.errors",
+    "TraceError": "common.errors",
 }
 
 __all__ = [

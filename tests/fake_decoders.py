@@ -1,4 +1,4 @@
-"""Decoders that misbehave, named "fake_decoders:NAME"; the child process imports this module."""
+"""Decoders that misbehave, named "tests.fake_decoders:NAME"; the child process imports this module."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import signal
 import sys
 import time
 
-from media import numbered
-
 from tempo_lab.video.decoders.base import VideoInfo, register_decoder
+from tests.media import numbered
 
 
 class Fake:
@@ -29,23 +28,23 @@ class Fake:
         """Over-reports: the frames simply end."""
 
 
-register_decoder("fake_decoders:over-reports")(Fake)
+register_decoder("tests.fake_decoders:over-reports")(Fake)
 
 
-@register_decoder("fake_decoders:hangs")
+@register_decoder("tests.fake_decoders:hangs")
 class Hangs(Fake):
     def worse(self):
         while True:
             time.sleep(1)
 
 
-@register_decoder("fake_decoders:hangs-at-open")
+@register_decoder("tests.fake_decoders:hangs-at-open")
 class HangsAtOpen(Fake):
     def __init__(self, path, tick):
         Hangs.worse(self)
 
 
-@register_decoder("fake_decoders:crashes")
+@register_decoder("tests.fake_decoders:crashes")
 class Crashes(Fake):
     def worse(self):
         sys.stderr.write("corrupted size vs. prev_size\n")
@@ -53,13 +52,13 @@ class Crashes(Fake):
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
-@register_decoder("fake_decoders:raises")
+@register_decoder("tests.fake_decoders:raises")
 class Raises(Fake):
     def worse(self):
         raise ZeroDivisionError("deep inside")
 
 
-@register_decoder("fake_decoders:slow")
+@register_decoder("tests.fake_decoders:slow")
 class Slow(Fake):
     """Works for three seconds without a frame, but says so."""
 
@@ -76,7 +75,7 @@ class Slow(Fake):
             yield index / 30, numbered(index)
 
 
-@register_decoder("fake_decoders:chatty")
+@register_decoder("tests.fake_decoders:chatty")
 class Chatty(Fake):
     """Prints to the standard output, as C libraries do."""
 
@@ -86,7 +85,7 @@ class Chatty(Fake):
             yield index / 30, numbered(index)
 
 
-@register_decoder("fake_decoders:opens-for-ever")
+@register_decoder("tests.fake_decoders:opens-for-ever")
 class OpensForEver(Fake):
     """Says all the time that it makes progress."""
 
@@ -96,7 +95,7 @@ class OpensForEver(Fake):
             tick()
 
 
-@register_decoder("fake_decoders:eats-memory")
+@register_decoder("tests.fake_decoders:eats-memory")
 class EatsMemory(Fake):
     def worse(self):
         eaten = []
@@ -105,7 +104,7 @@ class EatsMemory(Fake):
             time.sleep(0.005)
 
 
-@register_decoder("fake_decoders:eats-memory-at-open")
+@register_decoder("tests.fake_decoders:eats-memory-at-open")
 class EatsMemoryAtOpen(Fake):
     def __init__(self, path, tick):
         EatsMemory.worse(self)

@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import media
 import numpy as np
 import psutil
 import pytest
@@ -20,6 +19,7 @@ from tempo_lab.video import decoder_process
 from tempo_lab.video.decoder_process import DecoderProcess
 from tempo_lab.video.resize import ExactResize
 from tempo_lab.video.video import Video
+from tests import media
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def numbers(segments) -> list[int]:
     ],
 )
 def test_misbehaving_decoder_is_an_error(clip, kind, words):
-    with Video(clip, fps=10, decoder=f"fake_decoders:{kind}") as video:
+    with Video(clip, fps=10, decoder=f"tests.fake_decoders:{kind}") as video:
         for _ in range(2):  # the video stays usable: each pass has a child of its own
             with pytest.raises(VideoError, match=words):
                 list(video.segments())
@@ -78,7 +78,7 @@ def test_what_came_before_a_hang_was_delivered(clip, monkeypatch):
     def on_wait():
         clock.ahead += 100 * (len(delivered) == 16)
 
-    with Video(clip, fps=30, decoder="fake_decoders:hangs", on_wait=on_wait) as video:
+    with Video(clip, fps=30, decoder="tests.fake_decoders:hangs", on_wait=on_wait) as video:
         for _ in range(2):  # the video stays usable: each pass has a child of its own
             delivered.clear()
             segments = video.segments()
@@ -95,7 +95,7 @@ def test_hang_while_opening(clip, monkeypatch):
         clock.ahead += 100
 
     with pytest.raises(VideoError, match="no sign of progress for 60 s"):
-        Video(clip, decoder="fake_decoders:hangs-at-open", on_wait=on_wait)
+        Video(clip, decoder="tests.fake_decoders:hangs-at-open", on_wait=on_wait)
 
 
 def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
@@ -107,7 +107,7 @@ def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
         return message, frame
 
     monkeypatch.setattr(DecoderProcess, "_read", slowly)
-    with Video(clip, decoder="fake_decoders:slow") as video:
+    with Video(clip, decoder="tests.fake_decoders:slow") as video:
         assert numbers(video.segments()) == video.plan.indices.tolist()
     assert clock.ahead >= 70
 
@@ -115,7 +115,7 @@ def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
 def test_opening_ends_whatever_progress_it_makes(clip, monkeypatch):
     monkeypatch.setattr(decoder_process, "OPENING_TIMEOUTS", 0.05)
     with pytest.raises(VideoError, match=r"still opening after 1\.5 s[\s\S]*timeout="):
-        Video(clip, decoder="fake_decoders:opens-for-ever", timeout=30)
+        Video(clip, decoder="tests.fake_decoders:opens-for-ever", timeout=30)
     assert decoders() == []
 
 
@@ -123,8 +123,8 @@ def test_memory_of_a_decoder_is_bounded(clip, monkeypatch):
     monkeypatch.setattr(decoder_process, "MEMORY_LIMIT", 2**28)
     words = r"it needs more than 0\.25 GiB of memory[\s\S]*fix: *scale"
     with pytest.raises(VideoError, match=words):
-        Video(clip, decoder="fake_decoders:eats-memory-at-open")
-    video = Video(clip, fps=30, decoder="fake_decoders:eats-memory")
+        Video(clip, decoder="tests.fake_decoders:eats-memory-at-open")
+    video = Video(clip, fps=30, decoder="tests.fake_decoders:eats-memory")
     with video, pytest.raises(VideoError, match=words):
         list(video.segments())
     assert decoders() == []
@@ -147,12 +147,12 @@ def stopping(calls: int):
 
 def test_waiting_for_a_silent_decoder_can_be_stopped_while_it_opens(clip):
     with pytest.raises(Stop):
-        Video(clip, decoder="fake_decoders:hangs-at-open", on_wait=stopping(3))
+        Video(clip, decoder="tests.fake_decoders:hangs-at-open", on_wait=stopping(3))
     assert decoders() == []
 
 
 def test_waiting_for_a_silent_decoder_can_be_stopped_while_it_reads(clip):
-    with Video(clip, fps=30, decoder="fake_decoders:hangs", on_wait=stopping(30)) as video:
+    with Video(clip, fps=30, decoder="tests.fake_decoders:hangs", on_wait=stopping(30)) as video:
         with pytest.raises(Stop):
             list(video.segments())
         assert decoders() == []
@@ -168,7 +168,7 @@ def test_every_pass_can_be_stopped(clip):
 
 
 def test_prints_of_a_decoder_do_not_mix_with_frames(clip):
-    with Video(clip, decoder="fake_decoders:chatty") as video:
+    with Video(clip, decoder="tests.fake_decoders:chatty") as video:
         assert numbers(video.segments()) == video.plan.indices.tolist()
 
 

@@ -7,7 +7,6 @@ import struct
 import zlib
 from pathlib import Path
 
-import media
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -17,6 +16,7 @@ from tempo_lab.video.decoders import images
 from tempo_lab.video.decoders.images import open_still
 from tempo_lab.video.decoders.picture import OVER_WHITE, SCALED, UNPROFILED
 from tempo_lab.video.video import Video, VideoInfo
+from tests import media
 
 STEPS = [100, 100, 500, 300, 1000]
 DISC = np.hypot(*np.mgrid[-24:24, -32:32]) < 16

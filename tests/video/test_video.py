@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
-import media
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,6 +20,7 @@ from tempo_lab.video.decoders.packet_index import PacketIndex
 from tempo_lab.video.decoders.video_file import AvReader
 from tempo_lab.video.resize import ExactResize, ReleasedResize
 from tempo_lab.video.video import Video, VideoInfo, plan_sampling
+from tests import media
 
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "sampling_cases.json").read_text())
 

@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import media
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +14,7 @@ from PIL import Image
 from tempo_lab.common.errors import VideoError
 from tempo_lab.video.decoders.base import check_size, open_source
 from tempo_lab.video.video import Video
+from tests import media
 
 DISPOSITION = av.stream.Disposition
 

@@ -186,12 +186,12 @@ class HangsAtOpen:
 
     def open(self, path, **options):
         self.opened += 1
-        decoder = "fake_decoders:hangs-at-open" if self.opened > 1 else "auto"
+        decoder = "tests.fake_decoders:hangs-at-open" if self.opened > 1 else "auto"
         return self.tempo.open(path, decoder=decoder, **options)
 
 
 def test_stop_ends_the_opening_of_a_video(nano, clip, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
 
     async def page():
         with AskPanel(HangsAtOpen(nano), [clip]) as panel:
