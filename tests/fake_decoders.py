@@ -1,4 +1,4 @@
-"""Decoders that misbehave, named "tests.fake_decoders:NAME"; the child process imports this module."""
+"""Decoders that misbehave, named "tests.fake_decoders:NAME"; the child imports this module."""
 
 from __future__ import annotations
 

@@ -1,1 +1,10 @@
-"""To be written."""
+"""What to change while a question runs.
+
+    video.ask(question, budget=64, interventions=tl.Intervention.drop([3])).answer
+
+Everything is installed for one `ask` and gone after it, also after an error or Ctrl-C.
+"""
+
+from tempo_lab.session.interventions.spec import Intervention
+
+__all__ = ["Intervention"]
