@@ -14,7 +14,7 @@ import nnsight
 import numpy as np
 import torch
 
-from tempo_lab.session.capture.key_groups import ByGroup, svlm_group_names, svlm_groups
+from tempo_lab.session.capture.key_groups import KeyGroupSum, svlm_group_names, svlm_groups
 from tempo_lab.session.session import Session
 
 
@@ -71,6 +71,6 @@ class ByNNsight:
         prompts = self.prompts[first : first + segments]
         groups = [svlm_groups(prompt, self.names)[:keys] for prompt in prompts]
         beyond = self.names.index("earlier memory")
-        reduce = ByGroup(groups, len(self.names), keys, rows.device, beyond)
+        reduce = KeyGroupSum(groups, len(self.names), keys, rows.device, beyond)
         own = torch.arange(keys - new, keys, device=rows.device)
         return reduce(rows, own, 0).cpu()

@@ -123,7 +123,7 @@ def timed_stages() -> dict[str, float]:
     """Time the public calls of our path by wrapping them, in this process only."""
     from tempo_lab.model.compressor import Compressor
     from tempo_lab.session import session
-    from tempo_lab.session.micro_batches import Batches
+    from tempo_lab.session.micro_batches import MicroBatcher
 
     stages: dict[str, float] = {}
 
@@ -139,7 +139,7 @@ def timed_stages() -> dict[str, float]:
 
         setattr(owner, name, wrapped)
 
-    timed(Batches, "patches", BESIDE)
+    timed(MicroBatcher, "patches", BESIDE)
     timed(Compressor, "see", "vision")
     timed(Compressor, "prefix", "SVLM prefix")
     timed(Compressor, "relevance", "SVLM question")

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 
 from tempo_lab.nano.training.optimizers import Muon, is_hidden_matrix
-from tempo_lab.nano.training.prompt_ids import Words
+from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import RECIPES
 from tempo_lab.nano.training.svlm_stage import build_svlm
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    model = build_svlm(RECIPES["nano"].sizes, len(Words()))
+    model = build_svlm(RECIPES["nano"].sizes, len(PromptIds()))
     hidden = [p for name, p in model.named_parameters() if is_hidden_matrix(name, p)]
     for parameter in hidden:
         parameter.grad = torch.randn_like(parameter)

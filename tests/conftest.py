@@ -39,9 +39,9 @@ def tiny():
 @pytest.fixture(scope="session")
 def words():
     """The embedded model's prompts and tokenizer."""
-    from tempo_lab.nano.training.prompt_ids import Words
+    from tempo_lab.nano.training.prompt_ids import PromptIds
 
-    return Words()
+    return PromptIds()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tempo_lab.model import Checkpoint, load_checkpoint
 from tempo_lab.model.generate import answer
 from tempo_lab.model.prompts import segment_clock
 from tempo_lab.model.token_map import TokenMap, concatenate, rope_positions
-from tempo_lab.session.engine import Reader
+from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.session import Session
 from tempo_lab.video.video import Video
 
@@ -132,7 +132,7 @@ def run_case(root: Path, path: Path) -> Iterator[tuple[str, float]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         open_case(case, record["frames_u8"], Path(folder)) as video,
-        Session(Reader(loaded, video, keep="kv"), progress=False) as session,
+        Session(CompressorEngine(loaded, video, keep="kv"), progress=False) as session,
         torch.inference_mode(),
     ):
         yield from compare_reading(session, case, record)

@@ -18,7 +18,7 @@ from torch import nn
 
 from tempo_lab.nano.training.distributed import _free_port
 from tempo_lab.nano.training.feature_bank import make_bank
-from tempo_lab.nano.training.optimizers import Pair
+from tempo_lab.nano.training.optimizers import MuonAdamW
 from tempo_lab.nano.training.recipes import RECIPES
 from tempo_lab.nano.training.stages import named, run_stage
 from tempo_lab.nano.training.train import train_joint, train_llm, train_svlm, train_vision
@@ -33,8 +33,8 @@ def toy_model() -> nn.Linear:
     return nn.Linear(3, 3)
 
 
-def toy_pair(model: nn.Linear) -> Pair:
-    return Pair([(named("toy.", model), 0.01, 0.01)], TOY_STEPS)
+def toy_pair(model: nn.Linear) -> MuonAdamW:
+    return MuonAdamW([(named("toy.", model), 0.01, 0.01)], TOY_STEPS)
 
 
 def toy_loss(model: nn.Linear, rng) -> torch.Tensor:
@@ -43,15 +43,15 @@ def toy_loss(model: nn.Linear, rng) -> torch.Tensor:
 
 def stop_at(steps: int) -> None:
     """Make the process end, as a killed one does, before optimizer step number `steps`."""
-    step, taken = Pair.step, []
+    step, taken = MuonAdamW.step, []
 
-    def counted(self: Pair, number: int) -> None:
+    def counted(self: MuonAdamW, number: int) -> None:
         if len(taken) == steps:
             os._exit(STOPPED)
         taken.append(number)
         step(self, number)
 
-    Pair.step = counted
+    MuonAdamW.step = counted
 
 
 def toy(folder: Path, rank: int, batches: int = 1) -> None:

@@ -18,8 +18,8 @@ from tempo_lab.analysis.stacking import (
     check_truths,
     labels,
     mean_of,
+    pad_stack,
     sources,
-    stacked,
     video_of,
 )
 from tempo_lab.analysis.validation import check_count
@@ -137,9 +137,9 @@ def relevance(
     logits = [trace.data["logit"].to_numpy().astype(float) for trace in asked]
     entropy = np.array([_entropy(row) for row in logits])
     data: dict[str, Any] = {
-        "score": (_SEGMENT, stacked([trace.data["relevance"].to_numpy() for trace in asked])),
-        "logit": (_SEGMENT, stacked(logits)),
-        "rank": (_SEGMENT, stacked([ranks(-row) for row in logits])),
+        "score": (_SEGMENT, pad_stack([trace.data["relevance"].to_numpy() for trace in asked])),
+        "logit": (_SEGMENT, pad_stack(logits)),
+        "rank": (_SEGMENT, pad_stack([ranks(-row) for row in logits])),
         "segments": (_QUESTION, [len(row) for row in logits]),
         "margin": (_QUESTION, [float(np.diff(np.sort(row)[-2:])[0]) for row in logits]),
         "entropy": (_QUESTION, entropy),
@@ -168,7 +168,7 @@ def relevance(
     middles = (bins.edges[:-1] + bins.edges[1:]) / 2
     coords["bin"] = ("bin", middles, {"units": "probability", "long_name": "middle of the bin"})
     data |= {
-        "truth": (_SEGMENT, stacked(truths)),
+        "truth": (_SEGMENT, pad_stack(truths)),
         "base_rate": (_QUESTION, [each.mean() for each in truths]),
         "truth_margin": (_QUESTION, [_gap(row, each) for row, each in pairs]),
         "ranked_questions": sum(both),
@@ -177,7 +177,7 @@ def relevance(
     if controls is not None:
         shuffled = check_controls(asked, controls)
         others = [trace.data["logit"].to_numpy().astype(float) for trace in shuffled]
-        data["control_logit"] = (_SEGMENT, stacked(others))
+        data["control_logit"] = (_SEGMENT, pad_stack(others))
         data |= _against(others, truths, videos, ks, seed, "control_")
         gain = np.array(data["auc"][1]) - np.array(data["control_auc"][1])
         data |= mean_of("auc_gain", gain, videos, seed, DIFFERENCE)

@@ -16,8 +16,8 @@ from tempo_lab.analysis.stacking import (
     check_truths,
     labels,
     mean_of,
+    pad_stack,
     sources,
-    stacked,
     video_of,
 )
 from tempo_lab.analysis.validation import recorded
@@ -109,7 +109,7 @@ def relevance_by_layer(
     settled = np.minimum.accumulate((agreement >= most)[:, ::-1], axis=1).sum(axis=1)
     rank = [[rank_correlation(by, lens[:, -1]) for by in lens.T] for lens in lenses]
     data: dict[str, Any] = {
-        "logit": (("question", "segment", "layer"), stacked(lenses)),
+        "logit": (("question", "segment", "layer"), pad_stack(lenses)),
         "agreement": (_LAYER, agreement),
         "constant_agreement": (("question",), np.maximum(positive, 1 - positive)),
         "rank_agreement": (_LAYER, np.array(rank)),
@@ -121,7 +121,7 @@ def relevance_by_layer(
         areas = np.array([[auc(by, each) for by in lens.T] for lens, each in pairs])
         videos = [video_of(trace) for trace in asked]
         means = [mean_of("mean_auc", by, videos, seed) for by in areas.T]
-        data |= {"truth": (("question", "segment"), stacked(truths)), "auc": (_LAYER, areas)}
+        data |= {"truth": (("question", "segment"), pad_stack(truths)), "auc": (_LAYER, areas)}
         data |= {name: (("layer",), [each[name] for each in means]) for name in means[0]}
     coords = {**labels(asked), "layer": layers}
     return RelevanceByLayer(

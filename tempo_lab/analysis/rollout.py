@@ -141,7 +141,7 @@ def _maps(session: Session, question: str, segment: int) -> list[np.ndarray]:
     """Mean over heads of every layer's attention, float32 [row, key] each."""
     import torch
 
-    from tempo_lab.session.capture.attention import AttentionRecorder, Job
+    from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
     from tempo_lab.session.capture.key_groups import HeadMean
 
     compressor, prompts = session.checkpoint.model.compressor, session.checkpoint.prompts
@@ -157,7 +157,7 @@ def _maps(session: Session, question: str, segment: int) -> list[np.ndarray]:
     positions = sum(map(len, parts)) + compressor.slots
     recorder = AttentionRecorder(text, range(text.config.num_hidden_layers), "SVLM")
     every = torch.arange(positions, device=compressor.compression_tokens.device)
-    job = Job("one pass", every, HeadMean(), positions)
+    job = AttentionRequest("one pass", every, HeadMean(), positions)
     with torch.inference_mode(), recorder.installed(), recorder.at(job):
         compressor.in_one_pass(torch.from_numpy(patches), grid, *parts)
     return [job.found.pop(layer)[0][0, 0].numpy() for layer in recorder.layers]

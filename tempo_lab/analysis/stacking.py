@@ -103,7 +103,7 @@ def check_controls(asked: Sequence[Trace], controls: Trace | Sequence[Trace]) ->
     return shuffled
 
 
-def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+def pad_stack(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Arrays [segment, ...] as one [question, longest segment, ...]; NaN (False) where shorter."""
     longest = max(len(row) for row in rows)
     shape = (len(rows), longest, *rows[0].shape[1:])
@@ -121,7 +121,7 @@ def labels(traces: Sequence[Trace]) -> dict[str, Any]:
     seconds = {
         name: (
             ("question", "segment"),
-            stacked([trace.data[name].to_numpy() for trace in traces]),
+            pad_stack([trace.data[name].to_numpy() for trace in traces]),
             {"units": "s", "long_name": "on the sampled clock"},
         )
         for name in ("start", "end")

@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 
 from tempo_lab.apps.output_paths import check_places, check_truth
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning, UnfamiliarVideoWarning
-from tempo_lab.common.text import visible
+from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
     from tempo_lab.trace.trace import Trace
@@ -40,7 +40,7 @@ def _warn(
     """A warning on purpose as errors look: without the line of code that Python shows with one."""
     told = warnings.formatwarning(message, category, filename, lineno, line)
     if issubclass(category, TempoLabWarning):
-        told = visible(f"tempo-lab: warning: {message}") + "\n"
+        told = escape_control_chars(f"tempo-lab: warning: {message}") + "\n"
     print(told, end="", file=file or sys.stderr)
 
 
@@ -58,7 +58,7 @@ class _Commands(TyperGroup):
                 sys.stdout.flush()  # what cannot be written fails here, where it is reported
                 return done
         except TempoLabError as error:
-            print(visible(f"tempo-lab: {error}"), file=sys.stderr)
+            print(escape_control_chars(f"tempo-lab: {error}"), file=sys.stderr)
             raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             print("tempo-lab: interrupted", file=sys.stderr)
@@ -153,7 +153,9 @@ def ask(
             question,
             budget=budget,
             strategy=strategy,
-            stream=None if as_json else lambda piece: print(visible(piece), end="", flush=True),
+            stream=None
+            if as_json
+            else lambda piece: print(escape_control_chars(piece), end="", flush=True),
         )
     if not as_json:
         print("\n")
@@ -334,7 +336,7 @@ def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
         console.print(tables.ledger(trace, rows))
         console.print(tables.totals(trace), markup=False)
     for each in trace.warnings:
-        print(visible(f"tempo-lab: warning: {each}"), file=sys.stderr)
+        print(escape_control_chars(f"tempo-lab: warning: {each}"), file=sys.stderr)
 
 
 def _write(trace: Trace, save: Path | None, figure: Path | None) -> None:

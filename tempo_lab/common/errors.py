@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from tempo_lab.common.text import visible
+from tempo_lab.common.text import escape_control_chars
 
 
 class TempoLabError(Exception):
@@ -34,7 +34,7 @@ class TempoLabError(Exception):
             lines.append(f"  found: {found}")
         if fix is not None:
             lines.append(f"  fix:   {fix}")
-        super().__init__(visible("\n".join(lines)))
+        super().__init__(escape_control_chars("\n".join(lines)))
 
 
 class VideoError(TempoLabError):

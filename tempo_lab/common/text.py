@@ -10,12 +10,12 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxlevel = 80, 8, 8, 1
 
 
-def visible(text: str, longest: int | None = None) -> str:
+def escape_control_chars(text: str, longest: int | None = None) -> str:
     r"""The text with control characters and lone surrogates written out, as in \x1b.
 
     Line ends and tabs stay. With `longest`, what is beyond that many characters becomes " ...".
 
-    >>> visible("red\x1b[31m", longest=6)
+    >>> escape_control_chars("red\x1b[31m", longest=6)
     'red\\x1b[3 ...'
     """
     cut = text if longest is None or len(text) <= longest else text[:longest] + " ..."
@@ -26,7 +26,7 @@ def visible(text: str, longest: int | None = None) -> str:
 
 def one_line(text: str, longest: int | None = None) -> str:
     """The same on one line: any run of blanks is one blank."""
-    return " ".join(visible(" ".join(text.split()), longest).split())
+    return " ".join(escape_control_chars(" ".join(text.split()), longest).split())
 
 
 def called(name: str, arguments: Mapping[str, Any]) -> str:

@@ -67,14 +67,14 @@ def answer_video(
         for role, tempo in models.items():
             if not any(key[2] == role for key in left):
                 continue
-            with Desk(path, tempo, job, role) as desk:
+            with ArmRunner(path, tempo, job, role) as desk:
                 for item in job.items:
                     names = {key[3] for key in left if key[1:3] == (item.number, role)}
                     if names:
                         write(list(desk.rows(item, names)))
 
 
-class Desk:
+class ArmRunner:
     """One video opened with one model, once for each number of frames that is needed."""
 
     def __init__(self, path: Path, tempo: Tempo, job: Job, role: str) -> None:
@@ -83,7 +83,7 @@ class Desk:
         self._sparse: dict[int, Session] = {}
         self.session = self._stack.enter_context(tempo.open(path, progress=False))
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> ArmRunner:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -11,7 +11,7 @@ from tempo_lab.model.qwen import needs_mask
 
 
 @dataclass(frozen=True)
-class PassLimit:
+class BatchLimit:
     """Bytes that one pass may need while it is computed, about.
 
     A segment that needs more than all of them goes alone.

@@ -39,7 +39,7 @@ class SystemPrefix:
 
 
 @dataclass(frozen=True)
-class Prefix:
+class PrefixCache:
     """What is known of some segments of one shape before any question.
 
     Attributes:
@@ -63,13 +63,13 @@ class Prefix:
         """Bytes held."""
         return qwen.cache_bytes(self.cache)
 
-    def rows(self, first: int, stop: int) -> Prefix:
+    def rows(self, first: int, stop: int) -> PrefixCache:
         """Some of the segments; nothing is copied."""
         return replace(self, cache=qwen.rows(self.cache, first, stop))
 
 
 @dataclass(frozen=True)
-class QuestionState:
+class DecodeState:
     """One segment after the question was read, and the memory tokens written since.
 
     Attributes:
@@ -83,7 +83,7 @@ class QuestionState:
 
     hidden: torch.Tensor
     logit: torch.Tensor
-    prefix: Prefix
+    prefix: PrefixCache
     suffix: tuple[DynamicCache, ...]
     next_position: int
     tokens: torch.Tensor
@@ -154,16 +154,16 @@ class Compressor(nn.Module):
         """Read the system turn once (METHOD section 8 c)."""
         cache = DynamicCache()
         positions, following = rope_positions(tokens)
-        qwen.read(self.svlm, self._embed(tokens.ids)[None], self._positions(positions), cache)
+        qwen.prefill(self.svlm, self._embed(tokens.ids)[None], self._positions(positions), cache)
         return SystemPrefix(cache, following)
 
     def see(self, patches: torch.Tensor, grid: PatchGrid) -> qwen.VisualFeatures:
         """Visual features of segments of one shape; uint8 [segment, patch, value] in."""
-        return qwen.see(self.svlm, patches, grid)
+        return qwen.encode_vision(self.svlm, patches, grid)
 
     def prefix(
         self, system: SystemPrefix, videos: Sequence[TokenMap], features: qwen.VisualFeatures
-    ) -> Prefix:
+    ) -> PrefixCache:
         """Read the visual part of some segments.
 
         Args:
@@ -175,11 +175,11 @@ class Compressor(nn.Module):
         visual = torch.as_tensor(videos[0].role == VISION, device=embeddings.device)
         embeddings[:, visual] = features.merged.to(embeddings.dtype)
         positions, following = rope_positions(videos[0], system.next_position)
-        cache = qwen.fork(system.cache, repeat=len(videos))
-        qwen.read(self.svlm, embeddings, self._positions(positions), cache, features, visual)
-        return Prefix(cache, following)
+        cache = qwen.copy_cache(system.cache, repeat=len(videos))
+        qwen.prefill(self.svlm, embeddings, self._positions(positions), cache, features, visual)
+        return PrefixCache(cache, following)
 
-    def relevance(self, prefix: Prefix, question: TokenMap) -> list[QuestionState]:
+    def relevance(self, prefix: PrefixCache, question: TokenMap) -> list[DecodeState]:
         """Read the question after the video; the last token decides (METHOD section 3).
 
         `prefix` stays usable for other questions.
@@ -189,13 +189,13 @@ class Compressor(nn.Module):
         """
         embeddings = self._embed(question.ids)[None].expand(len(prefix), -1, -1)
         positions, following = rope_positions(question, prefix.next_position)
-        cache = qwen.fork(prefix.cache)
-        states = qwen.read(self.svlm, embeddings, self._positions(positions), cache)
+        cache = qwen.copy_cache(prefix.cache)
+        states = qwen.prefill(self.svlm, embeddings, self._positions(positions), cache)
         hidden = states[:, -1].clone()
         logit = self.logit(hidden)
         check_finite(logit, "the relevance logits", self)
         return [
-            QuestionState(
+            DecodeState(
                 hidden[row],
                 logit[row],
                 prefix.rows(row, row + 1),
@@ -211,7 +211,7 @@ class Compressor(nn.Module):
         yes, no = self.yes_no_rows.float()
         return hidden.float() @ (yes - no)
 
-    def memory(self, states: Sequence[QuestionState], slots: int) -> list[QuestionState]:
+    def memory(self, states: Sequence[DecodeState], slots: int) -> list[DecodeState]:
         """Write memory tokens up to the first `slots` (METHOD section 4).
 
         Those that are there are not computed again: token k depends on the prompt and on tokens
@@ -230,10 +230,10 @@ class Compressor(nn.Module):
         first = states[0]
         there = len(first.tokens)
         new = slots - there
-        cache = qwen.join([(state.prefix.cache, *state.suffix) for state in states])
+        cache = qwen.concat_caches([(state.prefix.cache, *state.suffix) for state in states])
         positions = first.next_position + torch.arange(new, device=first.logit.device)
         embeddings = self.compression_tokens[:, there:slots].expand(len(states), -1, -1)
-        written = qwen.read(self.svlm, embeddings, positions.expand(3, -1), cache)
+        written = qwen.prefill(self.svlm, embeddings, positions.expand(3, -1), cache)
         check_finite(written, "the memory tokens", self)
         return [
             replace(
@@ -267,7 +267,7 @@ class Compressor(nn.Module):
         is_visual = np.concatenate([prompt.role == VISION, np.zeros(self.slots, dtype=bool)])
         visual = torch.as_tensor(is_visual, device=embeddings.device)
         embeddings[:, visual] = features.merged.to(embeddings.dtype)
-        states = qwen.read(
+        states = qwen.prefill(
             self.svlm, embeddings, self._positions(positions), None, features, visual
         )
         return self.logit(states[0, len(prompt) - 1]), states[0, len(prompt) :]

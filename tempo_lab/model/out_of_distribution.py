@@ -24,7 +24,7 @@ THINNEST = 1e-4
 much: what is left there in bfloat16 is rounding."""
 
 
-class Familiar(nn.Module):
+class FeatureStatistics(nn.Module):
     """What is known of the frames that a model was trained on.
 
     Frames come in pairs, as the vision tower sees them. Of a pair's visual tokens the mean counts,
@@ -47,7 +47,7 @@ class Familiar(nn.Module):
         )  # distance at most, spread at least
 
     @classmethod
-    def of(cls, features: Tensor) -> Familiar:
+    def of(cls, features: Tensor) -> FeatureStatistics:
         """Learn from the features of training frames [pair, token, width]."""
         features = features.float()
         familiar = cls(features.shape[-1])
@@ -76,14 +76,14 @@ class Familiar(nn.Module):
         return torch.maximum(distance / furthest, least / spread.clamp(min=1e-6))
 
 
-class Look:
+class OODMonitor:
     """A video's strangeness, gathered while it is read.
 
     Args:
         familiar: of the model; None where its checkpoint says nothing about its training frames.
     """
 
-    def __init__(self, familiar: Familiar | None) -> None:
+    def __init__(self, familiar: FeatureStatistics | None) -> None:
         self.familiar = familiar
         self._seen: dict[int, Tensor] = {}
         self._warned = False

@@ -167,7 +167,7 @@ class VisualFeatures:
         return self.merged.nbytes + sum(level.nbytes for level in self.deepstack)
 
 
-def see(model: Qwen3VLModel, patches: torch.Tensor, grid: PatchGrid) -> VisualFeatures:
+def encode_vision(model: Qwen3VLModel, patches: torch.Tensor, grid: PatchGrid) -> VisualFeatures:
     """Run the vision tower on segments of one shape.
 
     Args:
@@ -194,7 +194,7 @@ def see(model: Qwen3VLModel, patches: torch.Tensor, grid: PatchGrid) -> VisualFe
     )
 
 
-def read(
+def prefill(
     model: Qwen3VLModel,
     embeddings: torch.Tensor,
     positions: torch.Tensor,
@@ -243,7 +243,7 @@ def _with_tensors(
     return changed
 
 
-def fork(cache: DynamicCache, *, repeat: int | None = None) -> DynamicCache:
+def copy_cache(cache: DynamicCache, *, repeat: int | None = None) -> DynamicCache:
     """A cache that can be continued while `cache` stays as it is.
 
     The tensors are shared, not copied: transformers grows a dynamic cache by concatenation, which
@@ -268,7 +268,7 @@ def tail(cache: DynamicCache, row: int, positions: int) -> DynamicCache:
     return _with_tensors(cache, lambda i, name, x: x[row : row + 1, :, -positions:].clone())
 
 
-def join(rows: Sequence[Sequence[DynamicCache]]) -> DynamicCache:
+def concat_caches(rows: Sequence[Sequence[DynamicCache]]) -> DynamicCache:
     """One cache of several equally long rows, each given as parts of any lengths in order."""
 
     def every(i: int, name: str, x: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from tempo_lab.model.base_qwen import complete_config, read_yes_no_rows
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.finite import check_finite
-from tempo_lab.model.out_of_distribution import Familiar
+from tempo_lab.model.out_of_distribution import FeatureStatistics
 from tempo_lab.model.token_map import MEMORY, TokenMap
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
@@ -55,7 +55,7 @@ class TempoModel(Qwen3Model):
         )
         self.mm_projector = build_projector(config)
         width = config.compressor_config.vision_config.out_hidden_size
-        self.familiar = Familiar(width) if config.familiar else None
+        self.familiar = FeatureStatistics(width) if config.familiar else None
         self.post_init()
 
 
@@ -127,7 +127,7 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
         return self.model.mm_projector
 
     @property
-    def familiar(self) -> Familiar | None:
+    def familiar(self) -> FeatureStatistics | None:
         """What the training frames looked like, where the checkpoint says so."""
         return self.model.familiar
 

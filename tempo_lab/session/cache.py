@@ -13,7 +13,7 @@ from transformers import Qwen3VLConfig
 
 from tempo_lab.common.errors import BudgetError, did_you_mean
 from tempo_lab.model.batch_limit import keys_values
-from tempo_lab.model.compressor import Prefix, QuestionState
+from tempo_lab.model.compressor import DecodeState, PrefixCache
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.qwen import VisualFeatures
 from tempo_lab.model.token_map import VISION, TokenMap
@@ -21,7 +21,7 @@ from tempo_lab.model.token_map import VISION, TokenMap
 Keep = Literal["auto", "kv", "features", "nothing"]
 
 
-class Watch(Protocol):
+class ForwardObserver(Protocol):
     """Opened around every call of the compressor for a question."""
 
     def __call__(
@@ -121,7 +121,7 @@ def decide_keep(keep: Keep, price: Mapping[str, int], keep_bytes: int) -> Keep:
 
 
 @dataclass
-class Kept:
+class SegmentCache:
     """What is kept of some segments of one shape, for the next question.
 
     Attributes:
@@ -136,7 +136,7 @@ class Kept:
     videos: list[TokenMap]
     grid: PatchGrid
     features: VisualFeatures | None = None
-    prefix: Prefix | None = None
+    prefix: PrefixCache | None = None
 
     @property
     def nbytes(self) -> int:
@@ -156,7 +156,7 @@ class ReadSegment:
 
     logit: float
     tokens: torch.Tensor
-    state: QuestionState | None
+    state: DecodeState | None
 
     @property
     def nbytes(self) -> int:
@@ -165,7 +165,7 @@ class ReadSegment:
 
 
 @dataclass
-class Reading:
+class QuestionCache:
     """What reading a video for one question has given so far: its first segments, in order."""
 
     segments: list[ReadSegment] = field(default_factory=list)

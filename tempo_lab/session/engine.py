@@ -22,24 +22,24 @@ from itertools import chain, takewhile
 import numpy as np
 import torch
 
-from tempo_lab.model.batch_limit import PassLimit
+from tempo_lab.model.batch_limit import BatchLimit
 from tempo_lab.model.checkpoint import Checkpoint
-from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
+from tempo_lab.model.compressor import DecodeState, PrefixCache, SystemPrefix
 from tempo_lab.model.memory import free_bytes
-from tempo_lab.model.out_of_distribution import Look
+from tempo_lab.model.out_of_distribution import OODMonitor
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.cache import (
+    ForwardObserver,
     Keep,
-    Kept,
-    Reading,
+    QuestionCache,
     ReadSegment,
-    Watch,
+    SegmentCache,
     check_keep,
     decide_keep,
     price_keeping,
 )
-from tempo_lab.session.micro_batches import Batches, MicroBatch
+from tempo_lab.session.micro_batches import MicroBatch, MicroBatcher
 from tempo_lab.session.passes import Passes
 from tempo_lab.video.video import Video
 
@@ -48,7 +48,7 @@ QUESTIONS_KEPT = 4
 they do not fit `keep_bytes`."""
 
 
-class Reader:
+class CompressorEngine:
     """Reads one video with one model.
 
     Args:
@@ -77,20 +77,20 @@ class Reader:
         self.checkpoint, self.video, self.keep = checkpoint, video, keep
         self.compressor, self.prompts = checkpoint.model.compressor, checkpoint.prompts
         device = self.compressor.compression_tokens.device
-        self._limit = PassLimit(
+        self._limit = BatchLimit(
             self.compressor.svlm.config,
             self.compressor.compression_tokens.element_size(),
             batch_bytes or (16 << 20 if device.type == "cpu" else 1 << 30),
         )
-        self.batches = Batches(video, checkpoint.model.config, checkpoint.prompts, self._limit)
+        self.batches = MicroBatcher(video, checkpoint.model.config, checkpoint.prompts, self._limit)
         self.keep_bytes = free_bytes(device) // 2 if keep_bytes is None else keep_bytes
-        self.look = Look(checkpoint.model.familiar)
+        self.look = OODMonitor(checkpoint.model.familiar)
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
         self._passes = Passes(self.compressor, self._limit, self.computed)
         # keys are digests of the model and of what it was shown, in the order of the segments
         self._model = checkpoint.digest
-        self._kept: dict[tuple[str, str], Kept] = {}
-        self._readings: OrderedDict[tuple[str, str], Reading] = OrderedDict()
+        self._kept: dict[tuple[str, str], SegmentCache] = {}
+        self._readings: OrderedDict[tuple[str, str], QuestionCache] = OrderedDict()
         self._system: SystemPrefix | None = None
 
     def price(self, question: str = "") -> dict[str, int]:
@@ -127,8 +127,8 @@ class Reader:
         self,
         question: str,
         step: Callable[[int], object] | None = None,
-        watch: Watch | None = None,
-    ) -> Reading:
+        watch: ForwardObserver | None = None,
+    ) -> QuestionCache:
         """Relevance of every segment, and its memory tokens where they cannot come later.
 
         What an interrupted call has finished is used by the next one.
@@ -144,7 +144,7 @@ class Reader:
         key = (self._model, question)
         if watch is not None:
             self._readings.pop(key, None)
-        reading = self._readings.setdefault(key, Reading())
+        reading = self._readings.setdefault(key, QuestionCache())
         self._readings.move_to_end(key)
         later = self._make_room(price)
         step = step or (lambda segments: None)
@@ -185,23 +185,23 @@ class Reader:
         return later
 
     def _all(
-        self, states: Sequence[QuestionState], segments: Sequence[int], watch: Watch | None
-    ) -> Iterator[QuestionState]:
+        self, states: Sequence[DecodeState], segments: Sequence[int], watch: ForwardObserver | None
+    ) -> Iterator[DecodeState]:
         """The same segments with all their memory tokens, as they are written."""
         written = self._passes.memory(states, segments, self.compressor.slots, watch)
         return chain.from_iterable(written)
 
-    def _read(self, state: QuestionState) -> ReadSegment:
+    def _read(self, state: DecodeState) -> ReadSegment:
         more = len(state.tokens) < self.compressor.slots
         return ReadSegment(float(state.logit), state.tokens, state if more else None)
 
     @torch.inference_mode()
     def memory(
         self,
-        reading: Reading,
+        reading: QuestionCache,
         needed: np.ndarray,
         step: Callable[[int], object] | None = None,
-        watch: Watch | None = None,
+        watch: ForwardObserver | None = None,
     ) -> list[torch.Tensor]:
         """At least the first `needed` memory tokens of each segment, [k, hidden] each.
 
@@ -215,7 +215,7 @@ class Reader:
             watch: sees every call.
         """
         step = step or (lambda segments: None)
-        alike: dict[tuple[int, ...], dict[int, QuestionState]] = {}
+        alike: dict[tuple[int, ...], dict[int, DecodeState]] = {}
         for number, segment in enumerate(reading.segments):
             lacking = int(needed[number]) - len(segment.tokens)
             if segment.state is not None and lacking > 0:
@@ -230,7 +230,7 @@ class Reader:
                 step(len(written))
         return reading.memory
 
-    def reworded(self, sentence: str) -> Reader:
+    def reworded(self, sentence: str) -> CompressorEngine:
         """Another reader of the same video, whose prompt asks for Yes or No in other words.
 
         Nothing that it reads is kept here. It starts from the visual features that are kept here,
@@ -240,7 +240,7 @@ class Reader:
             sentence: as of `Prompts`.
         """
         prompts = Prompts(self.prompts.svlm, self.prompts.llm, sentence)
-        other = Reader(
+        other = CompressorEngine(
             replace(self.checkpoint, prompts=prompts),
             self.video,
             keep="features" if self.price()["features"] <= self.keep_bytes else "nothing",
@@ -254,7 +254,7 @@ class Reader:
         other.look = self.look
         return other
 
-    def apart(self) -> Reader:
+    def apart(self) -> CompressorEngine:
         """A reader that shares what is kept of the video, and knows no question.
 
         What it reads of one is held beyond `keep_bytes`, until it is dropped.
@@ -269,7 +269,7 @@ class Reader:
         self._readings.clear()
         self._system = None
 
-    def _stream(self, start: int) -> Generator[Kept]:
+    def _stream(self, start: int) -> Generator[SegmentCache]:
         """Micro-batches that hold segments from number `start` on: kept ones, then decoded ones."""
         if self._system is None:
             self._system = self.compressor.system(self.prompts.system())
@@ -287,13 +287,13 @@ class Reader:
                     self._kept[self._model, batch.digest] = kept
                 yield kept
 
-    def _see(self, batch: MicroBatch) -> Kept:
+    def _see(self, batch: MicroBatch) -> SegmentCache:
         self.computed["decoded"] += len(batch.segments)
         features = self.compressor.see(batch.patches, batch.grid)
         self.look.add(batch.segments[0], features.merged, batch.grid.pairs)
-        return Kept(batch.segments, batch.videos, batch.grid, features)
+        return SegmentCache(batch.segments, batch.videos, batch.grid, features)
 
-    def _prefix(self, kept: Kept) -> Prefix:
+    def _prefix(self, kept: SegmentCache) -> PrefixCache:
         if kept.prefix is not None:
             return kept.prefix
         assert self._system is not None

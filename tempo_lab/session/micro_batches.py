@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from tempo_lab.common.errors import VideoError
-from tempo_lab.model.batch_limit import PassLimit
+from tempo_lab.model.batch_limit import BatchLimit
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.pixels import PatchGrid, image_size, patchify, resize_frames, video_size
 from tempo_lab.model.prompts import Prompts, pair_seconds
@@ -53,7 +53,7 @@ class MicroBatch:
     digest: str
 
 
-class Batches:
+class MicroBatcher:
     """Cuts one video into micro-batches for one model.
 
     Args:
@@ -68,7 +68,7 @@ class Batches:
     """
 
     def __init__(
-        self, video: Video, config: TempoConfig, prompts: Prompts, limit: PassLimit
+        self, video: Video, config: TempoConfig, prompts: Prompts, limit: BatchLimit
     ) -> None:
         self.video, self.config, self.prompts, self.limit = video, config, prompts, limit
         self.decoded: list[tuple[str, np.ndarray]] = []

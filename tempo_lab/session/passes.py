@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tempo_lab.model.batch_limit import PassLimit
-from tempo_lab.model.compressor import Compressor, Prefix, QuestionState
+from tempo_lab.model.batch_limit import BatchLimit
+from tempo_lab.model.compressor import Compressor, DecodeState, PrefixCache
 from tempo_lab.model.token_map import TokenMap
-from tempo_lab.session.cache import Watch, unwatched
+from tempo_lab.session.cache import ForwardObserver, unwatched
 
 
 class Passes:
@@ -19,17 +19,17 @@ class Passes:
         computed: counts segments under "relevance", tokens under "memory".
     """
 
-    def __init__(self, compressor: Compressor, limit: PassLimit, computed: dict[str, int]) -> None:
+    def __init__(self, compressor: Compressor, limit: BatchLimit, computed: dict[str, int]) -> None:
         self.compressor, self.limit, self.computed = compressor, limit, computed
 
     def relevance(
         self,
-        prefix: Prefix,
+        prefix: PrefixCache,
         segments: Sequence[int],
         start: int,
         question: TokenMap,
-        watch: Watch | None,
-    ) -> Iterator[list[QuestionState]]:
+        watch: ForwardObserver | None,
+    ) -> Iterator[list[DecodeState]]:
         """Read the question after the prefixes from row `start` on.
 
         Args:
@@ -45,11 +45,11 @@ class Passes:
 
     def memory(
         self,
-        states: Sequence[QuestionState],
+        states: Sequence[DecodeState],
         segments: Sequence[int],
         slots: int,
-        watch: Watch | None,
-    ) -> Iterator[list[QuestionState]]:
+        watch: ForwardObserver | None,
+    ) -> Iterator[list[DecodeState]]:
         """Write memory tokens up to the first `slots` of states of one `place`.
 
         Args:

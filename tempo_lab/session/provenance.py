@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from tempo_lab.common.text import visible
+from tempo_lab.common.text import escape_control_chars
 from tempo_lab.common.version import __version__
 from tempo_lab.model.prompts import RELEVANCE_SENTENCE
-from tempo_lab.session.engine import Reader
+from tempo_lab.session.engine import CompressorEngine
 
 
-def provenance(reader: Reader) -> dict[str, Any]:
+def provenance(reader: CompressorEngine) -> dict[str, Any]:
     """What made the numbers of a question that `reader` has read the video for."""
     import transformers
 
@@ -34,7 +34,7 @@ def provenance(reader: Reader) -> dict[str, Any]:
         "rope": checkpoint.rope,
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "video": visible(info.path),  # a file's name may be no text
+        "video": escape_control_chars(info.path),  # a file's name may be no text
         "video_digest": reader.batches.digest,
         "decoder": info.decoder,
         "frames": len(video.plan.indices),

@@ -13,8 +13,8 @@ from tempo_lab.allocation.ata import Allocation
 from tempo_lab.common.errors import QueryError
 from tempo_lab.model.prompts import IM_END, encode_text, segment_clock, unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
-from tempo_lab.session.capture.attention import AttentionRecorder, Job
-from tempo_lab.session.capture.key_groups import ByGroup
+from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
+from tempo_lab.session.capture.key_groups import KeyGroupSum
 from tempo_lab.session.interventions.apply import remembered
 from tempo_lab.session.session import Session
 from tempo_lab.session.validation import check_context, check_texts, check_words
@@ -58,7 +58,7 @@ def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
     """
     allocation = allocation_of(trace)
     kept = remembered(session, trace, allocation)
-    asked = Asked(session, trace.question, answer)
+    asked = TeacherForced(session, trace.question, answer)
     return asked.of_answer(asked.distributions(asked.embed([kept])))[0].cpu().numpy()
 
 
@@ -68,7 +68,7 @@ def _leads(logits: torch.Tensor) -> torch.Tensor:
     return first - second
 
 
-class Asked:
+class TeacherForced:
     """One question put to the LLM, with any memory tokens in the place of the video.
 
     Args:
@@ -204,7 +204,7 @@ class Asked:
         return answers, margins.cpu().numpy().astype(float)
 
     @contextmanager
-    def slots_watched(self, tokens: Sequence[int]) -> Iterator[Job]:
+    def slots_watched(self, tokens: Sequence[int]) -> Iterator[AttentionRequest]:
         """Record where the LLM looks in `distributions` meanwhile, by memory slot.
 
         Args:
@@ -221,10 +221,10 @@ class Asked:
         prompt, slots = self.prompt(tokens), max(tokens)
         group = np.where(prompt.role == MEMORY, prompt.index, slots)
         keys = len(prompt) + len(self.ids) - 1
-        reduction = ByGroup([group], slots + 2, keys, self.model.device, beyond=slots)
+        reduction = KeyGroupSum([group], slots + 2, keys, self.model.device, beyond=slots)
         rows = torch.arange(-len(self.ids), 0, device=self.model.device)
         layers = range(self.model.config.num_hidden_layers)
         recorder = AttentionRecorder(self.model, layers, "LLM")
-        job = Job("answer", rows, reduction, keys)
+        job = AttentionRequest("answer", rows, reduction, keys)
         with recorder.installed(), recorder.at(job):
             yield job

@@ -17,8 +17,8 @@ from tempo_lab.model.generate import Answer, answer
 from tempo_lab.model.prompts import segment_clock
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.capture.recorder import Recording
-from tempo_lab.session.engine import Reader
-from tempo_lab.session.interventions.apply import Changes
+from tempo_lab.session.engine import CompressorEngine
+from tempo_lab.session.interventions.apply import ActiveInterventions
 from tempo_lab.session.provenance import provenance
 from tempo_lab.session.validation import (
     check_asked,
@@ -49,7 +49,7 @@ class Session:
             it otherwise (see `tempo_lab.common.progress`).
     """
 
-    def __init__(self, reader: Reader, *, progress: Progress = True) -> None:
+    def __init__(self, reader: CompressorEngine, *, progress: Progress = True) -> None:
         self.reader = reader
         self.video, self.checkpoint = reader.video, reader.checkpoint
         self.progress = progress
@@ -152,7 +152,7 @@ class Session:
         whole = self.video.is_image or not config.dynamic_compress
         if strategy is None:
             strategy = "none" if whole else "head"
-        changes = Changes(interventions, self, question, strategy)
+        changes = ActiveInterventions(interventions, self, question, strategy)
         check_asked(question, mode, prompts.llm, config.example_questions)
         check_words(changes.question, prompts.llm, config.example_questions)
         text = len(prompts.opening()) + len(prompts.closing(question, turns))
@@ -231,7 +231,7 @@ class Session:
         forced: np.ndarray | None,
         budget: int,
         share: dict[str, Any],
-        changes: Changes,
+        changes: ActiveInterventions,
         question: str,
         turns: tuple[tuple[str, str], ...],
         room: int,
@@ -282,7 +282,7 @@ class Session:
         allocation: Allocation,
         prompt: TokenMap,
         clocks: list[list[int]] | None,
-        changes: Changes,
+        changes: ActiveInterventions,
         arguments: dict[str, Any],
     ) -> Trace:
         segments = range(len(self.video))

@@ -14,7 +14,7 @@ from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.tempo import TempoForConditionalGeneration
 from tempo_lab.session.cache import Keep
-from tempo_lab.session.engine import Reader
+from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.session import Session
 from tempo_lab.trace.trace import Trace
 from tempo_lab.video.video import Video
@@ -108,7 +108,7 @@ class Tempo:
             on_wait=on_wait,
         )
         try:
-            reader = Reader(
+            reader = CompressorEngine(
                 self.checkpoint, video, keep=keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes
             )
         except BaseException:

@@ -23,7 +23,7 @@ from tempo_lab.allocation.ata import Allocation
 from tempo_lab.allocation.strategies import STRATEGIES
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.netcdf import TEXTS, plain_json, read_record, write_record
-from tempo_lab.common.text import called, visible
+from tempo_lab.common.text import called
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -285,7 +285,8 @@ class Trace:
         if self.warnings:
             lines["Warnings"] = " ".join(self.warnings)
         shown = "<br>".join(
-            f"<b>{name}</b> {html.escape(visible(text, 2000))}" for name, text in lines.items()
+            f"<b>{name}</b> {html.escape(escape_control_chars(text, 2000))}"
+            for name, text in lines.items()
         )
         caution = f"<p>{html.escape(self.caution)}</p>" if self.caution else ""
         return f"<div><p>{shown}</p>{cells}{caution}</div>"

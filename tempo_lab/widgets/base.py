@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ipywidgets import HTML, Box, Button, DOMWidget, HBox, Layout, VBox, Widget
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
-from tempo_lab.common.text import visible
+from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
     from IPython.display import Image
@@ -234,7 +234,7 @@ class Explorer:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The live panel; the picture where there is no kernel; a sentence where there is text."""
-        bundle: dict[str, Any] = {"text/plain": visible(repr(self))}
+        bundle: dict[str, Any] = {"text/plain": escape_control_chars(repr(self))}
         if self._png:
             bundle["image/png"] = b64encode(self._png).decode()
         if not self._closed:
@@ -254,7 +254,7 @@ def sized(em: float) -> dict[str, Any]:
 
 def escaped(text: str) -> str:
     """Text from users, files or models, safe inside HTML."""
-    return html.escape(visible(text, 4000))
+    return html.escape(escape_control_chars(text, 4000))
 
 
 def every_widget(root: Widget) -> Iterator[Widget]:

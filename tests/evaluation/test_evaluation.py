@@ -42,7 +42,7 @@ from tempo_lab.common.statistics import (
     reliability,
 )
 from tempo_lab.evaluation import runner, tables
-from tempo_lab.evaluation.arm_runner import Desk, keys_of
+from tempo_lab.evaluation.arm_runner import ArmRunner, keys_of
 from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.store import Store
 from tempo_lab.nano.claims import claims, plan
@@ -356,13 +356,13 @@ def test_a_stopped_run_goes_on_and_repeats_nothing(
     monkeypatch.setattr(Store, "append", append)
     before = list(Store(tmp_path, {}))
     assert len(before) == sum(written) < len(whole)
-    asked, rows_of = [], Desk.rows
+    asked, rows_of = [], ArmRunner.rows
 
     def note(desk, item, names):
         asked.extend((desk.job.video, item.number, name) for name in names)
         return rows_of(desk, item, names)
 
-    monkeypatch.setattr(Desk, "rows", note)
+    monkeypatch.setattr(ArmRunner, "rows", note)
     assert run(small_jobs(), {MAIN: "nano"}, Store(tmp_path, {})) == whole
     stored = list(Store(tmp_path, {}))
     assert stored[: len(before)] == before

@@ -12,7 +12,7 @@ import tempo_lab as tl
 from tempo_lab.common.errors import CheckpointError
 from tempo_lab.nano.training.export import export
 from tempo_lab.nano.training.recipes import RECIPES
-from tempo_lab.session.scoring import Asked
+from tempo_lab.session.scoring import TeacherForced
 
 QUESTION = "What color is the moving square?"
 SIZES = RECIPES["tiny"].sizes
@@ -70,7 +70,7 @@ def test_hidden_states_and_log_probabilities_are_checked(tiny, frames_file):
         )
     damaged = changed(tiny, "model.norm.weight", float("nan"))
     with damaged.open(frames_file, progress=False) as session:
-        asked = Asked(session, QUESTION, "red")
+        asked = TeacherForced(session, QUESTION, "red")
         embeddings = asked.embed([[torch.zeros(4, 64)] * 6])
         with pytest.raises(CheckpointError, match="the logits of the LLM"):
             asked.distributions(embeddings)

@@ -12,7 +12,7 @@ import torch
 
 import tempo_lab as tl
 from tempo_lab.common.errors import QueryError, TempoLabWarning, UnfamiliarVideoWarning
-from tempo_lab.model.out_of_distribution import Familiar, Look
+from tempo_lab.model.out_of_distribution import FeatureStatistics, OODMonitor
 from tempo_lab.model.prompts import unknown_words
 from tempo_lab.nano.training.export import (
     example_questions,
@@ -23,7 +23,7 @@ from tempo_lab.nano.training.export import (
 from tempo_lab.nano.training.feature_bank import make_bank
 from tempo_lab.nano.training.joint_stage import Memory
 from tempo_lab.nano.training.llm_stage import build_llm
-from tempo_lab.nano.training.prompt_ids import Words
+from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import RECIPES
 from tempo_lab.nano.training.svlm_stage import build_svlm
 from tempo_lab.nano.training.vision_stage import FrameTower, build_vision, rescale
@@ -34,7 +34,7 @@ SIZES = RECIPES["tiny"].sizes
 KNOWN = "What color is the star?"
 
 
-def write_checkpoint(folder: Path, words: Words) -> Path:
+def write_checkpoint(folder: Path, words: PromptIds) -> Path:
     """An untrained checkpoint of the embedded model's kind, with a bank of its training frames."""
     torch.manual_seed(0)
     tower = FrameTower(build_vision(SIZES))
@@ -54,7 +54,7 @@ def write_checkpoint(folder: Path, words: Words) -> Path:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, words: Words) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, words: PromptIds) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("small"), words)
 
 
@@ -95,7 +95,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("What, color... is - the star?!", []),
     ],
 )
-def test_words_without_a_token_are_found(words: Words, text: str, unknown: list[str]) -> None:
+def test_words_without_a_token_are_found(words: PromptIds, text: str, unknown: list[str]) -> None:
     assert unknown_words(words.tokenizer, text) == unknown
 
 
@@ -104,7 +104,7 @@ def test_a_tokenizer_that_spells_everything_knows_every_word(tiny: tl.Tempo) -> 
         assert unknown_words(tiny.prompts.llm, text) == []
 
 
-def test_examples_are_of_every_kind_and_known(words: Words) -> None:
+def test_examples_are_of_every_kind_and_known(words: PromptIds) -> None:
     examples = example_questions()
     assert len(examples) == len(set(examples)) == len(KINDS) - 1  # absence asks as the others do
     assert not any(unknown_words(words.tokenizer, text) for text in examples)
@@ -155,7 +155,7 @@ def test_training_frames_are_familiar_and_others_are_not() -> None:
     def frames(count: int) -> torch.Tensor:
         return ((torch.randn(count, 1, 24) + torch.randn(count, 16, 24)) * spread) @ mixed
 
-    familiar = Familiar.of(frames(3000))
+    familiar = FeatureStatistics.of(frames(3000))
     assert (familiar.strangeness(frames(2000)) <= 1).float().mean() > 0.995
     usual = familiar.strangeness(frames(200)).median()
     assert usual < 0.95
@@ -164,15 +164,15 @@ def test_training_frames_are_familiar_and_others_are_not() -> None:
     assert familiar.strangeness(turned).median() > 1
     flat = frames(50).mean(1, keepdim=True).expand(-1, 16, -1)
     assert (familiar.strangeness(flat) > 1).all()
-    rough = Familiar(24)
+    rough = FeatureStatistics(24)
     rough.load_state_dict({k: v.bfloat16().float() for k, v in familiar.state_dict().items()})
     again = rough.strangeness(frames(200).bfloat16()).median()
     assert float(again) == pytest.approx(float(usual), abs=0.1)
 
 
 def test_a_look_counts_each_segment_once_and_warns_once() -> None:
-    familiar = Familiar(4)
-    look = Look(familiar)
+    familiar = FeatureStatistics(4)
+    look = OODMonitor(familiar)
     assert look.strangeness is None
     merged = torch.arange(2 * 8 * 4.0).view(2, 8, 4)
     look.add(0, merged, pairs=2)
@@ -188,7 +188,7 @@ def test_a_look_counts_each_segment_once_and_warns_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         look.warn("small", "a.mp4")
-        nothing = Look(None)
+        nothing = OODMonitor(None)
         nothing.add(0, merged, pairs=2)
         nothing.warn("small", "a.mp4")
     assert nothing.noted == {}

@@ -525,7 +525,7 @@ def test_nothing_of_a_capture_is_kept_alive(session, monkeypatch):
     for module, name in (
         (recorder, "AttentionRecorder"),
         (recorder, "HiddenRecorder"),
-        (recorder, "Job"),
+        (recorder, "AttentionRequest"),
         (recorder, "ByGroup"),
         (answer_module, "AttentionRecorder"),
     ):
@@ -581,7 +581,7 @@ def test_what_is_no_capture_is_refused(session):
 
 
 @pytest.mark.parametrize(
-    ("options", "read"),
+    ("options", "prefill"),
     [
         ({"budget": 100}, 0),  # no segment is given more than there is
         ({"budget": 300, "strategy": "uniform"}, 0),

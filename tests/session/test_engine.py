@@ -13,7 +13,7 @@ import tempo_lab as tl
 from tempo_lab.common.errors import BudgetError
 from tempo_lab.model import compressor as compressor_module
 from tempo_lab.model import qwen
-from tempo_lab.model.batch_limit import PassLimit
+from tempo_lab.model.batch_limit import BatchLimit
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.session.provenance import provenance
 
@@ -45,14 +45,14 @@ def many_segments(tmp_path_factory):
 @pytest.fixture
 def passes(monkeypatch):
     """Every pass through the SVLM's text model, as (segments, new tokens, past tokens)."""
-    read, seen = qwen.read, []
+    read, seen = qwen.prefill, []
 
     def noted(model, embeddings, positions, cache=None, *args):
         past = 0 if cache is None else cache.get_seq_length()
         seen.append((*embeddings.shape[:2], past))
         return read(model, embeddings, positions, cache, *args)
 
-    monkeypatch.setattr(compressor_module.qwen, "read", noted)
+    monkeypatch.setattr(compressor_module.qwen, "prefill", noted)
     return seen
 
 
@@ -88,7 +88,7 @@ def test_a_long_question_is_read_within_the_byte_limit(nano, many_segments, pass
     np.testing.assert_allclose(logit, expected, atol=1e-5)
     assert torch.allclose(memory, whole, atol=1e-5)
     assert most < kept + limit
-    need = PassLimit(nano.model.compressor.svlm.config, 4, limit).bytes_read
+    need = BatchLimit(nano.model.compressor.svlm.config, 4, limit).bytes_read
     assert all(rows == 1 or rows * need(new, past) <= limit for rows, new, past in passes)
     asked = [rows for rows, new, _ in passes if new == len(nano.prompts.question(question))]
     assert sum(asked) == 24
@@ -109,13 +109,13 @@ def test_what_a_pass_needs_is_what_it_was_said_to_need(tiny, new):
     with torch.inference_mode():
         cache = compressor_module.DynamicCache()
         first = torch.arange(past).expand(3, -1)
-        qwen.read(compressor.svlm, torch.zeros(rows, past, hidden), first, cache)
+        qwen.prefill(compressor.svlm, torch.zeros(rows, past, hidden), first, cache)
         grown = torch.arange(past, past + new).expand(3, -1)
         more = torch.zeros(rows, new, hidden)
         most = most_allocated(
-            lambda: qwen.read(compressor.svlm, more, grown, qwen.fork(cache)),
+            lambda: qwen.prefill(compressor.svlm, more, grown, qwen.copy_cache(cache)),
         )
-    said = rows * PassLimit(compressor.svlm.config, 4, 1).bytes_read(new, past)
+    said = rows * BatchLimit(compressor.svlm.config, 4, 1).bytes_read(new, past)
     assert 0.5 * said < most < said
 
 
@@ -239,7 +239,9 @@ def test_a_micro_batch_that_was_interrupted_goes_on_where_it_was(tiny, frames_fi
         rows.append(len(prefix))
         return relevance(self, prefix, question)
 
-    monkeypatch.setattr(PassLimit, "segments_read", lambda self, new, past: 1 if past > 200 else 64)
+    monkeypatch.setattr(
+        BatchLimit, "segments_read", lambda self, new, past: 1 if past > 200 else 64
+    )
     monkeypatch.setattr(Compressor, "relevance", interrupted)
     with tiny.open(frames_file, progress=False, batch_bytes=1 << 30) as session:
         with pytest.raises(KeyboardInterrupt):

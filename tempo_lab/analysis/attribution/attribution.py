@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.attribution.combinations import Choice, choose
+from tempo_lab.analysis.attribution.combinations import AttributionSetup, choose
 from tempo_lab.analysis.attribution.methods import Measured
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.validation import check_count, check_model, check_session, nearest
@@ -198,7 +198,7 @@ def _asked(session: Session, question: str | Trace, budget: int | None) -> Trace
     return question
 
 
-def _check_undone(trace: Trace, choice: Choice) -> None:
+def _check_undone(trace: Trace, choice: AttributionSetup) -> None:
     """Memory is taken as the LLM read it; what the SVLM reads is changed here alone."""
     kinds = {one["kind"] for one in trace.provenance.get("interventions", ())}
     if choice.units not in ("segments", "slots") and kinds & set(BEFORE_MEMORY):
@@ -224,7 +224,7 @@ def _segment(segment: int | None, trace: Trace) -> int:
     return int(segment)
 
 
-def _check_counts(samples: int | None, batch: int, choice: Choice) -> None:
+def _check_counts(samples: int | None, batch: int, choice: AttributionSetup) -> None:
     draws = choice.how.samples(1) > 0
     if samples is not None and not draws:
         raise TraceError(
@@ -238,7 +238,7 @@ def _check_counts(samples: int | None, batch: int, choice: Choice) -> None:
             check_count(name, number)
 
 
-def _check_enough(count: int, samples: int, choice: Choice) -> None:
+def _check_enough(count: int, samples: int, choice: AttributionSetup) -> None:
     if choice.method == "kernel_shap" and (count < 2 or samples < count + 2):
         raise TraceError(
             "Kernel SHAP fits a line through masks: 2 units or more, and more masks than units",
@@ -247,7 +247,7 @@ def _check_enough(count: int, samples: int, choice: Choice) -> None:
         )
 
 
-def _check_against(against: str | None, choice: Choice) -> None:
+def _check_against(against: str | None, choice: AttributionSetup) -> None:
     if against is not None and choice.target.reads != "answer":
         raise TraceError(
             "this target compares no answers",
@@ -257,7 +257,9 @@ def _check_against(against: str | None, choice: Choice) -> None:
         )
 
 
-def _provenance(choice: Choice, passes: Passes, samples: int, seed: int) -> dict[str, Any]:
+def _provenance(
+    choice: AttributionSetup, passes: Passes, samples: int, seed: int
+) -> dict[str, Any]:
     trace = passes.trace
     answers = choice.target.reads == "answer"
     return {

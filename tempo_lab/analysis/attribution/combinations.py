@@ -24,7 +24,7 @@ OF_SEGMENTS = ("pairs", "patches", "slots")
 
 
 @dataclass(frozen=True)
-class Choice:
+class AttributionSetup:
     """What was chosen, and is possible together.
 
     Attributes:
@@ -55,7 +55,7 @@ class Choice:
         return self.units in OF_SEGMENTS or self.target.reads == "relevance"
 
 
-def choose(units: str, target: str, method: str, baseline: str | None) -> Choice:
+def choose(units: str, target: str, method: str, baseline: str | None) -> AttributionSetup:
     """The choice, if it is one.
 
     Args:
@@ -76,7 +76,7 @@ def choose(units: str, target: str, method: str, baseline: str | None) -> Choice
     _find("baseline", baseline, kind.baselines)
     if baseline not in allowed:
         raise _impossible(f"baseline={baseline!r} with units={units!r} and method={method!r}")
-    return Choice(units, aim, method, baseline, kind.baselines[baseline])
+    return AttributionSetup(units, aim, method, baseline, kind.baselines[baseline])
 
 
 def baselines_of(kind: type[Any], method: str) -> tuple[str, ...]:

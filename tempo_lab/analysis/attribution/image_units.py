@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tempo_lab.analysis.attribution.masked_forward import Outcome, Passes
+from tempo_lab.analysis.attribution.masked_forward import MaskedOutput, Passes
 from tempo_lab.analysis.attribution.units import Embedded, Place, stays
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Visual(Embedded):
             self._ends = whole, none
         return self._ends
 
-    def outcome(self, masks: torch.Tensor) -> Outcome:
+    def outcome(self, masks: torch.Tensor) -> MaskedOutput:
         alive = stays(masks.cpu(), self.groups)
         if self.baseline in ("gray", "blur"):
             pixels = alive.repeat_interleave(self.merged, dim=1)[..., None]
@@ -62,14 +62,14 @@ class Visual(Embedded):
         whole, none = self.ends()
         return self.outcome_of(whole.where(alive[..., None, None].to(whole.device), none))
 
-    def outcome_of(self, embeddings: torch.Tensor) -> Outcome:
+    def outcome_of(self, embeddings: torch.Tensor) -> MaskedOutput:
         import torch
 
         states = self.passes.read(embeddings)
         if self.target_reads == "relevance":
-            return Outcome(self.passes, torch.stack([state.logit for state in states]))
+            return MaskedOutput(self.passes, torch.stack([state.logit for state in states]))
         memory = self.passes.write(states)
-        return Outcome(self.passes, None, memory, [self.passes.trace.question] * len(memory))
+        return MaskedOutput(self.passes, None, memory, [self.passes.trace.question] * len(memory))
 
 
 class Pairs(Visual):

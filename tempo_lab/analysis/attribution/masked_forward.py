@@ -2,7 +2,7 @@
 
 They run beside the session: what it keeps is copied or computed again, never changed, and with
 gradients where a method wants them. Units (`units.py`) decide what goes in;
-targets (`targets.py`) read what comes out, an `Outcome`.
+targets (`targets.py`) read what comes out, an `MaskedOutput`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from tempo_lab.common.errors import TraceError
 if TYPE_CHECKING:
     import torch
 
-    from tempo_lab.model.compressor import Prefix, QuestionState, SystemPrefix
+    from tempo_lab.model.compressor import DecodeState, PrefixCache, SystemPrefix
     from tempo_lab.model.pixels import PatchGrid
     from tempo_lab.model.tempo import TempoForConditionalGeneration
     from tempo_lab.model.token_map import TokenMap
-    from tempo_lab.session.engine import Reader
-    from tempo_lab.session.scoring import Asked
+    from tempo_lab.session.engine import CompressorEngine
+    from tempo_lab.session.scoring import TeacherForced
     from tempo_lab.session.session import Session
     from tempo_lab.trace.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class SegmentInput:
     """One segment as the vision tower takes it.
 
     Attributes:
@@ -69,8 +69,8 @@ class Passes:
         self.answer, self.against = answer, against
         self.model, self.prompts = session.checkpoint.model, session.checkpoint.prompts
         self.compressor, self.allocation = self.model.compressor, allocation_of(trace)
-        self._kept: Prefix | None = None
-        self._asked: dict[tuple[str, str], Asked] = {}
+        self._kept: PrefixCache | None = None
+        self._asked: dict[tuple[str, str], TeacherForced] = {}
 
     @cached_property
     def memory(self) -> list[torch.Tensor]:
@@ -82,7 +82,7 @@ class Passes:
         return [tokens.clone() for tokens in kept]
 
     @cached_property
-    def picture(self) -> Picture:
+    def picture(self) -> SegmentInput:
         """The segment, decoded anew: the session keeps no pixels."""
         import torch
         from PIL import Image, ImageFilter
@@ -96,7 +96,7 @@ class Passes:
         blurred, _ = batches.patches(replace(decoded, frames=np.stack(soft)))
         pairs = 2 * np.arange(grid.pairs)[:, None] + [0, 2]
         ends = np.minimum(decoded.positions[0] + pairs, len(video.plan))
-        return Picture(
+        return SegmentInput(
             torch.from_numpy(patches),
             torch.from_numpy(blurred),
             grid,
@@ -122,26 +122,26 @@ class Passes:
         features = self.compressor.see(patches, self.picture.grid)
         return torch.stack([features.merged, *features.deepstack], dim=2)
 
-    def _prefix(self, features: torch.Tensor) -> Prefix:
+    def _prefix(self, features: torch.Tensor) -> PrefixCache:
         from tempo_lab.model.qwen import VisualFeatures
 
         merged, *deepstack = features.unbind(dim=2)
         videos = [self.picture.video] * len(features)
         return self.compressor.prefix(self._system, videos, VisualFeatures(merged, deepstack))
 
-    def read(self, features: torch.Tensor) -> list[QuestionState]:
+    def read(self, features: torch.Tensor) -> list[DecodeState]:
         """The SVLM reads the question after changed features [mask, token, level, hidden]."""
         question = self.prompts.question(self.trace.question)
         return self.compressor.relevance(self._prefix(features), question)
 
-    def ask_segment(self, question: str) -> QuestionState:
+    def ask_segment(self, question: str) -> DecodeState:
         """The SVLM reads other words after the segment as it is."""
         if self._kept is None:
             self._kept = self._prefix(self.see(self.picture.patches[None]))
         (state,) = self.compressor.relevance(self._kept, self.prompts.question(question))
         return state
 
-    def write(self, states: Sequence[QuestionState]) -> list[list[torch.Tensor]]:
+    def write(self, states: Sequence[DecodeState]) -> list[list[torch.Tensor]]:
         """Memory tokens of all segments [mask][segment], where this segment's are new.
 
         Raises:
@@ -164,12 +164,12 @@ class Passes:
         ]
 
     @cached_property
-    def _other_words(self) -> Reader:
+    def _other_words(self) -> CompressorEngine:
         """Reads the video for changed questions, with what it keeps its own."""
-        from tempo_lab.session.engine import Reader
+        from tempo_lab.session.engine import CompressorEngine
 
         theirs = self.session.reader
-        return Reader(theirs.checkpoint, theirs.video, keep_bytes=theirs.keep_bytes)
+        return CompressorEngine(theirs.checkpoint, theirs.video, keep_bytes=theirs.keep_bytes)
 
     def rewrite(self, question: str) -> list[torch.Tensor]:
         """Memory tokens [segment] that the SVLM writes for other words, as many as before."""
@@ -182,16 +182,16 @@ class Passes:
             for segment, part in enumerate(tokens)
         ]
 
-    def asked(self, question: str, text: str) -> Asked:
+    def asked(self, question: str, text: str) -> TeacherForced:
         """The LLM's prompt for a question, and the tokens of an answer to it.
 
         Raises:
             QueryError: the answer is no text, or has words that the model does not know.
         """
-        from tempo_lab.session.scoring import Asked
+        from tempo_lab.session.scoring import TeacherForced
 
         if (question, text) not in self._asked:
-            self._asked[question, text] = Asked(self.session, question, text)
+            self._asked[question, text] = TeacherForced(self.session, question, text)
         return self._asked[question, text]
 
     def answer_logprobs(
@@ -234,7 +234,7 @@ class Passes:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class MaskedOutput:
     """What came out for some masks; targets read it.
 
     Attributes:

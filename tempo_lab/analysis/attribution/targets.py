@@ -17,10 +17,10 @@ from tempo_lab.common.errors import TraceError, did_you_mean
 if TYPE_CHECKING:
     import torch
 
-    from tempo_lab.analysis.attribution.masked_forward import Outcome
+    from tempo_lab.analysis.attribution.masked_forward import MaskedOutput
 
 READS = ("relevance", "answer")
-"""What a target may read of an `Outcome`: its `logit`, or `logprob` and `logprobs`."""
+"""What a target may read of an `MaskedOutput`: its `logit`, or `logprob` and `logprobs`."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class Target:
     name: str
     reads: str
     units: str
-    of: Callable[[Outcome], torch.Tensor]
+    of: Callable[[MaskedOutput], torch.Tensor]
 
 
 TARGETS: dict[str, Target] = {}
 
-Function = Callable[["Outcome"], "torch.Tensor"]
+Function = Callable[["MaskedOutput"], "torch.Tensor"]
 
 
 def register_target(name: str, *, reads: str, units: str = "nat") -> Callable[[Function], Function]:
-    """Decorator: make a function of an `Outcome` known to `attribution` under `name`.
+    """Decorator: make a function of an `MaskedOutput` known to `attribution` under `name`.
 
     Args:
         name: how it is asked for.
@@ -72,20 +72,20 @@ def register_target(name: str, *, reads: str, units: str = "nat") -> Callable[[F
 
 
 @register_target("yes_no_logit", reads="relevance")
-def yes_no_logit(outcome: Outcome) -> torch.Tensor:
+def yes_no_logit(outcome: MaskedOutput) -> torch.Tensor:
     """Logit of Yes over No: whether the segment is relevant (METHOD section 3)."""
     assert outcome.logit is not None
     return outcome.logit
 
 
 @register_target("answer_logprob", reads="answer")
-def answer_logprob(outcome: Outcome) -> torch.Tensor:
+def answer_logprob(outcome: MaskedOutput) -> torch.Tensor:
     """Log-probability of the answer and its end, summed over its tokens."""
     return outcome.logprob(outcome.answer)
 
 
 @register_target("answer_margin", reads="answer")
-def answer_margin(outcome: Outcome) -> torch.Tensor:
+def answer_margin(outcome: MaskedOutput) -> torch.Tensor:
     """Log-probability of the answer less that of the answer to compare with.
 
     Where none is given: of the first token, less that of the best other first token. Which one is

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from tempo_lab.analysis.attribution.masked_forward import Outcome, Passes
+from tempo_lab.analysis.attribution.masked_forward import MaskedOutput, Passes
 from tempo_lab.common.errors import QueryError, TraceError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Units(Protocol):
         """How many there are."""
         return len(self.labels)
 
-    def outcome(self, masks: torch.Tensor) -> Outcome:
+    def outcome(self, masks: torch.Tensor) -> MaskedOutput:
         """What the model makes of masked inputs, bool [mask, unit]: True stays."""
 
 
@@ -71,7 +71,7 @@ class Embedded(Units, Protocol):
     def ends(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The embeddings as they are, and all at the baseline: [1, token, ...] each."""
 
-    def outcome_of(self, embeddings: torch.Tensor) -> Outcome:
+    def outcome_of(self, embeddings: torch.Tensor) -> MaskedOutput:
         """What the model makes of embeddings [step, token, ...]."""
 
 
@@ -106,7 +106,7 @@ class Memory(Embedded):
         none = other.where((self.groups >= 0)[:, None], self.tokens)
         return self.tokens[None], none[None]
 
-    def outcome(self, masks: torch.Tensor) -> Outcome:
+    def outcome(self, masks: torch.Tensor) -> MaskedOutput:
         alive = stays(masks.to(self.tokens.device), self.groups)
         if self.baseline == "absent":
             memory = [
@@ -120,14 +120,14 @@ class Memory(Embedded):
         whole, none = self.ends()
         return self.outcome_of(whole.where(alive[..., None], none))
 
-    def outcome_of(self, embeddings: torch.Tensor) -> Outcome:
+    def outcome_of(self, embeddings: torch.Tensor) -> MaskedOutput:
         return self._outcome([self._split(row) for row in embeddings])
 
     def _split(self, tokens: torch.Tensor) -> list[torch.Tensor]:
         return list(tokens.split(self.counts))
 
-    def _outcome(self, memory: list[list[torch.Tensor]]) -> Outcome:
-        return Outcome(self.passes, None, memory, [self.passes.trace.question] * len(memory))
+    def _outcome(self, memory: list[list[torch.Tensor]]) -> MaskedOutput:
+        return MaskedOutput(self.passes, None, memory, [self.passes.trace.question] * len(memory))
 
 
 class Segments(Memory):
@@ -198,11 +198,11 @@ class Words(Units):
         text += self.question[end:]
         return text if all(mask) else " ".join(text.split())
 
-    def outcome(self, masks: torch.Tensor) -> Outcome:
+    def outcome(self, masks: torch.Tensor) -> MaskedOutput:
         import torch
 
         texts = [self.text(mask) for mask in masks.tolist()]
         if self.target_reads == "relevance":
             logits = [self.passes.ask_segment(text).logit for text in texts]
-            return Outcome(self.passes, torch.stack(logits))
-        return Outcome(self.passes, None, [self.passes.rewrite(text) for text in texts], texts)
+            return MaskedOutput(self.passes, torch.stack(logits))
+        return MaskedOutput(self.passes, None, [self.passes.rewrite(text) for text in texts], texts)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     import xarray as xr
 
-    from tempo_lab.session.scoring import Asked
+    from tempo_lab.session.scoring import TeacherForced
 
 STRATEGIES = {HEAD: "uniform", TAIL: "uniform-tail", RANDOM: "uniform-random", TOME: "uniform-tome"}
 
@@ -48,11 +48,11 @@ def of_question(
         seeds: of each draw of the random arm.
         step: called after each k.
     """
-    from tempo_lab.session.scoring import Asked
+    from tempo_lab.session.scoring import TeacherForced
 
     memory = _memory(case)
     control = None if other is None else _memory(other)
-    asked, slots = Asked(case.session, case.question, case.answer), len(memory[0])
+    asked, slots = TeacherForced(case.session, case.question, case.answer), len(memory[0])
     with asked.slots_watched([slots] * len(memory)) as watched:
         reference = asked.distributions(asked.embed([memory]))
     points, margin = [], np.inf
@@ -95,7 +95,7 @@ def _keep(arm: str, memory: list[torch.Tensor], k: int, seed: int = 0) -> list[t
 
 
 def _carried(
-    case: Case, asked: Asked, embeddings: torch.Tensor, reference: torch.Tensor
+    case: Case, asked: TeacherForced, embeddings: torch.Tensor, reference: torch.Tensor
 ) -> tuple[Numbers, np.ndarray]:
     """The three measures of some rows of prompts, and the answers' margins, float [row] each."""
     expected = asked.distributions(embeddings)
@@ -108,7 +108,7 @@ def _carried(
     }, margins
 
 
-def _by_slot(looked: np.ndarray, memory: list[torch.Tensor], asked: Asked) -> Numbers:
+def _by_slot(looked: np.ndarray, memory: list[torch.Tensor], asked: TeacherForced) -> Numbers:
     """Attention [llm_layer, slot] as shares, and the tokens' geometry, mean over segments."""
     stages = [np.stack([tokens.float().cpu().numpy() for tokens in memory])]  # [segment, slot, _]
     stages.append(np.stack([t.float().cpu().numpy() for t in map(asked.project, memory)]))
@@ -139,10 +139,10 @@ def by_token(
     """
     import xarray as xr
 
-    from tempo_lab.session.scoring import Asked
+    from tempo_lab.session.scoring import TeacherForced
 
     memory = _memory(case)
-    asked = Asked(case.session, case.question, case.answer)
+    asked = TeacherForced(case.session, case.question, case.answer)
     arms = (HEAD, TAIL, RANDOM)
     each: list[np.ndarray] = []
     whole: list[np.ndarray] = []

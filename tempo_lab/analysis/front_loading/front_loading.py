@@ -221,13 +221,15 @@ def _that_fit(cases: list[Case]) -> tuple[list[Case], list[dict[str, str]]]:
     Raises:
         BudgetError: none fits.
     """
-    from tempo_lab.session.scoring import Asked
+    from tempo_lab.session.scoring import TeacherForced
 
     fitting, left_out = [], []
     for case in cases:
         slots = case.session.reader.compressor.slots
         try:
-            Asked(case.session, case.question, case.answer).prompt([slots] * len(case.session))
+            TeacherForced(case.session, case.question, case.answer).prompt(
+                [slots] * len(case.session)
+            )
         except BudgetError as error:
             refused, why = error, str(error).splitlines()[0]
             left_out.append({"video": case.video, "question": case.question, "why": why})

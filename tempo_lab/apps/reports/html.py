@@ -13,7 +13,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from tempo_lab.common.text import visible
+from tempo_lab.common.text import escape_control_chars
 from tempo_lab.nano.claims.claims import Verdict
 
 STYLE = """
@@ -148,7 +148,9 @@ def _section(section: Section) -> str:
             f"<figcaption>{caption}</figcaption></figure>"
         )
     for caption, table in section.tables.items():
-        shown = table.map(lambda value: visible(value) if isinstance(value, str) else value)
+        shown = table.map(
+            lambda value: escape_control_chars(value) if isinstance(value, str) else value
+        )
         cells = shown.to_html(border=0, index=False, escape=True, float_format="%.3f", na_rep="")
         wide = f"<div class=wide>{cells}</div>"
         folded = f"<details><summary>{_safe(caption)} ({len(table)} rows)</summary>{wide}</details>"
@@ -157,4 +159,4 @@ def _section(section: Section) -> str:
 
 
 def _safe(value: object) -> str:
-    return escape(visible(str(value)))
+    return escape(escape_control_chars(str(value)))

@@ -18,7 +18,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.qwen import CACHE
 from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positions
-from tempo_lab.nano.training.prompt_ids import Words
+from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import GRID, PATCHES
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS
 
@@ -55,7 +55,7 @@ class Reader:
     """
 
     def __init__(
-        self, model: Qwen3VLTextModel, words: Words, memory: nn.Parameter | None = None
+        self, model: Qwen3VLTextModel, words: PromptIds, memory: nn.Parameter | None = None
     ) -> None:
         self.model, self.words, self.memory = model, words, memory
         self.layouts = {system: self._layout(system) for system in SYSTEMS}

@@ -52,7 +52,7 @@ def rank() -> int:
     return _accelerator().process_index
 
 
-def together() -> int:
+def world_size() -> int:
     """How many workers there are."""
     return _accelerator().num_processes
 
@@ -69,12 +69,12 @@ def _as_drawn(drawn: Any) -> Any:
     return drawn
 
 
-def drawers() -> int:
+def num_workers() -> int:
     """Processes that draw for one that trains on a GPU; none on a CPU, whose cores all train."""
     return 0 if device().type == "cpu" else max(1, min(4, (os.cpu_count() or 1) - 2))
 
 
-def ahead(draw: Callable[[Any], Any], keys: Sequence[Any]) -> Iterator[Any]:
+def prefetch(draw: Callable[[Any], Any], keys: Sequence[Any]) -> Iterator[Any]:
     """``draw`` of each key, in their order, drawn while a GPU computes what came before.
 
     Args:
@@ -86,7 +86,7 @@ def ahead(draw: Callable[[Any], Any], keys: Sequence[Any]) -> Iterator[Any]:
             _Drawn(draw),
             sampler=keys,
             batch_size=None,
-            num_workers=drawers(),
+            num_workers=num_workers(),
             collate_fn=_as_drawn,
             generator=torch.Generator(),  # or it takes a number from torch's own
         )
@@ -101,7 +101,7 @@ def wait_for_all() -> None:
 @torch.no_grad()
 def average(parameters: Sequence[nn.Parameter]) -> None:
     """Mean of the workers' gradients, in one message; a missing gradient counts as zero."""
-    if together() == 1:
+    if world_size() == 1:
         return
     grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     flat = _accelerator().reduce(torch.cat([g.reshape(-1) for g in grads]), reduction="mean")

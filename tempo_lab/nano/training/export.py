@@ -14,8 +14,8 @@ from transformers import Qwen3VLConfig
 from tempo_lab.common.errors import CheckpointError
 from tempo_lab.common.files import whole_file
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.model.out_of_distribution import Familiar
-from tempo_lab.nano.training.prompt_ids import Words
+from tempo_lab.model.out_of_distribution import FeatureStatistics
+from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import FRAME, PATCHES, WINDOW, Sizes
 from tempo_lab.nano.world import KINDS, WORLD_VERSION, draw_scene
 from tempo_lab.nano.world.seeds import TRAINING
@@ -52,12 +52,12 @@ def familiar_tensors(bank: Path) -> dict[str, Tensor]:
         return {}
     with safe_open(bank, framework="pt") as file:
         merged = file.get_slice("merged")[:SEEN]
-    familiar = Familiar.of(merged.unflatten(1, (PATCHES, -1)).flatten(0, 1))
+    familiar = FeatureStatistics.of(merged.unflatten(1, (PATCHES, -1)).flatten(0, 1))
     return {f"{FAMILIAR}{name}": value for name, value in familiar.state_dict().items()}
 
 
 def tempo_config(
-    sizes: Sizes, words: Words, training: dict[str, Any], *, familiar: bool
+    sizes: Sizes, words: PromptIds, training: dict[str, Any], *, familiar: bool
 ) -> TempoConfig:
     """The configuration of a trained model."""
 
@@ -148,7 +148,7 @@ def export(
             fix="train again from the last stage whose weights are finite, with another seed",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    words = Words()
+    words = PromptIds()
     words.tokenizer.save_pretrained(folder)
     familiar = any(key.startswith(FAMILIAR) for key in tensors)
     training = {**training, "data_version": WORLD_VERSION}

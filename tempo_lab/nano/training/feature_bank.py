@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tempo_lab.nano.training.distributed import ahead
-from tempo_lab.nano.training.segment_pool import CHUNK, Pool
+from tempo_lab.nano.training.distributed import prefetch
+from tempo_lab.nano.training.segment_pool import CHUNK, SegmentPool
 from tempo_lab.nano.training.stages import read_tensors, write_tensors
 from tempo_lab.nano.training.vision_stage import FrameTower, frames_of
 from tempo_lab.nano.world.scenes import WORLD_VERSION, Segment
 
 
-class Bank(Pool):
+class FeatureBank(SegmentPool):
     """A pool with the visual features of its segments, on the CPU: a step takes few of them.
 
     Attributes:
@@ -51,7 +51,9 @@ def _chunk(segments: list[Segment], seed: int, start: int) -> npt.NDArray[np.uin
     return frames_of(segments[start : start + CHUNK], rng)
 
 
-def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "bank") -> Bank:
+def make_bank(
+    tower: FrameTower, count: int, seed: int, out: Path, name: str = "bank"
+) -> FeatureBank:
     """The bank of a seed, its features read from ``out/bank.safetensors`` if they are there."""
     path = out / f"{name}.safetensors"
     wanted: dict[str, Any] = {
@@ -60,13 +62,13 @@ def make_bank(tower: FrameTower, count: int, seed: int, out: Path, name: str = "
         "world": WORLD_VERSION,
         "tower": tower_digest(tower),
     }
-    bank = Bank(seed, count)
+    bank = FeatureBank(seed, count)
     there = read_tensors(path)
     if there is None or there[0] != wanted:
         merged, deep = [], []
         with torch.no_grad():
             starts = range(0, count, CHUNK)
-            drawn = ahead(partial(_chunk, bank.segments, seed), starts)
+            drawn = prefetch(partial(_chunk, bank.segments, seed), starts)
             for frames in tqdm(drawn, desc=name, total=len(starts), mininterval=10):
                 top, levels = tower(frames)
                 shape = (len(frames), -1, top.shape[-1])

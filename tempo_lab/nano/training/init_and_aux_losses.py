@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.nano.training.feature_bank import Bank
-from tempo_lab.nano.training.prompt_ids import Words
+from tempo_lab.nano.training.feature_bank import FeatureBank
+from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import PATCHES, TOKENS_A_PATCH
 from tempo_lab.nano.training.vision_stage import HEIGHTS, SIDES, targets, token_over
 from tempo_lab.nano.world.kinds import happening
@@ -62,7 +62,9 @@ in a question alone: those that begin a text are parts of times, too."""
 
 
 @torch.no_grad()
-def name_what_is_seen(model: Qwen3VLTextModel, bank: Bank, words: Words, size: float = 1.0) -> None:
+def name_what_is_seen(
+    model: Qwen3VLTextModel, bank: FeatureBank, words: PromptIds, size: float = 1.0
+) -> None:
     """Give the words for shapes, colours and cards a share of what such things look like.
 
     The mean visual feature of items of a shape, apart from that of all items, is added to the
@@ -120,7 +122,9 @@ def happenings(segments: list[Segment], pair: int) -> npt.NDArray[np.int64]:
     return labels
 
 
-def happening_loss(states: Tensor, segments: list[Segment], table: Tensor, words: Words) -> Tensor:
+def happening_loss(
+    states: Tensor, segments: list[Segment], table: Tensor, words: PromptIds
+) -> Tensor:
     """Cross-entropy of the words for what happens, among these words alone, at the items' tokens.
 
     Apart from the other names, of which there are a hundred for each of these: as one of them it
@@ -135,7 +139,7 @@ def happening_loss(states: Tensor, segments: list[Segment], table: Tensor, words
     return F.cross_entropy(logits, wanted, weight=weight.to(states.device))
 
 
-def naming_loss(states: Tensor, segments: list[Segment], table: Tensor, words: Words) -> Tensor:
+def naming_loss(states: Tensor, segments: list[Segment], table: Tensor, words: PromptIds) -> Tensor:
     """Cross-entropy of the words for what each visual token shows, where it shows something.
 
     A token over an item's centre stands alike for its colour, shape, size, motion and corner, one

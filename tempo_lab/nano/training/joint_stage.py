@@ -20,9 +20,9 @@ from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from tempo_lab.nano.training.branched_forward import MEMORY_ID, Reader, segment_seconds
-from tempo_lab.nano.training.feature_bank import Bank
+from tempo_lab.nano.training.feature_bank import FeatureBank
 from tempo_lab.nano.training.llm_stage import HINT, answer_loss, hint, hint_loss, pad, read
-from tempo_lab.nano.training.prompt_ids import IGNORE, Words
+from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import Sizes
 from tempo_lab.nano.training.sampling import RECALLED, Rows, Shape, Video, draw, kept
 from tempo_lab.nano.training.svlm_stage import vlm_batch
@@ -63,8 +63,8 @@ class Joint:
         svlm: Qwen3VLTextModel,
         llm: Qwen3ForCausalLM,
         memory: Memory,
-        words: Words,
-        bank: Bank,
+        words: PromptIds,
+        bank: FeatureBank,
     ) -> None:
         self.reader = Reader(svlm, words, memory.compression_tokens)
         self.llm, self.memory, self.words, self.bank = llm, memory, words, bank

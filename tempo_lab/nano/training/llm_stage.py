@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from tempo_lab.nano.training.prompt_ids import IGNORE, Words
+from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import Sizes
-from tempo_lab.nano.training.segment_pool import Pool
+from tempo_lab.nano.training.segment_pool import SegmentPool
 from tempo_lab.nano.training.target_notes import draw_asked, note
 from tempo_lab.nano.world.questions import Question, plain, rephrase
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Noun, Scene, Segment
@@ -107,13 +107,13 @@ class Conversation:
     dates: list[tuple[int, int]]
 
 
-def telling(words: Words, question: Question, answer: list[int]) -> int:
+def telling(words: PromptIds, question: Question, answer: list[int]) -> int:
     """Which of an answer's tokens tells: the first, or the last two digits of "at ... seconds"."""
     return 2 if question.kind == "time" and answer[0] == words.text("at")[0] else 0
 
 
 def hint(
-    words: Words, question: Question, piece: list[int], answer: list[int]
+    words: PromptIds, question: Question, piece: list[int], answer: list[int]
 ) -> list[tuple[int, int]]:
     """(position within the piece, id that tells), where the question has named its last thing."""
     name = question.nouns[-1].shape if question.nouns else ""
@@ -126,7 +126,7 @@ def hint(
 
 
 def conversation(
-    words: Words,
+    words: PromptIds,
     scene: Scene,
     rng: np.random.Generator,
     turns: int,
@@ -214,7 +214,7 @@ def pad(rows: list[list[int]], value: int, length: int = 0) -> Tensor:
     return torch.tensor([row + [value] * (length - len(row)) for row in rows])
 
 
-def text_step(model: Qwen3ForCausalLM, words: Words, pool: Pool, batch: int) -> Any:
+def text_step(model: Qwen3ForCausalLM, words: PromptIds, pool: SegmentPool, batch: int) -> Any:
     """The step function of stage 4, with its curriculum over the number of segments."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:

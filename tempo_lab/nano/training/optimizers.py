@@ -69,7 +69,7 @@ class Muon(torch.optim.Optimizer):
                 parameter.add_(update, alpha=-rate * math.sqrt(max(1, rows / columns)))
 
 
-class Pair:
+class MuonAdamW:
     """Both optimizers over named parameters, each group with its own base learning rate.
 
     Args:

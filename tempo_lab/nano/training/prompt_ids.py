@@ -11,7 +11,7 @@ from tempo_lab.nano.training.vocabulary import build_tokenizer
 IGNORE = -100
 
 
-class Words:
+class PromptIds:
     """Prompts as lists of ids, with their pieces cached.
 
     Attributes:

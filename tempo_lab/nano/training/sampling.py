@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tempo_lab.nano.training.feature_bank import Bank
+from tempo_lab.nano.training.feature_bank import FeatureBank
 from tempo_lab.nano.training.llm_stage import KIND_WEIGHTS
 from tempo_lab.nano.training.svlm_stage import draw_question
 from tempo_lab.nano.training.target_notes import answer, draw_asked, spared
@@ -72,7 +72,7 @@ class Video:
     texts: list[str]
 
 
-def draw(bank: Bank, rng: np.random.Generator, shape: Shape) -> Video:
+def draw(bank: FeatureBank, rng: np.random.Generator, shape: Shape) -> Video:
     """A video put together from the bank's rows, with its questions."""
     count = int(rng.integers(shape.shortest, shape.longest + 1))
     rows, scene = bank.video(rng, count)
@@ -86,7 +86,7 @@ def draw(bank: Bank, rng: np.random.Generator, shape: Shape) -> Video:
     return Video(rows, scene, start, asked, [rephrase(q, rng) for q in asked])
 
 
-def single(bank: Bank, row: int, index: int, rng: np.random.Generator) -> Question:
+def single(bank: FeatureBank, row: int, index: int, rng: np.random.Generator) -> Question:
     """A question about a video of one segment, the one of that number in a longer one."""
     segment = bank.segments[row]
     while True:

@@ -10,7 +10,7 @@ from tempo_lab.nano.world.scenes import PLACES, Scene, Segment
 CHUNK = 64
 
 
-class Pool:
+class SegmentPool:
     """Segments grouped by the cast they were drawn for, their place, and the needle they show.
 
     Args:

@@ -28,8 +28,14 @@ from tqdm.auto import tqdm
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
 from tempo_lab.common.files import whole_file
-from tempo_lab.nano.training.distributed import ahead, device_name, rank, together, wait_for_all
-from tempo_lab.nano.training.optimizers import Pair
+from tempo_lab.nano.training.distributed import (
+    device_name,
+    prefetch,
+    rank,
+    wait_for_all,
+    world_size,
+)
+from tempo_lab.nano.training.optimizers import MuonAdamW
 
 SEPARATE_STAGES = ("vision", "svlm", "form", "llm")
 JOINT_STAGES = ("align", "single", "short", "long")
@@ -171,7 +177,7 @@ def run_stage(
     seed: int,
     steps: int,
     modules: dict[str, nn.Module],
-    optimizer: Pair,
+    optimizer: MuonAdamW,
     step_function: StepFunction,
     *,
     state: dict[str, Any] | None = None,
@@ -237,11 +243,11 @@ def run_stage(
 
     log = None if rank() else Log(folder / f"{name}.csv", start)
     sums: dict[str, list[float]] = {}
-    batches = max(batches, together())
-    mine = range(rank(), batches, together())
+    batches = max(batches, world_size())
+    mine = range(rank(), batches, world_size())
     turns = [(step, batch) for step in range(start, steps) for batch in mine]
     one = partial(_draw, draw, seed, name)
-    drawn = ahead(one, turns) if draw else map(one, turns)
+    drawn = prefetch(one, turns) if draw else map(one, turns)
     began = saved = time.monotonic()
     bar = tqdm(
         range(start, steps),
@@ -254,7 +260,7 @@ def run_stage(
     for step in bar:
         for _ in mine:
             loss, numbers = step_function(next(drawn), step, state)
-            (loss * (together() / batches)).backward()  # the workers' mean is then the batches'
+            (loss * (world_size() / batches)).backward()  # the workers' mean is then the batches'
             for key, value in {"loss": float(loss.detach()), **numbers}.items():
                 sums.setdefault(key, []).append(value)
         optimizer.step(step)

@@ -15,10 +15,10 @@ from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfi
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from tempo_lab.nano.training.branched_forward import Reader, segment_seconds
-from tempo_lab.nano.training.feature_bank import Bank
+from tempo_lab.nano.training.feature_bank import FeatureBank
 from tempo_lab.nano.training.init_and_aux_losses import happening_loss, naming_loss
 from tempo_lab.nano.training.llm_stage import HINT, answer_loss, hint, hint_loss, pad
-from tempo_lab.nano.training.prompt_ids import IGNORE, Words
+from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import Sizes
 from tempo_lab.nano.training.target_notes import (
     LOCAL,
@@ -47,7 +47,7 @@ RELEVANT = {
 
 
 def draw_question(
-    bank: Bank,
+    bank: FeatureBank,
     row: int,
     index: int,
     rng: np.random.Generator,
@@ -73,7 +73,7 @@ WITH_NOTE = 0.5
 """Share of batches that ask for relevance in which a note follows."""
 
 
-def form(words: Words, slots: int) -> list[int]:
+def form(words: PromptIds, slots: int) -> list[int]:
     """The numbers 1 to ``slots``, for each of which a compressor says a word of its note.
 
     Memory tokens begin as these: a word of the note is said without those before it being read.
@@ -83,7 +83,7 @@ def form(words: Words, slots: int) -> list[int]:
 
 def vlm_batch(
     reader: Reader,
-    bank: Bank,
+    bank: FeatureBank,
     rng: np.random.Generator,
     batch: int,
     *,
@@ -185,7 +185,7 @@ def vlm_batch(
     return loss, reached
 
 
-def svlm_step(reader: Reader, bank: Bank, batch: int, slots: int = 0) -> Any:
+def svlm_step(reader: Reader, bank: FeatureBank, batch: int, slots: int = 0) -> Any:
     """The step function of stage 2, and with the slots of a form of stage 3."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:

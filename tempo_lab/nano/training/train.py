@@ -28,15 +28,15 @@ from tempo_lab.nano.training.branched_forward import Reader
 from tempo_lab.nano.training.curves import training_figure
 from tempo_lab.nano.training.distributed import device, finish, gpus, rank, start
 from tempo_lab.nano.training.export import export, familiar_tensors, released_keys
-from tempo_lab.nano.training.feature_bank import Bank, make_bank
+from tempo_lab.nano.training.feature_bank import FeatureBank, make_bank
 from tempo_lab.nano.training.init_and_aux_losses import match_like_with_like, name_what_is_seen
 from tempo_lab.nano.training.joint_stage import Joint, Memory, joint_step
 from tempo_lab.nano.training.llm_stage import build_llm, text_step
-from tempo_lab.nano.training.optimizers import Pair
-from tempo_lab.nano.training.prompt_ids import Words
+from tempo_lab.nano.training.optimizers import MuonAdamW
+from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import RECIPES, Recipe
 from tempo_lab.nano.training.sampling import SEVERAL, Shape
-from tempo_lab.nano.training.segment_pool import Pool
+from tempo_lab.nano.training.segment_pool import SegmentPool
 from tempo_lab.nano.training.stages import (
     JOINT_STAGES,
     SEPARATE_STAGES,
@@ -93,7 +93,7 @@ def train_vision(recipe: Recipe, out: Path) -> FrameTower:
         recipe.seed,
         steps,
         modules,
-        Pair([(parameters, 0.01, 2e-3)], steps),
+        MuonAdamW([(parameters, 0.01, 2e-3)], steps),
         vision_step(tower, probes),
         save_seconds=recipe.save_seconds,
         draw=partial(draw_pairs, batch),
@@ -103,10 +103,10 @@ def train_vision(recipe: Recipe, out: Path) -> FrameTower:
     return tower
 
 
-def train_svlm(recipe: Recipe, out: Path, bank: Bank) -> Qwen3VLTextModel:
+def train_svlm(recipe: Recipe, out: Path, bank: FeatureBank) -> Qwen3VLTextModel:
     """Stages 2 and 3, on the frozen tower's features: notes in words, then in a form."""
     torch.manual_seed(recipe.seed + 2)
-    words = Words()
+    words = PromptIds()
     model = build_svlm(recipe.sizes, len(words))
     name_what_is_seen(model, bank, words)
     match_like_with_like(model.layers)
@@ -120,7 +120,7 @@ def train_svlm(recipe: Recipe, out: Path, bank: Bank) -> Qwen3VLTextModel:
             recipe.seed,
             length.steps,
             {"svlm": model},
-            Pair([(named("svlm.", model), 0.015, 3e-3)], length.steps),
+            MuonAdamW([(named("svlm.", model), 0.015, 3e-3)], length.steps),
             svlm_step(reader, bank, length.batch, slots),
             save_seconds=recipe.save_seconds,
         )
@@ -130,7 +130,7 @@ def train_svlm(recipe: Recipe, out: Path, bank: Bank) -> Qwen3VLTextModel:
 def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
     """Stage 4; needs no other stage."""
     torch.manual_seed(recipe.seed + 1)
-    words = Words()
+    words = PromptIds()
     model = build_llm(recipe.sizes, len(words))
     match_like_with_like(model.model.layers)
     model.to(device())
@@ -141,8 +141,8 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
         recipe.seed,
         steps,
         {"llm": model.model},
-        Pair([(named("llm.", model.model), 0.008, 1.5e-3)], steps),
-        text_step(model, words, Pool(recipe.seed + 1, recipe.bank), batch),
+        MuonAdamW([(named("llm.", model.model), 0.008, 1.5e-3)], steps),
+        text_step(model, words, SegmentPool(recipe.seed + 1, recipe.bank), batch),
         state={"level": 0, "mean": 0.0, "times": 0.0},
         save_seconds=recipe.save_seconds,
     )
@@ -150,7 +150,7 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
 
 
 def train_joint(
-    recipe: Recipe, out: Path, svlm: Qwen3VLTextModel, llm: Qwen3ForCausalLM, bank: Bank
+    recipe: Recipe, out: Path, svlm: Qwen3VLTextModel, llm: Qwen3ForCausalLM, bank: FeatureBank
 ) -> None:
     """Stages 5 to 8, each with fresh optimizers; export follows each of them.
 
@@ -158,7 +158,7 @@ def train_joint(
     its SVLM what is relevant.
     """
     torch.manual_seed(recipe.seed + 3)
-    words = Words()
+    words = PromptIds()
     memory = Memory(recipe.sizes).to(device())
     with torch.no_grad():
         begin = torch.tensor(form(words, recipe.sizes.memory)).to(device())
@@ -186,7 +186,7 @@ def train_joint(
             recipe.seed,
             steps,
             modules,
-            Pair(groups, steps, decay=0.4 if number < 3 else 0.7),
+            MuonAdamW(groups, steps, decay=0.4 if number < 3 else 0.7),
             joint_step(joint, shapes(recipe)[name], keep_prior=tuning),
             save_seconds=recipe.save_seconds,
             batches=recipe.workers,
@@ -204,7 +204,7 @@ def weights_of(out: Path, stage: str, module: str) -> dict[str, Tensor]:
 
 def yes_no_rows(out: Path) -> Tensor:
     """The relevance rows: the SVLM's Yes and No embeddings before joint training, [2, width]."""
-    words = Words()
+    words = PromptIds()
     return weights_of(out, "form", "svlm")["embed_tokens.weight"][[words.yes, words.no]].clone()
 
 

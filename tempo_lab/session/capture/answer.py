@@ -12,8 +12,8 @@ import xarray as xr
 from tempo_lab.common.errors import CaptureError
 from tempo_lab.model.tempo import TempoForConditionalGeneration
 from tempo_lab.model.token_map import TokenMap
-from tempo_lab.session.capture.attention import AttentionRecorder, Job
-from tempo_lab.session.capture.key_groups import ByGroup, EveryKey, Reduction, Top, llm_groups
+from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
+from tempo_lab.session.capture.key_groups import EveryKey, KeyGroupSum, Reduction, Top, llm_groups
 from tempo_lab.session.capture.selection import pick_layers
 from tempo_lab.session.capture.spec import Capture
 from tempo_lab.session.capture.to_xarray import attention_variables
@@ -55,7 +55,7 @@ class AnswerRecord:
         """Record while the LLM answers `prompt`."""
         self._prompt = prompt
         last = torch.tensor([-1], device=self.device)
-        job = Job("answer", last, self._reduction(prompt))
+        job = AttentionRequest("answer", last, self._reduction(prompt))
         with self._recorder.at(job):
             yield
         self._found = job.found
@@ -77,7 +77,7 @@ class AnswerRecord:
         self._names, group = llm_groups(prompt, self.segments)
         beyond = self._names.index("earlier answer")
         keys = len(prompt) + self.room
-        return ByGroup([group], len(self._names), keys, self.device, beyond)
+        return KeyGroupSum([group], len(self._names), keys, self.device, beyond)
 
     def add(self, data: xr.Dataset) -> xr.Dataset:
         """The numbers of a trace with the answer's attention.

@@ -75,7 +75,7 @@ for _kernel, (_, _mask) in KERNELS.items():
 
 
 @dataclass
-class Job:
+class AttentionRequest:
     """Rows of one call, of which each layer that fires is noted.
 
     Attributes:
@@ -113,7 +113,7 @@ class AttentionRecorder:
         self.config: Any = model.config
         self.layers, self.whose = tuple(layers), whose
         self.heads = None if heads is None else list(heads)
-        self.job: Job | None = None
+        self.job: AttentionRequest | None = None
         self._proved: set[tuple[int, str, bool]] = set()
         self._room: torch.Tensor | None = None
         self._hidden: tuple[torch.Tensor | None, int, torch.Tensor] | None = None
@@ -150,7 +150,7 @@ class AttentionRecorder:
             self._room = None
 
     @contextmanager
-    def at(self, job: Job | None) -> Iterator[None]:
+    def at(self, job: AttentionRequest | None) -> Iterator[None]:
         """Record for `job` meanwhile, or nothing where it is None.
 
         Raises:
@@ -240,7 +240,7 @@ class AttentionRecorder:
     def _prove(
         self,
         layer: int,
-        job: Job,
+        job: AttentionRequest,
         p: torch.Tensor,
         value: torch.Tensor,
         output: torch.Tensor,

@@ -66,7 +66,7 @@ def llm_groups(prompt: TokenMap, segments: int) -> tuple[list[str], np.ndarray]:
     return names, group
 
 
-class ByGroup:
+class KeyGroupSum:
     """Sums of key groups; the row's own position is a group of its own, the last.
 
     Args:
@@ -151,4 +151,4 @@ class HeadMean:
         return p.mean(dim=1, keepdim=True)
 
 
-Reduction = ByGroup | EveryKey | HeadMean | Patches | Top
+Reduction = KeyGroupSum | EveryKey | HeadMean | Patches | Top

@@ -15,15 +15,15 @@ import xarray as xr
 
 from tempo_lab.common.errors import CaptureError
 from tempo_lab.model.token_map import TokenMap, concatenate
-from tempo_lab.session.cache import Watch
+from tempo_lab.session.cache import ForwardObserver
 from tempo_lab.session.capture import to_xarray
 from tempo_lab.session.capture.answer import AnswerRecord
-from tempo_lab.session.capture.attention import AttentionRecorder, Job
+from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
 from tempo_lab.session.capture.cost import check_price
 from tempo_lab.session.capture.hidden_states import HiddenJob, HiddenRecorder
 from tempo_lab.session.capture.key_groups import (
-    ByGroup,
     EveryKey,
+    KeyGroupSum,
     Patches,
     Reduction,
     Top,
@@ -80,8 +80,8 @@ class Recording:
             self._answer = AnswerRecord(spec, model, len(session), room)
         if spec.hidden is not None or spec.layer_relevance:
             self._hidden = HiddenRecorder(text_model, self.layers, "SVLM")
-        self._seen = to_xarray.Pieces(self.layers)
-        self._states = to_xarray.Pieces(self.layers)
+        self._seen = to_xarray.ChunkBuffer(self.layers)
+        self._states = to_xarray.ChunkBuffer(self.layers)
         self._logits: dict[int, list[float]] = {}  # by segment, [layer]
         self._maps: dict[int, TokenMap] = {}
         self._stack = ExitStack()
@@ -113,7 +113,7 @@ class Recording:
         """
         for rows, what in ((self.spec.attention, "attention"), (self.spec.hidden, "hidden states")):
             if rows is not None:
-                to_xarray.Needed(needed).rows(rows, self.compressor.slots, what)
+                to_xarray.SlotMask(needed).rows(rows, self.compressor.slots, what)
 
     @cached_property
     def _around(self) -> tuple[TokenMap, TokenMap]:
@@ -127,7 +127,7 @@ class Recording:
         return self._maps[segment]
 
     @property
-    def watch(self) -> Watch | None:
+    def watch(self) -> ForwardObserver | None:
         """What the reader opens around every call; None where nothing of the SVLM is recorded."""
         return None if self._attention is None and self._hidden is None else self._watch
 
@@ -150,7 +150,7 @@ class Recording:
                     keys = read if slots is None else read + slots.stop
                     name = "relevance" if slots is None else "memory"
                     reduction = self._reduction(maps, keys, rows.device)
-                    job = Job(name, rows, reduction, keys), names
+                    job = AttentionRequest(name, rows, reduction, keys), names
                     stack.enter_context(self._attention.at(job[0]))
             if self._hidden is not None:
                 names, rows = self._rows(self.spec.hidden, maps[0], slots)
@@ -202,7 +202,7 @@ class Recording:
             return Patches(maps, device)
         names = svlm_group_names(self._pairs)
         groups = [svlm_groups(m, names)[:keys] for m in maps]
-        return ByGroup(groups, len(names), keys, device, beyond=names.index("earlier memory"))
+        return KeyGroupSum(groups, len(names), keys, device, beyond=names.index("earlier memory"))
 
     def answering(self, prompt: TokenMap) -> AbstractContextManager[None]:
         """Record the LLM while it answers `prompt`."""
@@ -225,7 +225,7 @@ class Recording:
         Raises:
             CaptureError: a site that was asked for never fired.
         """
-        keep = to_xarray.Needed(needed)
+        keep = to_xarray.SlotMask(needed)
         data = trace.data
         if self._attention is not None and self.spec.attention is not None:
             data = self._with_attention(data, self.spec.attention, keep)
@@ -253,7 +253,9 @@ class Recording:
         provenance = {**trace.provenance, "capture": self.spec.describe()}
         return replace(trace, data=data, provenance=provenance)
 
-    def _with_attention(self, data: xr.Dataset, asked: Rows, keep: to_xarray.Needed) -> xr.Dataset:
+    def _with_attention(
+        self, data: xr.Dataset, asked: Rows, keep: to_xarray.SlotMask
+    ) -> xr.Dataset:
         rows = keep.rows(asked, self.compressor.slots, "attention")
         maps = [self._map(segment) for segment in range(len(keep.slots))]
         # positions of each prompt with the memory tokens that were needed

@@ -37,7 +37,7 @@ def row_name(name: str, slot: int) -> str:
 
 
 @dataclass
-class Needed:
+class SlotMask:
     """Which rows stay: memory slots that the allocation needed.
 
     Attributes:
@@ -75,7 +75,7 @@ class Needed:
 
 
 @dataclass
-class Pieces:
+class ChunkBuffer:
     """All pieces of one kind, and how they become one array.
 
     Attributes:
@@ -89,7 +89,7 @@ class Pieces:
     def array(
         self,
         rows: Sequence[str],
-        needed: Needed,
+        needed: SlotMask,
         heads: int | None,
         tail: tuple[int, ...],
         lengths: Sequence[int] | None = None,

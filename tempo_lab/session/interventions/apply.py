@@ -13,7 +13,7 @@ import torch
 from tempo_lab.allocation.ata import STRATEGIES, Allocation, keep_tokens
 from tempo_lab.allocation.strategies import Ints, find_strategy
 from tempo_lab.common.errors import BudgetError, CaptureError
-from tempo_lab.session.cache import Watch
+from tempo_lab.session.cache import ForwardObserver
 from tempo_lab.session.capture.hidden_states import HiddenPatcher
 from tempo_lab.session.capture.selection import check_segments, check_slots
 from tempo_lab.session.interventions.patches import check_apart, check_needed, make_patch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tempo_lab.session.session import Session
 
 
-class Changes:
+class ActiveInterventions:
     """The interventions of one run; with none, everything passes through as it is.
 
     Args:
@@ -190,7 +190,7 @@ class Changes:
         """Within it the model is patched, in calls that are watched."""
         return nullcontext() if self._patcher is None else self._patcher.installed()
 
-    def watch(self, other: Watch | None = None) -> Watch | None:
+    def watch(self, other: ForwardObserver | None = None) -> ForwardObserver | None:
         """What the reader opens around every call; `other` sees the patched model.
 
         None where there is nothing to open.
@@ -230,7 +230,7 @@ def remembered(session: Session, trace: Trace, placed: Allocation) -> list[torch
         trace: of any question.
         placed: the allocation that the trace records.
     """
-    changes = Changes(Intervention.of(trace), session, trace.question, placed.strategy)
+    changes = ActiveInterventions(Intervention.of(trace), session, trace.question, placed.strategy)
     with changes.installed():
         reading = changes.reader.read(changes.question, watch=changes.watch())
         needed = changes.needed(placed)

@@ -15,7 +15,7 @@ from tempo_lab.analysis.attribution.combinations import UNITS, baselines_of
 from tempo_lab.analysis.attribution.methods import METHODS
 from tempo_lab.analysis.attribution.targets import TARGETS, register_target
 from tempo_lab.common.errors import QueryError, TraceError
-from tempo_lab.session.scoring import Asked, allocation_of, answer_logprob
+from tempo_lab.session.scoring import TeacherForced, allocation_of, answer_logprob
 
 matplotlib.use("agg")
 QUESTION = "What is in this?"
@@ -55,7 +55,7 @@ def explain(session, trace, **options):
 @torch.inference_mode()
 def by_hand(session, trace, alive):
     """Log-probability of the answer with the memory of some segments only: plainly, one prompt."""
-    model, asked = session.checkpoint.model, Asked(session, trace.question, ANSWER)
+    model, asked = session.checkpoint.model, TeacherForced(session, trace.question, ANSWER)
     allocation = allocation_of(trace)
     memory = session.reader.memory(session.reader.read(trace.question), allocation.needed)
     tokens = np.where(alive, allocation.tokens, 0)
@@ -137,7 +137,7 @@ def test_gradient_x_activation_is_autograds(session, trace):
     memory = session.reader.memory(session.reader.read(trace.question), allocation.needed)
     kept = [keep_tokens(part.clone(), allocation, i) for i, part in enumerate(memory)]
     whole = torch.cat(kept).requires_grad_()
-    asked = Asked(session, trace.question, ANSWER)
+    asked = TeacherForced(session, trace.question, ANSWER)
     prompt, ids = asked.prompt(allocation.tokens), asked.ids
     before = model.embed(prompt, [model.project(whole)])
     inputs = torch.cat([before, model.get_input_embeddings()(ids[None, :-1])], dim=1)

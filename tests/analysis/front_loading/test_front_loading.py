@@ -20,7 +20,7 @@ from tempo_lab.analysis.front_loading.front_loading import _other, tokens_tried
 from tempo_lab.analysis.front_loading.result import area, cosines, effective_rank, knee
 from tempo_lab.common.errors import BudgetError, QueryError, TempoLabWarning, TraceError
 from tempo_lab.session.capture import attention
-from tempo_lab.session.scoring import ROOM_LEFT, Asked, answer_logprob
+from tempo_lab.session.scoring import ROOM_LEFT, TeacherForced, answer_logprob
 
 matplotlib.use("agg")
 
@@ -97,7 +97,7 @@ def test_a_point_is_what_asking_again_gives(result, session, cases, arm, k):
                 budget=k * len(session),
                 strategy=STRATEGIES[arm],
                 seed=(SEED * len(cases) + number) * 2 + draw,
-                max_new_tokens=len(Asked(session, case.question, case.answer).ids) + 7,
+                max_new_tokens=len(TeacherForced(session, case.question, case.answer).ids) + 7,
             )
             right.append(case.scored(trace.answer))
             logprob.append(answer_logprob(session, trace, case.answer).sum())
@@ -120,7 +120,7 @@ def test_a_video_that_exceeds_the_context_is_left_out_and_the_others_asked(
 
 def test_divergence_is_that_of_the_next_tokens(result, session, cases):
     memory = _memory(cases[0])
-    asked = Asked(session, cases[0].question, cases[0].answer)
+    asked = TeacherForced(session, cases[0].question, cases[0].answer)
     every = asked.distributions(asked.embed([memory]))[0].double()
     last = asked.distributions(asked.embed([[tokens[-5:] for tokens in memory]]))[0].double()
     by_hand = torch.nn.functional.kl_div(last, every, log_target=True, reduction="sum")
@@ -133,7 +133,7 @@ def test_divergence_is_that_of_the_next_tokens(result, session, cases):
 def test_the_control_answers_from_memory_of_the_other_question(result, session, cases):
     assert result.data["other"].to_numpy().tolist() == list(QUESTIONS[::-1])
     others = _memory(cases[1])
-    asked = Asked(session, cases[0].question, cases[0].answer)
+    asked = TeacherForced(session, cases[0].question, cases[0].answer)
     for k in KS:
         kept = [tokens[:k] for tokens in others]
         logprob = asked.of_answer(asked.distributions(asked.embed([kept]))).sum()
@@ -170,7 +170,7 @@ def test_attention_is_that_of_a_capture(session, cases):
     names = trace.data["llm_key_name"].to_numpy()
     slot = np.array([int(n[:-1].split(", ")[1]) if n.startswith("memory") else -1 for n in names])
     memory = _memory(case)
-    asked = Asked(session, case.question, case.answer)
+    asked = TeacherForced(session, case.question, case.answer)
     with asked.slots_watched([slots] * len(session)) as job:
         asked.distributions(asked.embed([memory]))
     for layer, (found,) in job.found.items():
@@ -254,12 +254,12 @@ def greedy(asked, embedding, tokens):
 
 def test_an_answer_says_how_near_it_was_to_another_one(cases):
     case = cases[0]
-    asked = Asked(case.session, case.question, case.answer)
+    asked = TeacherForced(case.session, case.question, case.answer)
     rows = torch.cat([asked.embed([[slots[:1] for slots in each]])
                       for each in (_memory(case), _memory(cases[1]))])  # fmt: skip
     right, _ = greedy(asked, rows[:1], 3)
     for answer in (right, "no"):  # one that is read as the right one, and written out
-        asked = Asked(case.session, case.question, answer)
+        asked = TeacherForced(case.session, case.question, answer)
         texts, margins = asked.said(rows, asked.distributions(rows))
         for text, margin, row in zip(texts, margins, rows, strict=True):
             plain = greedy(asked, row[None], len(asked.ids) - 1 + ROOM_LEFT)

@@ -26,13 +26,13 @@ from tempo_lab.nano.training import distributed, stages
 from tempo_lab.nano.training import train as training
 from tempo_lab.nano.training.branched_forward import Reader, segment_seconds
 from tempo_lab.nano.training.distributed import finish, start
-from tempo_lab.nano.training.feature_bank import Bank, make_bank
+from tempo_lab.nano.training.feature_bank import FeatureBank, make_bank
 from tempo_lab.nano.training.joint_stage import Joint, Memory
 from tempo_lab.nano.training.llm_stage import (
     build_llm,
 )
-from tempo_lab.nano.training.optimizers import Pair
-from tempo_lab.nano.training.prompt_ids import Words
+from tempo_lab.nano.training.optimizers import MuonAdamW
+from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import (
     GRID,
     PATCHES,
@@ -86,7 +86,7 @@ def test_batched_vision_equals_transformers_own() -> None:
     )
 
 
-def test_a_branch_reads_what_it_would_read_alone(words: Words) -> None:
+def test_a_branch_reads_what_it_would_read_alone(words: PromptIds) -> None:
     torch.manual_seed(0)
     reader = Reader(build_svlm(TINY.sizes, len(words)), words)
     rng = np.random.default_rng(0)
@@ -100,7 +100,7 @@ def test_a_branch_reads_what_it_would_read_alone(words: Words) -> None:
         torch.testing.assert_close(together[0, 1, : len(asked[1])], alone[0, 0])
 
 
-def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: Words) -> None:
+def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: PromptIds) -> None:
     """Memory tokens of the training's forward pass equal those of the exported checkpoint."""
     tempo = tl.load(tiny_run / "checkpoint", dtype="float32")
     rng = np.random.default_rng(1)
@@ -118,7 +118,7 @@ def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: Wor
         module.load_state_dict({k: v.half().float() for k, v in stored.items()})
     with torch.no_grad():
         merged, deep = tower(frames)
-        bank = Bank(0, 1)
+        bank = FeatureBank(0, 1)
         bank.merged, bank.deep = merged.reshape(1, VISUAL, -1), deep[0].reshape(1, 1, VISUAL, -1)
         joint = Joint(svlm, build_llm(TINY.sizes, len(words)), memory, words, bank)
         seconds = 8.0 + np.arange(4)[None] + 0.25
@@ -138,11 +138,11 @@ def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: Wor
     torch.testing.assert_close(trained, piped, atol=2e-5, rtol=1e-4)
 
 
-def test_notes_are_no_distance_away_from_themselves(words: Words) -> None:
+def test_notes_are_no_distance_away_from_themselves(words: PromptIds) -> None:
     torch.manual_seed(0)
     width = TINY.sizes.width
     llm, svlm = build_llm(TINY.sizes, len(words)), build_svlm(TINY.sizes, len(words))
-    bank = Bank(0, 32)
+    bank = FeatureBank(0, 32)
     joint = Joint(svlm, llm, Memory(TINY.sizes), words, bank)
     videos = [draw(bank, np.random.default_rng(1), shapes(TINY)["long"])]
     notes, says = joint.notes(videos)
@@ -160,7 +160,9 @@ def test_notes_are_no_distance_away_from_themselves(words: Words) -> None:
     assert joint.written(videos, notes + 1) > 0
 
 
-def test_the_relevance_rows_are_those_before_joint_training(tiny_run: Path, words: Words) -> None:
+def test_the_relevance_rows_are_those_before_joint_training(
+    tiny_run: Path, words: PromptIds
+) -> None:
     key = "model.vision_tower_aux_list.0.yes_no_rows"
     exported = load_file(tiny_run / "checkpoint" / "model.safetensors")
     before = weights_of(tiny_run, "form", "svlm")["embed_tokens.weight"]
@@ -206,16 +208,16 @@ class Killed(Exception):
 
 def train_and_stop(out: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin a tiny run, which is killed before its step of that number."""
-    plain, steps = Pair.step, []
+    plain, steps = MuonAdamW.step, []
 
-    def step(self: Pair, number: int) -> None:
+    def step(self: MuonAdamW, number: int) -> None:
         if len(steps) == after:
             steps.append(-1)
             raise Killed
         steps.append(number)
         plain(self, number)
 
-    monkeypatch.setattr(Pair, "step", step)
+    monkeypatch.setattr(MuonAdamW, "step", step)
     with pytest.raises(Killed):
         train("tiny", out, in_process=True)
 
@@ -290,7 +292,7 @@ def test_what_other_processes_draw_is_the_same(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As beside a GPU, for the vision tower and the bank of features."""
-    monkeypatch.setattr(distributed, "drawers", lambda: 2)
+    monkeypatch.setattr(distributed, "num_workers", lambda: 2)
     make_bank(train_vision(TINY, tmp_path), TINY.bank, TINY.seed, tmp_path)
     for name in ("vision", "bank"):
         alone, ahead = (load_file(f / f"{name}.safetensors") for f in (tiny_run, tmp_path))
@@ -539,8 +541,8 @@ def test_weights_fit_the_package() -> None:
     with torch.device("meta"):
         parts = [
             build_vision(sizes),
-            build_svlm(sizes, len(Words())),
-            build_llm(sizes, len(Words())),
+            build_svlm(sizes, len(PromptIds())),
+            build_llm(sizes, len(PromptIds())),
             Memory(sizes),
         ]
     count = sum(p.numel() for part in parts for p in dict(part.named_parameters()).values())

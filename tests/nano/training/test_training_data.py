@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tempo_lab.nano.training.feature_bank import Bank
+from tempo_lab.nano.training.feature_bank import FeatureBank
 from tempo_lab.nano.training.init_and_aux_losses import (
     HAPPENINGS,
     LOOKS,
@@ -18,10 +18,10 @@ from tempo_lab.nano.training.init_and_aux_losses import (
     name_what_is_seen,
 )
 from tempo_lab.nano.training.llm_stage import KIND_WEIGHTS, conversation, hint, short_note
-from tempo_lab.nano.training.prompt_ids import IGNORE, Words
+from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import MEMORY, RECIPES
 from tempo_lab.nano.training.sampling import RECALLED, SINGLE, draw, kept
-from tempo_lab.nano.training.segment_pool import Pool
+from tempo_lab.nano.training.segment_pool import SegmentPool
 from tempo_lab.nano.training.svlm_stage import build_svlm, form
 from tempo_lab.nano.training.target_notes import (
     LOCAL,
@@ -48,21 +48,21 @@ from tempo_lab.nano.world.scenes import CARDS, DIGITS, HELD_OUT, Item, Noun, Seg
 
 
 @pytest.fixture(scope="module")
-def pool() -> Pool:
+def pool() -> SegmentPool:
     """Enough segments of two casts that every part of a plan is there."""
-    return Pool(3, 900, casts=2)
+    return SegmentPool(3, 900, casts=2)
 
 
-def test_a_pool_is_its_seed(pool: Pool) -> None:
-    again = Pool(3, 900, casts=2)
+def test_a_pool_is_its_seed(pool: SegmentPool) -> None:
+    again = SegmentPool(3, 900, casts=2)
     assert pool.segments == again.segments
-    assert Pool(4, 100, casts=2).segments != pool.segments[:100]
+    assert SegmentPool(4, 100, casts=2).segments != pool.segments[:100]
     assert len(pool) == 900
     shown = {(i.shape, i.color) for s in pool.segments for i in s.items}
     assert not shown & HELD_OUT
 
 
-def test_videos_of_a_pool_have_needles_and_come_from_one_cast(pool: Pool) -> None:
+def test_videos_of_a_pool_have_needles_and_come_from_one_cast(pool: SegmentPool) -> None:
     rng = np.random.default_rng(0)
     for segments in (1, 2, 8, 24):
         for _ in range(10):
@@ -80,7 +80,7 @@ def test_videos_of_a_pool_have_needles_and_come_from_one_cast(pool: Pool) -> Non
 
 
 def test_a_pool_without_a_fitting_segment_still_gives_a_video() -> None:
-    rows, scene = Pool(0, 5).video(np.random.default_rng(0), 30)
+    rows, scene = SegmentPool(0, 5).video(np.random.default_rng(0), 30)
     assert len(rows) == len(scene) == 30
 
 
@@ -270,12 +270,12 @@ def test_a_short_note_holds_what_is_asked_alone() -> None:
     assert short_note(plain("digit", nouns=(BOLT,)), SEEN, 0) == []
 
 
-def test_a_form_has_a_number_for_each_memory_token(words: Words) -> None:
+def test_a_form_has_a_number_for_each_memory_token(words: PromptIds) -> None:
     assert words.tokenizer.decode(form(words, 4)) == " 1 2 3 4"
     assert len(form(words, 32)) == len(set(form(words, 32))) == 32
 
 
-def test_conversations_ask_for_answers_at_their_places(words: Words, pool: Pool) -> None:
+def test_conversations_ask_for_answers_at_their_places(words: PromptIds, pool: SegmentPool) -> None:
     rng = np.random.default_rng(2)
     for _ in range(20):
         scene = pool.video(rng, 8)[1]
@@ -341,16 +341,16 @@ def test_tinted_frames_have_shades_of_one_colour() -> None:
         assert mixed.std(0).max() < 0.02
 
 
-def test_every_name_is_one_token(words: Words) -> None:
+def test_every_name_is_one_token(words: PromptIds) -> None:
     ids = [words.text(name) for names in (*NAMES.values(), HAPPENINGS) for name in names]
     assert all(len(one) == 1 for one in ids)
     assert len({one[0] for one in ids}) == len(ids)
     assert words.tokenizer.unk_token_id not in {one[0] for one in ids}
 
 
-def test_words_begin_with_what_they_name_looks_like(words: Words) -> None:
+def test_words_begin_with_what_they_name_looks_like(words: PromptIds) -> None:
     """Digits as a question spells them; those that begin a text, as times do, stay as they were."""
-    bank = Bank(3, 600)
+    bank = FeatureBank(3, 600)
     torch.manual_seed(0)
     bank.merged = torch.randn(len(bank), 64, 32).half()
     for row, segment in enumerate(bank.segments):
@@ -368,7 +368,7 @@ def test_words_begin_with_what_they_name_looks_like(words: Words) -> None:
     assert torch.cosine_similarity(seven, torch.arange(32).sin(), dim=0) > 0.7
 
 
-def test_the_hint_of_a_time_is_its_seconds(words: Words) -> None:
+def test_the_hint_of_a_time_is_its_seconds(words: PromptIds) -> None:
     question = plain("time", nouns=(STAR,))
     piece = words.llm_question(question.text)
     star = piece.index(words.text(" star")[0])
@@ -377,9 +377,9 @@ def test_the_hint_of_a_time_is_its_seconds(words: Words) -> None:
         assert [(at, words.tokenizer.decode([i])) for at, i in told] == [(star, wanted)]
 
 
-def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: Pool) -> None:
+def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: SegmentPool) -> None:
     rng = np.random.default_rng(0)
-    bank = Bank(3, 300)
+    bank = FeatureBank(3, 300)
     for name, shape in shapes(RECIPES["nano"]).items():
         for _ in range(12):
             video = draw(bank, rng, shape)
@@ -395,7 +395,7 @@ def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: Pool) -> No
 def test_what_is_recalled_takes_several_segments() -> None:
     rng = np.random.default_rng(0)
     shape = replace(shapes(RECIPES["nano"])["long"], weights=RECALLED)
-    videos = [draw(Bank(3, 300), rng, shape) for _ in range(12)]
+    videos = [draw(FeatureBank(3, 300), rng, shape) for _ in range(12)]
     assert all(len(video.questions) == shape.asked for video in videos)
     kinds = Counter(q.kind for video in videos for q in video.questions)
     assert set(kinds) <= set(RECALLED)
