@@ -23,7 +23,7 @@ from tempo_lab.allocation.ata import Allocation
 from tempo_lab.allocation.strategies import STRATEGIES
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.netcdf import TEXTS, plain_json, read_record, write_record
-from tempo_lab.common.text import called
+from tempo_lab.common.text import called, escape_control_chars
 
 if TYPE_CHECKING:
     import pandas as pd
