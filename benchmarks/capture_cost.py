@@ -71,8 +71,8 @@ def ask(session: Session, capture: tl.Capture | None, first: bool) -> tl.Trace:
         first: read the video too; else from its kept keys and values.
     """
     if first:
-        session.reader.forget()
-    session.reader._readings.clear()  # asked anew, recorded or not
+        session.engine.forget()
+    session.engine._readings.clear()  # asked anew, recorded or not
     return session.ask(QUESTION, strategy="none", max_new_tokens=4, capture=capture)
 
 
@@ -91,7 +91,7 @@ def seconds(call: Callable[[], Any], device: torch.device) -> float:
 def one_pass(tempo: tl.Tempo, session: Session, maps: bool) -> None:
     """The first segment in one pass by eager attention; with its maps kept until the end."""
     compressor, kept = tempo.model.compressor, []
-    batch = next(session.reader.batches.stream(0))
+    batch = next(session.engine.batches.stream(0))
     text = compressor.svlm.language_model
     before = text.config._attn_implementation
     text.config._attn_implementation = "eager"

@@ -146,7 +146,7 @@ def use_recorded_pixels(session: Session, recorded: np.ndarray) -> float:
     Where nothing else differs, the stages after it start from the recorded pixels, so that they are
     compared on any processor.
     """
-    batches = session.reader.batches
+    batches = session.engine.batches
     computed = [batches.patches(each) for each in session.video.segments(batches.resize)]
     pixels = np.concatenate([patches for patches, _ in computed])
     if worst(pixels, recorded) > 1:
@@ -164,8 +164,8 @@ def compare_reading(
     session: Session, case: dict[str, Any], record: Any
 ) -> Iterator[tuple[str, float]]:
     """Pixels, prompts, positions and visual features."""
-    prompts, compressor = session.reader.prompts, session.reader.compressor
-    batches = session.reader.batches
+    prompts, compressor = session.engine.prompts, session.engine.compressor
+    batches = session.engine.batches
     slots = compressor.slots
     merged, deepstack = [], []
     ids, positions = [], []
@@ -212,13 +212,13 @@ def compare_answer(
     session: Session, loaded: Checkpoint, case: dict[str, Any], record: Any
 ) -> Iterator[tuple[str, float]]:
     """Scores, memory tokens, allocation, the LLM's input, its logits and what it wrote."""
-    reader, model = session.reader, loaded.model
-    reading = reader.read(case["query"])
+    engine, model = session.engine, loaded.model
+    reading = engine.score(case["query"])
     n, slots = len(session.video), model.config.num_compression_tokens
     scores = torch.sigmoid(torch.from_numpy(reading.logit)).numpy()
     if "relevance_scores_natural" in record:
         yield "scores", worst(scores, record["relevance_scores_natural"])
-    memory = reader.memory(reading, np.full(n, slots))
+    memory = engine.memory_tokens(reading, np.full(n, slots))
     if "compression_features" in record:
         yield "memory", worst(torch.stack(list(memory)), record["compression_features"])
 

@@ -152,12 +152,12 @@ def prompt_sensitivity(
     traces: list[Trace] = []
     fixed: list[str] = []
     memories: list[torch.Tensor] = []
-    reader = session.reader
+    engine = session.engine
     options: dict[str, Any] = {"budget": budget, "max_new_tokens": max_new_tokens}
     for wording in tqdm(every.values(), desc="wordings", disable=not progress):
         # each reader starts from the visual features of the last one
-        reader = reader.reworded(wording.sentence)
-        view = Session(reader, progress=False)  # never closed: the video is the session's
+        engine = engine.with_instruction(wording.sentence)
+        view = Session(engine, progress=False)  # never closed: the video is the session's
         traces.append(view.ask(question, **options))
         check_ranked(traces[0])
         released = traces[0].data["relevance"].to_numpy()
@@ -209,8 +209,8 @@ def _memory(session: Session, question: str) -> torch.Tensor:
     """All memory tokens of a question, float32 [segment, slot, hidden], on the CPU."""
     import torch
 
-    reader, slots = session.reader, session.checkpoint.model.config.num_compression_tokens
-    memory = reader.memory(reader.read(question), np.full(len(session), slots))
+    engine, slots = session.engine, session.checkpoint.model.config.num_compression_tokens
+    memory = engine.memory_tokens(engine.score(question), np.full(len(session), slots))
     return torch.stack([tokens[:slots] for tokens in memory]).float().cpu()
 
 

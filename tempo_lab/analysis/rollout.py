@@ -145,7 +145,7 @@ def _maps(session: Session, question: str, segment: int) -> list[np.ndarray]:
     from tempo_lab.session.capture.key_groups import HeadMean
 
     compressor, prompts = session.checkpoint.model.compressor, session.checkpoint.prompts
-    batches, text = session.reader.batches, compressor.svlm.language_model
+    batches, text = session.engine.batches, compressor.svlm.language_model
     with closing(session.video.segments(batches.resize, segment)) as decoded:
         frames = next(decoded)
     patches, grid = batches.patches(frames)

@@ -123,7 +123,7 @@ class CompressorEngine:
         return system + video + sum(reading.nbytes for reading in tuple(self._readings.values()))
 
     @torch.inference_mode()
-    def read(
+    def score(
         self,
         question: str,
         step: Callable[[int], object] | None = None,
@@ -196,7 +196,7 @@ class CompressorEngine:
         return ReadSegment(float(state.logit), state.tokens, state if more else None)
 
     @torch.inference_mode()
-    def memory(
+    def memory_tokens(
         self,
         reading: QuestionCache,
         needed: np.ndarray,
@@ -230,7 +230,7 @@ class CompressorEngine:
                 step(len(written))
         return reading.memory
 
-    def reworded(self, sentence: str) -> CompressorEngine:
+    def with_instruction(self, sentence: str) -> CompressorEngine:
         """Another reader of the same video, whose prompt asks for Yes or No in other words.
 
         Nothing that it reads is kept here. It starts from the visual features that are kept here,
@@ -254,7 +254,7 @@ class CompressorEngine:
         other.look = self.look
         return other
 
-    def apart(self) -> CompressorEngine:
+    def fork(self) -> CompressorEngine:
         """A reader that shares what is kept of the video, and knows no question.
 
         What it reads of one is held beyond `keep_bytes`, until it is dropped.

@@ -14,11 +14,11 @@ from tempo_lab.model.prompts import RELEVANCE_SENTENCE
 from tempo_lab.session.engine import CompressorEngine
 
 
-def provenance(reader: CompressorEngine) -> dict[str, Any]:
+def provenance(engine: CompressorEngine) -> dict[str, Any]:
     """What made the numbers of a question that `reader` has read the video for."""
     import transformers
 
-    checkpoint, video = reader.checkpoint, reader.video
+    checkpoint, video = engine.checkpoint, engine.video
     info, model = video.info, checkpoint.model
     sentence = checkpoint.prompts.sentence
     return {
@@ -35,14 +35,14 @@ def provenance(reader: CompressorEngine) -> dict[str, Any]:
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
         "video": escape_control_chars(info.path),  # a file's name may be no text
-        "video_digest": reader.batches.digest,
+        "video_digest": engine.batches.digest,
         "decoder": info.decoder,
         "frames": len(video.plan.indices),
         "fps": float(video.plan.fps),
         "source_fps": float(info.fps),
         "duration": float(info.duration),
         "window": video.window,
-        "keep": reader.keep,
-        "warnings": [*info.notes, *reader.look.warnings(checkpoint.name, info.path)],
-        **reader.look.noted,
+        "keep": engine.keep,
+        "warnings": [*info.notes, *engine.look.warnings(checkpoint.name, info.path)],
+        **engine.look.noted,
     }

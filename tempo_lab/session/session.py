@@ -44,19 +44,19 @@ class Session:
     Made by `Tempo.open`; use it in a `with`, or call `close`.
 
     Args:
-        reader: reads the video with the model; the video is closed with the session.
+        engine: reads the video with the model; the video is closed with the session.
         progress: show progress bars for what takes longer than a second; or a function that tells
             it otherwise (see `tempo_lab.common.progress`).
     """
 
-    def __init__(self, reader: CompressorEngine, *, progress: Progress = True) -> None:
-        self.reader = reader
-        self.video, self.checkpoint = reader.video, reader.checkpoint
+    def __init__(self, engine: CompressorEngine, *, progress: Progress = True) -> None:
+        self.engine = engine
+        self.video, self.checkpoint = engine.video, engine.checkpoint
         self.progress = progress
 
     def __repr__(self) -> str:
-        kept = f"{self.reader.nbytes / 2**20:.1f} MiB kept (keep={self.reader.keep!r})"
-        if (needed := self.price()["kv"]) > self.reader.keep_bytes:
+        kept = f"{self.engine.nbytes / 2**20:.1f} MiB kept (keep={self.engine.keep!r})"
+        if (needed := self.price()["kv"]) > self.engine.keep_bytes:
             kept += f"; keys and values would need {needed / 2**20:.1f} MiB"
         return f"Session({self.checkpoint.name!r}, {self.video!r}, {kept})"
 
@@ -77,7 +77,7 @@ class Session:
     def close(self) -> None:
         """Stop the decoder and free what was kept."""
         self.video.close()
-        self.reader.forget()
+        self.engine.forget()
 
     def price(self, question: str = "") -> dict[str, int]:
         """Bytes that keeping costs for this video, at most.
@@ -91,7 +91,7 @@ class Session:
             tokens can be computed when a budget wants them; where `keep_bytes` has no room for
             it, all of them are computed at once.
         """
-        return self.reader.price(question)
+        return self.engine.price(question)
 
     def ask(
         self,
@@ -170,7 +170,7 @@ class Session:
         forced = None if scores is None else check_scores(scores, len(self.video))
         most = self._refuse_early(forced, budget, share, changes, question, turns, room)
 
-        reader = changes.reader
+        engine = changes.engine
         record = None
         if capture is not None:
             record = Recording(capture, self, changes.question, room, text)
@@ -178,8 +178,8 @@ class Session:
         watch = changes.watch(None if record is None else record.watch)
         with self.checkpoint.lock, changes.installed(), record or nullcontext():
             with stage(self.progress, "reading segments", len(self)) as bar:
-                reading = reader.read(changes.question, bar.update, watch)
-            self.reader.look.warn(self.checkpoint.name, self.video.info.path)
+                reading = engine.score(changes.question, bar.update, watch)
+            self.engine.look.warn(self.checkpoint.name, self.video.info.path)
             logit = reading.logit
             relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
             given = allocate(relevance if forced is None else forced, budget, **share)
@@ -191,7 +191,7 @@ class Session:
                 record.check_slots(needed)
 
             with stage(self.progress, "writing memory tokens", len(self)) as bar:
-                memory = reader.memory(reading, needed, bar.update, watch)
+                memory = engine.memory_tokens(reading, needed, bar.update, watch)
             if record is not None:
                 stream = record.apart(stream)
             with nullcontext() if record is None else record.answering(prompt):
@@ -286,7 +286,7 @@ class Session:
         arguments: dict[str, Any],
     ) -> Trace:
         segments = range(len(self.video))
-        times = [times for _, times in self.reader.batches.decoded]
+        times = [times for _, times in self.engine.batches.decoded]
         stamps = [len(clocks[i]) if clocks and allocation.tokens[i] else 0 for i in segments]
         svlm, llm = self.checkpoint.prompts.svlm, self.checkpoint.prompts.llm
         trace = Trace.from_run(
@@ -306,12 +306,12 @@ class Session:
                 "svlm": self.prompt(changes.question).text(svlm),
                 "llm": prompt.text(llm),
             },
-            provenance={**provenance(changes.reader), **arguments},
+            provenance={**provenance(changes.engine), **arguments},
         )
         return changes.told(trace)
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """What the SVLM reads of one segment, position by position, with its memory slots."""
         slots = self.checkpoint.model.config.num_compression_tokens
-        video = self.reader.prompt(segment)
+        video = self.engine.prompt(segment)
         return self.checkpoint.prompts.segment(video, question, slots)

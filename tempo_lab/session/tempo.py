@@ -108,13 +108,13 @@ class Tempo:
             on_wait=on_wait,
         )
         try:
-            reader = CompressorEngine(
+            engine = CompressorEngine(
                 self.checkpoint, video, keep=keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes
             )
         except BaseException:
             video.close()
             raise
-        return Session(reader, progress=progress)
+        return Session(engine, progress=progress)
 
     def ask(self, source: Any, question: str, **options: Any) -> Trace:
         """Open a video, ask one question (options of `Session.ask`), and close it."""

@@ -68,19 +68,19 @@ def test_the_first_row_is_what_the_session_says(session, result):
 
 def test_left_out_is_the_prompt_of_training(session, result):
     """Against one plain pass with the prompt that training reads."""
-    reader, prompts = session.reader, session.checkpoint.prompts
+    engine, prompts = session.engine, session.checkpoint.prompts
     with torch.inference_mode():
-        for batch in reader.batches.stream(0):
+        for batch in engine.batches.stream(0):
             row = batch.segments.index(8) if 8 in batch.segments else None
             if row is not None:
-                logit, memory = reader.compressor.in_one_pass(
+                logit, memory = engine.compressor.in_one_pass(
                     batch.patches[row],
                     batch.grid,
                     prompts.system(relevance=False),
                     batch.videos[row],
                     prompts.question(STAR),
                 )
-    own = reader.memory(reader.read(STAR), np.full(12, len(memory)))[8]
+    own = engine.memory_tokens(engine.score(STAR), np.full(12, len(memory)))[8]
     left_out = result.data.sel(wording=LEFT_OUT).isel(segment=8)
     assert float(left_out["logit"]) == pytest.approx(float(logit), abs=1e-3)
     expected = torch.cosine_similarity(own, memory, dim=-1).numpy()
@@ -91,28 +91,28 @@ def test_left_out_is_the_prompt_of_training(session, result):
 
 def test_the_session_keeps_nothing_of_it(session):
     before = session.ask(STAR, budget=48)
-    computed, held = dict(session.reader.computed), session.reader.nbytes
+    computed, held = dict(session.engine.computed), session.engine.nbytes
     prompt_sensitivity(session, "Where is the fox?", {LEFT_OUT: ""}, progress=False)
-    assert session.reader.computed == computed
-    assert session.reader.nbytes == held
+    assert session.engine.computed == computed
+    assert session.engine.nbytes == held
     after = session.ask(STAR, budget=48)
     np.testing.assert_array_equal(after.data["logit"], before.data["logit"])
     assert after.answer == before.answer
     assert session.checkpoint.prompts.sentence == RELEVANCE_SENTENCE
-    assert session.reader.computed == computed
+    assert session.engine.computed == computed
 
 
 def test_an_interrupted_one_leaves_the_session_usable(session, monkeypatch):
     before = session.ask(STAR, budget=48)
-    read = type(session.reader.compressor).relevance
+    read = type(session.engine.compressor).relevance
 
     def interrupted(self, prefix, question):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(type(session.reader.compressor), "relevance", interrupted)
+    monkeypatch.setattr(type(session.engine.compressor), "relevance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prompt_sensitivity(session, STAR, progress=False)
-    monkeypatch.setattr(type(session.reader.compressor), "relevance", read)
+    monkeypatch.setattr(type(session.engine.compressor), "relevance", read)
     again = session.ask("Where is the fox?", budget=48)
     assert len(again.data["logit"]) == 12
     assert session.ask(STAR, budget=48).answer == before.answer

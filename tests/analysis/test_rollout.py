@@ -35,7 +35,7 @@ def result(session):
 def maps_of(session, segment):
     """Eager attention maps [layer, head, query, key] of one segment, in one pass."""
     compressor, prompts = session.checkpoint.model.compressor, session.checkpoint.prompts
-    for batch in session.reader.batches.stream(0):
+    for batch in session.engine.batches.stream(0):
         if segment not in batch.segments:
             continue
         row = batch.segments.index(segment)
@@ -90,13 +90,13 @@ def test_groups_and_patches_are_sums_of_positions(session, result):
 
 
 def test_nothing_of_the_session_changes(tiny, session, result):
-    assert session.reader.computed["decoded"] in (0, len(session))  # by the maps by hand only
+    assert session.engine.computed["decoded"] in (0, len(session))  # by the maps by hand only
     assert not recorder._recorders
     config = tiny.model.compressor.svlm.language_model.config
     assert not config._attn_implementation.startswith("tempo_rows")
     with tiny.open(session.video.info.path, progress=False) as fresh:
         rollout(fresh, QUESTION, 3)
-        assert fresh.reader.computed == dict.fromkeys(fresh.reader.computed, 0)
+        assert fresh.engine.computed == dict.fromkeys(fresh.engine.computed, 0)
         assert len(fresh.ask(QUESTION, max_new_tokens=2).data["start"]) == 6
 
 

@@ -116,7 +116,7 @@ def test_unknown_words_are_refused_by_name_before_anything_is_read(
     with small.open(own, progress=False) as session:
         with pytest.raises(QueryError) as refused:
             session.ask("What colr is the Elephant?")
-        assert session.reader.computed["decoded"] == 0
+        assert session.engine.computed["decoded"] == 0
         for shown in ("colr (near: color)", "Elephant", *example_questions()):
             assert shown in str(refused.value)
         assert "star?" not in str(refused.value.found)

@@ -111,7 +111,7 @@ def eager_maps(model):
 def test_rows_equal_those_of_eager_attention_in_one_pass(tiny, session, full):
     compressor, prompts = tiny.model.compressor, tiny.prompts
     numbers = {0: 0, len(session) - 1: 1}  # the first segment, and the short last one
-    for batch in session.reader.batches.stream(0):
+    for batch in session.engine.batches.stream(0):
         for row, segment in enumerate(batch.segments):
             if segment not in numbers:
                 continue
@@ -193,7 +193,7 @@ def test_changing_a_recorded_probability_changes_the_output(tiny, session, plain
     try:
         kept = session.ask(**ASK).data["logit"].values
         change[0] = 0.5
-        session.reader.forget()
+        session.engine.forget()
         changed = session.ask(**ASK).data["logit"].values
     finally:
         config._attn_implementation = before
@@ -363,16 +363,16 @@ def test_a_question_that_is_kept_is_recorded_from_the_best_thing_kept(
 ):
     with tiny.open(frames_file, progress=False, keep=keep, batch_bytes=1) as session:
         session.ask(**ASK)
-        before = dict(session.reader.computed)
+        before = dict(session.engine.computed)
         trace = session.ask(**ASK, capture=EVERYTHING)
-        again = {name: n - before[name] for name, n in session.reader.computed.items()}
+        again = {name: n - before[name] for name, n in session.engine.computed.items()}
         assert again["decoded"] == (6 if keep == "nothing" else 0)
         assert again["prefix"] == (0 if keep == "kv" else 6)
         assert again["relevance"] == 6
         assert again["memory"] == before["memory"]
-        after = dict(session.reader.computed)
+        after = dict(session.engine.computed)
         session.ask(**ASK)  # what was recorded is kept as any other question
-        assert session.reader.computed == after
+        assert session.engine.computed == after
     np.testing.assert_allclose(trace.data["logit"], plain.data["logit"], atol=TOLERANCE)
     assert trace.answer == plain.answer
     for name in set(grouped.data) - set(plain.data):
@@ -383,10 +383,10 @@ def test_a_question_that_is_kept_is_recorded_from_the_best_thing_kept(
 
 def test_the_answers_rows_alone_read_nothing_again(session):
     session.ask(**ASK)
-    before = dict(session.reader.computed)
+    before = dict(session.engine.computed)
     spec = tl.Capture(attention=["answer"], memory=True)
     assert "answer_attention" in session.ask(**ASK, capture=spec).data
-    assert session.reader.computed == before
+    assert session.engine.computed == before
 
 
 @pytest.mark.parametrize("strategy", ["tail", "tome", "topk"])
@@ -500,10 +500,10 @@ def test_a_users_own_hooks_survive_and_fire_as_often(tiny, session):
     try:
         session.ask(**ASK)
         once = dict(fired)
-        session.reader.forget()
+        session.engine.forget()
         session.ask(**ASK, capture=EVERYTHING)
         assert fired == {name: 2 * n for name, n in once.items()}
-        session.reader.forget()
+        session.engine.forget()
         session.ask(**ASK)
         assert fired == {name: 3 * n for name, n in once.items()}
     finally:
@@ -595,8 +595,8 @@ def test_a_slot_that_no_segment_needs_is_refused_as_early_as_it_is_known(session
         session.ask(QUESTION, **options, capture=spec)
     assert "attention of memory 100" in str(caught.value)
     assert "fire: decision, memory 0;" in str(caught.value)
-    assert session.reader.computed["relevance"] == read
-    assert session.reader.computed["memory"] == 0
+    assert session.engine.computed["relevance"] == read
+    assert session.engine.computed["memory"] == 0
     assert (
         session.ask(QUESTION, strategy="none", max_new_tokens=2, capture=spec).data.sizes["row"]
         == 3
@@ -612,7 +612,7 @@ def test_attention_of_a_kernel_that_has_none_is_refused(tiny, session, whose):
         with pytest.raises(CaptureError, match=f"attention of the {whose}.*'flex_attention'"):
             session.ask(**ASK, capture=EVERYTHING)
         assert config._attn_implementation == "flex_attention"
-        assert session.reader.computed["decoded"] == 0
+        assert session.engine.computed["decoded"] == 0
     finally:
         config._attn_implementation = before
 
@@ -656,7 +656,7 @@ def test_what_makes_no_sense_is_refused_when_it_is_said(make, says):
 def test_what_this_model_does_not_have_is_refused_before_any_work(session, spec, says):
     with pytest.raises(CaptureError, match=says):
         session.ask(**ASK, capture=tl.Capture(**spec))
-    assert session.reader.computed["decoded"] == 0
+    assert session.engine.computed["decoded"] == 0
 
 
 # Price
@@ -669,7 +669,7 @@ def test_the_price_holds_before_anything_runs(session, reduce):
         reduce=reduce,
     )  # fmt: skip
     price = spec.price(session, QUESTION, max_new_tokens=6)
-    assert session.reader.computed["decoded"] == 0
+    assert session.engine.computed["decoded"] == 0
     trace = session.ask(QUESTION, strategy="none", max_new_tokens=6, capture=spec)
     for name, mib in price.parts.items():
         found = trace.data[name].nbytes

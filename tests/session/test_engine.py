@@ -74,8 +74,8 @@ def test_a_long_question_is_read_within_the_byte_limit(nano, many_segments, pass
     def read(batch_bytes):
         session = nano.open(many_segments, progress=False, keep=keep, batch_bytes=batch_bytes)
         with session:
-            reading = session.reader.read(question)
-            session.reader.memory(reading, np.full(24, nano.slots))
+            reading = session.engine.score(question)
+            session.engine.memory_tokens(reading, np.full(24, nano.slots))
             price = session.price(question)
             kept = {**price, "kv": price["kv"] + price["question"]}.get(keep, reading.nbytes)
             results.append((reading.logit, torch.stack(reading.memory), kept))
@@ -124,31 +124,31 @@ def test_a_larger_budget_computes_the_missing_memory_tokens_and_nothing_else(ses
     changes = [{"budget": 48}, {"budget": 100}, {"budget": 400}, {"budget": 400}]
     changes += [{"strategy": name, "budget": 400} for name in ("random", "tail", "tome", "topk")]
     session.ask(QUESTION, budget=30, **SHORT)
-    once = {name: session.reader.computed[name] for name in ("decoded", "prefix", "relevance")}
+    once = {name: session.engine.computed[name] for name in ("decoded", "prefix", "relevance")}
     assert once == dict.fromkeys(once, 6)
     for change in changes:
-        reading = session.reader.read(QUESTION)
+        reading = session.engine.score(QUESTION)
         there = sum(map(len, reading.memory))
-        assert session.reader.computed == {**once, "memory": there}
+        assert session.engine.computed == {**once, "memory": there}
         passes.clear()
         session.ask(QUESTION, **change, **SHORT)
         computed = sum(rows * new for rows, new, _ in passes)
         assert computed == sum(map(len, reading.memory)) - there
         assert all(rows * new <= 6 * 128 for rows, new, _ in passes)
-    assert sum(map(len, reading.memory)) == session.reader.computed["memory"] == 6 * 128
+    assert sum(map(len, reading.memory)) == session.engine.computed["memory"] == 6 * 128
     with tiny.open(session.video.info.path, progress=False) as fresh:
-        at_once = fresh.reader.memory(fresh.reader.read(QUESTION), np.full(6, 128))
+        at_once = fresh.engine.memory_tokens(fresh.engine.score(QUESTION), np.full(6, 128))
     for grown, whole in zip(reading.memory, at_once, strict=True):
         assert torch.allclose(grown, whole, atol=1e-5)
 
 
 def test_segments_that_were_written_in_different_steps_go_on_together(session):
-    reader = session.reader
-    reading = reader.read(QUESTION)
+    engine = session.engine
+    reading = engine.score(QUESTION)
     for needed in ([1, 2, 1, 3, 3, 2], [3, 3, 2, 3, 3, 3], [3, 3, 3, 3, 3, 3], [9] * 6):
-        reader.memory(reading, np.array(needed))
-    reader.forget()
-    at_once = reader.memory(reader.read(QUESTION), np.full(6, 9))
+        engine.memory_tokens(reading, np.array(needed))
+    engine.forget()
+    at_once = engine.memory_tokens(engine.score(QUESTION), np.full(6, 9))
     for grown, whole in zip(reading.memory, at_once, strict=True):
         assert len(grown) == len(whole) == 9
         assert torch.allclose(grown, whole, atol=1e-5)
@@ -163,32 +163,32 @@ def test_no_question_computes_a_memory_token_twice(tiny, frames_file, keep):
         frames_file, progress=False, keep=keep, keep_bytes=price.get(keep, 0)
     ) as session:
         session.ask(QUESTION, budget=48, **SHORT)
-        before = dict(session.reader.computed)
+        before = dict(session.engine.computed)
         assert before["memory"] == 6 * 128
         for change in ({"budget": 400}, {"strategy": "tail"}, {"strategy": "none"}):
             session.ask(QUESTION, **change, **SHORT)
-        assert session.reader.computed == before
+        assert session.engine.computed == before
 
 
 def test_the_price_is_what_is_kept(session):
     price = session.price(QUESTION)
     session.ask(QUESTION, strategy="none", **SHORT)
-    assert session.reader.nbytes == price["kv"]
-    session.reader.forget()
-    reading = session.reader.read(QUESTION)
-    session.reader.memory(reading, np.full(6, 127))
-    system = len(session.reader.prompts.system())
+    assert session.engine.nbytes == price["kv"]
+    session.engine.forget()
+    reading = session.engine.score(QUESTION)
+    session.engine.memory_tokens(reading, np.full(6, 127))
+    system = len(session.engine.prompts.system())
     assert system > 0
     (question, _) = reading.segments[0].state.suffix
     one = qwen.cache_bytes(question) // question.get_seq_length()
     one_token = reading.memory[0][0].nbytes
-    assert session.reader.nbytes == price["kv"] + price["question"] - 6 * (one + one_token)
+    assert session.engine.nbytes == price["kv"] + price["question"] - 6 * (one + one_token)
 
 
 def test_the_price_of_features_is_what_is_kept(tiny, frames_file):
     with tiny.open(frames_file, progress=False, keep="features") as session:
         session.ask(QUESTION, budget=48, **SHORT)
-        assert session.reader.nbytes == session.price()["features"]
+        assert session.engine.nbytes == session.price()["features"]
 
 
 def test_what_is_kept_stays_within_its_limit(tiny, frames_file):
@@ -199,11 +199,11 @@ def test_what_is_kept_stays_within_its_limit(tiny, frames_file):
         for question in (QUESTION, *QUESTIONS, LONG):
             for budget in (30, 48, 400):
                 session.ask(question, budget=budget, **SHORT)
-                assert session.reader.nbytes <= room
-        assert session.reader.computed["prefix"] == 6
-        assert len(session.reader._readings) > 1
+                assert session.engine.nbytes <= room
+        assert session.engine.computed["prefix"] == 6
+        assert len(session.engine._readings) > 1
         # the long question's keys and values would not have fitted
-        assert [segment.state for segment in session.reader.read(LONG).segments] == [None] * 6
+        assert [segment.state for segment in session.engine.score(LONG).segments] == [None] * 6
 
 
 def test_auto_keeps_the_best_that_is_affordable(tiny, frames_file):
@@ -212,7 +212,7 @@ def test_auto_keeps_the_best_that_is_affordable(tiny, frames_file):
     for limit, kept in ((price["kv"], "kv"), (price["features"], "features"), (0, "nothing")):
         with tiny.open(frames_file, progress=False, keep_bytes=limit) as session:
             assert session.ask(QUESTION, budget=48, **SHORT).provenance["keep"] == kept
-            assert session.reader.nbytes <= limit or kept == "nothing"
+            assert session.engine.nbytes <= limit or kept == "nothing"
     with (
         tiny.open(frames_file, progress=False, keep="kv", keep_bytes=1) as session,
         pytest.raises(BudgetError, match="keep_bytes"),
@@ -224,9 +224,9 @@ def test_old_questions_are_dropped_when_their_bytes_do_not_fit(tiny, frames_file
     with tiny.open(frames_file, progress=False, keep="nothing", keep_bytes=0) as session:
         for question in QUESTIONS:
             session.ask(question, budget=48, **SHORT)
-        assert len(session.reader._readings) == 1
+        assert len(session.engine._readings) == 1
         session.close()
-        assert session.reader.nbytes == 0
+        assert session.engine.nbytes == 0
 
 
 def test_a_micro_batch_that_was_interrupted_goes_on_where_it_was(tiny, frames_file, monkeypatch):
@@ -245,38 +245,38 @@ def test_a_micro_batch_that_was_interrupted_goes_on_where_it_was(tiny, frames_fi
     monkeypatch.setattr(Compressor, "relevance", interrupted)
     with tiny.open(frames_file, progress=False, batch_bytes=1 << 30) as session:
         with pytest.raises(KeyboardInterrupt):
-            session.reader.read(QUESTION)
-        assert [kept.segments for kept in session.reader._kept.values()] == [[0, 1]]
-        session.reader.read(QUESTION)
-        assert sum(rows) == session.reader.computed["relevance"] == 6
-        assert session.reader.computed["prefix"] == 6
+            session.engine.score(QUESTION)
+        assert [kept.segments for kept in session.engine._kept.values()] == [[0, 1]]
+        session.engine.score(QUESTION)
+        assert sum(rows) == session.engine.computed["relevance"] == 6
+        assert session.engine.computed["prefix"] == 6
 
 
 @pytest.mark.parametrize(("keep", "decoded"), [("features", 0), ("kv", 6)])
 def test_other_words_start_from_the_features_that_are_kept(tiny, frames_file, keep, decoded):
     with tiny.open(frames_file, keep=keep, progress=False) as session:
-        reader = session.reader
-        own = reader.read(QUESTION).logit
-        computed, held = dict(reader.computed), reader.nbytes
-        other = reader.reworded(" Yes?")
-        found = other.read(QUESTION).logit
+        engine = session.engine
+        own = engine.score(QUESTION).logit
+        computed, held = dict(engine.computed), engine.nbytes
+        other = engine.with_instruction(" Yes?")
+        found = other.score(QUESTION).logit
         assert other.computed["decoded"] == decoded
         assert other.keep == "features"
         assert np.abs(found - own).max() > 1e-4
-        back = other.reworded(reader.prompts.sentence)
+        back = other.with_instruction(engine.prompts.sentence)
         np.testing.assert_allclose(back.read(QUESTION).logit, own, atol=1e-5)
         assert back.computed["decoded"] == 0
-        assert reader.computed == computed
-        assert reader.nbytes == held
-        np.testing.assert_array_equal(reader.read(QUESTION).logit, own)
+        assert engine.computed == computed
+        assert engine.nbytes == held
+        np.testing.assert_array_equal(engine.score(QUESTION).logit, own)
         assert provenance(other)["relevance_sentence"] == " Yes?"
-        assert "relevance_sentence" not in provenance(reader)
+        assert "relevance_sentence" not in provenance(engine)
 
 
 def test_other_words_keep_nothing_where_features_do_not_fit(tiny, frames_file):
     with tiny.open(frames_file, keep_bytes=1, progress=False) as session:
-        other = session.reader.reworded("")
-        own, found = session.reader.read(QUESTION).logit, other.read(QUESTION).logit
+        other = session.engine.with_instruction("")
+        own, found = session.engine.score(QUESTION).logit, other.score(QUESTION).logit
         assert other.keep == "nothing"
         assert np.abs(found - own).max() > 1e-4
 
@@ -284,14 +284,14 @@ def test_other_words_keep_nothing_where_features_do_not_fit(tiny, frames_file):
 def test_features_behind_a_gap_are_not_taken(tiny, frames_file):
     """Prefixes of the first segments, features of a later one: what an interruption leaves."""
     with tiny.open(frames_file, keep="kv", batch_bytes=1, progress=False) as session:
-        reader = session.reader
-        for number, kept in enumerate(map(reader._see, reader.batches.stream(0))):
-            reader._kept[reader._model, str(number)] = kept
+        engine = session.engine
+        for number, kept in enumerate(map(engine._see, engine.batches.stream(0))):
+            engine._kept[engine._model, str(number)] = kept
             if number == 0:
-                reader._system = reader.compressor.system(reader.prompts.system())
-                reader.keep = "kv"
-                reader._prefix(kept)
-        assert [kept.features is None for kept in reader._kept.values()] == [True, *[False] * 5]
-        found = reader.reworded("").read(QUESTION)
+                engine._system = engine.compressor.system(engine.prompts.system())
+                engine.keep = "kv"
+                engine._prefix(kept)
+        assert [kept.features is None for kept in engine._kept.values()] == [True, *[False] * 5]
+        found = engine.with_instruction("").score(QUESTION)
         assert len(found.segments) == 6
         assert found.logit[0] != found.logit[1]

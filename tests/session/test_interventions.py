@@ -194,10 +194,10 @@ def test_the_budget_holds(voyage, plain):
 
 
 def test_what_cannot_fit_is_refused_before_any_work(noise):
-    before = dict(noise.reader.computed)
+    before = dict(noise.engine.computed)
     with pytest.raises(BudgetError, match="more than the budget"):
         noise.ask(**NEVER, interventions=I.allocate({0: 33}))
-    assert noise.reader.computed == before
+    assert noise.engine.computed == before
 
 
 def test_a_faithful_overspending_is_not_the_interventions(noise):
@@ -255,13 +255,13 @@ def test_swapped_memory_stands_at_the_other_place(voyage, plain):
 
 
 def test_memory_is_computed_for_the_place_where_it_stands(noise):
-    before = dict(noise.reader.computed)
+    before = dict(noise.engine.computed)
     scores = [0.0] * (len(noise) - 1) + [1.0]
     first = {**NOISE, "question": "Which one comes first?", "scores": scores}
     trace = noise.ask(**first, interventions=I.swap(0, len(noise) - 1))
     tokens = trace.data["tokens"].values
     assert tokens[0] > 10 > tokens[1:].max()
-    assert noise.reader.computed["memory"] - before["memory"] == trace.data.attrs["used"]
+    assert noise.engine.computed["memory"] - before["memory"] == trace.data.attrs["used"]
 
 
 @pytest.mark.parametrize("strategy", ["head", "random", "tome"])
@@ -279,9 +279,9 @@ def test_swapped_twice_is_as_it_was(voyage, strategy):
 
 def test_compressed_for_another_question(voyage, plain):
     other = voyage.ask(MOON, budget=64)
-    before = dict(voyage.reader.computed)
+    before = dict(voyage.engine.computed)
     trace = voyage.ask(STAR, budget=64, interventions=I.question(MOON))
-    assert voyage.reader.computed == before  # the other one was kept
+    assert voyage.engine.computed == before  # the other one was kept
     for name in ("logit", "relevance", "tokens", "kept"):
         np.testing.assert_array_equal(trace.data[name], other.data[name])
     own = remembered(voyage, other, allocation_of(other))
@@ -371,16 +371,16 @@ def test_a_patched_run_is_not_remembered(tiny, frames_file, tmp_path, keep):
         first_of_all = session.ask(**NOISE, interventions=done)
         first = session.ask(**NOISE)
         assert (first.data["logit"] != first_of_all.data["logit"]).all()
-        held, before = session.reader.nbytes, dict(session.reader.computed)
+        held, before = session.engine.nbytes, dict(session.engine.computed)
         patched = session.ask(**NOISE, interventions=done)
         np.testing.assert_allclose(patched.data["logit"], first_of_all.data["logit"], atol=1e-5)
-        again = {name: n - before[name] for name, n in session.reader.computed.items()}
+        again = {name: n - before[name] for name, n in session.engine.computed.items()}
         assert again["decoded"] == (2 if keep == "nothing" else 0)
         assert again["relevance"] == 2
-        assert session.reader.nbytes == held
-        after = dict(session.reader.computed)
+        assert session.engine.nbytes == held
+        after = dict(session.engine.computed)
         identical(session.ask(**NOISE), first)
-        assert session.reader.computed == after  # and what was kept is still there
+        assert session.engine.computed == after  # and what was kept is still there
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -561,10 +561,10 @@ def test_a_question_to_compress_for_is_text_that_the_model_knows(voyage):
     ],
 )
 def test_what_this_video_or_model_does_not_have_is_refused_before_any_work(noise, done, says):
-    before = dict(noise.reader.computed)
+    before = dict(noise.engine.computed)
     with pytest.raises(CaptureError, match=says):
         noise.ask(**NEVER, interventions=done)
-    assert noise.reader.computed == before
+    assert noise.engine.computed == before
 
 
 def test_slots_of_a_strategy_that_merges(noise):

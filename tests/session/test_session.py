@@ -56,7 +56,7 @@ def test_a_trace_says_where_the_budget_went(session):
 
 def test_memory_tokens_are_computed_when_they_are_wanted(session):
     session.ask(QUESTION, budget=48, **SHORT)
-    computed = session.reader.computed
+    computed = session.engine.computed
     assert computed["decoded"] == computed["prefix"] == computed["relevance"] == 6
     assert computed["memory"] < 2 * 48
 
@@ -64,9 +64,9 @@ def test_memory_tokens_are_computed_when_they_are_wanted(session):
 def test_a_second_question_reads_no_frame_again(session):
     session.ask(QUESTION, budget=48, **SHORT)
     session.ask("When does the red circle appear?", budget=48, **SHORT)
-    assert session.reader.computed["decoded"] == 6
-    assert session.reader.computed["prefix"] == 6
-    assert session.reader.computed["relevance"] == 12
+    assert session.engine.computed["decoded"] == 6
+    assert session.engine.computed["prefix"] == 6
+    assert session.engine.computed["relevance"] == 12
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_a_second_question_reads_no_frame_again(session):
 )
 def test_a_changed_budget_or_strategy_reruns_no_svlm(session, change):
     session.ask(QUESTION, strategy="none", **SHORT)
-    before = dict(session.reader.computed)
+    before = dict(session.engine.computed)
     session.ask(QUESTION, **{"budget": 100, **change}, **SHORT)
-    assert session.reader.computed == before
+    assert session.engine.computed == before
 
 
 @pytest.mark.parametrize("keep", ["kv", "features", "nothing"])
@@ -84,7 +84,7 @@ def test_what_is_kept_changes_no_number(tiny, frames_file, expected, keep):
     with tiny.open(frames_file, progress=False, keep=keep, batch_bytes=1) as session:
         session.ask("When?", budget=100, **SHORT)
         same(session.ask(QUESTION, budget=100, **SHORT), expected)
-        assert session.reader.computed["decoded"] == (12 if keep == "nothing" else 6)
+        assert session.engine.computed["decoded"] == (12 if keep == "nothing" else 6)
 
 
 def test_segments_that_look_alike_are_kept_apart(tiny, tmp_path):
@@ -160,7 +160,7 @@ def test_ctrl_c_leaves_the_session_usable(tiny, frames_file, expected, monkeypat
         with pytest.raises(KeyboardInterrupt):
             session.ask(QUESTION, budget=100, **SHORT)
         same(session.ask(QUESTION, budget=100, **SHORT), expected)
-        assert session.reader.computed["relevance"] == 6  # nothing finished was done again
+        assert session.engine.computed["relevance"] == 6  # nothing finished was done again
 
 
 def test_stopping_while_the_decoder_is_waited_for_leaves_the_session_usable(
@@ -197,7 +197,7 @@ def test_a_killed_decoder_is_an_error_and_the_next_question_works(monkeypatch):
         monkeypatch.setattr(Compressor, "see", kill_then_see)
         with pytest.raises(VideoError, match="decoder process failed"):
             session.ask(**question)
-        assert 0 < session.reader.computed["relevance"] < len(session)
+        assert 0 < session.engine.computed["relevance"] < len(session)
         same(session.ask(**question), expected)
 
 
@@ -225,7 +225,7 @@ def test_a_context_that_cannot_hold_the_video_says_what_would_fit(session):
         config.tokenizer_model_max_length = 600
         with pytest.raises(BudgetError, match=r"a budget of at most (\d+)") as caught:
             session.ask(QUESTION, budget=700, strategy="uniform", **SHORT)
-        assert session.reader.computed["decoded"] == 0
+        assert session.engine.computed["decoded"] == 0
         with pytest.raises(BudgetError, match='strategy="head" with a budget'):
             session.ask(QUESTION, strategy="none", **SHORT)
         fits = int(str(caught.value).split("at most ")[1].split(",")[0])
@@ -241,7 +241,7 @@ def test_a_context_that_cannot_hold_the_video_says_what_would_fit(session):
 def test_impossible_budgets_are_refused_before_any_work(session, budget):
     with pytest.raises(BudgetError):
         session.ask(QUESTION, budget=budget)
-    assert session.reader.computed["decoded"] == 0
+    assert session.engine.computed["decoded"] == 0
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_impossible_budgets_are_refused_before_any_work(session, budget):
 def test_bad_arguments_are_refused_before_any_work(session, arguments, error):
     with pytest.raises(error):
         session.ask(**{"question": QUESTION, **arguments})
-    assert session.reader.computed["decoded"] == 0
+    assert session.engine.computed["decoded"] == 0
 
 
 @pytest.mark.parametrize("question", ["", " \n"])
@@ -310,7 +310,7 @@ def test_threads_are_answered_as_if_one_after_another(tiny, frames_file, session
 
         for trace, other in zip(threads.map(ask, questions, options), expected, strict=True):
             same(trace, other)
-        assert fresh.reader.computed["decoded"] == len(fresh)
+        assert fresh.engine.computed["decoded"] == len(fresh)
 
 
 @pytest.mark.parametrize("limit", ["keep_bytes", "batch_bytes"])
@@ -353,10 +353,10 @@ def test_a_single_image_keeps_all_tokens_and_has_no_timestamp(tiny, tmp_path):
 def test_a_session_says_what_it_is_and_what_it_keeps(session):
     assert "0.0 MiB kept (keep='auto')" in repr(session)
     session.ask(QUESTION, budget=48, **SHORT)
-    kept = f"{session.reader.nbytes / 2**20:.1f} MiB kept (keep='kv')"
+    kept = f"{session.engine.nbytes / 2**20:.1f} MiB kept (keep='kv')"
     for words in ("Session(", "golden/tempo", "noise.npy", "in 6 segments", kept):
         assert words in repr(session)
-    assert session.reader.nbytes > 1 << 20
+    assert session.engine.nbytes > 1 << 20
     assert "would need" not in repr(session)
 
 

@@ -444,7 +444,7 @@ def test_a_closed_panel_leaves_nothing(nano, clip):
     panel.close()
     assert {type(registry._instances[key]) for key in set(registry._instances) - before} == set()
     assert pyplot.get_fignums() == figures
-    assert panel.session.reader.nbytes == 0
+    assert panel.session.engine.nbytes == 0
 
 
 def test_importing_the_panel_loads_no_torch():

@@ -522,15 +522,15 @@ def test_key_groups_are_shown_where_they_were_recorded(asked):
 
 def test_sliding_k_shows_what_asking_with_k_tokens_gives(asked):
     session, trace = asked
-    before = dict(session.reader.computed)
+    before = dict(session.engine.computed)
     with FrontLoadingExplorer(session, trace.question, "red", ks=KS, draws=2) as loading:
         assert loading.k.options == tuple(KS)
-        once = dict(session.reader.computed)
+        once = dict(session.engine.computed)
         k = KS[1]
         loading.k.value = k
         assert loading.error is None
         assert f"{k} memory tokens a segment" in loading.describe()
-        assert session.reader.computed == once
+        assert session.engine.computed == once
         assert loading.static().data == loading.static().data
         data = loading.data
     assert before["decoded"] == once["decoded"]

@@ -87,7 +87,7 @@ class Passes:
         import torch
         from PIL import Image, ImageFilter
 
-        video, batches = self.session.video, self.session.reader.batches
+        video, batches = self.session.video, self.session.engine.batches
         with closing(video.segments(batches.resize, self.segment)) as stream:
             decoded = next(stream)
         wide = ImageFilter.GaussianBlur(max(decoded.frames.shape[1:3]) / 8)
@@ -168,15 +168,15 @@ class Passes:
         """Reads the video for changed questions, with what it keeps its own."""
         from tempo_lab.session.engine import CompressorEngine
 
-        theirs = self.session.reader
+        theirs = self.session.engine
         return CompressorEngine(theirs.checkpoint, theirs.video, keep_bytes=theirs.keep_bytes)
 
     def rewrite(self, question: str) -> list[torch.Tensor]:
         """Memory tokens [segment] that the SVLM writes for other words, as many as before."""
         from tempo_lab.allocation.ata import keep_tokens
 
-        reader = self._other_words
-        tokens = reader.memory(reader.read(question), self.allocation.needed)
+        engine = self._other_words
+        tokens = engine.memory_tokens(engine.score(question), self.allocation.needed)
         return [
             keep_tokens(part.clone(), self.allocation, segment)
             for segment, part in enumerate(tokens)

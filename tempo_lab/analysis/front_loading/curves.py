@@ -81,9 +81,9 @@ def of_question(
 
 def _memory(case: Case) -> list[torch.Tensor]:
     """All memory tokens of a question, [K, hidden] of each segment."""
-    reader = case.session.reader
-    every = np.full(len(case.session), reader.compressor.slots)
-    return reader.memory(reader.read(case.question), every)
+    engine = case.session.engine
+    every = np.full(len(case.session), engine.compressor.slots)
+    return engine.memory_tokens(engine.score(case.question), every)
 
 
 def _keep(arm: str, memory: list[torch.Tensor], k: int, seed: int = 0) -> list[torch.Tensor]:

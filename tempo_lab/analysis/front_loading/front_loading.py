@@ -225,7 +225,7 @@ def _that_fit(cases: list[Case]) -> tuple[list[Case], list[dict[str, str]]]:
 
     fitting, left_out = [], []
     for case in cases:
-        slots = case.session.reader.compressor.slots
+        slots = case.session.engine.compressor.slots
         try:
             TeacherForced(case.session, case.question, case.answer).prompt(
                 [slots] * len(case.session)
@@ -300,8 +300,8 @@ def _provenance(cases: list[Case], seed: int, draws: int) -> dict[str, Any]:
         *("made", "tempo_lab", "torch", "transformers", "numpy"),
         *("model", "model_digest", "revision", "rope", "device", "dtype"),
     )
-    first = provenance(cases[0].session.reader)
-    videos = {case.video: case.session.reader.batches.digest for case in cases}
+    first = provenance(cases[0].session.engine)
+    videos = {case.video: case.session.engine.batches.digest for case in cases}
     return {
         **{name: first[name] for name in of_model if name in first},
         "videos": videos,

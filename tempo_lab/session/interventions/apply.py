@@ -36,7 +36,7 @@ class ActiveInterventions:
 
     Attributes:
         question: what the SVLM reads.
-        reader: that reads the video. Where states are patched, one that knows no question, so
+        engine: that reads the video. Where states are patched, one that knows no question, so
             that nothing kept is used, and nothing patched is kept.
         source: int [segment], whose memory stands at each place in time.
 
@@ -75,7 +75,7 @@ class ActiveInterventions:
         check_apart(patches)
         text_model = session.checkpoint.model.compressor.svlm.language_model
         self._patcher = HiddenPatcher(text_model, patches, "SVLM") if patches else None
-        self.reader = session.reader.apart() if patches else session.reader
+        self.engine = session.engine.fork() if patches else session.engine
 
     def _of(self, kind: str) -> list[Intervention]:
         return [one for one in self.every if one.kind == kind]
@@ -232,9 +232,9 @@ def remembered(session: Session, trace: Trace, placed: Allocation) -> list[torch
     """
     changes = ActiveInterventions(Intervention.of(trace), session, trace.question, placed.strategy)
     with changes.installed():
-        reading = changes.reader.read(changes.question, watch=changes.watch())
+        reading = changes.engine.score(changes.question, watch=changes.watch())
         needed = changes.needed(placed)
-        memory = changes.reader.memory(reading, needed, watch=changes.watch())
+        memory = changes.engine.memory_tokens(reading, needed, watch=changes.watch())
     return changes.kept(memory, placed)
 
 

@@ -57,7 +57,7 @@ def by_hand(session, trace, alive):
     """Log-probability of the answer with the memory of some segments only: plainly, one prompt."""
     model, asked = session.checkpoint.model, TeacherForced(session, trace.question, ANSWER)
     allocation = allocation_of(trace)
-    memory = session.reader.memory(session.reader.read(trace.question), allocation.needed)
+    memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     tokens = np.where(alive, allocation.tokens, 0)
     kept = [keep_tokens(part, allocation, i) for i, part in enumerate(memory) if alive[i]]
     prompt, ids = asked.prompt(tokens), asked.ids
@@ -134,7 +134,7 @@ def test_integrated_gradients_are_complete(session, trace, options):
 def test_gradient_x_activation_is_autograds(session, trace):
     result = explain(session, trace, method="layer_gradient_x_activation", batch=1)
     model, allocation = session.checkpoint.model, allocation_of(trace)
-    memory = session.reader.memory(session.reader.read(trace.question), allocation.needed)
+    memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     kept = [keep_tokens(part.clone(), allocation, i) for i, part in enumerate(memory)]
     whole = torch.cat(kept).requires_grad_()
     asked = TeacherForced(session, trace.question, ANSWER)
@@ -179,8 +179,8 @@ def state(session):
         [(p.requires_grad, p.grad is None) for p in model.parameters()],
         [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()],
         [len(m._backward_hooks) for m in model.modules()],
-        dict(session.reader.computed),
-        session.reader.nbytes,
+        dict(session.engine.computed),
+        session.engine.nbytes,
         torch.is_grad_enabled(),
     )
 
