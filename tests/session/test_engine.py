@@ -264,7 +264,7 @@ def test_other_words_start_from_the_features_that_are_kept(tiny, frames_file, ke
         assert other.keep == "features"
         assert np.abs(found - own).max() > 1e-4
         back = other.with_instruction(engine.prompts.sentence)
-        np.testing.assert_allclose(back.read(QUESTION).logit, own, atol=1e-5)
+        np.testing.assert_allclose(back.score(QUESTION).logit, own, atol=1e-5)
         assert back.computed["decoded"] == 0
         assert engine.computed == computed
         assert engine.nbytes == held
