@@ -25,6 +25,8 @@ def renamed_keywords(**renamed: Renamed) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
+        name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             for old, entry in renamed.items():
@@ -32,10 +34,8 @@ def renamed_keywords(**renamed: Renamed) -> Callable[[F], F]:
                     continue
                 new, convert = (entry, None) if isinstance(entry, str) else entry
                 if new in kwargs:
-                    raise TypeError(
-                        f"{function.__name__}() takes {new}= or its old name {old}=, not both"
-                    )
-                warn_renamed(f"{function.__name__}({old}=)", f"{new}=")
+                    raise TypeError(f"{name}() takes {new}= or its old name {old}=, not both")
+                warn_renamed(f"{name}({old}=)", f"{new}=")
                 value = kwargs.pop(old)
                 kwargs[new] = value if convert is None else convert(value)
             return function(*args, **kwargs)
