@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
+from tempo_lab.allocation import STRATEGIES, Allocation, allocate
 from tempo_lab.analysis.cases import check_truth
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.validation import question_read

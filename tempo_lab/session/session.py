@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
+from tempo_lab.allocation import Allocation, Strategy, allocate, find_strategy
 from tempo_lab.common.progress import Progress, stage
 from tempo_lab.model.generate import Answer, answer
 from tempo_lab.model.prompts import segment_clock
@@ -98,7 +98,7 @@ class Session:
         question: str,
         *,
         budget: int | None = None,
-        strategy: str | None = None,
+        strategy: str | Strategy | None = None,
         mode: Mode = "strict",
         min_tokens: int | None = None,
         seed: int = 0,
@@ -119,8 +119,9 @@ class Session:
                 A blank one is refused, except in mode "faithful", which repeats the released code:
                 the SVLM then reads "Describe this content.".
             budget: memory tokens for the whole video; 8192 by default.
-            strategy: which tokens stay, a name in `tempo_lab.allocation.ata.STRATEGIES`; "head" by
-                default, "none" for a single image or where the checkpoint turns ATA off.
+            strategy: the allocation strategy, a name in `tempo_lab.allocation.STRATEGIES` or a
+                `Strategy`; "head" by default, "none" for a single image or where the checkpoint
+                turns ATA off.
             mode: "strict" or "faithful" allocation (see `tempo_lab.allocation.ata`).
             min_tokens: tokens that each segment gets at least; the checkpoint's by default.
             seed: of strategies that draw.
@@ -152,6 +153,7 @@ class Session:
         whole = self.video.is_image or not config.dynamic_compress
         if strategy is None:
             strategy = "none" if whole else "head"
+        strategy = find_strategy(strategy)
         changes = ActiveInterventions(interventions, self, question, strategy)
         check_asked(question, mode, prompts.llm, config.example_questions)
         check_words(changes.question, prompts.llm, config.example_questions)
@@ -159,7 +161,7 @@ class Session:
         room = check_room(max_new_tokens, text, self._context)
         if budget is None:
             everything = len(self.video) * config.num_compression_tokens
-            budget = everything if strategy == "none" else DEFAULT_BUDGET
+            budget = everything if strategy.name == "none" else DEFAULT_BUDGET
         share: dict[str, Any] = {
             "strategy": strategy,
             "mode": mode,
@@ -186,7 +188,7 @@ class Session:
             allocation = changes.placed(given)
             needed = changes.needed(allocation)
             prompt, clocks = self._conversation(allocation.tokens, question, turns)
-            check_context(prompt, room, self._context, strategy)
+            check_context(prompt, room, self._context, strategy.name)
             if record is not None:
                 record.check_slots(needed)
 
@@ -199,7 +201,7 @@ class Session:
         arguments = {
             "max_new_tokens": room,
             "forced_scores": forced is not None,
-            "strategy_parameters": STRATEGIES[strategy].parameters,
+            "strategy_parameters": strategy.parameters,
             "history": [list(turn) for turn in turns],
             "stopped": wrote.stopped,
             "answer_tokens": len(wrote.ids),

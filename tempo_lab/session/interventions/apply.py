@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tempo_lab.allocation.ata import STRATEGIES, Allocation, keep_tokens
-from tempo_lab.allocation.strategies import Ints, find_strategy
+from tempo_lab.allocation import STRATEGIES, Allocation, Ints, Strategy, find_strategy, keep_tokens
 from tempo_lab.common.errors import BudgetError, CaptureError
 from tempo_lab.session.cache import ForwardObserver
 from tempo_lab.session.capture.hidden_states import HiddenPatcher
@@ -52,7 +51,7 @@ class ActiveInterventions:
         interventions: Intervention | Sequence[Intervention],
         session: Session,
         question: str,
-        strategy: str,
+        strategy: str | Strategy,
     ) -> None:
         self.every = check_interventions(interventions)
         self.segments = len(session)
@@ -105,15 +104,15 @@ class ActiveInterventions:
                 tokens[segment], said[segment] = count, one
         return tokens
 
-    def _chosen(self, strategy: str) -> str | list[int] | None:
+    def _chosen(self, strategy: str | Strategy) -> str | list[int] | None:
         """Slots to keep instead of those of the strategy."""
         for one in self._of("slots"):
             which: str | list[int] = one.arguments["which"]
-            if find_strategy(strategy).merges:
+            if (rule := find_strategy(strategy)).merges:
                 raise CaptureError(
                     "a strategy that merges keeps no slots",
-                    asked=f"{one} with strategy={strategy!r}",
-                    found=f"{strategy!r} keeps mixtures of all slots",
+                    asked=f"{one} with strategy={rule.name!r}",
+                    found=f"{rule.name!r} keeps mixtures of all slots",
                     fix='strategy="head"',
                 )
             if isinstance(which, list):
