@@ -110,7 +110,7 @@ class Reader:
         ).to(device)
         prefix = layout.ids.expand(count, -1).clone()
         prefix[:, layout.clocks] = torch.tensor(
-            [[i for second in row for i in words.clock(float(second))] for row in seconds]
+            [[i for second in row for i in words.timestamp(float(second))] for row in seconds]
         ).to(device)
         # no gradient reaches what stands before the memory tokens of a frozen model
         learning = torch.is_grad_enabled() and table.requires_grad
