@@ -84,7 +84,7 @@ class CompressorEngine:
         )
         self.batches = MicroBatcher(video, checkpoint.model.config, checkpoint.prompts, self._limit)
         self.keep_bytes = free_bytes(device) // 2 if keep_bytes is None else keep_bytes
-        self.look = OODMonitor(checkpoint.model.familiar)
+        self.look = OODMonitor(checkpoint.model.feature_statistics)
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
         self._passes = Passes(self.compressor, self._limit, self.computed)
         # keys are digests of the model and of what it was shown, in the order of the segments
@@ -219,7 +219,7 @@ class CompressorEngine:
         for number, segment in enumerate(reading.segments):
             lacking = int(needed[number]) - len(segment.tokens)
             if segment.state is not None and lacking > 0:
-                place = (*segment.state.place, (lacking - 1).bit_length())
+                place = (*segment.state.batch_key, (lacking - 1).bit_length())
                 alike.setdefault(place, {})[number] = segment.state
         step(len(reading.segments) - sum(map(len, alike.values())))
         for states in alike.values():
@@ -289,7 +289,7 @@ class CompressorEngine:
 
     def _see(self, batch: MicroBatch) -> SegmentCache:
         self.computed["decoded"] += len(batch.segments)
-        features = self.compressor.see(batch.patches, batch.grid)
+        features = self.compressor.encode_vision(batch.patches, batch.grid)
         self.look.add(batch.segments[0], features.merged, batch.grid.pairs)
         return SegmentCache(batch.segments, batch.videos, batch.grid, features)
 

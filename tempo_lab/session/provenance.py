@@ -44,5 +44,5 @@ def provenance(engine: CompressorEngine) -> dict[str, Any]:
         "window": video.window,
         "keep": engine.keep,
         "warnings": [*info.notes, *engine.look.warnings(checkpoint.name, info.path)],
-        **engine.look.noted,
+        **engine.look.provenance,
     }
