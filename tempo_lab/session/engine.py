@@ -30,14 +30,14 @@ from tempo_lab.model.out_of_distribution import OODMonitor
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.cache import (
+    CacheMode,
     ForwardObserver,
-    Keep,
     QuestionCache,
-    ReadSegment,
+    ScoredSegment,
     SegmentCache,
-    check_keep,
-    decide_keep,
-    price_keeping,
+    cache_cost,
+    check_cache,
+    choose_cache,
 )
 from tempo_lab.session.micro_batches import MicroBatch, MicroBatcher
 from tempo_lab.session.passes import Passes
@@ -45,7 +45,7 @@ from tempo_lab.video.video import Video
 
 QUESTIONS_KEPT = 4
 """Questions whose memory tokens stay at hand, so that a changed budget reruns no SVLM; fewer where
-they do not fit `keep_bytes`."""
+they do not fit `cache_bytes`."""
 
 
 class CompressorEngine:
@@ -54,7 +54,7 @@ class CompressorEngine:
     Args:
         checkpoint: the model.
         video: the video.
-        keep, keep_bytes, batch_bytes: see `Tempo.open`.
+        cache, cache_bytes, batch_bytes: see `Tempo.open`.
 
     Attributes:
         computed: how often each call did its work, in segments (memory: tokens).
@@ -69,12 +69,12 @@ class CompressorEngine:
         checkpoint: Checkpoint,
         video: Video,
         *,
-        keep: Keep = "auto",
-        keep_bytes: int | None = None,
+        cache: CacheMode = "auto",
+        cache_bytes: int | None = None,
         batch_bytes: int | None = None,
     ) -> None:
-        check_keep(keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes)
-        self.checkpoint, self.video, self.keep = checkpoint, video, keep
+        check_cache(cache, cache_bytes=cache_bytes, batch_bytes=batch_bytes)
+        self.checkpoint, self.video, self.cache_mode = checkpoint, video, cache
         self.compressor, self.prompts = checkpoint.model.compressor, checkpoint.prompts
         device = self.compressor.compression_tokens.device
         self._limit = BatchLimit(
@@ -83,23 +83,23 @@ class CompressorEngine:
             batch_bytes or (16 << 20 if device.type == "cpu" else 1 << 30),
         )
         self.batches = MicroBatcher(video, checkpoint.model.config, checkpoint.prompts, self._limit)
-        self.keep_bytes = free_bytes(device) // 2 if keep_bytes is None else keep_bytes
-        self.look = OODMonitor(checkpoint.model.familiar)
+        self.cache_bytes = free_bytes(device) // 2 if cache_bytes is None else cache_bytes
+        self.ood_monitor = OODMonitor(checkpoint.model.familiar)
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
         self._passes = Passes(self.compressor, self._limit, self.computed)
         # keys are digests of the model and of what it was shown, in the order of the segments
         self._model = checkpoint.digest
         self._kept: dict[tuple[str, str], SegmentCache] = {}
-        self._readings: OrderedDict[tuple[str, str], QuestionCache] = OrderedDict()
+        self._questions: OrderedDict[tuple[str, str], QuestionCache] = OrderedDict()
         self._system: SystemPrefix | None = None
 
-    def price(self, question: str = "") -> dict[str, int]:
-        """Bytes that keeping costs for the whole video (see `price_keeping`).
+    def cost(self, question: str = "") -> dict[str, int]:
+        """Bytes that keeping costs for the whole video (see `cache_cost`).
 
         Args:
             question: whose price "question" is; by default a short one.
         """
-        return price_keeping(
+        return cache_cost(
             self.compressor.svlm.config,
             self._limit.itemsize,
             slots=self.compressor.slots,
@@ -120,14 +120,14 @@ class CompressorEngine:
         """Bytes kept now."""
         system = 0 if self._system is None else self._system.nbytes
         video = sum(kept.nbytes for kept in tuple(self._kept.values()))
-        return system + video + sum(reading.nbytes for reading in tuple(self._readings.values()))
+        return system + video + sum(cached.nbytes for cached in tuple(self._questions.values()))
 
     @torch.inference_mode()
     def score(
         self,
         question: str,
         step: Callable[[int], object] | None = None,
-        watch: ForwardObserver | None = None,
+        observer: ForwardObserver | None = None,
     ) -> QuestionCache:
         """Relevance of every segment, and its memory tokens where they cannot come later.
 
@@ -139,69 +139,74 @@ class CompressorEngine:
             watch: sees every call; what is known of the question is then computed anew, from the
                 best thing kept of the video.
         """
-        price = self.price(question)
-        self.keep = decide_keep(self.keep, price, self.keep_bytes)
+        cost = self.cost(question)
+        self.cache_mode = choose_cache(self.cache_mode, cost, self.cache_bytes)
         key = (self._model, question)
-        if watch is not None:
-            self._readings.pop(key, None)
-        reading = self._readings.setdefault(key, QuestionCache())
-        self._readings.move_to_end(key)
-        later = self._make_room(price)
+        if observer is not None:
+            self._questions.pop(key, None)
+        cached = self._questions.setdefault(key, QuestionCache())
+        self._questions.move_to_end(key)
+        later = self._make_room(cost)
         step = step or (lambda segments: None)
-        done = len(reading.segments)
+        done = len(cached.segments)
         step(done)
         if done == len(self.video):
-            return reading
+            return cached
         tokens = self.prompts.question(question)
         with closing(self._stream(done)) as stream:
             for kept in stream:
                 prefix = self._prefix(kept)
-                start = max(0, len(reading.segments) - kept.segments[0])
-                for states in self._passes.relevance(prefix, kept.segments, start, tokens, watch):
+                start = max(0, len(cached.segments) - kept.segments[0])
+                for states in self._passes.relevance(
+                    prefix, kept.segments, start, tokens, observer
+                ):
                     numbers = kept.segments[start : start + len(states)]
-                    every = states if later else self._all(states, numbers, watch)
-                    reading.segments += map(self._read, every)
+                    every = states if later else self._all(states, numbers, observer)
+                    cached.segments += map(self._read, every)
                     start += len(states)
                     step(len(states))
-        return reading
+        return cached
 
-    def _make_room(self, price: dict[str, int]) -> bool:
+    def _make_room(self, cost: dict[str, int]) -> bool:
         """Drop the oldest questions for the newest; whether its memory tokens can come later.
 
-        What is kept stays within `keep_bytes`, the newest question at its largest.
+        What is kept stays within `cache_bytes`, the newest question at its largest.
         """
-        needed = price.get(self.keep, 0)
-        later = self.keep == "kv" and needed + price["question"] <= self.keep_bytes
-        needed += price["question"] if later else 0
-        most = 1 if self.keep == "nothing" else QUESTIONS_KEPT
+        needed = cost.get(self.cache_mode, 0)
+        later = self.cache_mode == "kv" and needed + cost["question"] <= self.cache_bytes
+        needed += cost["question"] if later else 0
+        most = 1 if self.cache_mode == "nothing" else QUESTIONS_KEPT
 
         def too_much() -> bool:
-            *older, _ = self._readings.values()
-            held = needed + sum(reading.nbytes for reading in older)
-            return bool(older) and (len(older) >= most or held > self.keep_bytes)
+            *older, _ = self._questions.values()
+            held = needed + sum(cached.nbytes for cached in older)
+            return bool(older) and (len(older) >= most or held > self.cache_bytes)
 
         while too_much():
-            self._readings.popitem(last=False)
+            self._questions.popitem(last=False)
         return later
 
     def _all(
-        self, states: Sequence[DecodeState], segments: Sequence[int], watch: ForwardObserver | None
+        self,
+        states: Sequence[DecodeState],
+        segments: Sequence[int],
+        observer: ForwardObserver | None,
     ) -> Iterator[DecodeState]:
         """The same segments with all their memory tokens, as they are written."""
-        written = self._passes.memory(states, segments, self.compressor.slots, watch)
+        written = self._passes.memory(states, segments, self.compressor.slots, observer)
         return chain.from_iterable(written)
 
-    def _read(self, state: DecodeState) -> ReadSegment:
+    def _read(self, state: DecodeState) -> ScoredSegment:
         more = len(state.tokens) < self.compressor.slots
-        return ReadSegment(float(state.logit), state.tokens, state if more else None)
+        return ScoredSegment(float(state.logit), state.tokens, state if more else None)
 
     @torch.inference_mode()
     def memory_tokens(
         self,
-        reading: QuestionCache,
+        cached: QuestionCache,
         needed: np.ndarray,
         step: Callable[[int], object] | None = None,
-        watch: ForwardObserver | None = None,
+        observer: ForwardObserver | None = None,
     ) -> list[torch.Tensor]:
         """At least the first `needed` memory tokens of each segment, [k, hidden] each.
 
@@ -216,19 +221,21 @@ class CompressorEngine:
         """
         step = step or (lambda segments: None)
         alike: dict[tuple[int, ...], dict[int, DecodeState]] = {}
-        for number, segment in enumerate(reading.segments):
-            lacking = int(needed[number]) - len(segment.tokens)
+        for number, segment in enumerate(cached.segments):
+            lacking = int(needed[number]) - len(segment.memory_tokens)
             if segment.state is not None and lacking > 0:
                 place = (*segment.state.place, (lacking - 1).bit_length())
                 alike.setdefault(place, {})[number] = segment.state
-        step(len(reading.segments) - sum(map(len, alike.values())))
+        step(len(cached.segments) - sum(map(len, alike.values())))
         for states in alike.values():
             waiting, slots = iter(states), int(needed[list(states)].max())
-            for written in self._passes.memory(list(states.values()), list(states), slots, watch):
+            for written in self._passes.memory(
+                list(states.values()), list(states), slots, observer
+            ):
                 for state in written:
-                    reading.segments[next(waiting)] = self._read(state)
+                    cached.segments[next(waiting)] = self._read(state)
                 step(len(written))
-        return reading.memory
+        return cached.memory_tokens
 
     def with_instruction(self, sentence: str) -> CompressorEngine:
         """Another reader of the same video, whose prompt asks for Yes or No in other words.
@@ -243,30 +250,30 @@ class CompressorEngine:
         other = CompressorEngine(
             replace(self.checkpoint, prompts=prompts),
             self.video,
-            keep="features" if self.price()["features"] <= self.keep_bytes else "nothing",
-            keep_bytes=self.keep_bytes,
+            cache="features" if self.cost()["features"] <= self.cache_bytes else "nothing",
+            cache_bytes=self.cache_bytes,
             batch_bytes=self._limit.limit,
         )
-        if other.keep == "features":  # from the first segment on, without a gap
+        if other.cache_mode == "features":  # from the first segment on, without a gap
             seen = takewhile(lambda item: item[1].features is not None, self._kept.items())
             other._kept = {key: replace(kept, prefix=None) for key, kept in seen}
         other.batches.decoded = list(self.batches.decoded)
-        other.look = self.look
+        other.ood_monitor = self.ood_monitor
         return other
 
     def fork(self) -> CompressorEngine:
         """A reader that shares what is kept of the video, and knows no question.
 
-        What it reads of one is held beyond `keep_bytes`, until it is dropped.
+        What it reads of one is held beyond `cache_bytes`, until it is dropped.
         """
         apart = copy.copy(self)
-        apart._readings = OrderedDict()
+        apart._questions = OrderedDict()
         return apart
 
     def forget(self) -> None:
         """Drop everything kept."""
         self._kept.clear()
-        self._readings.clear()
+        self._questions.clear()
         self._system = None
 
     def _stream(self, start: int) -> Generator[SegmentCache]:
@@ -283,14 +290,14 @@ class CompressorEngine:
         with closing(self.batches.stream(reached)) as stream:
             for batch in stream:
                 kept = self._see(batch)
-                if self.keep != "nothing":
+                if self.cache_mode != "nothing":
                     self._kept[self._model, batch.digest] = kept
                 yield kept
 
     def _see(self, batch: MicroBatch) -> SegmentCache:
         self.computed["decoded"] += len(batch.segments)
         features = self.compressor.see(batch.patches, batch.grid)
-        self.look.add(batch.segments[0], features.merged, batch.grid.pairs)
+        self.ood_monitor.add(batch.segments[0], features.merged, batch.grid.pairs)
         return SegmentCache(batch.segments, batch.videos, batch.grid, features)
 
     def _prefix(self, kept: SegmentCache) -> PrefixCache:
@@ -300,6 +307,6 @@ class CompressorEngine:
         assert kept.features is not None
         prefix = self.compressor.prefix(self._system, kept.videos, kept.features)
         self.computed["prefix"] += len(kept.segments)
-        if self.keep == "kv":
+        if self.cache_mode == "kv":
             kept.prefix, kept.features = prefix, None
         return prefix

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tempo_lab.model.batch_limit import BatchLimit
 from tempo_lab.model.compressor import Compressor, DecodeState, PrefixCache
 from tempo_lab.model.token_map import TokenMap
-from tempo_lab.session.cache import ForwardObserver, unwatched
+from tempo_lab.session.cache import ForwardObserver, no_observer
 
 
 class Passes:
@@ -38,7 +38,7 @@ class Passes:
         at_once = self.limit.segments_read(len(question), prefix.positions)
         for first in range(start, len(prefix), at_once):
             some = slice(first, first + at_once)
-            with (watch or unwatched)(segments[some]):
+            with (watch or no_observer)(segments[some]):
                 states = self.compressor.relevance(prefix.rows(some.start, some.stop), question)
             self.computed["relevance"] += len(states)
             yield states
@@ -59,7 +59,7 @@ class Passes:
         at_once = self.limit.segments_read(slots - there, states[0].positions)
         for first in range(0, len(states), at_once):
             some = slice(first, first + at_once)
-            with (watch or unwatched)(segments[some], range(there, slots)):
+            with (watch or no_observer)(segments[some], range(there, slots)):
                 written = self.compressor.memory(states[some], slots)
             self.computed["memory"] += len(written) * (slots - there)
             yield written
