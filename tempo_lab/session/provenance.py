@@ -44,5 +44,5 @@ def provenance(engine: CompressorEngine) -> dict[str, Any]:
         "window": video.window,
         "keep": engine.cache_mode,  # the key of recorded traces
         "warnings": [*info.notes, *engine.ood_monitor.warnings(checkpoint.name, info.path)],
-        **engine.ood_monitor.noted,
+        **engine.ood_monitor.provenance,
     }

@@ -15,7 +15,7 @@ from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
 from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.progress import Progress, stage
 from tempo_lab.model.generate import Answer, answer
-from tempo_lab.model.prompts import segment_clock
+from tempo_lab.model.prompts import segment_seconds
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.capture.recorder import Recording
 from tempo_lab.session.engine import CompressorEngine
@@ -263,8 +263,9 @@ class Session:
         known = head and trial.mode == "strict"
         return np.full(len(trial), min(trial.max_tokens, budget if known else trial.max_tokens))
 
-    def _clock(self, segment: int) -> float:
-        return segment_clock(segment, self.video.plan.fps, self.video.window)
+    @property
+    def _segment_seconds(self) -> np.ndarray:
+        return segment_seconds(len(self.video), self.video.plan.fps, self.video.window)
 
     def _conversation(
         self, tokens: np.ndarray, question: str, turns: tuple[tuple[str, str], ...]
@@ -272,7 +273,7 @@ class Session:
         prompts = self.checkpoint.prompts
         clocks = None
         if not self.video.is_image:
-            clocks = [prompts.clock(self._clock(segment)) for segment in range(len(self.video))]
+            clocks = [prompts.timestamp(each) for each in self._segment_seconds]
         return prompts.conversation(clocks, tokens, question, turns), clocks
 
     @property
@@ -302,7 +303,7 @@ class Session:
             relevance=relevance,
             logit=logit,
             allocation=allocation,
-            clock=np.array([self._clock(i) for i in segments]),
+            clock=self._segment_seconds,
             times=self.video.segment_times,
             true_times=np.array([[times[i][0], times[i][-1]] for i in segments]),
             timestamp_tokens=np.array(stamps),
@@ -319,6 +320,4 @@ class Session:
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """What the SVLM reads of one segment, position by position, with its memory slots."""
-        slots = self.checkpoint.model.config.num_compression_tokens
-        video = self.engine.prompt(segment)
-        return self.checkpoint.prompts.segment(video, question, slots)
+        return self.engine.svlm_prompt(question, segment)

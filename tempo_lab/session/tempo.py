@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tempo_lab.common.deprecation import warn_renamed
+from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.progress import Progress
 from tempo_lab.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tempo_lab.model.config import TempoConfig
@@ -54,6 +54,7 @@ class Tempo:
         """K, memory tokens a segment."""
         return self.config.num_compression_tokens
 
+    @renamed_keywords(keep="cache", keep_bytes="cache_bytes")
     def open(
         self,
         source: Any,
@@ -69,8 +70,6 @@ class Tempo:
         cache_bytes: int | None = None,
         batch_bytes: int | None = None,
         progress: Progress = True,
-        keep: CacheMode | None = None,
-        keep_bytes: int | None = None,
     ) -> Session:
         """Open a video, a folder of frames, a `.npy` array, a GIF or an image.
 
@@ -94,18 +93,11 @@ class Tempo:
                 (larger ones are slower on a CPU), or 1 GiB on an accelerator.
             progress: show progress bars for what takes longer than a second; or a function that
                 tells it otherwise (see `tempo_lab.common.progress`).
-            keep, keep_bytes: deprecated names of `cache` and `cache_bytes`.
 
         Raises:
             VideoError: the source cannot be opened.
             BudgetError: no such `cache`.
         """
-        if keep is not None:
-            warn_renamed("keep=", "cache=")
-            cache = keep
-        if keep_bytes is not None:
-            warn_renamed("keep_bytes=", "cache_bytes=")
-            cache_bytes = keep_bytes
         video = Video(
             source,
             fps=fps,

@@ -12,7 +12,7 @@ import torch
 
 import tempo_lab as tl
 from tempo_lab.common.errors import BudgetError, CaptureError, QueryError
-from tempo_lab.common.text import called
+from tempo_lab.common.text import format_call
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.nano.world.scenes import MOTIONS
 from tempo_lab.session.capture.hidden_states import HiddenPatcher, Patch
@@ -576,6 +576,6 @@ def test_equal_interventions_are_equal_and_print_shortly():
     assert I.patch(0, "memory 03", 1) == I.patch(0, "memory 3", np.float64(1))
     long = I.patch(0, "decision", np.zeros(2048))
     assert len(str(long)) < 150
-    many = called("drop", {"segments": list(range(100))})
+    many = format_call("drop", {"segments": list(range(100))})
     assert many == "drop(segments=[0, 1, 2, 3, 4, 5, 6, 7, ...])"
     assert repr(I.drop(3)) == "Intervention.drop(segments=[3])"

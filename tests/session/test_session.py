@@ -186,17 +186,17 @@ def test_a_killed_decoder_is_an_error_and_the_next_question_works(monkeypatch):
     tempo = tl.load("nano", device="cpu")
     question = {"question": "What color is the star?", "budget": 128}
     expected = tempo.ask(CLIPS / "expedition.mp4", **question)
-    see, killed, others = Compressor.see, [], set(children_of(os.getpid()))
+    encode_vision, killed, others = Compressor.encode_vision, [], set(children_of(os.getpid()))
 
-    def kill_then_see(self, *args):
+    def kill_first(self, *args):
         if not killed:
             killed.extend(set(children_of(os.getpid())) - others)
             for child in killed:
                 os.kill(child, signal.SIGKILL)
-        return see(self, *args)
+        return encode_vision(self, *args)
 
     with tempo.open(CLIPS / "expedition.mp4", progress=False, batch_bytes=1) as session:
-        monkeypatch.setattr(Compressor, "see", kill_then_see)
+        monkeypatch.setattr(Compressor, "encode_vision", kill_first)
         with pytest.raises(VideoError, match="decoder process failed"):
             session.ask(**question)
         assert 0 < session.engine.computed["relevance"] < len(session)

@@ -119,7 +119,7 @@ class Passes:
         """
         import torch
 
-        features = self.compressor.see(patches, self.picture.grid)
+        features = self.compressor.encode_vision(patches, self.picture.grid)
         return torch.stack([features.merged, *features.deepstack], dim=2)
 
     def _prefix(self, features: torch.Tensor) -> PrefixCache:
