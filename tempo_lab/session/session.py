@@ -251,12 +251,12 @@ class Session:
         anything = np.linspace(0, 1, len(self.video)) if forced is None else forced
         trial = allocate(anything, budget, **share)
         least = trial.tokens
-        if forced is None and trial.rule.graded:
+        if forced is None and trial.rule.uses_scores:
             least = np.full(len(trial), trial.min_tokens)
         placed = changes.placed(replace(trial, tokens=least))
         prompt, _ = self._conversation(placed.tokens, question, turns)
         check_context(prompt, room, self._context, trial.strategy)
-        if forced is not None or not trial.rule.graded:
+        if forced is not None or not trial.rule.uses_scores:
             return changes.needed(placed)
         # what relevance gives is not known yet; no segment is given more than there is
         head = trial.rule.prefix_only and placed.chosen is None
