@@ -21,7 +21,7 @@ from tempo_lab.nano.training.export import (
     released_keys,
 )
 from tempo_lab.nano.training.feature_bank import make_bank
-from tempo_lab.nano.training.joint_stage import Memory
+from tempo_lab.nano.training.joint_stage import MemoryParameters
 from tempo_lab.nano.training.llm_stage import build_llm
 from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import RECIPES
@@ -45,7 +45,7 @@ def write_checkpoint(folder: Path, words: PromptIds) -> Path:
         tower.model.state_dict(),
         svlm.state_dict(),
         llm.model.state_dict(),
-        Memory(SIZES).state_dict(),
+        MemoryParameters(SIZES).state_dict(),
         svlm.embed_tokens.weight[[words.yes, words.no]],
     )
     tensors |= familiar_tensors(folder / "bank.safetensors")

@@ -27,7 +27,7 @@ SYSTEMS = ("generic", "compressor", "relevance")
 
 
 @dataclass(frozen=True)
-class Layout:
+class PromptLayout:
     """Everything about a prefix that does not depend on the segment: ids are filled in later."""
 
     ids: Tensor
@@ -37,7 +37,7 @@ class Layout:
     following: int
 
 
-class Read(NamedTuple):
+class BranchedOutput(NamedTuple):
     """What :class:`Reader` gives."""
 
     states: Tensor
@@ -45,7 +45,7 @@ class Read(NamedTuple):
     visual: Tensor
 
 
-class Reader:
+class BranchedForward:
     """Runs the SVLM's text model over a prefix and its branches.
 
     Args:
@@ -60,7 +60,7 @@ class Reader:
         self.model, self.words, self.memory = model, words, memory
         self.layouts = {system: self._layout(system) for system in SYSTEMS}
 
-    def _layout(self, system: str) -> Layout:
+    def _layout(self, system: str) -> PromptLayout:
         prompts = self.words.prompts
         grid = PatchGrid(PATCHES, GRID, GRID)
         start: TokenMap = (
@@ -72,7 +72,7 @@ class Reader:
         positions, following = rope_positions(prompt)
         device = self.model.embed_tokens.weight.device
         stamps = np.flatnonzero(prompt.role == 1)
-        return Layout(
+        return PromptLayout(
             torch.from_numpy(prompt.ids.copy()).to(device),
             torch.from_numpy(np.flatnonzero(prompt.role == VISION)).to(device),
             torch.from_numpy(stamps).to(device),
@@ -86,7 +86,7 @@ class Reader:
         features: tuple[Tensor, list[Tensor]],
         seconds: np.ndarray,
         branches: list[list[list[int]]],
-    ) -> Read:
+    ) -> BranchedOutput:
         """Read segments, each with the same number of branches.
 
         Args:
@@ -134,7 +134,7 @@ class Reader:
         cos_sin = model.rotary_emb(x, within.expand(3, -1)[:, None])
         for layer in model.layers:
             x = self._layer(layer, x, cos_sin, mask[..., prefix.shape[1] :, :], kept)
-        return Read(model.norm(x).view(count, many, longest, -1), ids, visual)
+        return BranchedOutput(model.norm(x).view(count, many, longest, -1), ids, visual)
 
     @staticmethod
     def _layer(

@@ -24,7 +24,7 @@ STARTED_FROM = "base.json"
 """Beside a run's stages: what the checkpoint that it started from says of its own training."""
 
 
-def take_over(base: str | Path, folder: Path, recipe: Recipe) -> None:
+def start_from(base: str | Path, folder: Path, recipe: Recipe) -> None:
     """Let a run's folder begin with finished stages, those that it does not have yet.
 
     Args:
