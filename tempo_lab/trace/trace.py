@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike
 
 from tempo_lab.allocation import STRATEGIES, Allocation
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.netcdf import TEXTS, plain_json, read_record, write_record
-from tempo_lab.common.text import called, escape_control_chars
+from tempo_lab.common.netcdf import plain_json, read_record, write_record
+from tempo_lab.common.text import escape_control_chars, format_call
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,7 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
     "kept": (("segment", "slot"), np.bool_, "1", "memory slots kept; none where merged"),
     "answer_logprob": (("answer_token",), np.float32, "nat", "of each token of the answer"),
 }
+_TEXTS = {"question": str, "answer": str, "prompts": dict, "provenance": dict}  # name: type
 _TOTALS = (
     "budget",
     "used",
@@ -213,7 +214,7 @@ class Trace:
         Raises:
             TraceError: something in it cannot be stored, or the file cannot be written.
         """
-        texts = {name: getattr(self, name) for name in TEXTS}
+        texts = {name: getattr(self, name) for name in _TEXTS}
         return write_record(Path(path), "trace", self.data, texts)
 
     @classmethod
@@ -223,7 +224,7 @@ class Trace:
         Raises:
             TraceError: no such file, not a trace, damaged, or written by a later version.
         """
-        data, texts = read_record(Path(path), "trace", TEXTS)
+        data, texts = read_record(Path(path), "trace", _TEXTS)
         loaded = cls(data=data, **texts)
         try:
             _ = loaded.interventions
@@ -294,7 +295,7 @@ class Trace:
 def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
     """What provenance says was made different, one short line each."""
     every = ({**one} for one in provenance.get("interventions", ()))
-    return tuple(called(one.pop("kind"), one) for one in every)
+    return tuple(format_call(one.pop("kind"), one) for one in every)
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:

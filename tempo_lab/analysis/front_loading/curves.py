@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.allocation.ata import allocate, keep_tokens
-from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.front_loading.result import (
     CONTROL,
     HEAD,
@@ -19,6 +18,7 @@ from tempo_lab.analysis.front_loading.result import (
     cosines,
     effective_rank,
 )
+from tempo_lab.evaluation.cases import Case
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from tempo_lab.common.statistics import Reliability
-from tempo_lab.evaluation.tables import NEEDLES, groups_of
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
+from tempo_lab.nano.claims.tables import NEEDLES, groups_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
