@@ -80,7 +80,7 @@ def allocation_study(
         upper.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
     lower.set_xlabel("time (s)" if "start" in data else "segment")
     lower.set_title(
-        f"memory tokens per segment, of a budget of {shown}", loc="left", fontsize="small"
+        f"memory tokens a segment, of a budget of {shown}", loc="left", fontsize="small"
     )
     for quantity, label in CURVES.items():
         _curves(drawn[quantity], result, quantity, names)
@@ -135,7 +135,7 @@ def _tokens(axes: Axes, edges: np.ndarray, tokens: np.ndarray, names: list[str])
 
 
 def _curves(axes: Axes, result: AllocationStudy, quantity: str, names: list[str]) -> None:
-    """One line a strategy over budgets, in tokens per segment; lines below others are wider."""
+    """One line a strategy over budgets, in tokens a segment; lines below others are wider."""
     from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
     each = result.data["budget"].to_numpy() / result.data.sizes["segment"]
@@ -148,4 +148,4 @@ def _curves(axes: Axes, result: AllocationStudy, quantity: str, names: list[str]
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("budget (tokens per segment)", fontsize="small")
+    axes.set_xlabel("budget (tokens a segment)", fontsize="small")
