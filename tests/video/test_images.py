@@ -12,10 +12,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tempo_lab.common.errors import VideoError
+from tempo_lab.video import Video, VideoInfo
 from tempo_lab.video.decoders import images
-from tempo_lab.video.decoders.images import open_still
-from tempo_lab.video.decoders.picture import OVER_WHITE, SCALED, UNPROFILED
-from tempo_lab.video.video import Video, VideoInfo
+from tempo_lab.video.decoders.image_pixels import OVER_WHITE, SCALED, UNPROFILED
+from tempo_lab.video.decoders.images import open_image_source
 from tests import media
 
 STEPS = [100, 100, 500, 300, 1000]
@@ -25,7 +25,7 @@ RAMP = np.linspace(0, 65535, 64 * 48).astype(np.uint16).reshape(48, 64)
 
 def opened(path: Path) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
     """The info, all frames and their times, read in this process."""
-    reader = open_still(str(path), lambda: None)
+    reader = open_image_source(str(path), lambda: None)
     times, frames = zip(*reader.read(range(reader.info.frames)), strict=True)
     return reader.info, np.stack(frames), np.array(times)
 

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tempo_lab.common.errors import VideoError
+from tempo_lab.video import ExactResize, ReleasedResize, Video, VideoInfo, plan_sampling
 from tempo_lab.video.decoders import video_file
 from tempo_lab.video.decoders.packet_index import PacketIndex
 from tempo_lab.video.decoders.video_file import AvReader
-from tempo_lab.video.resize import ExactResize, ReleasedResize
-from tempo_lab.video.video import Video, VideoInfo, plan_sampling
 from tests import media
 
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "sampling_cases.json").read_text())
@@ -106,6 +105,7 @@ def test_source_without_a_frame_rate_is_taken_as_sampled(rate):
         {"timeout": math.nan},
         {"timeout": math.inf},
         {"timeout": None},
+        {"timeout": True},
     ],
 )
 def test_settings_without_meaning_are_refused(clip, wrong):
@@ -539,12 +539,12 @@ def test_damage_reaches_back_a_little_and_on_to_the_next_key_frame(monkeypatch, 
 
 
 def test_near_names_are_offered(clip):
-    with pytest.raises(VideoError, match=r"a near name: clip\.mp4"):
+    with pytest.raises(VideoError, match=r"a similar name: clip\.mp4"):
         Video(clip.with_name("clib.mp4"))
 
 
 def test_unknown_decoder(clip):
-    with pytest.raises(VideoError, match=r"auto, decord, pyav[\s\S]*decoder='decord'"):
+    with pytest.raises(VideoError, match=r"auto, decord, pyav[\s\S]*did you mean 'decord'"):
         Video(clip, decoder="decrod")
     with pytest.raises(VideoError, match="module cannot be imported"):
         Video(clip, decoder="no_such_module:fast")
