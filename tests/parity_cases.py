@@ -132,7 +132,7 @@ def run_case(root: Path, path: Path) -> Iterator[tuple[str, float]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         open_case(case, record["frames_u8"], Path(folder)) as video,
-        Session(CompressorEngine(loaded, video, keep="kv"), progress=False) as session,
+        Session(CompressorEngine(loaded, video, cache="kv"), progress=False) as session,
         torch.inference_mode(),
     ):
         yield from compare_reading(session, case, record)

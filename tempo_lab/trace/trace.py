@@ -250,7 +250,7 @@ class Trace:
         scores, tokens = self.data["score"].to_numpy(), self.data["tokens"].to_numpy()
         strategy = STRATEGIES.get(self.data.attrs["strategy"])
         spread = float(scores.max() - scores.min())
-        if strategy is None or not (strategy.graded and strategy.relative):
+        if strategy is None or not (strategy.uses_scores and strategy.scale_invariant):
             return None
         if not 0 < spread < CLOSE:
             return None

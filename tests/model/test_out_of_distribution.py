@@ -203,11 +203,11 @@ def test_a_video_of_its_world_is_answered_without_a_word(small: tl.Tempo, own: P
     assert trace.warnings == ()
 
 
-@pytest.mark.parametrize("keep", ["kv", "nothing"])
+@pytest.mark.parametrize("cache_mode", ["kv", "nothing"])
 def test_python_warns_once_and_every_trace_does(
-    small: tl.Tempo, foreign: Path, keep: str, tmp_path: Path
+    small: tl.Tempo, foreign: Path, cache_mode: str, tmp_path: Path
 ) -> None:
-    with small.open(foreign, keep=keep, progress=False) as session:
+    with small.open(foreign, cache=cache_mode, progress=False) as session:
         with pytest.warns(UnfamiliarVideoWarning, match=r"noise\.npy does not look like") as given:
             trace = session.ask(KNOWN, max_new_tokens=1)
         assert given[0].filename == __file__
