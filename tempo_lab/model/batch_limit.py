@@ -26,7 +26,7 @@ class BatchLimit:
     itemsize: int
     limit: int
 
-    def segments_seen(self, grid: PatchGrid) -> int:
+    def vision_segments(self, grid: PatchGrid) -> int:
         """Segments of `grid` patches that the vision tower may take at once."""
         vision = self.config.vision_config
         pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
@@ -35,17 +35,17 @@ class BatchLimit:
         each = numbers * self.itemsize + pixels  # which are bytes
         return self._segments(grid.pairs * grid.rows * grid.columns * each)
 
-    def segments_read(self, new: int, past: int) -> int:
+    def prefill_segments(self, new: int, past: int) -> int:
         """Segments of which `new` tokens may be read at once after `past` cached ones."""
-        return self._segments(self.bytes_read(new, past))
+        return self._segments(self.prefill_bytes(new, past))
 
-    def bytes_read(self, new: int, past: int) -> int:
+    def prefill_bytes(self, new: int, past: int) -> int:
         """Bytes that reading `new` tokens of one segment after `past` cached ones needs."""
         text = self.config.text_config
         # hidden states around an MLP, and what is alive inside it
         numbers = new * (4 * text.hidden_size + 3 * text.intermediate_size)
         # the cache grows by concatenation: what is continued, and a copy of it in every layer
-        numbers += (2 * past + new) * keys_values(self.config)
+        numbers += (2 * past + new) * kv_cache_size(self.config)
         # keys and values are repeated for all heads, one layer at a time
         repeated = 2 * (past + new) * text.num_attention_heads * text.head_dim
         if needs_mask(new, past):  # of each segment, as booleans and as numbers
@@ -58,7 +58,7 @@ class BatchLimit:
         return max(1, self.limit // each)
 
 
-def keys_values(config: Qwen3VLConfig) -> int:
+def kv_cache_size(config: Qwen3VLConfig) -> int:
     """Numbers that the keys and values of one position are, in all layers of the SVLM."""
     text = config.text_config
     return 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim
