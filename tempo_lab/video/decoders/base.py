@@ -162,7 +162,7 @@ def check_size(path: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise VideoError(
             f"the frames of {path} are too large to decode",
-            asked=f"at most {MAX_PIXELS:,} pixels a frame",
+            asked=f"at most {MAX_PIXELS:,} pixels per frame",
             found=f"{width}x{height} = {width * height:,} pixels",
             fix="scale it down first",
         )

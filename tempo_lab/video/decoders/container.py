@@ -100,14 +100,14 @@ def packets(container: Any, streams: list[Any], heartbeat: Heartbeat) -> Iterato
     that they continue instead.
     """
     restarts = bool(container.format.flags & av.format.Flags.ts_discont.value)
-    clocks = {stream.index: _Clock(stream, restarts) for stream in streams}
+    shifters = {stream.index: _StampShifter(stream, restarts) for stream in streams}
     for packet in container.demux(streams):
         heartbeat()
         if packet.size:
-            yield packet, clocks[packet.stream_index].shift(packet)
+            yield packet, shifters[packet.stream_index].shift(packet)
 
 
-class _Clock:
+class _StampShifter:
     """Shifts the stamps of one stream where they jump.
 
     Args:

@@ -23,7 +23,7 @@ Image.MAX_IMAGE_PIXELS = None  # check_memory has the limit, with an error inste
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that Pillow may open. Some of the others start programs (EPS runs Ghostscript)."""
 
-MEMORY = 512 * 2**20
+MAX_IMAGE_BYTES = 512 * 2**20
 """Maximum number of bytes that decoding one image may need."""
 
 OVER_WHITE = "Transparent pixels are shown over white."
@@ -43,14 +43,14 @@ def check_memory(path: str, size: tuple[int, int], bytes_per_pixel: int = 8) -> 
         bytes_per_pixel: 4 in Pillow and 3 as RGB, or more.
 
     Raises:
-        VideoError: it needs more than `MEMORY`.
+        VideoError: it needs more than `MAX_IMAGE_BYTES`.
     """
     width, height = size
     need = width * height * bytes_per_pixel
-    if need > MEMORY:
+    if need > MAX_IMAGE_BYTES:
         raise VideoError(
             f"the image {path} is too large to decode",
-            asked=f"at most {MEMORY // 2**20} MiB of memory",
+            asked=f"at most {MAX_IMAGE_BYTES // 2**20} MiB of memory",
             found=f"{width}x{height} = {width * height:,} pixels, {need / 2**20:,.0f} MiB",
             fix="scale it down first",
         )

@@ -14,7 +14,7 @@ from PIL.ImageFile import ImageFile
 from tempo_lab.common.errors import VideoError
 from tempo_lab.video.decoders.base import FrameReader, Heartbeat, TimedFrame, VideoInfo, check_size
 from tempo_lab.video.decoders.image_pixels import (
-    MEMORY,
+    MAX_IMAGE_BYTES,
     OVER_WHITE,
     SCALED,
     check_memory,
@@ -33,10 +33,10 @@ IMAGE_SUFFIXES = {
 ANIMATION_BYTES = 24
 """Bytes per pixel that decoding a frame of an animation needs: it is drawn onto the one before."""
 
-ANIMATION_PIXELS = 2**33
+MAX_ANIMATION_PIXELS = 2**33
 """Maximum number of pixels of an animation, all frames together: 67 million decode in a second."""
 
-FRAMES = 100_000
+MAX_FRAMES = 100_000
 """Maximum number of frames of a folder or an array, because all of them are used."""
 
 _IMAGE_MAGIC = (
@@ -132,10 +132,10 @@ class AnimationReader:
         self._first = int(image.info.get("default_image", False))
         frames = pages - self._first
         check_memory(path, image.size, ANIMATION_BYTES)
-        if frames * image.width * image.height > ANIMATION_PIXELS:
+        if frames * image.width * image.height > MAX_ANIMATION_PIXELS:
             raise VideoError(
                 f"the animation {path} is too large to decode",
-                asked=f"at most {ANIMATION_PIXELS:,} pixels in all frames together",
+                asked=f"at most {MAX_ANIMATION_PIXELS:,} pixels in all frames together",
                 found=f"{frames} frames of {image.width}x{image.height}",
                 fix="scale it down first, or convert it to a video: ffmpeg -i FILE NEW.mp4",
             )
@@ -248,10 +248,10 @@ class ArrayReader:
                 found=f"{array.dtype} {list(array.shape)}",
                 fix=_array_fix(array),
             )
-        if not array.flags.c_contiguous and array.nbytes > MEMORY:
+        if not array.flags.c_contiguous and array.nbytes > MAX_IMAGE_BYTES:
             raise VideoError(
                 f"{path} is stored in Fortran order: each frame is spread over the whole file",
-                asked=f"C order, or at most {MEMORY // 2**20} MiB",
+                asked=f"C order, or at most {MAX_IMAGE_BYTES // 2**20} MiB",
                 found=f"{array.nbytes / 2**20:,.0f} MiB",
                 fix="numpy.save(path, numpy.ascontiguousarray(frames))",
             )
@@ -276,10 +276,10 @@ class ArrayReader:
 
 
 def _check_frames(path: str, frames: int) -> None:
-    if frames > FRAMES:
+    if frames > MAX_FRAMES:
         raise VideoError(
             f"{path} contains too many frames",
-            asked=f"at most {FRAMES:,} frames, as all of them are used",
+            asked=f"at most {MAX_FRAMES:,} frames, as all of them are used",
             found=f"{frames:,} frames",
             fix="keep every tenth frame, for example, and set fps= accordingly",
         )

@@ -51,17 +51,17 @@ class AvReader:
     def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
         with ExitStack() as stack:
             container = stack.enter_context(open_container(self._path))
-            frames, sought = self._numbered(container), False
+            frames, did_seek = self._numbered(container), False
             at, frame = -1, None  # of the last decoded frame
             for index in indices:
                 coded, keys = int(self._index.coded[index]), self._keys_before(index)
                 if keys and self._number(keys[-1]) - at > SEEK_GAP:
-                    frames, sought = self._numbered(container, keys), True
+                    frames, did_seek = self._numbered(container, keys), True
                 at, frame = _advance(frames, at, frame, coded)
-                if sought and (at != coded or frame is None):
+                if did_seek and (at != coded or frame is None):
                     # With intra refresh a picture is not complete soon after a key frame.
                     container = stack.enter_context(open_container(self._path))
-                    frames, sought = self._numbered(container), False
+                    frames, did_seek = self._numbered(container), False
                     at, frame = _advance(frames, -1, None, coded)
                 if at != coded or frame is None:
                     raise self._missing(index)
@@ -98,7 +98,7 @@ class AvReader:
             least = keys[-1] if keys else min([index.pts[0], *index.keys[:1]])
             source = (packet for packet in source if packet.pts >= least)
         expected, damaged = self._number(keys[-1]) if keys else 0, False
-        held: deque[tuple[int, Any]] = deque()
+        pending: deque[tuple[int, Any]] = deque()
         counted = index.pts is None
         for frame in decode(stream, source, strict=index.strict, counted=counted):
             number = expected
@@ -108,15 +108,15 @@ class AvReader:
                 number = max(expected, frame.pts)  # frames may have been lost before it
             # A frame that is missing was damaged, too.
             if frame is None or frame.is_corrupt or number > expected:
-                held = deque((number, None) for number, _ in held)
+                pending = deque((number, None) for number, _ in pending)
                 damaged = True
             if frame is not None:
                 damaged = damaged and (frame.is_corrupt or not frame.key_frame)
-                held.append((number, None if damaged else frame))
+                pending.append((number, None if damaged else frame))
                 expected = number + 1
-            if len(held) > HELD_BACK:
-                yield held.popleft()
-        yield from held
+            if len(pending) > HELD_BACK:
+                yield pending.popleft()
+        yield from pending
 
     def _missing(self, index: int) -> VideoError:
         time = self._index.times[index]
