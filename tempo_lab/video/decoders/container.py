@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -35,8 +36,11 @@ _HEADERS = {
     ),
     "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
 }
-"""What a file begins with, by FFmpeg's name of the format; formats that FFmpeg reads only up to
-the second header, or whose frames it loses there."""
+"""Header by FFmpeg's name of the format. If a second header follows in a file of these formats,
+FFmpeg silently stops there or loses frames."""
+
+MAX_SEARCHED = 2**32
+"""Maximum size in bytes of a file that is searched for a second header, which reads all of it."""
 
 _BLOCK, _LONGEST_HEADER = 2**22, 128
 
@@ -254,11 +258,11 @@ def av_message(error: Exception) -> str:
 def second_header(path: str, format_name: str, heartbeat: Heartbeat) -> int | None:
     """Return the byte at which a second header of this format begins inside the file, if any does.
 
-    `cat a.mkv b.mkv` makes such a file. The formats that FFmpeg reads past a second header without
-    losing frames are not searched.
+    `cat a.mkv b.mkv` makes such a file. Formats of which FFmpeg reads the second recording without
+    losing frames are not searched, and neither are files of more than `MAX_SEARCHED` bytes.
     """
     header = _HEADERS.get(format_name)
-    if header is None:
+    if header is None or os.path.getsize(path) > MAX_SEARCHED:
         return None
     with open(path, "rb") as file:
         start = file.seek(16)  # behind the beginning of the first header

@@ -174,16 +174,17 @@ def _index(
         coded = _slots(shown) if format_name == "avi" else np.arange(len(shown))
         times = np.arange(len(coded)) / rate
         seconds = len(coded) / rate
+    second = second_header(path, format_name, heartbeat)
     joints = sum(one.shift != other.shift for one, other in pairwise(shown))
     declared = 0.0 if joints else _declared_seconds(container, stream, rate) - lost / rate
     _check_length(path, stream, len(shown), rate, seconds, declared, log)
     turn = orientation(first)
-    unsafe = _decord_unsafe_reason(container, stream, packets_read, shown, joints, turn, log)
+    joined = bool(joints) or second is not None
+    unsafe = _decord_unsafe_reason(container, stream, packets_read, shown, joined, turn, log)
     height, width = upright(first, turn).shape[:2]
-    notes = _notes(container, stream, joints, rate, second_header(path, format_name, heartbeat))
     info = VideoInfo(
         path, "video", width, height, len(times), rate, seconds, codec, "pyav",
-        reason=unsafe, notes=notes,
+        reason=unsafe, notes=_notes(container, stream, joints, rate, second),
     )  # fmt: skip
     return PacketIndex(
         info, stream.index, begin, pts, keys[:0] if joints else keys, coded, times, turn, strict
@@ -247,7 +248,7 @@ def _declared_seconds(container: Any, stream: Any, rate: float) -> float:
 
 def _decord_unsafe_reason(
     container: Any, stream: Any, packets_read: list[_Packet], shown: list[_Packet],
-    joints: int, turn: tuple[int, ...], log: list[Any],
+    joined: bool, turn: tuple[int, ...], log: list[Any],
 ) -> str:  # fmt: skip
     """Return why decord must not read this stream; empty if it may."""
     if stream.codec_context.codec.canonical_name == "av1":
@@ -258,7 +259,7 @@ def _decord_unsafe_reason(
         return "decord chooses a video stream by itself"
     if turn != PLAIN:
         return "decord misreads the rows of turned or flipped frames"
-    if joints:
+    if joined:
         return "decord does not know that recordings were joined"
     if _has_leading_frames(shown):
         return "decord loses count when it seeks in a video with open groups of pictures"
@@ -290,8 +291,8 @@ def _notes(
     notes = []
     if second is not None:
         notes.append(
-            f"A second recording begins inside the file, at byte {second:,}. It may be missing, or "
-            "frames around its beginning. Join recordings with: ffmpeg -f concat -i LIST NEW.mp4."
+            f"A second recording begins inside the file, at byte {second:,}. The recording, or its "
+            "first frames, may be missing. Join recordings with: ffmpeg -f concat -i LIST NEW.mp4."
         )
     others = [named(other) for other in container.streams.video if other.index != stream.index]
     if others:
