@@ -12,10 +12,8 @@ import pytest
 from PIL import Image
 
 from tempo_lab.common.errors import VideoError
-from tempo_lab.video import ExactResize, ReleasedResize, Video, VideoInfo
-from tempo_lab.video.decoders import video_file
-from tempo_lab.video.decoders.packet_index import PacketIndex
-from tempo_lab.video.decoders.video_file import AvReader
+from tempo_lab.video import ExactResize, ReleasedResize, Video
+from tempo_lab.video.decoders.video_file import mark_damage
 from tests import media
 
 
@@ -473,22 +471,16 @@ def test_damaged_middle_is_an_error_and_never_a_wrong_frame(folder, container, d
         ("K........", list(range(9))),
     ],
 )
-def test_damage_reaches_back_a_little_and_on_to_the_next_key_frame(monkeypatch, stream, whole):
-    def decode(*_, **__):
+def test_damage_reaches_back_a_little_and_on_to_the_next_key_frame(stream, whole):
+    def decoded():
         for number, kind in enumerate(stream):
             if kind == "x" and stream[number - 1] != "x":
                 yield None
             elif kind not in "x-":
-                yield SimpleNamespace(pts=number, key_frame=kind == "K", is_corrupt=kind == "C")
+                yield SimpleNamespace(number=number, key_frame=kind == "K", is_corrupt=kind == "C")
 
-    monkeypatch.setattr(video_file, "decode", decode)
-    info = VideoInfo("", "video", 64, 48, len(stream), 30.0, 1.0, "", "pyav")
-    pts = np.arange(len(stream))
-    index = PacketIndex(info, 0, 0, pts, pts[:1], pts, pts / 30, (1, 0, 0, 1), strict=True)
-    monkeypatch.setattr(video_file, "read_index", lambda *_: index)
-    container = SimpleNamespace(streams=[None])
-    numbered = list(AvReader("", lambda: None)._numbered(container))
-    assert [number for number, frame in numbered if frame is not None] == whole
+    marked = mark_damage(decoded(), 0, lambda frame, _: frame.number)
+    assert [number for number, frame in marked if frame is not None] == whole
 
 
 def test_near_names_are_offered(clip):

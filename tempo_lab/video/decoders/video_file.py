@@ -6,7 +6,7 @@ import os
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -78,10 +78,7 @@ class AvReader:
         return int(np.searchsorted(self._index.pts, stamp))
 
     def _numbered(self, container: Any, keys: Sequence[int] = ()) -> Iterator[tuple[int, Any]]:
-        """Yield (number, frame) from a key frame on; the frame is None where it is damaged.
-
-        A frame depends on frames before it, so damage lasts until the next key frame. Damage also
-        reaches back: a few frames displayed before a damaged frame may depend on it.
+        """Return (number, frame) from a key frame on, as `mark_damage` yields them.
 
         Args:
             container: an open container.
@@ -97,26 +94,16 @@ class AvReader:
         if index.pts is not None:
             least = keys[-1] if keys else min([index.pts[0], *index.keys[:1]])
             source = (packet for packet in source if packet.pts >= least)
-        expected, damaged = self._number(keys[-1]) if keys else 0, False
-        pending: deque[tuple[int, Any]] = deque()
-        counted = index.pts is None
-        for frame in decode(stream, source, strict=index.strict, counted=counted):
-            number = expected
-            if frame is not None and not counted:
-                number = self._number(frame.pts)
-            elif frame is not None and frame.key_frame:
-                number = max(expected, frame.pts)  # frames may have been lost before it
-            # A frame that is missing was damaged, too.
-            if frame is None or frame.is_corrupt or number > expected:
-                pending = deque((number, None) for number, _ in pending)
-                damaged = True
-            if frame is not None:
-                damaged = damaged and (frame.is_corrupt or not frame.key_frame)
-                pending.append((number, None if damaged else frame))
-                expected = number + 1
-            if len(pending) > HELD_BACK:
-                yield pending.popleft()
-        yield from pending
+        decoded = decode(stream, source, strict=index.strict, counted=index.pts is None)
+        first = self._number(keys[-1]) if keys else 0
+        return mark_damage(decoded, first, self._number_of)
+
+    def _number_of(self, frame: Any, expected: int) -> int:
+        """Return the number of a decoded frame."""
+        if self._index.pts is not None:
+            return self._number(frame.pts)
+        # Frames may have been lost before a key frame.
+        return max(expected, frame.pts) if frame.key_frame else expected
 
     def _missing(self, index: int) -> VideoError:
         time = self._index.times[index]
@@ -125,6 +112,36 @@ class AvReader:
             f"frame {index} of {self.info.frames}, at {time:.2f} s",
             "it cannot be decoded",
         )
+
+
+def mark_damage(
+    decoded: Iterable[Any], expected: int, number_of: Callable[[Any, int], int]
+) -> Iterator[tuple[int, Any]]:
+    """Yield (number, frame) of decoded frames; the frame is None where it is damaged.
+
+    A frame depends on frames before it, so damage lasts until the next key frame. Damage also
+    reaches back: a few frames displayed before a damaged frame may depend on it.
+
+    Args:
+        decoded: frames in display order; None stands for damage (see `decode`).
+        expected: number of the first frame.
+        number_of: returns the number of a frame, given the frame and the expected number.
+    """
+    damaged = False
+    pending: deque[tuple[int, Any]] = deque()
+    for frame in decoded:
+        number = expected if frame is None else number_of(frame, expected)
+        # A frame that is missing was damaged, too.
+        if frame is None or frame.is_corrupt or number > expected:
+            pending = deque((number, None) for number, _ in pending)
+            damaged = True
+        if frame is not None:
+            damaged = damaged and (frame.is_corrupt or not frame.key_frame)
+            pending.append((number, None if damaged else frame))
+            expected = number + 1
+        if len(pending) > HELD_BACK:
+            yield pending.popleft()
+    yield from pending
 
 
 def _advance(
