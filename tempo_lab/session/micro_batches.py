@@ -200,5 +200,5 @@ class MicroBatcher:
 
     def _batch_size(self, grid: PatchGrid, video: TokenMap) -> int:
         """Segments of this shape whose passes fit the limit: the vision tower's, the prefix's."""
-        read = self.limit.segments_read(len(video), len(self.prompts.system()))
-        return min(self.limit.segments_seen(grid), read, MOST_AT_ONCE)
+        read = self.limit.prefill_segments(len(video), len(self.prompts.system()))
+        return min(self.limit.vision_segments(grid), read, MOST_AT_ONCE)
