@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tempo_lab.trace.trace import Trace
 
 CALL = 'Capture(attention=["decision", "memory"], reduce="key_group")'
-FRAMES = 2
+FRAMES_PER_PAIR = 2
 """Frames that the SVLM reads as one: a pair."""
 _ROW = ("segment", "layer", "head", "row")
 _READ = ("segment", "row")
@@ -189,7 +189,7 @@ def pair_times(trace: Trace, pairs: int) -> xr.Dataset:
     """
     start, end = trace.data["start"].to_numpy(), trace.data["end"].to_numpy()
     fps = trace.provenance.get("fps")
-    length = FRAMES / fps if fps else (end[0] - start[0]) / pairs
+    length = FRAMES_PER_PAIR / fps if fps else (end[0] - start[0]) / pairs
     first = start[:, None] + length * np.arange(pairs)
     # an image has no duration, and its only pair begins where it ends
     first[(first > end[:, None] - 1e-9) & (np.arange(pairs) > 0)] = np.nan

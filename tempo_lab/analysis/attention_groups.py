@@ -17,7 +17,7 @@ from tempo_lab.common.statistics import bootstrap_mean
 from tempo_lab.common.text import one_line
 
 ROWS = ("decision", "memory")
-FRAMES = "frames"
+FRAMES_GROUP = "frames"
 """The group of all frame pairs."""
 _MASS, _ROW = ("row", "group"), ("row",)
 
@@ -180,7 +180,7 @@ def _by_layer(result: Attention) -> np.ndarray:
 def _pairs_summed(mass: xr.DataArray) -> xr.DataArray:
     """With the dimension "group" in place of "key_group"; NaN where there is no such row."""
     names = [str(name) for name in mass["key_group"].to_numpy()]
-    groups = [FRAMES if name.startswith("pair ") else name for name in names]
+    groups = [FRAMES_GROUP if name.startswith("pair ") else name for name in names]
     parts = []
     for group in dict.fromkeys(groups):
         chosen = mass.isel(key_group=[i for i, name in enumerate(groups) if name == group])
@@ -204,7 +204,7 @@ def _contrasts(masses: list[xr.DataArray], flags: list[np.ndarray]) -> np.ndarra
     """On frames of relevant segments less on those of others, [question, row]; NaN without both."""
     found = []
     for mass, truth in zip(masses, flags, strict=True):
-        frames = mass.sel(group=FRAMES).to_numpy()  # [segment, row]
+        frames = mass.sel(group=FRAMES_GROUP).to_numpy()  # [segment, row]
         both = truth.any() and not truth.all()
         none = np.full(len(ROWS), np.nan)
         found.append(frames[truth].mean(axis=0) - frames[~truth].mean(axis=0) if both else none)

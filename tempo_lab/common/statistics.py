@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,11 +58,11 @@ def recall_at(scores: npt.ArrayLike, relevant: npt.ArrayLike, most: int) -> np.n
     return np.clip(places / equal, 0, 1).mean(axis=1)
 
 
-def rank_correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Spearman's rho: the correlation of ranks, equal values sharing their mean rank.
+def rank_correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> Any:
+    """Return Spearman's rho along the last axis; ties share their mean rank.
 
     Returns:
-        -1 to 1; NaN where all values of one are equal.
+        -1 to 1, a float for one-dimensional values; NaN if all values of one side are equal.
 
     >>> rank_correlation([1, 2, 3], [10, 100, 1000])
     1.0
@@ -70,23 +71,24 @@ def rank_correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 def ranks(values: npt.ArrayLike) -> np.ndarray:
-    """Rank of each value, the lowest 1; equal values share their mean rank.
+    """Return the rank of each value along the last axis, the lowest 1; ties share their mean rank.
 
     >>> ranks([5, 7, 5])
     array([1.5, 3. , 1.5])
     """
     array = np.asarray(values, float)
-    below = (array[:, None] > array).sum(axis=1)
-    return below + ((array[:, None] == array).sum(axis=1) + 1) / 2
+    own, others = array[..., :, None], array[..., None, :]
+    return (own > others).sum(axis=-1) + ((own == others).sum(axis=-1) + 1) / 2
 
 
-def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Pearson's r, -1 to 1; NaN where all values of one are equal."""
+def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> Any:
+    """Return Pearson's r along the last axis, -1 to 1; NaN if all values of one side are equal."""
     a, b = np.asarray(first, float), np.asarray(second, float)
-    if a.min() == a.max() or b.min() == b.max():
-        return float("nan")
-    a, b = a - a.mean(), b - b.mean()
-    return float(np.clip((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()), -1, 1))
+    constant = (np.ptp(a, axis=-1) == 0) | (np.ptp(b, axis=-1) == 0)
+    a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
+    norm = np.where(constant, np.nan, np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1)))
+    r = np.clip((a * b).sum(axis=-1) / norm, -1, 1)
+    return float(r) if r.ndim == 0 else r
 
 
 @dataclass(frozen=True)

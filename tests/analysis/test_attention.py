@@ -230,7 +230,7 @@ def test_what_was_not_recorded_or_not_so(traces):
         answer_attention(make_trace())
     with pytest.raises(TraceError, match=r"reduced in another way[\s\S]*llm_key_group"):
         answer_attention(traces["none"])
-    with pytest.raises(TraceError, match="made of traces"):
+    with pytest.raises(TraceError, match="this analysis takes traces"):
         attention("trace.nc")
 
 

@@ -134,7 +134,7 @@ def test_spans_that_are_no_pairs_of_seconds_are_refused(spans):
 
 
 def test_seconds_of_something_that_is_no_trace_are_refused():
-    with pytest.raises(TraceError, match="made of traces"):
+    with pytest.raises(TraceError, match="this analysis takes traces"):
         within(object(), [(8, 12)])
 
 

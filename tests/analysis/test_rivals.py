@@ -159,7 +159,7 @@ def test_what_cannot_be_compared(arms):
         rivals([case()], arms=arms, progress=False)
     with pytest.raises(TraceError, match="0 questions"):
         rivals([], progress=False)
-    with pytest.raises(TraceError, match="made of cases"):
+    with pytest.raises(TraceError, match="this analysis takes cases"):
         rivals(None)
 
 

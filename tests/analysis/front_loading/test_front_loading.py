@@ -484,7 +484,7 @@ def test_what_is_no_result_is_refused(draw):
 
 @pytest.mark.parametrize("given", [None, "cases", 3])
 def test_what_is_no_case(given):
-    with pytest.raises(TraceError, match="an analysis is made of cases"):
+    with pytest.raises(TraceError, match="this analysis takes cases"):
         front_loading(given)
 
 
