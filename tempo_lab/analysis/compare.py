@@ -20,7 +20,7 @@ from tempo_lab.analysis.validation import (
     recorded,
 )
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import COVERAGE, bootstrap_mean, rank_correlation, ranks
+from tempo_lab.common.statistics import COVERAGE, bootstrap_mean, ranks, spearman
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 from tempo_lab.trace.trace import Trace
@@ -111,7 +111,7 @@ def compare(
         )
     tables = [_table(trace, effect) for trace, effect in zip(trace_list, effect_list, strict=True)]
     pairs = list(combinations(range(len(MEASURES)), 2))
-    each = np.array([[rank_correlation(table[a], table[b]) for a, b in pairs] for table in tables])
+    each = np.array([[spearman(table[a], table[b]) for a, b in pairs] for table in tables])
     first = np.array([table.argmax(axis=1) for table in tables])  # [question, measure]
     same = np.stack([first[:, a] == first[:, b] for a, b in pairs], axis=1)
     if len(tables) == 1:
@@ -179,7 +179,7 @@ def _over_segments(
     segments = table.shape[1]
     drawn = np.random.default_rng(seed).integers(segments, size=(resamples, segments))
     tail = (1 - COVERAGE) / 2
-    rhos = [rank_correlation(table[a][drawn], table[b][drawn]) for a, b in pairs]
+    rhos = [spearman(table[a][drawn], table[b][drawn]) for a, b in pairs]
     return np.stack([np.nanquantile(rho, [tail, 1 - tail]) for rho in rhos], axis=1)
 
 

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.result import Quantity, Result, with_interval
 from tempo_lab.analysis.stacking import (
     Truth,
@@ -26,6 +25,7 @@ from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.statistics import DIFFERENCE, SHARE, auc, ranks, recall_at, reliability
 from tempo_lab.common.validation import check_whole
+from tempo_lab.evaluation.cases import Case
 from tempo_lab.trace.trace import Trace
 
 TOP_K = 10

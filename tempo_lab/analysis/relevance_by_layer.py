@@ -23,7 +23,7 @@ from tempo_lab.analysis.stacking import (
 from tempo_lab.analysis.validation import recorded
 from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import SHARE, auc, rank_correlation
+from tempo_lab.common.statistics import SHARE, auc, spearman
 from tempo_lab.common.validation import check_number
 from tempo_lab.trace.trace import Trace
 
@@ -109,7 +109,7 @@ def relevance_by_layer(
     positive = np.array([(lens[:, -1] > 0).mean() for lens in lenses])
     # the number of layers, from the last one back, that all agree
     settled = np.minimum.accumulate((agreement >= min_agreement)[:, ::-1], axis=1).sum(axis=1)
-    rank = [[rank_correlation(logits, lens[:, -1]) for logits in lens.T] for lens in lenses]
+    rank = [[spearman(logits, lens[:, -1]) for logits in lens.T] for lens in lenses]
     data: dict[str, Any] = {
         "logit": (("question", "segment", "layer"), pad_stack(lenses)),
         "agreement": (_LAYER, agreement),

@@ -12,7 +12,7 @@ from tempo_lab import Intervention, plots
 from tempo_lab.analysis.attribution.attribution import Attribution, attribution
 from tempo_lab.analysis.compare import MEASURES, Comparison, compare
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import rank_correlation
+from tempo_lab.common.statistics import spearman
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -110,13 +110,20 @@ def test_ranks_and_correlations_are_those_by_hand(one):
     assert result.provenance["resampled"] == "5 segments"
 
 
+def test_equal_values_share_their_rank():
+    # ranks 1.5 1.5 3 4 and 1 2 3 4: Pearson's correlation of them
+    expected = np.corrcoef([1.5, 1.5, 3, 4], [1, 2, 3, 4])[0, 1]
+    assert spearman(np.array([7, 7, 8, 9.0]), np.arange(4.0)) == pytest.approx(expected)
+    assert np.isnan(spearman(np.ones(4), np.arange(4.0)))
+
+
 def test_intervals_of_one_question_resample_its_segments(one):
     """Against the plain loop over draws."""
     rng, table = np.random.default_rng(5), np.array([LOGIT, ATTENTION, EFFECT])
     drawn = rng.integers(5, size=(300, 5))
     result = compare(*one, resamples=300, seed=5)
     for pair, (a, b) in enumerate(combinations(range(3), 2)):
-        found = [rank_correlation(table[a][some], table[b][some]) for some in drawn]
+        found = [spearman(table[a][some], table[b][some]) for some in drawn]
         low, high = np.quantile([rho for rho in found if not np.isnan(rho)], [0.025, 0.975])
         assert result.data["low"].values[pair] == pytest.approx(low)
         assert result.data["high"].values[pair] == pytest.approx(high)

@@ -118,7 +118,7 @@ class MaskedForward:
         """
         import torch
 
-        features = self.compressor.see(patches, self.segment_input.grid)
+        features = self.compressor.encode_vision(patches, self.segment_input.grid)
         return torch.stack([features.merged, *features.deepstack], dim=2)
 
     def _prefix(self, features: torch.Tensor) -> PrefixCache:
@@ -170,7 +170,7 @@ class MaskedForward:
         from tempo_lab.session.engine import CompressorEngine
 
         engine = self.session.engine
-        return CompressorEngine(engine.checkpoint, engine.video, keep_bytes=engine.keep_bytes)
+        return CompressorEngine(engine.checkpoint, engine.video, cache_bytes=engine.cache_bytes)
 
     def reworded_memory(self, question: str) -> list[torch.Tensor]:
         """Return the memory tokens [segment] for another question, as many as before."""

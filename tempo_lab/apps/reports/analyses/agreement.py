@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tempo_lab.analysis.compare import Comparison
-from tempo_lab.common.statistics import Estimate, bootstrap_mean, rank_correlation
+from tempo_lab.common.statistics import Estimate, bootstrap_mean, spearman
 
 
 def of_the_first_alone(segments: int) -> float:
@@ -43,9 +43,9 @@ def mismatched(result: Comparison, seed: int = 0) -> dict[str, Estimate]:
         one, other = (data[f"{name}_rank"].to_numpy() for name in pair.split(", "))
         own, control = np.full((2, len(videos)), np.nan)
         for number, here in enumerate(rows):
-            own[number] = rank_correlation(one[here], other[here])
+            own[number] = spearman(one[here], other[here])
             theirs = [
-                rank_correlation(one[here], other[rows[o]])
+                float(spearman(one[here], other[rows[o]]))
                 for o in np.flatnonzero(videos == videos[number])
                 if o != number
             ]
