@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tempo_lab.analysis.result import Result
 from tempo_lab.analysis.validation import check_traces, question_read
@@ -167,7 +168,7 @@ def sources(traces: Sequence[Trace]) -> dict[str, Any]:
 def mean_of(
     name: str,
     values: np.ndarray,
-    videos: Sequence[str],
+    videos: npt.ArrayLike,
     seed: int,
     bounds: tuple[float, float] | None = None,
 ) -> dict[str, np.ndarray]:
