@@ -22,7 +22,7 @@ def front_loading_answer(
     """The right answer's probability over k, and that of each of its tokens at one k.
 
     Args:
-        data: from `tempo_lab.analysis.front_loading.curves.by_token`.
+        data: from `tempo_lab.analysis.front_loading.curves.token_probabilities`.
         k: memory tokens of each segment, one of those that were tried.
         question, answer: for the title.
         width: of the figure, in inches.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as ipw
 import numpy as np
 
-from tempo_lab.analysis.front_loading.curves import by_token
+from tempo_lab.analysis.front_loading.curves import token_probabilities
 from tempo_lab.analysis.front_loading.front_loading import tokens_tried
 from tempo_lab.common.errors import QueryError
 from tempo_lab.evaluation.cases import Case
@@ -37,7 +37,7 @@ class FrontLoadingExplorer(Explorer):
 
     Attributes:
         k: the slider.
-        data: what was computed, see `by_token`.
+        data: what was computed, see `token_probabilities`.
 
     Raises:
         QueryError: no answer, words that the model does not know, or a case of another session.
@@ -63,7 +63,7 @@ class FrontLoadingExplorer(Explorer):
         draws, seed = check_whole("draws", draws), check_whole("seed", seed, least=0)
         seeds = range(seed * draws, (seed + 1) * draws)
         with tqdm(total=len(tried), desc="front-loading", disable=not progress, leave=False) as bar:
-            self.data = by_token(self.case, tried, seeds, bar.update)
+            self.data = token_probabilities(self.case, tried, seeds, bar.update)
         self.k = ipw.SelectionSlider(
             options=tried, value=tried[len(tried) // 4], description="kept tokens, k",
             tooltip="memory tokens that every segment keeps",

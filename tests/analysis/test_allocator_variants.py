@@ -153,5 +153,5 @@ def test_the_figure_shows_scores_gains_and_tokens():
 
 
 def test_what_is_no_case():
-    with pytest.raises(TraceError, match="an analysis is made of cases"):
+    with pytest.raises(TraceError, match="this analysis takes cases"):
         allocator_variants(None)

@@ -159,7 +159,7 @@ def test_what_cannot_be_compared(arms):
         baselines([case()], arms=arms, progress=False)
     with pytest.raises(TraceError, match="0 questions"):
         baselines([], progress=False)
-    with pytest.raises(TraceError, match="made of cases"):
+    with pytest.raises(TraceError, match="this analysis takes cases"):
         baselines(None)
 
 

@@ -45,7 +45,7 @@ COLUMNS = ["analysis", "quantity", "value", "low", "high", "unit", "n", "seed"]
 def few():
     """Two questions about each video, and few values of k, which makes a run short."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("QUESTIONS", 2), ("MOST_POINTS", 8), ("ABSENCE", 1), ("NEEDLES", 1)):
+        for name, value in (("QUESTIONS", 2), ("MAX_POINTS", 8), ("ABSENCE", 1), ("NEEDLES", 1)):
             patch.setattr(measuring, name, value)
         patch.setattr("tempo_lab.session.validation.MAX_NEW_TOKENS", 8)
         yield

@@ -16,7 +16,7 @@ from tempo_lab.analysis.attention import Attention, attention
 from tempo_lab.analysis.attention_groups import AttentionGroups, attention_groups
 from tempo_lab.analysis.attribution.attribution import attribution
 from tempo_lab.analysis.compare import Comparison, compare
-from tempo_lab.analysis.front_loading.front_loading import MOST_POINTS, front_loading
+from tempo_lab.analysis.front_loading.front_loading import MAX_POINTS, front_loading
 from tempo_lab.analysis.front_loading.result import FrontLoading
 from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity, prompt_sensitivity
 from tempo_lab.analysis.random_weights import with_random_weights
@@ -226,7 +226,7 @@ class _How:
     def front_loading(self, cases: Sequence[Case], *, few: bool = False) -> FrontLoading:
         """Every k, or powers of two where there are many or few are asked for; a quarter always."""
         slots = cases[0].session.checkpoint.model.config.num_compression_tokens
-        ks = kept_lengths(slots, every=slots <= MOST_POINTS and not few)
+        ks = kept_lengths(slots, every=slots <= MAX_POINTS and not few)
         return front_loading(cases, ks, seed=self.seed, progress=self.progress)
 
     def _shown(self, cases: Sequence[Case], what: str) -> Iterable[Case]:
