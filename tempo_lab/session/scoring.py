@@ -15,7 +15,7 @@ from tempo_lab.model.prompts import IM_END, encode_text, segment_clock, unknown_
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
 from tempo_lab.session.capture.key_groups import KeyGroupSum
-from tempo_lab.session.interventions.apply import remembered
+from tempo_lab.session.interventions.apply import kept_memory
 from tempo_lab.session.session import Session
 from tempo_lab.session.validation import check_context, check_texts, check_words
 from tempo_lab.trace.trace import Trace
@@ -57,7 +57,7 @@ def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
         that of the end.
     """
     allocation = allocation_of(trace)
-    kept = remembered(session, trace, allocation)
+    kept = kept_memory(session.engine, trace, allocation)
     asked = TeacherForced(session, trace.question, answer)
     return asked.of_answer(asked.distributions(asked.embed([kept])))[0].cpu().numpy()
 
@@ -211,7 +211,7 @@ class TeacherForced:
             tokens: int [segment], memory tokens of each: the first ones.
 
         Yields:
-            a job whose `found` has, once for each layer, float32 [1, LLM head, answer_token,
+            a request whose `recorded` has, once for each layer, float32 [1, LLM head, answer_token,
             slot + 2]: what the slot got in all segments together; then all other keys, and the
             position itself. One row only.
 
@@ -226,5 +226,5 @@ class TeacherForced:
         layers = range(self.model.config.num_hidden_layers)
         recorder = AttentionRecorder(self.model, layers, "LLM")
         job = AttentionRequest("answer", rows, reduction, keys)
-        with recorder.installed(), recorder.at(job):
+        with recorder.installed(), recorder.recording(job):
             yield job
