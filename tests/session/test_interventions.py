@@ -17,7 +17,7 @@ from tempo_lab.model.compressor import Compressor
 from tempo_lab.nano.world.scenes import MOTIONS
 from tempo_lab.session.capture.hidden_states import HiddenPatcher, Patch
 from tempo_lab.session.interventions.apply import remembered
-from tempo_lab.session.scoring import allocation_of, answer_logprob
+from tempo_lab.session.scoring import answer_logprob
 
 VOYAGE = Path(__file__).parents[2] / "data" / "clips" / "voyage.mp4"
 STAR, MOON, EVIDENCE = "What color is the star?", "What color is the moon?", 8
@@ -226,8 +226,8 @@ def test_exactly_these_slots(voyage, plain):
     kept = [np.flatnonzero(row).tolist() for row in trace.data["kept"].values]
     assert kept == [[] if i == 3 else [1, 6] for i in range(12)]
     every = voyage.ask(STAR, strategy="none")
-    whole = remembered(voyage, every, allocation_of(every))
-    read = remembered(voyage, trace, allocation_of(trace))
+    whole = remembered(voyage, every, every.allocation())
+    read = remembered(voyage, trace, trace.allocation())
     for i in {*range(12)} - {3}:
         torch.testing.assert_close(read[i], whole[i][[1, 6]])
 
@@ -242,8 +242,8 @@ def test_swapped_memory_stands_at_the_other_place(voyage, plain):
     assert trace.data["memory_from"].values.tolist() == source
     before, after = plain.data["tokens"].values, trace.data["tokens"].values
     assert after.tolist() == before[source].tolist() != before.tolist()
-    own = remembered(voyage, plain, allocation_of(plain))
-    read = remembered(voyage, trace, allocation_of(trace))
+    own = remembered(voyage, plain, plain.allocation())
+    read = remembered(voyage, trace, trace.allocation())
     for place, segment in enumerate(source):
         assert torch.equal(read[place], own[segment])
     for name in ("logit", "clock", "timestamp_tokens", "start"):
@@ -284,8 +284,8 @@ def test_compressed_for_another_question(voyage, plain):
     assert voyage.engine.computed == before  # the other one was kept
     for name in ("logit", "relevance", "tokens", "kept"):
         np.testing.assert_array_equal(trace.data[name], other.data[name])
-    own = remembered(voyage, other, allocation_of(other))
-    read = remembered(voyage, trace, allocation_of(trace))
+    own = remembered(voyage, other, other.allocation())
+    read = remembered(voyage, trace, trace.allocation())
     assert all(torch.equal(a, b) for a, b in zip(read, own, strict=True))
     assert trace.question == STAR
     for reads, is_read, is_not in (("llm", STAR, MOON), ("svlm", MOON, STAR)):

@@ -63,12 +63,10 @@ class Passes:
     def __init__(
         self, session: Session, trace: Trace, segment: int, answer: str, against: str | None = None
     ) -> None:
-        from tempo_lab.session.scoring import allocation_of
-
         self.session, self.trace, self.segment = session, trace, segment
         self.answer, self.against = answer, against
         self.model, self.prompts = session.checkpoint.model, session.checkpoint.prompts
-        self.compressor, self.allocation = self.model.compressor, allocation_of(trace)
+        self.compressor, self.allocation = self.model.compressor, trace.allocation()
         self._kept: PrefixCache | None = None
         self._asked: dict[tuple[str, str], TeacherForced] = {}
 

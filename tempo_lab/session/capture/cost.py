@@ -105,7 +105,7 @@ def _sizes(session: Session, question: str, room: int | None, text: int | None =
     pairs, rows, columns = (
         int(axis[patches].max()) + 1 for axis in (first.index, first.row, first.column)
     )
-    limit = int(config.tokenizer_model_max_length or config.max_position_embeddings)
+    limit = config.context_length
     room = room or default_room(limit)
     if text is None:
         text = len(prompts.opening()) + len(prompts.closing(question))
