@@ -41,7 +41,7 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
         ("segment",),
         np.float32,
         "1",
-        "relevance, or a forced score, by which the budget was shared",
+        "relevance or a forced score; decides",
     ),
     "wanted": (("segment",), np.int64, "tokens", "before the budget is applied"),
     "tokens": (("segment",), np.int64, "tokens", "memory tokens given"),
