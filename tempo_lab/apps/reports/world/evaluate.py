@@ -21,11 +21,10 @@ from tempo_lab.common.errors import CheckpointError, TempoLabError
 from tempo_lab.common.files import EMBEDDED, write_atomic
 from tempo_lab.common.statistics import Estimate
 from tempo_lab.common.version import __version__
-from tempo_lab.evaluation import tables
 from tempo_lab.evaluation.arm_runner import Row, keys_of
 from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.store import Store
-from tempo_lab.nano.claims import claims
+from tempo_lab.nano.claims import claims, tables
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, Job, draw_jobs
 from tempo_lab.nano.world.scenes import WORLD_VERSION
 from tempo_lab.nano.world.seeds import DEVELOPMENT
