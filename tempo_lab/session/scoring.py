@@ -13,7 +13,7 @@ from tempo_lab.model.prompts import IM_END, encode_text, unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
 from tempo_lab.session.capture.key_groups import KeyGroupSum
-from tempo_lab.session.interventions.apply import remembered
+from tempo_lab.session.interventions.apply import kept_memory
 from tempo_lab.session.session import Session
 from tempo_lab.session.validation import check_context, check_texts, check_words
 from tempo_lab.trace.trace import Trace
@@ -37,7 +37,7 @@ def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
         float32 [answer_token], natural logarithm of each token's probability; the last one is
         that of the end token.
     """
-    kept = remembered(session, trace, trace.allocation())
+    kept = kept_memory(session.engine, trace, trace.allocation())
     forced = TeacherForced(session, trace.question, answer)
     return forced.of_answer(forced.distributions(forced.embed([kept])))[0].cpu().numpy()
 
@@ -182,7 +182,7 @@ class TeacherForced:
             tokens: int [segment], memory tokens of each segment: the first ones.
 
         Yields:
-            a request whose `found` has, once per layer, float32 [1, LLM head, answer_token,
+            a request whose `recorded` has, once per layer, float32 [1, LLM head, answer_token,
             slot + 2]: the attention to the slot in all segments together; then to all other keys,
             and to the position itself. One row only.
 
@@ -197,5 +197,5 @@ class TeacherForced:
         layers = range(self.model.config.num_hidden_layers)
         recorder = AttentionRecorder(self.model, layers, "LLM")
         job = AttentionRequest("answer", rows, reduction, keys)
-        with recorder.installed(), recorder.at(job):
+        with recorder.installed(), recorder.recording(job):
             yield job

@@ -17,7 +17,8 @@ from tempo_lab.common.progress import Progress, stage
 from tempo_lab.model.generate import Answer, answer
 from tempo_lab.model.prompts import segment_seconds
 from tempo_lab.model.token_map import TokenMap
-from tempo_lab.session.capture.recorder import Recording
+from tempo_lab.session.capture.cost import estimate_cost
+from tempo_lab.session.capture.recorder import Recorder
 from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.interventions.apply import ActiveInterventions
 from tempo_lab.session.provenance import provenance
@@ -33,7 +34,7 @@ from tempo_lab.trace.trace import Trace
 
 if TYPE_CHECKING:
     from tempo_lab.allocation.strategies import Mode
-    from tempo_lab.session.capture.spec import Capture
+    from tempo_lab.session.capture.spec import Capture, Price
     from tempo_lab.session.interventions.spec import Intervention
 
 DEFAULT_BUDGET = 8192
@@ -100,6 +101,12 @@ class Session:
         """
         return self.engine.cost(question)
 
+    def capture_cost(
+        self, capture: Capture, question: str = "", *, max_new_tokens: int | None = None
+    ) -> Price:
+        """Return the MiB that a capture takes at most; see `Capture.price`."""
+        return estimate_cost(capture, self.engine, question, max_new_tokens)
+
     def ask(
         self,
         question: str,
@@ -159,7 +166,7 @@ class Session:
         whole = self.video.is_image or not config.dynamic_compress
         if strategy is None:
             strategy = "none" if whole else "head"
-        changes = ActiveInterventions(interventions, self, question, strategy)
+        changes = ActiveInterventions(interventions, self.engine, question, strategy)
         check_asked(question, mode, prompts.llm, config.example_questions)
         check_words(changes.question, prompts.llm, config.example_questions)
         text = len(prompts.opening()) + len(prompts.closing(question, turns))
@@ -180,9 +187,9 @@ class Session:
         engine = changes.engine
         record = None
         if capture is not None:
-            record = Recording(capture, self, changes.question, room, text)
+            record = Recorder(capture, engine, changes.question, room, text)
             record.check_slots(most)
-        watch = changes.watch(None if record is None else record.watch)
+        watch = changes.observer(None if record is None else record.observer)
         with self.checkpoint.lock, changes.installed(), record or nullcontext():
             with stage(self.progress, "reading segments", len(self)) as bar:
                 reading = engine.score(changes.question, bar.update, watch)
@@ -190,7 +197,7 @@ class Session:
             logit = reading.logit
             relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
             given = allocate(relevance if forced is None else forced, budget, **share)
-            allocation = changes.placed(given)
+            allocation = changes.apply_to_allocation(given)
             needed = changes.needed(allocation)
             prompt, clocks = self._conversation(allocation.tokens, question, turns)
             check_context(prompt, room, self._context, strategy)
@@ -200,8 +207,8 @@ class Session:
             with stage(self.progress, "writing memory tokens", len(self)) as bar:
                 memory = engine.memory_tokens(reading, needed, bar.update, watch)
             if record is not None:
-                stream = record.apart(stream)
-            with nullcontext() if record is None else record.answering(prompt):
+                stream = record.unrecorded(stream)
+            with nullcontext() if record is None else record.recording_answer(prompt):
                 wrote = self._answer(changes.kept(memory, allocation), prompt, room, stream)
         arguments = {
             "max_new_tokens": room,
@@ -214,7 +221,7 @@ class Session:
         trace = self._trace(
             question, wrote, logit, relevance, allocation, prompt, clocks, changes, arguments
         )
-        return trace if record is None else record.finish(trace, needed, memory)
+        return trace if record is None else record.add_to(trace, needed, memory)
 
     @torch.inference_mode()
     def _answer(
@@ -253,7 +260,7 @@ class Session:
         least = trial.tokens
         if forced is None and trial.rule.uses_scores:
             least = np.full(len(trial), trial.min_tokens)
-        placed = changes.placed(replace(trial, tokens=least))
+        placed = changes.apply_to_allocation(replace(trial, tokens=least))
         prompt, _ = self._conversation(placed.tokens, question, turns)
         check_context(prompt, room, self._context, trial.strategy)
         if forced is not None or not trial.rule.uses_scores:
@@ -316,7 +323,7 @@ class Session:
             },
             provenance={**provenance(changes.engine), **arguments},
         )
-        return changes.told(trace)
+        return changes.annotate(trace)
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """What the SVLM reads of one segment, position by position, with its memory slots."""

@@ -137,7 +137,7 @@ def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:
     return forced
 
 
-def default_room(context: int) -> int:
+def default_answer_budget(context: int) -> int:
     """Tokens of an answer where nobody says: 1024, or a quarter of a small context."""
     return min(MAX_NEW_TOKENS, context // 4)
 
@@ -153,7 +153,7 @@ def check_room(max_new_tokens: int | None, text: int, context: int) -> int:
     Raises:
         BudgetError: not a whole number from 1, or text and answer alone fill the context.
     """
-    room = default_room(context)
+    room = default_answer_budget(context)
     if max_new_tokens is not None:
         whole = isinstance(max_new_tokens, int | np.integer) and max_new_tokens is not True
         if not whole or max_new_tokens < 1:

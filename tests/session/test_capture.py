@@ -63,7 +63,7 @@ def nothing_remains(tiny):
     before = fittings(tiny)
     yield
     assert fittings(tiny) == before
-    assert not attention._recorders
+    assert not attention.active_recorders
 
 
 def fittings(tempo):
@@ -179,8 +179,8 @@ def test_changing_a_recorded_probability_changes_the_output(tiny, session, plain
         output, _ = sdpa_attention_forward(module, query, key, value, mask, **kwargs)
         if module.layer_idx == 1:
             last, own = torch.tensor([-1]), torch.tensor([key.shape[2] - 1])
-            hidden = attention.hidden_keys(mask, last, own, key.shape[2])
-            p = attention.probabilities(query[:, :, -1:], key, hidden, kwargs["scaling"])
+            bias = attention.mask_bias(mask, last, own, key.shape[2])
+            p = attention.probabilities(query[:, :, -1:], key, bias, kwargs["scaling"])
             p[..., 0] *= change[0]
             values = value.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
             output[:, -1:] = (p @ values).transpose(1, 2)
@@ -204,7 +204,9 @@ def test_changing_a_recorded_probability_changes_the_output(tiny, session, plain
 def test_rows_that_are_not_the_models_are_an_error(session, monkeypatch):
     right = attention.probabilities
     monkeypatch.setattr(
-        attention, "probabilities", lambda *a, **k: right(*a[:-1], 1.1 * a[-1], **k)
+        attention,
+        "probabilities",
+        lambda q, k, bias, scaling, buffer: right(q, k, bias, 1.1 * scaling, buffer),
     )
     with pytest.raises(CaptureError, match="not what the model computed"):
         session.ask(**ASK, capture=tl.Capture(attention=ALL))
@@ -312,7 +314,7 @@ def test_top_k(session, full):
 
 
 def test_rows_are_computed_a_few_at_a_time(session, grouped, monkeypatch):
-    monkeypatch.setitem(attention.WORK, "cpu", 1)
+    monkeypatch.setitem(attention.WORK_BYTES, "cpu", 1)
     trace = session.ask(**ASK, capture=EVERYTHING)
     np.testing.assert_allclose(trace.data["attention"], grouped.data["attention"], atol=TOLERANCE)
 
@@ -481,7 +483,7 @@ def test_recorders_may_end_in_any_order(tiny):
     one.__enter__()
     two.__enter__()
     one.__exit__(None, None, None)
-    assert attention._recorders[id(model.config)] == [second]
+    assert attention.active_recorders[id(model.config)] == [second]
     assert model.config._attn_implementation == attention._recorded_name(qwen.CONTINUED_SDPA)
     two.__exit__(None, None, None)
 
@@ -526,7 +528,7 @@ def test_nothing_of_a_capture_is_kept_alive(session, monkeypatch):
         (recorder, "AttentionRecorder"),
         (recorder, "HiddenRecorder"),
         (recorder, "AttentionRequest"),
-        (recorder, "ByGroup"),
+        (recorder, "KeyGroupSum"),
         (answer_module, "AttentionRecorder"),
     ):
         monkeypatch.setattr(module, name, noted_hashable(noted(getattr(module, name))))
@@ -576,12 +578,12 @@ def test_a_layer_that_never_fires_is_an_error_that_names_the_others(tiny, sessio
 
 
 def test_what_is_no_capture_is_refused(session):
-    with pytest.raises(CaptureError, match="says what to record"):
+    with pytest.raises(CaptureError, match="must be a Capture"):
         session.ask(**ASK, capture="attention")
 
 
 @pytest.mark.parametrize(
-    ("options", "prefill"),
+    ("options", "read"),
     [
         ({"budget": 100}, 0),  # no segment is given more than there is
         ({"budget": 300, "strategy": "uniform"}, 0),
@@ -622,18 +624,18 @@ def test_attention_of_a_kernel_that_has_none_is_refused(tiny, session, whose):
     [
         (lambda: tl.Rows(["decison"]), "did you mean 'decision'"),
         (lambda: tl.Rows([]), "no row"),
-        (lambda: tl.Rows(["memory"], slots=[-1]), "whole numbers from 0"),
-        (lambda: tl.Rows(["memory"], slots=[1.5]), "whole numbers"),
-        (lambda: tl.Rows(["decision"], slots=[1]), 'name "memory" too'),
-        (lambda: tl.Rows(["memory"], slots="tail"), "whole numbers"),
-        (lambda: tl.Capture(), "nothing is to be recorded"),
+        (lambda: tl.Rows(["memory"], slots=[-1]), "use slot >= 0"),
+        (lambda: tl.Rows(["memory"], slots=[1.5]), "whole number"),
+        (lambda: tl.Rows(["decision"], slots=[1]), 'add the row "memory"'),
+        (lambda: tl.Rows(["memory"], slots="tail"), "each slot by its number"),
+        (lambda: tl.Capture(), "records nothing"),
         (lambda: tl.Capture(attention=["decision"], reduce="key_groups"), "did you mean"),
-        (lambda: tl.Capture(attention=["decision"], layers="last"), "whole numbers"),
-        (lambda: tl.Capture(attention=["decision"], layers=[]), "at least one"),
-        (lambda: tl.Capture(attention=["decision"], heads="some"), "whole numbers"),
-        (lambda: tl.Capture(attention=["answer"], heads=[0]), "none of it is asked for"),
-        (lambda: tl.Capture(attention=["decision"], top=0), "1 key or more"),
-        (lambda: tl.Capture(hidden=["answer"]), "of the SVLM only"),
+        (lambda: tl.Capture(attention=["decision"], layers="last"), "each layer by its number"),
+        (lambda: tl.Capture(attention=["decision"], layers=[]), "at least one layer"),
+        (lambda: tl.Capture(attention=["decision"], heads="some"), "each head by its number"),
+        (lambda: tl.Capture(attention=["answer"], heads=[0]), "no row of it is requested"),
+        (lambda: tl.Capture(attention=["decision"], top=0), "use top >= 1"),
+        (lambda: tl.Capture(hidden=["answer"]), "the SVLM only"),
     ],
 )
 def test_what_makes_no_sense_is_refused_when_it_is_said(make, says):
@@ -695,10 +697,10 @@ def test_each_dial_shrinks_the_price_as_it_says(session):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"attention": True}, "rows are named"),
-        ({"memory": True, "limit_mib": "1"}, "a limit is more than 0 MiB"),
-        ({"memory": True, "limit_mib": float("nan")}, "a limit is more than 0 MiB"),
-        ({"memory": True, "limit_mib": 0}, "a limit is more than 0 MiB"),
+        ({"attention": True}, "must be given by name"),
+        ({"memory": True, "limit_mib": "1"}, "limit_mib must be a finite number"),
+        ({"memory": True, "limit_mib": float("nan")}, "limit_mib must be a finite number"),
+        ({"memory": True, "limit_mib": 0}, "limit_mib must be more than 0"),
     ],
 )
 def test_options_that_are_none(options, words):

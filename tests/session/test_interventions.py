@@ -15,8 +15,8 @@ from tempo_lab.common.errors import BudgetError, CaptureError, QueryError
 from tempo_lab.common.text import format_call
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.nano.world.scenes import MOTIONS
-from tempo_lab.session.capture.hidden_states import HiddenPatcher, Patch
-from tempo_lab.session.interventions.apply import remembered
+from tempo_lab.session.interventions.apply import kept_memory
+from tempo_lab.session.interventions.patches import HiddenPatcher, Patch
 from tempo_lab.session.scoring import answer_logprob
 
 VOYAGE = Path(__file__).parents[2] / "data" / "clips" / "voyage.mp4"
@@ -226,8 +226,8 @@ def test_exactly_these_slots(voyage, plain):
     kept = [np.flatnonzero(row).tolist() for row in trace.data["kept"].values]
     assert kept == [[] if i == 3 else [1, 6] for i in range(12)]
     every = voyage.ask(STAR, strategy="none")
-    whole = remembered(voyage, every, every.allocation())
-    read = remembered(voyage, trace, trace.allocation())
+    whole = kept_memory(voyage.engine, every, every.allocation())
+    read = kept_memory(voyage.engine, trace, trace.allocation())
     for i in {*range(12)} - {3}:
         torch.testing.assert_close(read[i], whole[i][[1, 6]])
 
@@ -242,8 +242,8 @@ def test_swapped_memory_stands_at_the_other_place(voyage, plain):
     assert trace.data["memory_from"].values.tolist() == source
     before, after = plain.data["tokens"].values, trace.data["tokens"].values
     assert after.tolist() == before[source].tolist() != before.tolist()
-    own = remembered(voyage, plain, plain.allocation())
-    read = remembered(voyage, trace, trace.allocation())
+    own = kept_memory(voyage.engine, plain, plain.allocation())
+    read = kept_memory(voyage.engine, trace, trace.allocation())
     for place, segment in enumerate(source):
         assert torch.equal(read[place], own[segment])
     for name in ("logit", "clock", "timestamp_tokens", "start"):
@@ -284,8 +284,8 @@ def test_compressed_for_another_question(voyage, plain):
     assert voyage.engine.computed == before  # the other one was kept
     for name in ("logit", "relevance", "tokens", "kept"):
         np.testing.assert_array_equal(trace.data[name], other.data[name])
-    own = remembered(voyage, other, other.allocation())
-    read = remembered(voyage, trace, trace.allocation())
+    own = kept_memory(voyage.engine, other, other.allocation())
+    read = kept_memory(voyage.engine, trace, trace.allocation())
     assert all(torch.equal(a, b) for a, b in zip(read, own, strict=True))
     assert trace.question == STAR
     for reads, is_read, is_not in (("llm", STAR, MOON), ("svlm", MOON, STAR)):
@@ -417,17 +417,17 @@ def test_a_patch_that_never_fires_is_an_error(tiny):
     patch = Patch(1, "decision", 0, False, False, {0: torch.zeros(4)})
     patcher = HiddenPatcher(model, [patch], "SVLM")
     silent = pytest.raises(CaptureError, match="patch of layers 1 of the SVLM")
-    with patcher.installed(), silent, patcher.watch([0, 1]):
+    with patcher.installed(), silent, patcher.observe([0, 1]):
         pass  # the model was not called
-    with patcher.installed(), patcher.watch([1]), patcher.watch([0], range(3)):
+    with patcher.installed(), patcher.observe([1]), patcher.observe([0], range(3)):
         pass  # nothing to patch here
 
 
 def test_memory_that_is_continued_is_patched_where_it_stands(tiny):
     patch = Patch(1, "memory 3", 3, True, False, {7: torch.ones(4)})
     patcher = HiddenPatcher(tiny.model.compressor.svlm.language_model, [patch], "SVLM")
-    with patcher.watch([6, 7], range(2, 5)):
-        states = patcher._put(1, None, None, torch.zeros(2, 3, 4))
+    with patcher.observe([6, 7], range(2, 5)):
+        states = patcher._replace(1, None, None, torch.zeros(2, 3, 4))
     assert states.sum(dim=-1).tolist() == [[0, 0, 0], [0, 4, 0]]
 
 
@@ -489,34 +489,34 @@ def test_a_single_image(tiny, tmp_path):
     ("make", "says"),
     [
         (lambda: I("drops", {}), "did you mean 'drop'"),
-        (lambda: I.drop([]), "no segment is named"),
+        (lambda: I.drop([]), "no segment is given"),
         (lambda: I.drop([1.5]), "whole number"),
         (lambda: I.drop("3"), "whole number"),
         (lambda: I.drop([True]), "whole number"),
         (lambda: I.keep([2, 2]), "segment 2, 2 times"),
-        (lambda: I.allocate({}), "allocate says how many"),
-        (lambda: I.allocate([3]), "allocate says how many"),
-        (lambda: I.allocate({3: -1}), "0 tokens or more"),
-        (lambda: I.allocate({3: 2.5}), "a number of tokens is a whole number"),
-        (lambda: I.allocate({"star": 3}), "a segment is a whole number"),
+        (lambda: I.allocate({}), "number of tokens by segment"),
+        (lambda: I.allocate([3]), "number of tokens by segment"),
+        (lambda: I.allocate({3: -1}), "use tokens >= 0"),
+        (lambda: I.allocate({3: 2.5}), "tokens must be a whole number"),
+        (lambda: I.allocate({"star": 3}), "segment must be a whole number"),
         (lambda: I.swap(3, 3), "changes nothing"),
         (lambda: I.slots("tial"), "did you mean 'tail'"),
         (lambda: I.slots([1, 1]), "slot 1, 2 times"),
-        (lambda: I.slots([-1]), "counted from 0"),
-        (lambda: I.slots([]), "no slot is named"),
+        (lambda: I.slots([-1]), "use slot >= 0"),
+        (lambda: I.slots([]), "no slot is given"),
         (lambda: I.patch(0, "decison", 0), "did you mean 'decision'"),
         (lambda: I.patch(0, "memory[3]", 0), "did you mean 'memory 0'"),
         (lambda: I.patch(0, "memory", 0), "memory 0"),
-        (lambda: I.patch(0, "vision 3", 0), "the video is read before"),
-        (lambda: I.patch("last", "decision", 0), "a layer is a whole number"),
+        (lambda: I.patch(0, "vision 3", 0), "the video comes before"),
+        (lambda: I.patch("last", "decision", 0), "layer must be a whole number"),
         (lambda: I.patch(0, "decision", math.nan), "1 of 1"),
         (lambda: I.patch(0, "decision", [[0.0, math.inf]]), "1 of 2"),
         (lambda: I.patch(0, "decision", "mean"), "a number or an array"),
         (lambda: I.patch(0, "decision", lambda state: state), "a number or an array"),
         (lambda: I.patch(0, "decision", np.zeros((1, 2, 3))), r"shape \(1, 2, 3\)"),
         (lambda: I.patch(0, "decision", []), r"shape \(0,\)"),
-        (lambda: I.patch(0, "decision", 0, []), "no segment is named"),
-        (lambda: I.patch(0, "decision", 0, "every"), "whole number"),
+        (lambda: I.patch(0, "decision", 0, []), "no segment is given"),
+        (lambda: I.patch(0, "decision", 0, "every"), "by its number"),
     ],
 )
 def test_what_no_video_can_have_is_refused_when_it_is_said(make, says):
@@ -525,7 +525,7 @@ def test_what_no_video_can_have_is_refused_when_it_is_said(make, says):
 
 
 def test_a_question_to_compress_for_is_text_that_the_model_knows(voyage):
-    with pytest.raises(QueryError, match="is text"):
+    with pytest.raises(QueryError, match="must be a string"):
         I.question(3)
     with pytest.raises(QueryError, match="has a character that is none"):
         voyage.ask(STAR, interventions=I.question("\ud800"))
@@ -537,7 +537,7 @@ def test_a_question_to_compress_for_is_text_that_the_model_knows(voyage):
     ("done", "says"),
     [
         ("drop", "interventions='drop'"),
-        ([tl.Capture(memory=True)], "say what is to be different"),
+        ([tl.Capture(memory=True)], "must be one or several Intervention"),
         (None, "interventions=None"),
         (I.drop(6), r"6 segments, 0 to 5\n  fix:   the nearest is 5"),
         (I.keep([0, -1]), "segment -1\n.*\n.*nearest is 0"),
@@ -557,7 +557,10 @@ def test_a_question_to_compress_for_is_text_that_the_model_knows(voyage):
         ([I.slots("tail"), I.slots([1])], r"slots\(which='tail'\) and slots\("),
         ([I.slots([0, 1]), I.allocate({1: 3})], "allocate.* and slots"),
         ([I.question("a"), I.question("b")], "question.* and question"),
-        ([I.patch(-1, "decision", 0), I.patch(2, "decision", 1, 4)], "two patches of one place"),
+        (
+            [I.patch(-1, "decision", 0), I.patch(2, "decision", 1, 4)],
+            "two patches change the same position",
+        ),
     ],
 )
 def test_what_this_video_or_model_does_not_have_is_refused_before_any_work(noise, done, says):

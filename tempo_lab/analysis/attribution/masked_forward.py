@@ -73,10 +73,10 @@ class Passes:
     @cached_property
     def memory(self) -> list[torch.Tensor]:
         """[k, hidden] at each place in time: what the LLM read, with the run's interventions."""
-        from tempo_lab.session.interventions.apply import remembered
+        from tempo_lab.session.interventions.apply import kept_memory
 
         # copies: what is read in inference mode can enter no gradient
-        kept = remembered(self.session, self.trace, self.allocation)
+        kept = kept_memory(self.session.engine, self.trace, self.allocation)
         return [tokens.clone() for tokens in kept]
 
     @cached_property

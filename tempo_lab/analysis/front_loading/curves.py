@@ -75,7 +75,7 @@ def of_question(
         points.append({m: [by.get(arm, by[HEAD]) for arm in arms] for m, by in means.items()})
         step()
     curves = {f"{m}_each": np.array([point[m] for point in points]).T for m in MEASURES}
-    looked = np.stack([parts[0][0].mean(dim=(0, 1)).numpy() for parts in watched.found.values()])
+    looked = np.stack([parts[0][0].mean(dim=(0, 1)).numpy() for parts in watched.recorded.values()])
     return curves | _by_slot(looked[:, :slots], memory, asked) | {"margin": np.array(margin)}
 
 

@@ -39,7 +39,7 @@ VOYAGE = Path(__file__).parents[3] / "data" / "clips" / "voyage"
 @pytest.fixture(autouse=True)
 def _nothing_remains():
     yield
-    assert not attention._recorders
+    assert not attention.active_recorders
     matplotlib.pyplot.close("all")
 
 
@@ -173,7 +173,7 @@ def test_attention_is_that_of_a_capture(session, cases):
     asked = TeacherForced(session, case.question, case.answer)
     with asked.record_slot_attention([slots] * len(session)) as job:
         asked.distributions(asked.embed([memory]))
-    for layer, (found,) in job.found.items():
+    for layer, (found,) in job.recorded.items():
         wanted = [recorded[layer].to_numpy()[:, slot == s].sum(axis=1) for s in range(slots)]
         np.testing.assert_allclose(found[0, :, 0, :slots].numpy().T, wanted, atol=1e-5)
 
