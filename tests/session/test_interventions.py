@@ -527,7 +527,7 @@ def test_what_no_video_can_have_is_refused_when_it_is_said(make, says):
 def test_a_question_to_compress_for_is_text_that_the_model_knows(voyage):
     with pytest.raises(QueryError, match="must be a string"):
         I.question(3)
-    with pytest.raises(QueryError, match="has a character that is none"):
+    with pytest.raises(QueryError, match="has a character that cannot be encoded"):
         voyage.ask(STAR, interventions=I.question("\ud800"))
     with pytest.raises(QueryError, match="does not know"):
         voyage.ask(STAR, interventions=I.question("What color is the zeppelin?"))
