@@ -1,4 +1,4 @@
-"""Where a trace's numbers come from: versions, device, digests of model and video."""
+"""Provenance of a trace: versions, device, digests of model and video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tempo_lab.session.engine import CompressorEngine
 
 
 def provenance(engine: CompressorEngine) -> dict[str, Any]:
-    """What made the numbers of a question that `reader` has read the video for."""
+    """The provenance of a question for which `engine` has scored the video."""
     import transformers
 
     checkpoint, video = engine.checkpoint, engine.video
@@ -34,7 +34,7 @@ def provenance(engine: CompressorEngine) -> dict[str, Any]:
         "rope": checkpoint.rope,
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "video": escape_control_chars(info.path),  # a file's name may be no text
+        "video": escape_control_chars(info.path),  # a file name may not be valid text
         "video_digest": engine.batches.digest,
         "decoder": info.decoder,
         "frames": len(video.plan.indices),
@@ -42,7 +42,7 @@ def provenance(engine: CompressorEngine) -> dict[str, Any]:
         "source_fps": float(info.fps),
         "duration": float(info.duration),
         "window": video.window,
-        "keep": engine.keep,
-        "warnings": [*info.notes, *engine.look.warnings(checkpoint.name, info.path)],
-        **engine.look.noted,
+        "keep": engine.cache_mode,  # the key of recorded traces
+        "warnings": [*info.notes, *engine.ood_monitor.warnings(checkpoint.name, info.path)],
+        **engine.ood_monitor.provenance,
     }

@@ -63,12 +63,10 @@ class Passes:
     def __init__(
         self, session: Session, trace: Trace, segment: int, answer: str, against: str | None = None
     ) -> None:
-        from tempo_lab.session.scoring import allocation_of
-
         self.session, self.trace, self.segment = session, trace, segment
         self.answer, self.against = answer, against
         self.model, self.prompts = session.checkpoint.model, session.checkpoint.prompts
-        self.compressor, self.allocation = self.model.compressor, allocation_of(trace)
+        self.compressor, self.allocation = self.model.compressor, trace.allocation()
         self._kept: PrefixCache | None = None
         self._asked: dict[tuple[str, str], TeacherForced] = {}
 
@@ -119,7 +117,7 @@ class Passes:
         """
         import torch
 
-        features = self.compressor.see(patches, self.picture.grid)
+        features = self.compressor.encode_vision(patches, self.picture.grid)
         return torch.stack([features.merged, *features.deepstack], dim=2)
 
     def _prefix(self, features: torch.Tensor) -> PrefixCache:
@@ -169,7 +167,7 @@ class Passes:
         from tempo_lab.session.engine import CompressorEngine
 
         theirs = self.session.engine
-        return CompressorEngine(theirs.checkpoint, theirs.video, keep_bytes=theirs.keep_bytes)
+        return CompressorEngine(theirs.checkpoint, theirs.video, cache_bytes=theirs.cache_bytes)
 
     def rewrite(self, question: str) -> list[torch.Tensor]:
         """Memory tokens [segment] that the SVLM writes for other words, as many as before."""

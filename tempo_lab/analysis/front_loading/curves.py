@@ -9,7 +9,6 @@ import numpy as np
 
 from tempo_lab.allocation import rivals  # noqa: F401  (registers strategies)
 from tempo_lab.allocation.ata import allocate, keep_tokens
-from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.front_loading.result import (
     CONTROL,
     HEAD,
@@ -20,6 +19,7 @@ from tempo_lab.analysis.front_loading.result import (
     cosines,
     effective_rank,
 )
+from tempo_lab.evaluation.cases import Case
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def of_question(
     memory = _memory(case)
     control = None if other is None else _memory(other)
     asked, slots = TeacherForced(case.session, case.question, case.answer), len(memory[0])
-    with asked.slots_watched([slots] * len(memory)) as watched:
+    with asked.record_slot_attention([slots] * len(memory)) as watched:
         reference = asked.distributions(asked.embed([memory]))
     points, margin = [], np.inf
     for k in ks:
@@ -99,7 +99,7 @@ def _carried(
 ) -> tuple[Numbers, np.ndarray]:
     """The three measures of some rows of prompts, and the answers' margins, float [row] each."""
     expected = asked.distributions(embeddings)
-    answers, margins = asked.said(embeddings, expected)
+    answers, margins = asked.generate(embeddings, expected)
     apart = (reference.exp() * (reference - expected)).sum(dim=-1).mean(dim=-1)
     return {
         "accuracy": np.array([case.scored(answer) for answer in answers]),
@@ -155,7 +155,7 @@ def by_token(
         tokens = asked.of_answer(expected).exp().cpu().numpy().astype(float)  # [row, answer_token]
         for found, values in ((each, tokens), (whole, tokens.prod(axis=1))):
             found.append(np.stack([values[0], values[1], values[2:].mean(axis=0)]))
-        said.append(asked.said(embeddings[:3], expected[:3])[0])
+        said.append(asked.generate(embeddings[:3], expected[:3])[0])
         step()
     ids = asked.ids.tolist()
     texts = [asked.prompts.llm.decode([token]).strip() for token in ids[:-1]] + ["(end)"]

@@ -11,7 +11,7 @@ from tempo_lab.model.config import TempoConfig
 from tempo_lab.session.capture.selection import resolve
 from tempo_lab.session.capture.spec import Capture, Price, Rows
 from tempo_lab.session.engine import CompressorEngine
-from tempo_lab.session.validation import default_room
+from tempo_lab.session.validation import default_answer_budget
 
 FLOAT_BYTES = 4
 """Bytes of a recorded number."""
@@ -77,19 +77,17 @@ def _sizes(
     config, prompts = engine.checkpoint.model.config, engine.prompts
     segments, slots = len(engine.video), config.num_compression_tokens
     # all segments have the same shape, except that the last one may have fewer frame pairs
-    first, last = (
-        prompts.segment(engine.prompt(segment), question, slots) for segment in (0, segments - 1)
-    )
+    first, last = (engine.svlm_prompt(question, segment) for segment in (0, segments - 1))
     patches = first.positions("vision")
     pairs, rows, columns = (
         int(axis[patches].max()) + 1 for axis in (first.index, first.row, first.column)
     )
-    limit = int(config.tokenizer_model_max_length or config.max_position_embeddings)
-    answer = answer_budget or default_room(limit)
+    limit = config.context_length
+    answer = answer_budget or default_answer_budget(limit)
     if text is None:
         text = len(prompts.opening()) + len(prompts.closing(question))
     last_end = float(engine.video.segment_times[-1, 1])
-    timestamp = len(prompts.clock(last_end)) + SPARE_POSITIONS
+    timestamp = len(prompts.timestamp(last_end)) + SPARE_POSITIONS
     return _Sizes(
         config=config,
         segments=segments,

@@ -138,7 +138,7 @@ class Recorder:
         """Return the SVLM's whole prompt for a segment."""
         if segment not in self._maps:
             before, after = self._around
-            self._maps[segment] = concatenate([before, self.engine.prompt(segment), after])
+            self._maps[segment] = concatenate([before, self.engine.visual_prompt(segment), after])
         return self._maps[segment]
 
     @property

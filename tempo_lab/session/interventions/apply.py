@@ -246,9 +246,9 @@ def kept_memory(
         Intervention.of(trace), engine, trace.question, allocation.strategy
     )
     with active.installed():
-        reading = active.engine.score(active.question, watch=active.observer())
+        reading = active.engine.score(active.question, observer=active.observer())
         needed = active.needed(allocation)
-        memory = active.engine.memory_tokens(reading, needed, watch=active.observer())
+        memory = active.engine.memory_tokens(reading, needed, observer=active.observer())
     return active.kept(memory, allocation)
 
 

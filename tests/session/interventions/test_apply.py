@@ -12,7 +12,7 @@ import tempo_lab as tl
 from tempo_lab.common.errors import BudgetError, CaptureError
 from tempo_lab.nano.world.scenes import MOTIONS
 from tempo_lab.session.interventions.apply import kept_memory
-from tempo_lab.session.scoring import allocation_of, answer_logprob
+from tempo_lab.session.scoring import answer_logprob
 from tests.session.interventions.conftest import EVIDENCE, MOON, NEVER, NOISE, STAR, identical
 
 I = tl.Intervention  # noqa: E741
@@ -159,8 +159,8 @@ def test_exactly_these_slots(voyage, plain):
     kept = [np.flatnonzero(row).tolist() for row in trace.data["kept"].values]
     assert kept == [[] if i == 3 else [1, 6] for i in range(12)]
     every = voyage.ask(STAR, strategy="none")
-    whole = kept_memory(voyage.engine, every, allocation_of(every))
-    read = kept_memory(voyage.engine, trace, allocation_of(trace))
+    whole = kept_memory(voyage.engine, every, every.allocation())
+    read = kept_memory(voyage.engine, trace, trace.allocation())
     for i in {*range(12)} - {3}:
         torch.testing.assert_close(read[i], whole[i][[1, 6]])
 
@@ -172,8 +172,8 @@ def test_swapped_memory_stands_at_the_other_place(voyage, plain):
     assert trace.data["memory_from"].values.tolist() == source
     before, after = plain.data["tokens"].values, trace.data["tokens"].values
     assert after.tolist() == before[source].tolist() != before.tolist()
-    own = kept_memory(voyage.engine, plain, allocation_of(plain))
-    read = kept_memory(voyage.engine, trace, allocation_of(trace))
+    own = kept_memory(voyage.engine, plain, plain.allocation())
+    read = kept_memory(voyage.engine, trace, trace.allocation())
     for place, segment in enumerate(source):
         assert torch.equal(read[place], own[segment])
     for name in ("logit", "clock", "timestamp_tokens", "start"):
@@ -211,8 +211,8 @@ def test_compressed_for_another_question(voyage, plain):
     assert voyage.engine.computed == before  # the other one was kept
     for name in ("logit", "relevance", "tokens", "kept"):
         np.testing.assert_array_equal(trace.data[name], other.data[name])
-    own = kept_memory(voyage.engine, other, allocation_of(other))
-    read = kept_memory(voyage.engine, trace, allocation_of(trace))
+    own = kept_memory(voyage.engine, other, other.allocation())
+    read = kept_memory(voyage.engine, trace, trace.allocation())
     assert all(torch.equal(a, b) for a, b in zip(read, own, strict=True))
     assert trace.question == STAR
     for reads, is_read, is_not in (("llm", STAR, MOON), ("svlm", MOON, STAR)):

@@ -81,11 +81,11 @@ def test_positions_have_the_token_maps_names(voyage, recorded):
     assert (first.data["logit"] != by_name.data["logit"]).all()
 
 
-@pytest.mark.parametrize("keep", ["kv", "features", "nothing"])
-def test_a_patched_run_is_not_remembered(tiny, frames_file, tmp_path, keep):
+@pytest.mark.parametrize("cache_mode", ["kv", "features", "nothing"])
+def test_a_patched_run_is_not_remembered(tiny, frames_file, tmp_path, cache_mode):
     np.save(tmp_path / "short.npy", np.load(frames_file)[:12])  # two segments
     path = tmp_path / "short.npy"
-    with tiny.open(path, progress=False, keep=keep, batch_bytes=1) as session:
+    with tiny.open(path, progress=False, cache=cache_mode, batch_bytes=1) as session:
         done = [I.patch(0, "decision", 0.1), I.patch(1, "memory 2", 0.1)]
         first_of_all = session.ask(**NOISE, interventions=done)
         first = session.ask(**NOISE)
@@ -94,7 +94,7 @@ def test_a_patched_run_is_not_remembered(tiny, frames_file, tmp_path, keep):
         patched = session.ask(**NOISE, interventions=done)
         np.testing.assert_allclose(patched.data["logit"], first_of_all.data["logit"], atol=1e-5)
         again = {name: n - before[name] for name, n in session.engine.computed.items()}
-        assert again["decoded"] == (2 if keep == "nothing" else 0)
+        assert again["decoded"] == (2 if cache_mode == "nothing" else 0)
         assert again["relevance"] == 2
         assert session.engine.nbytes == held
         after = dict(session.engine.computed)

@@ -9,7 +9,7 @@ import pytest
 
 import tempo_lab as tl
 from tempo_lab.common.errors import CaptureError, QueryError
-from tempo_lab.common.text import called
+from tempo_lab.common.text import format_call
 from tests.session.interventions.conftest import STAR
 
 I = tl.Intervention  # noqa: E741
@@ -57,7 +57,7 @@ def test_what_no_video_can_have_is_refused_when_it_is_said(make, says):
 def test_a_question_to_compress_for_is_text_that_the_model_knows(voyage):
     with pytest.raises(QueryError, match="must be a string"):
         I.question(3)
-    with pytest.raises(QueryError, match="has a character that is none"):
+    with pytest.raises(QueryError, match="has a character that cannot be encoded"):
         voyage.ask(STAR, interventions=I.question("\ud800"))
     with pytest.raises(QueryError, match="does not know"):
         voyage.ask(STAR, interventions=I.question("What color is the zeppelin?"))
@@ -67,6 +67,6 @@ def test_equal_interventions_are_equal_and_print_shortly():
     assert I.patch(0, "memory 03", 1) == I.patch(0, "memory 3", np.float64(1))
     long = I.patch(0, "decision", np.zeros(2048))
     assert len(str(long)) < 150
-    many = called("drop", {"segments": list(range(100))})
+    many = format_call("drop", {"segments": list(range(100))})
     assert many == "drop(segments=[0, 1, 2, 3, 4, 5, 6, 7, ...])"
     assert repr(I.drop(3)) == "Intervention.drop(segments=[3])"
