@@ -60,7 +60,7 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
         "frames_a_segment": config.segment_frames,
         "frame_size": "x".join(map(str, config.frame_size)) if config.frame_size else "as released",
         "projector": config.mm_projector_type,
-        "context": config.tokenizer_model_max_length or config.max_position_embeddings,
+        "context": config.context_length,
         "llm": f"{config.num_hidden_layers} layers, {config.hidden_size} wide",
     }
     svlm = config.compressor_config

@@ -20,7 +20,7 @@ from tempo_lab.common.statistics import auc
 from tempo_lab.model.prompts import encode_text
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, Item, Job
 from tempo_lab.nano.world.files import write_video
-from tempo_lab.session.scoring import ROOM_LEFT, answer_logprob
+from tempo_lab.session.scoring import SPARE_TOKENS, answer_logprob
 from tempo_lab.session.session import Session
 from tempo_lab.session.tempo import Tempo
 from tempo_lab.trace.trace import Trace
@@ -138,7 +138,7 @@ class ArmRunner:
             mode=arm.mode,
             seed=item.number,
             scores=scores,
-            max_new_tokens=len(right) + ROOM_LEFT,
+            max_new_tokens=len(right) + SPARE_TOKENS,
         )
 
     def _head(self, item: Item, arm: Arm | None) -> Row:

@@ -58,6 +58,11 @@ class TempoConfig(Qwen3Config):
         super().__post_init__(**kwargs)
         self._validate()
 
+    @property
+    def context_length(self) -> int:
+        """Tokens that the LLM can hold."""
+        return int(self.tokenizer_model_max_length or self.max_position_embeddings)
+
     def _validate(self) -> None:
         """Refuse values that would fail later or give wrong answers.
 

@@ -293,7 +293,7 @@ def test_scores_that_hardly_differ_are_told_below_the_table(tmp_path):
     allocation = allocate(scores, 200, max_tokens=16)
     trace = make_trace(40, relevance=scores, allocation=allocation).save(tmp_path / "t.nc")
     told = " ".join(run("trace", trace).stdout.split())
-    assert "the 16 most relevant of 40 segments scores differ by 0.0004 at most" in told
+    assert "the 16 most relevant of 40 segments scores differ by at most 0.0004" in told
 
 
 def test_a_file_that_is_no_trace_is_not_to_be_saved_again(frames_file):

@@ -1,4 +1,4 @@
-"""What is computed at once, what is never computed again, and what keeping it costs."""
+"""What is computed in one batch, what is never computed again, and what the cache costs."""
 
 from __future__ import annotations
 
@@ -203,7 +203,9 @@ def test_what_is_kept_stays_within_its_limit(tiny, frames_file):
                 session.ask(question, budget=budget, **SHORT)
                 assert session.engine.nbytes <= room
         assert session.engine.computed["prefix"] == 6
-        assert len(session.engine._questions) > 1
+        computed = dict(session.engine.computed)
+        session.ask(QUESTIONS[-1], budget=400, **SHORT)
+        assert session.engine.computed == computed  # the question before the last is cached, too
         # the long question's keys and values would not have fitted
         assert [segment.state for segment in session.engine.score(LONG).segments] == [None] * 6
 
@@ -226,7 +228,11 @@ def test_old_questions_are_dropped_when_their_bytes_do_not_fit(tiny, frames_file
     with tiny.open(frames_file, progress=False, cache="nothing", cache_bytes=0) as session:
         for question in QUESTIONS:
             session.ask(question, budget=48, **SHORT)
-        assert len(session.engine._questions) == 1
+        computed = dict(session.engine.computed)
+        session.ask(QUESTIONS[-1], budget=48, **SHORT)
+        assert session.engine.computed == computed
+        session.ask(QUESTIONS[-2], budget=48, **SHORT)
+        assert session.engine.computed["relevance"] == computed["relevance"] + 6
         session.close()
         assert session.engine.nbytes == 0
 
@@ -283,17 +289,22 @@ def test_other_words_keep_nothing_where_features_do_not_fit(tiny, frames_file):
         assert np.abs(found - own).max() > 1e-4
 
 
-def test_features_behind_a_gap_are_not_taken(tiny, frames_file):
-    """Prefixes of the first segments, features of a later one: what an interruption leaves."""
+def test_features_behind_a_gap_are_not_taken(tiny, frames_file, monkeypatch):
+    """An interruption leaves the prefix of the first segment, and features of the second one."""
+    prefix, calls = Compressor.prefix, []
+
+    def interrupted(self, *args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return prefix(self, *args)
+
     with tiny.open(frames_file, cache="kv", batch_bytes=1, progress=False) as session:
         engine = session.engine
-        for number, kept in enumerate(map(engine._see, engine.batches.stream(0))):
-            engine._kept[engine._model, str(number)] = kept
-            if number == 0:
-                engine._system = engine.compressor.system(engine.prompts.system())
-                engine.cache_mode = "kv"
-                engine._prefix(kept)
-        assert [kept.features is None for kept in engine._kept.values()] == [True, *[False] * 5]
-        found = engine.with_instruction("").score(QUESTION)
-        assert len(found.segments) == 6
-        assert found.logit[0] != found.logit[1]
+        monkeypatch.setattr(Compressor, "prefix", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.score(QUESTION)
+        assert (engine.computed["decoded"], engine.computed["prefix"]) == (2, 1)
+        scored = engine.with_instruction("").score(QUESTION)
+        assert len(scored.segments) == 6
+        assert scored.logit[0] != scored.logit[1]

@@ -246,6 +246,8 @@ def test_a_context_that_cannot_hold_the_video_says_what_would_fit(session):
         assert trace.data.attrs["context_left"] >= SHORT["max_new_tokens"]
         with pytest.raises(BudgetError, match="question does not fit"):
             session.ask("why? " * 2000, **SHORT)
+        config.tokenizer_model_max_length = None
+        assert config.context_length == config.max_position_embeddings
     finally:
         config.tokenizer_model_max_length = whole
 

@@ -435,10 +435,10 @@ def test_scores_that_hardly_differ_are_called_so():
     given = trace.data["tokens"].to_numpy()
     assert given.max() > given.min()
     assert trace.caution == (
-        "scores differ by 0.0004 at most; relative to each other, "
-        f"they still became {given.min()} to {given.max()} tokens a segment"
+        "scores differ by at most 0.0004, and were still allocated "
+        f"{given.min()} to {given.max()} tokens per segment"
     )
-    assert "scores differ by 0.0004" in trace._repr_html_()
+    assert "scores differ by at most 0.0004" in trace._repr_html_()
 
 
 @pytest.mark.parametrize(
@@ -490,3 +490,15 @@ def test_an_allocation_is_shown_as_it_was():
     assert trace.data.attrs["strategy"] == "tail"
     assert trace.data.attrs["memory_slots"] == 8
     assert trace.to_pandas()["slots"].tolist() == ["4-7", "0-7"]
+
+
+@pytest.mark.parametrize("strategy", ["head", "random", "tome", "topk"])
+def test_a_saved_trace_returns_its_allocation(tmp_path, strategy):
+    scores = [0.2, 0.9, 0.5]
+    allocation = allocate(scores, 20, strategy=strategy, min_tokens=2, max_tokens=8, seed=3)
+    trace = make_trace(3, relevance=scores, logit=scores, allocation=allocation)
+    loaded = Trace.load(trace.save(tmp_path / "a.nc")).allocation()
+    for name in ("budget", "strategy", "mode", "min_tokens", "max_tokens", "seed", "merged"):
+        assert getattr(loaded, name) == getattr(allocation, name)
+    for name in ("scores", "wanted", "tokens", "needed", "kept"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(allocation, name))

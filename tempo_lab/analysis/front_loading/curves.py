@@ -52,7 +52,7 @@ def question_curves(
     memory = all_memory_tokens(case)
     control = None if control_case is None else all_memory_tokens(control_case)
     scorer, slots = TeacherForced(case.session, case.question, case.answer), len(memory[0])
-    with scorer.slots_watched([slots] * len(memory)) as request:
+    with scorer.record_slot_attention([slots] * len(memory)) as request:
         reference = scorer.distributions(scorer.embed([memory]))
     points, margin = [], np.inf
     for k in ks:
@@ -74,7 +74,7 @@ def question_curves(
         points.append({m: [by.get(arm, by[HEAD]) for arm in arms] for m, by in means.items()})
         step()
     curves = {f"{m}_each": np.array([point[m] for point in points]).T for m in MEASURES}
-    mass = np.stack([parts[0][0].mean(dim=(0, 1)).numpy() for parts in request.found.values()])
+    mass = np.stack([parts[0][0].mean(dim=(0, 1)).numpy() for parts in request.recorded.values()])
     return curves | _by_slot(mass[:, :slots], memory, scorer) | {"margin": np.array(margin)}
 
 
@@ -98,7 +98,7 @@ def _measures(
 ) -> tuple[Numbers, np.ndarray]:
     """Return the three measures of a batch of prompts, and the answers' margins, float [row]."""
     expected = scorer.distributions(embeddings)
-    answers, margins = scorer.said(embeddings, expected)
+    answers, margins = scorer.generate(embeddings, expected)
     kl = (reference.exp() * (reference - expected)).sum(dim=-1).mean(dim=-1)
     return {
         "accuracy": np.array([case.scored(answer) for answer in answers]),
@@ -154,7 +154,7 @@ def token_probabilities(
         tokens = scorer.of_answer(expected).exp().cpu().numpy().astype(float)  # [row, answer_token]
         for points, values in ((by_token, tokens), (of_answer, tokens.prod(axis=1))):
             points.append(np.stack([values[0], values[1], values[2:].mean(axis=0)]))
-        generated.append(scorer.said(embeddings[:3], expected[:3])[0])
+        generated.append(scorer.generate(embeddings[:3], expected[:3])[0])
         step()
     ids = scorer.ids.tolist()
     texts = [scorer.prompts.llm.decode([token]).strip() for token in ids[:-1]] + ["(end)"]

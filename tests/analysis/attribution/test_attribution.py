@@ -15,7 +15,7 @@ from tempo_lab.analysis.attribution.combinations import UNITS, baselines_of
 from tempo_lab.analysis.attribution.methods import METHODS
 from tempo_lab.analysis.attribution.targets import TARGETS, register_target
 from tempo_lab.common.errors import QueryError, TraceError
-from tempo_lab.session.scoring import TeacherForced, allocation_of, answer_logprob
+from tempo_lab.session.scoring import TeacherForced, answer_logprob
 
 matplotlib.use("agg")
 QUESTION = "What is in this?"
@@ -56,7 +56,7 @@ def explain(session, trace, **options):
 def by_hand(session, trace, alive):
     """Log-probability of the answer with the memory of some segments only: plainly, one prompt."""
     model, asked = session.checkpoint.model, TeacherForced(session, trace.question, ANSWER)
-    allocation = allocation_of(trace)
+    allocation = trace.allocation()
     memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     tokens = np.where(alive, allocation.tokens, 0)
     kept = [keep_tokens(part, allocation, i) for i, part in enumerate(memory) if alive[i]]
@@ -133,7 +133,7 @@ def test_integrated_gradients_are_complete(session, trace, options):
 
 def test_gradient_x_activation_is_autograds(session, trace):
     result = explain(session, trace, method="layer_gradient_x_activation", batch=1)
-    model, allocation = session.checkpoint.model, allocation_of(trace)
+    model, allocation = session.checkpoint.model, trace.allocation()
     memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     kept = [keep_tokens(part.clone(), allocation, i) for i, part in enumerate(memory)]
     whole = torch.cat(kept).requires_grad_()
@@ -330,7 +330,7 @@ def test_one_picture_is_one_segment(tiny, tmp_path):
 
 
 def test_an_answer_must_be_text(session, trace):
-    with pytest.raises(QueryError, match="is text"):
+    with pytest.raises(QueryError, match="must be text"):
         attribution(session, trace, answer=3)
 
 
