@@ -238,7 +238,7 @@ class Capture:
         """
         if not hasattr(session, "capture_cost"):
             raise CaptureError(
-                "a price needs an opened video",
+                "the cost of a capture can be estimated only for an opened video",
                 asked=one_line(repr(session), 120),
                 found=type(session).__name__,
                 fix="with tempo.open(PATH) as video: capture.price(video)",
