@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tempo_lab.allocation import rivals as _rivals  # noqa: F401  (registers strategies)
 from tempo_lab.allocation.arms import Arm, allocation_arms
 from tempo_lab.analysis.allocator_variants import AllocatorVariants, ask_all, check_arms, tabulated
 from tempo_lab.analysis.result import Quantity, Result

@@ -124,8 +124,9 @@ def ask(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="Which tokens stay: head, tail, random, tome; topk, uniform, none; or, mending "
-            "min-max, abstain, floor, temperature, threshold.",
+            help="Allocation strategy: head, tail, random, tome; the baselines topk, uniform, "
+            "uniform-tail, uniform-random, uniform-tome, none; abstain, floor, temperature, "
+            "threshold, which fix faults of min-max.",
             show_default="head",
         ),
     ] = None,

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.allocation import rivals  # noqa: F401  (registers strategies)
 from tempo_lab.allocation.arms import PRIOR, Arm, ata, quarter
 from tempo_lab.common.errors import BudgetError
 from tempo_lab.common.statistics import auc

@@ -29,7 +29,7 @@ CURVES = {
     "used": "tokens used",
     "outlier": "lost to an outlier\n(share of the others)",
     "faded": "still used at half the scores\n(share)",
-    "tremble": "moved by a tremble of 0.01\n(share)",
+    "moved_by_noise": "moved by noise of 0.01\n(share)",
 }
 
 
@@ -44,7 +44,7 @@ def allocation_study(
         width: of the figure, in inches.
 
     Returns:
-        the figure and its axes: [relevance, tokens by segment, used, outlier, faded, tremble].
+        the figure and its axes: [relevance, tokens, used, outlier, faded, moved_by_noise].
 
     Raises:
         TraceError: it is no `AllocationStudy`, or has no such budget.

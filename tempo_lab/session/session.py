@@ -10,8 +10,7 @@ from types import TracebackType
 import numpy as np
 import torch
 
-from tempo_lab.allocation.ata import Allocation, allocate
-from tempo_lab.allocation.strategies import Mode, find_strategy
+from tempo_lab.allocation import Allocation, Mode, Strategy, allocate, find_strategy
 from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.progress import Progress, stage
 from tempo_lab.model.generate import Answer, answer
@@ -53,7 +52,7 @@ class _Settings:
     answer_budget: int
     scores: np.ndarray | None
     budget: int
-    strategy: str
+    strategy: Strategy
     mode: Mode
     min_tokens: int
     max_tokens: int
@@ -144,7 +143,7 @@ class Session:
         question: str,
         *,
         budget: int | None = None,
-        strategy: str | None = None,
+        strategy: str | Strategy | None = None,
         mode: Mode = "strict",
         min_tokens: int | None = None,
         seed: int = 0,
@@ -165,8 +164,9 @@ class Session:
                 A blank question is refused, except in mode "faithful", which repeats the released
                 code: the SVLM then reads "Describe this content.".
             budget: memory tokens for the whole video; 8192 by default.
-            strategy: allocation strategy, a name in `tempo_lab.allocation.ata.STRATEGIES`; by
-                default "head", or "none" for a single image or where the checkpoint turns ATA off.
+            strategy: the allocation strategy, a name in `tempo_lab.allocation.STRATEGIES` or a
+                `Strategy`; by default "head", or "none" for a single image or where the checkpoint
+                turns ATA off.
             mode: "strict" or "faithful" allocation (see `tempo_lab.allocation.ata`).
             min_tokens: memory tokens per segment at least; the checkpoint's by default.
             seed: of strategies that draw random slots.
@@ -198,13 +198,14 @@ class Session:
         if strategy is None:
             compressed = config.dynamic_compress and not self.video.is_image
             strategy = "head" if compressed else "none"
+        strategy = find_strategy(strategy)
         active = ActiveInterventions(interventions, self.engine, question, strategy)
         check_question(question, mode, prompts.llm, config.example_questions)
         check_words(active.question, prompts.llm, config.example_questions)
         text_tokens = len(prompts.opening()) + len(prompts.closing(question, turns))
         if budget is None:
             all_tokens = len(self.video) * config.num_compression_tokens
-            budget = all_tokens if strategy == "none" else DEFAULT_BUDGET
+            budget = all_tokens if strategy.name == "none" else DEFAULT_BUDGET
         settings = _Settings(
             question=question,
             history=turns,
@@ -286,7 +287,7 @@ class Session:
         """
         prompt = self.engine.llm_prompt(allocation.tokens, settings.question, settings.history)
         context = self.checkpoint.model.config.context_length
-        check_context(prompt, settings.answer_budget, context, settings.strategy)
+        check_context(prompt, settings.answer_budget, context, settings.strategy.name)
         return prompt
 
     @torch.inference_mode()
@@ -321,7 +322,7 @@ class Session:
         settings_record = {
             "max_new_tokens": settings.answer_budget,
             "forced_scores": settings.scores is not None,
-            "strategy_parameters": find_strategy(settings.strategy).parameters,
+            "strategy_parameters": settings.strategy.parameters,
             "history": [list(turn) for turn in settings.history],
             "stopped": generated.stopped,
             "answer_tokens": len(generated.ids),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.allocation.ata import as_scores
+from tempo_lab.allocation import as_scores
 from tempo_lab.common.errors import BudgetError, QueryError
 from tempo_lab.common.validation import check_whole
 from tempo_lab.model.prompts import BLANK_QUERY, known_words, unknown_words

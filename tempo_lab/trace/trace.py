@@ -19,8 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from tempo_lab.allocation.ata import Allocation
-from tempo_lab.allocation.strategies import STRATEGIES
+from tempo_lab.allocation import STRATEGIES, Allocation
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.netcdf import plain_json, read_record, write_record
 from tempo_lab.common.text import escape_control_chars, format_call

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 import ipywidgets as ipw
 from ipywidgets import Layout
 
-from tempo_lab.allocation.absolute import Abstain, Floor, Temperature, Threshold
-from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
-from tempo_lab.allocation.strategies_pair import Pair, known_as
+from tempo_lab.allocation import (
+    STRATEGIES,
+    Abstain,
+    Allocation,
+    Floor,
+    Pair,
+    Strategy,
+    Temperature,
+    Threshold,
+    allocate,
+)
 from tempo_lab.widgets.base import WIDE, Explorer, sized
 from tempo_lab.widgets.checks import check_trace, quiet
 from tempo_lab.widgets.tables import ledger, table
@@ -118,26 +126,18 @@ class RoutingExplorer(Explorer):
         return f"Allocation by {self.shares.value}, {self.keeps.value}{used}"
 
     @contextmanager
-    def _strategy(self) -> Iterator[str]:
+    def _strategy(self) -> Iterator[Strategy]:
         """The name that `allocate` knows the controls' strategy by, for as long as it does."""
         shares, keeps = self.shares.value, self.keeps.value
         rule = STRATEGIES[SHARES.get(shares, shares)]
-        name = shares
         if shares in DIALS:
             kind, parameter, *_ = DIALS[shares]
             made = kind(**{parameter: self.dial.value})
             if made != rule:
-                rule, name = made, f"{shares} {self.dial.value:g}"
+                rule = made.named(f"{shares} {self.dial.value:g}")
         if shares == MINMAX:
-            yield keeps
-        elif keeps == "head" and rule is STRATEGIES.get(name):
-            yield name
-        else:
-            with known_as(
-                name if keeps == "head" else f"{name}, {keeps}",
-                rule if keeps == "head" else Pair(rule, STRATEGIES[keeps]),
-            ) as name:
-                yield name
+            rule = STRATEGIES[keeps]
+        yield rule if keeps in ("head", rule.name) else Pair(rule, STRATEGIES[keeps])
 
     def _answer(self) -> None:
         assert self.session is not None

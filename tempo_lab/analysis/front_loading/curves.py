@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.allocation import rivals  # noqa: F401  (registers strategies)
 from tempo_lab.allocation.ata import allocate, keep_tokens
 from tempo_lab.analysis.front_loading.result import (
     CONTROL,

@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tempo_lab.allocation.ata import STRATEGIES, Allocation, keep_tokens
-from tempo_lab.allocation.strategies import Ints, find_strategy
+from tempo_lab.allocation import STRATEGIES, Allocation, Ints, Strategy, find_strategy, keep_tokens
 from tempo_lab.common.errors import BudgetError, CaptureError
 from tempo_lab.session.cache import ForwardObserver
 from tempo_lab.session.capture.selection import resolve
@@ -53,7 +52,7 @@ class ActiveInterventions:
         interventions: Intervention | Sequence[Intervention],
         engine: CompressorEngine,
         question: str,
-        strategy: str,
+        strategy: str | Strategy,
     ) -> None:
         self.interventions = check_interventions(interventions)
         self.segments = len(engine.video)
@@ -107,15 +106,15 @@ class ActiveInterventions:
                 forced[segment], origin[segment] = count, one
         return forced
 
-    def _forced_slots(self, strategy: str) -> str | list[int] | None:
+    def _forced_slots(self, strategy: str | Strategy) -> str | list[int] | None:
         """Return the slots that are kept instead of the strategy's, or None."""
         for one in self._of("slots"):
             which: str | list[int] = one.arguments["which"]
-            if find_strategy(strategy).merges:
+            if (rule := find_strategy(strategy)).merges:
                 raise CaptureError(
                     "slots cannot be selected for a strategy that merges all slots",
-                    asked=f"{one} with strategy={strategy!r}",
-                    found=f"{strategy!r} keeps mixtures of all slots",
+                    asked=f"{one} with strategy={rule.name!r}",
+                    found=f"{rule.name!r} keeps mixtures of all slots",
                     fix='strategy="head"',
                 )
             if isinstance(which, list):

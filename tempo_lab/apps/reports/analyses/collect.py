@@ -158,7 +158,7 @@ def _allocation(measured: Measured, seed: int) -> list[Finding]:
             bounds = DIFFERENCE if told == " less shuffled" else SHARE
             found = bootstrap_mean(values, videos, seed=seed, bounds=bounds)
             rows.append(_estimated("allocation", f"on evidence{told}, {strategy}", found))
-        for name in ("used", "outlier", "faded", "tremble"):
+        for name in ("used", "outlier", "faded", "moved_by_noise"):
             each = [float(study[name].sel(strategy=strategy)) for study in studies[""]]
             unit = studies[""][0][name].attrs["units"]
             found = bootstrap_mean(each, videos, seed=seed)
