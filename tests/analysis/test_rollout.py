@@ -13,7 +13,7 @@ from tempo_lab import plots
 from tempo_lab.analysis import Result, rollout
 from tempo_lab.common.errors import CaptureError, QueryError, TraceError
 from tempo_lab.session.capture import attention as recorder
-from tests.session.test_capture import eager_maps
+from tests.session.capture.conftest import eager_maps
 from tests.traces import make_trace
 
 matplotlib.use("agg")
