@@ -19,6 +19,14 @@ ROWS, DAMAGED, SETTINGS = "answers.jsonl", "answers.damaged", "settings.json"
 CHECK = "check"
 """Name of a row's checksum in its line."""
 
+Row = dict[str, Any]
+Key = tuple[str, int, str, str]
+
+
+def key_of(row: Row) -> Key:
+    """What a row is the result of: video, number of the question, role of the model, arm."""
+    return row["video"], row["item"], row["model"], row["arm"]
+
 
 class Store:
     """The rows of one run in its folder, which is made if need be.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tempo_lab.allocation.arms import (
     ALL,
+    PRIOR,
     Arm,
     allocation_arms,
     ata,
@@ -21,6 +22,7 @@ from tempo_lab.allocation.arms import (
     strictness_arms,
 )
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.evaluation.store import Key
 from tempo_lab.nano.world.casting import draw_scene
 from tempo_lab.nano.world.kinds import KINDS, NEEDLE, draw_questions, reworded
 from tempo_lab.nano.world.questions import Question
@@ -137,6 +139,15 @@ class Job:
     def scene(self) -> Scene:
         """What the video shows."""
         return draw_scene(self.seed, self.part.segments, held_out=True)
+
+    def keys(self, models: Collection[str]) -> list[Key]:
+        """The keys of all rows that the video gives with these models (by role)."""
+        keys: list[Key] = []
+        for item in self.items:
+            arms = {MAIN: [PRIOR, *(arm.name for arm in item.arms)], BEFORE: [PRIOR]}
+            arms[PLAIN] = [arm.name for arm in item.plain_arms]
+            keys += [(self.video, item.number, m, arm) for m in models for arm in arms[m]]
+        return keys
 
     @cached_property
     def items(self) -> tuple[Item, ...]:

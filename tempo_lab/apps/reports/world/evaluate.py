@@ -21,10 +21,10 @@ from tempo_lab.common.errors import CheckpointError, TempoLabError
 from tempo_lab.common.files import EMBEDDED, write_whole
 from tempo_lab.common.statistics import Estimate
 from tempo_lab.common.version import __version__
-from tempo_lab.evaluation.arm_runner import Row, keys_of
 from tempo_lab.evaluation.runner import run
-from tempo_lab.evaluation.store import Store
+from tempo_lab.evaluation.store import Row, Store
 from tempo_lab.nano.claims import claims, tables
+from tempo_lab.nano.claims.answering import answer_video
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, Job, draw_jobs
 from tempo_lab.nano.world.scenes import WORLD_VERSION
 from tempo_lab.nano.world.seeds import DEVELOPMENT
@@ -112,7 +112,7 @@ def evaluate_world(
         on_cpu = tempo.model.device.type == "cpu"
         workers = min(os.cpu_count() or 1, MOST_WORKERS) if on_cpu else 1
     del tempo
-    rows = run(jobs, models, store, workers=workers)
+    rows = run(jobs, answer_video, models, store, workers=workers)
     return write_results(folder, settings, rows, missing)
 
 
@@ -128,7 +128,7 @@ def _digest(name: str, *, required: bool) -> str | None:
 def _digest_of(jobs: list[Job]) -> str:
     """A digest of everything that is asked: rows of other questions do not belong here."""
     told = [
-        [job.video, item.question.text, item.question.answer, *keys_of(job, (MAIN,))]
+        [job.video, item.question.text, item.question.answer, *job.keys((MAIN,))]
         for job in jobs
         for item in job.items
     ]
