@@ -116,7 +116,7 @@ def prompt_sensitivity(
     answer: once with each wording's own allocation, and once with the released wording's numbers
     of tokens, where only what was stored can differ.
 
-    The video is read anew for each wording, from visual features where `keep_bytes` of the session
+    The video is read anew for each wording, from visual features where `cache_bytes` of the session
     has room for them; the session itself keeps nothing of it.
 
     Args:

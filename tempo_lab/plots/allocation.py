@@ -9,7 +9,7 @@ import numpy as np
 
 from tempo_lab.analysis.validation import by_place
 from tempo_lab.common.errors import TraceError
-from tempo_lab.plots.style import BLUE, ORANGE, PALE, edges_of, spans, tidy, title, told
+from tempo_lab.plots.style import BLUE, PALE, RED, edges_of, spans, tidy, title, told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def allocation(trace: Trace, *, width: float = 9.0) -> tuple[Figure, np.ndarray]
 
     figure, axes = pyplot.subplots(2, 1, sharex=True, figsize=(width, 4.2), layout="constrained")
     upper, lower = axes
-    spans(upper, edges, data["relevance"].to_numpy(), ORANGE)
+    spans(upper, edges, data["relevance"].to_numpy(), RED)
     upper.set(ylabel="relevance\n(probability)", ylim=(0, 1.05))
 
     if (tokens < wanted).any():

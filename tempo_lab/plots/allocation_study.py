@@ -14,7 +14,7 @@ from tempo_lab.plots.style import (
     CYCLE,
     MAP,
     MARKERS,
-    ORANGE,
+    RED,
     check_kind,
     edges_of,
     tidy,
@@ -65,7 +65,7 @@ def allocation_study(
     )
     upper, lower = drawn["score"], drawn["tokens"]
     edges = _edges(result)
-    upper.stairs(data["score"], edges, fill=True, color=ORANGE)
+    upper.stairs(data["score"], edges, fill=True, color=RED)
     upper.set(ylabel="relevance\n(probability)", ylim=(0, 1.05))
     upper.tick_params(labelbottom=False)
     _tokens(lower, edges, data["tokens"].sel(budget=shown).to_numpy(), names)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.plots.filmstrip import LEFT, RIGHT
-from tempo_lab.plots.style import AMBER, BLACK, BLUE, GREEN, ORANGE, PALE, PINK, SKY, title
+from tempo_lab.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, PINK, RED, SKY, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tempo_lab.model.token_map import TokenMap
 
 ROLE_COLORS = {
-    "system": PALE, "timestamp": AMBER, "vision_mark": "#777777", "vision": SKY, "query": GREEN,
-    "text": PINK, "decision": ORANGE, "memory": BLUE, "answer": BLACK,
+    "system": PALE, "timestamp": ORANGE, "vision_mark": GREY, "vision": SKY, "query": GREEN,
+    "text": PINK, "decision": RED, "memory": BLUE, "answer": BLACK,
 }  # fmt: skip
 """Of the roles of a prompt's positions; each is named beside its colour as well."""
 

@@ -11,7 +11,7 @@ from tempo_lab.plots.style import (
     BLUE,
     GREEN,
     MAP,
-    ORANGE,
+    RED,
     check_kind,
     edges_of,
     spans,
@@ -48,7 +48,7 @@ def answer_attention(result: AnswerAttention, *, width: float = 9.0) -> tuple[Fi
         height_ratios=[1, 1, 1.3, 1.2],
     )  # fmt: skip
     for each, name, color, label in (
-        (axes[0], "relevance", ORANGE, "relevance\n(probability)"),
+        (axes[0], "relevance", RED, "relevance\n(probability)"),
         (axes[1], "tokens", BLUE, "memory tokens\na segment"),
         (axes[2], "mass", GREEN, "attention\n(probability)"),
     ):

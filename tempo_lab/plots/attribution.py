@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tempo_lab.plots.style import BLACK, BLUE, ORANGE, check_kind, edges_of, tidy, title
+from tempo_lab.plots.style import BLACK, BLUE, RED, check_kind, edges_of, tidy, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +83,7 @@ def _bars(axes: Axes, data: Any, values: np.ndarray, label: str) -> None:
         axes.set_xlabel("memory slot")
         shown = np.arange(0, len(values), max(1, len(values) // 32))
         axes.set_xticks(shown, data["slot"].to_numpy()[shown])
-    colors = [ORANGE if value >= 0 else BLUE for value in values]
+    colors = [RED if value >= 0 else BLUE for value in values]
     axes.bar(edges[:-1], values, np.diff(edges), align="edge", color=colors, ec="white", lw=0.7)
     axes.axhline(0, color=BLACK, lw=0.8)
     axes.set_xlim(edges[0], edges[-1])

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.analysis.baselines import Baselines
-from tempo_lab.apps.reports.world.figures import HOLLOW, STYLES
 from tempo_lab.common.errors import TraceError, did_you_mean
-from tempo_lab.plots.style import BLACK, check_kind, tidy
+from tempo_lab.plots.style import BLACK, HOLLOW, STYLES, check_kind, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,8 @@ from tempo_lab.plots.style import (
     BLACK,
     BLUE,
     GREEN,
-    ORANGE,
     PALE,
+    RED,
     check_kind,
     edges_of,
     tidy,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tempo_lab.analysis.compare import Comparison
 
-COLORS = {"relevance": ORANGE, "attention": GREEN, "effect": BLUE}
+COLORS = {"relevance": RED, "attention": GREEN, "effect": BLUE}
 
 
 def compare(

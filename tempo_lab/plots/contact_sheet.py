@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.common.errors import VideoError
-from tempo_lab.plots.style import ORANGE
+from tempo_lab.plots.style import RED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def contact_sheet(
         if segment.index in chosen:
             corner = (column * (wide + gap) - gap, -gap)
             frame = Rectangle(
-                corner, wide + 2 * gap, shape[0] + 2 * gap, fill=False, edgecolor=ORANGE,
+                corner, wide + 2 * gap, shape[0] + 2 * gap, fill=False, edgecolor=RED,
                 linewidth=3, clip_on=False,
             )  # fmt: skip
             axes.add_patch(frame)

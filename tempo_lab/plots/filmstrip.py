@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.common.errors import TraceError
-from tempo_lab.plots.style import BLACK, BLUE, GREEN, ORANGE, PALE, edges_of, spans, tidy, title
+from tempo_lab.plots.style import BLACK, BLUE, GREEN, PALE, RED, edges_of, spans, tidy, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ def filmstrip(
     if every == 1:
         strip.vlines(edges[1:-1], 0, 1, color="white", linewidth=1.5)
 
-    spans(upper, edges, data["relevance"].to_numpy(), ORANGE)
+    spans(upper, edges, data["relevance"].to_numpy(), RED)
     upper.set(ylabel="relevance\n(probability)", ylim=(0, 1.12), yticks=[0, 0.5, 1])
     if truth is not None:
         _mark(upper, edges, np.asarray(truth, dtype=bool))

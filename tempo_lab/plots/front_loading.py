@@ -15,7 +15,7 @@ from tempo_lab.analysis.front_loading.result import (
     TOME,
     FrontLoading,
 )
-from tempo_lab.plots.style import AMBER, BLACK, BLUE, GREEN, MAP, ORANGE, PALE, check_kind, tidy
+from tempo_lab.plots.style import BLACK, BLUE, GREEN, MAP, ORANGE, PALE, RED, check_kind, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 LINES = {
     HEAD: (BLUE, "-", "first k (head)"),
-    TAIL: (ORANGE, "-", "last k (tail)"),
+    TAIL: (RED, "-", "last k (tail)"),
     RANDOM: (GREEN, "-", "random k"),
-    TOME: (AMBER, "-", "merged to k (ToMe)"),
+    TOME: (ORANGE, "-", "merged to k (ToMe)"),
     CONTROL: (BLACK, "--", "control: first k for another question"),
 }
 LABELS = {
@@ -123,7 +123,7 @@ def front_loading_slots(result: FrontLoading, *, width: float = 9.0) -> tuple[Fi
     attention.set_ylabel("share of the LLM's attention\nto memory tokens")
     attention.legend(frameon=False, fontsize="small")
 
-    colors = {"memory": GREEN, "projected": ORANGE}
+    colors = {"memory": GREEN, "projected": RED}
     for each, name in ((norm, "norm"), (rank, "effective_rank")):
         for stage, color in colors.items():
             values = data[name].sel(stage=stage)

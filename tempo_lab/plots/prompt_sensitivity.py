@@ -11,7 +11,7 @@ from tempo_lab.plots.style import (
     BLUE,
     CYCLE,
     GREEN,
-    ORANGE,
+    RED,
     check_kind,
     edges_of,
     tidy,
@@ -77,7 +77,7 @@ def prompt_sensitivity(
 
     for name, color, label, mark in (
         ("rank_agreement", BLUE, "rank correlation", "o"),
-        ("same_sign", ORANGE, "same sign", "s"),
+        ("same_sign", RED, "same sign", "s"),
     ):
         left.plot(data[name], places, mark, color=color, ms=6, alpha=0.8, label=label)
     left.axvline(0, color=BLACK, lw=0.8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.analysis.published_results import PublishedResults
-from tempo_lab.plots.style import BLUE, GREEN, ORANGE, check_kind, tidy
+from tempo_lab.plots.style import BLUE, GREEN, GREY, RED, check_kind, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,9 +17,8 @@ OURS = "Tempo"
 KINDS = (
     (OURS, BLUE, "o"),
     ("specialized long video", GREEN, "^"),
-    ("general open-source", ORANGE, "s"),
+    ("general open-source", RED, "s"),
 )
-GREY = "#777777"
 PLACES = np.array([(8, 5), (8, -5), (-8, 5), (-8, -5), (0, 9), (0, -9), (10, 0), (-10, 0)])
 """Where a number may stand, from its point, in points (1/72 inch); the first free one is taken."""
 APART = np.array([9.0, 7.5])

@@ -11,8 +11,9 @@ from tempo_lab.plots.style import (
     BLACK,
     BLUE,
     GREEN,
-    ORANGE,
+    GREY,
     PALE,
+    RED,
     check_kind,
     edges_of,
     spans,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tempo_lab.analysis.relevance import Relevance
-
-GREY = "#777777"
 
 
 def relevance(
@@ -85,7 +84,7 @@ def check_question(data: xr.Dataset, question: int) -> None:
 def _scores(axes: Axes, data: xr.Dataset) -> None:
     one = data.isel(segment=slice(int(data["segments"])))
     edges = edges_of(one["start"].to_numpy(), one["end"].to_numpy())
-    spans(axes, edges, one["score"].to_numpy(), ORANGE)
+    spans(axes, edges, one["score"].to_numpy(), RED)
     low = 0.0
     if "truth" in one:
         for segment in np.flatnonzero(one["truth"]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.plots.relevance import check_question
-from tempo_lab.plots.style import BLACK, BLUE, GREEN, ORANGE, check_kind, edges_of, tidy, title
+from tempo_lab.plots.style import BLACK, BLUE, GREEN, RED, check_kind, edges_of, tidy, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def relevance_by_layer(
     left.set(xlabel=below, ylabel="SVLM layer")
     left.set_title(title(str(one["text"].item()), 48), loc="left", fontsize="medium")
 
-    kinds = [("agreement", BLUE, "same sign"), ("rank_agreement", ORANGE, "same order")]
+    kinds = [("agreement", BLUE, "same sign"), ("rank_agreement", RED, "same order")]
     if "auc" in data:
         kinds.append(("auc", GREEN, "AUC"))
     for name, color, label in kinds:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.common.errors import TraceError
-from tempo_lab.plots.style import BLACK, BLUE, ORANGE, PALE, edges_of, spans, tidy, title
+from tempo_lab.plots.style import BLACK, BLUE, PALE, RED, edges_of, spans, tidy, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def routing(
 
     figure, axes = pyplot.subplots(2, 1, sharex=True, figsize=(width, 4.4), layout="constrained")
     upper, lower = axes
-    spans(upper, edges, allocation.scores, ORANGE)
+    spans(upper, edges, allocation.scores, RED)
     upper.set(ylabel="score", ylim=(min(0, allocation.scores.min()), None))
     if allocation.scores.max() <= 1:
         upper.set_ylim(top=1.05)

@@ -17,14 +17,32 @@ if TYPE_CHECKING:
 
     from tempo_lab.analysis.result import Result
 
-BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-SKY, AMBER, BLACK, PALE = "#56B4E9", "#E69F00", "#000000", "#cccccc"
-CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, RED, PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY, PALE = "#777777", "#cccccc"
+"""The Okabe-Ito colours (RED is their vermillion), and two greys for what stands behind."""
+CYCLE = (BLUE, RED, GREEN, PINK, SKY, ORANGE, BLACK)
 """Lines of one figure, in this order."""
 MARKERS = "osD^vPX"
 """Of those lines, so that nothing is told by colour alone."""
 MAP, AROUND_ZERO = "viridis", "RdBu_r"
 """For what has one direction; and around zero for differences."""
+STYLES: dict[str, tuple[str, str]] = {
+    "ATA head": (BLUE, "o"),
+    "ATA tail": (SKY, "v"),
+    "ATA random": (SKY, "D"),
+    "ATA ToMe": (SKY, "s"),
+    "uniform head": (RED, "o"),
+    "uniform ToMe": (RED, "s"),
+    "top-k": (GREEN, "^"),
+    "sparse frames": (PINK, "X"),
+    "all tokens": (BLACK, "*"),
+    "shuffled scores": (GREY, "P"),
+    "oracle routing": (ORANGE, "D"),
+}
+"""Colour and marker of each family of arms, in every figure that compares allocations."""
+HOLLOW = ("oracle routing", "shuffled scores")
+"""Families drawn as hollow markers: the ceiling and the control."""
 
 R = TypeVar("R", bound="Result")
 

@@ -16,7 +16,7 @@ from transformers import Cache, DynamicCache
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from tempo_lab.model.pixels import PatchGrid
-from tempo_lab.model.qwen import CACHE
+from tempo_lab.model.qwen import cache_argument
 from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positions
 from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import GRID, PATCHES
@@ -110,7 +110,7 @@ class BranchedForward:
         ).to(device)
         prefix = layout.ids.expand(count, -1).clone()
         prefix[:, layout.clocks] = torch.tensor(
-            [[i for second in row for i in words.clock(float(second))] for row in seconds]
+            [[i for second in row for i in words.timestamp(float(second))] for row in seconds]
         ).to(device)
         # no gradient reaches what stands before the memory tokens of a frozen model
         learning = torch.is_grad_enabled() and table.requires_grad
@@ -141,7 +141,9 @@ class BranchedForward:
         layer: nn.Module, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor, kept: Cache
     ) -> Tensor:
         """One layer, which also attends to the keys and values that were kept of it."""
-        out: Tensor = layer(x, attention_mask=mask, position_embeddings=cos_sin, **{CACHE: kept})
+        out: Tensor = layer(
+            x, attention_mask=mask, position_embeddings=cos_sin, **cache_argument(kept)
+        )
         return out
 
     def _mask(self, prefix: int, many: int, longest: int) -> Tensor:

@@ -181,7 +181,7 @@ class JointModel:
                 for index, count in enumerate(counts[q]):
                     if not count:
                         continue
-                    clock = words.clock(SEGMENT_SECONDS * (video.start + index + 0.5))
+                    clock = words.timestamp(SEGMENT_SECONDS * (video.start + index + 0.5))
                     row += clock
                     if question.kind == "time" and index in question.evidence:
                         dates += [(len(ids), len(row) + k, clock[1]) for k in range(count)]

@@ -151,7 +151,7 @@ def conversation(
         if not tokens:
             alarm = rng.random() < FALSE_ALARMS
             tokens = false_alarm(asked, segment, index, rng) if alarm else [[]] * blanks
-        clock = words.clock(SEGMENT_SECONDS * (start + index + 0.5))
+        clock = words.timestamp(SEGMENT_SECONDS * (start + index + 0.5))
         ids += clock
         dates += [(len(ids) + at, clock[1]) for at, token in enumerate(tokens) if token]
         for token in tokens:

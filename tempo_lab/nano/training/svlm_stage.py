@@ -20,12 +20,14 @@ from tempo_lab.nano.training.init_and_aux_losses import happening_loss, naming_l
 from tempo_lab.nano.training.llm_stage import HINT, answer_loss, hint, hint_loss, pad
 from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import Sizes
-from tempo_lab.nano.training.target_notes import (, note_text, target_note
+from tempo_lab.nano.training.target_notes import (
     LOCAL,
     LONG,
     answer,
     draw_kind,
+    note_text,
     segment_question,
+    target_note,
 )
 from tempo_lab.nano.world.questions import Question, relevant, rephrase
 
@@ -129,7 +131,8 @@ def vlm_batch(
                 branches[-1].append([*asked, *said])
             else:
                 said = [yes if fits else no]
-                note = words.text(f" {note_text(target_note(question, segment, index))}") if fits else []
+                text = note_text(target_note(question, segment, index)) if fits else ""
+                note = words.text(f" {text}") if fits else []
                 if noted and numbers:
                     read, note = numbers, [*note, *[none] * slots][:slots]
                 else:

@@ -291,7 +291,7 @@ def test_conversations_ask_for_answers_at_their_places(words: PromptIds, pool: S
             assert made.labels[first - 1] == IGNORE
         assert all(made.labels[position] == IGNORE for position, _ in made.hints)
         for position, date in made.dates:
-            seconds = [i for i in range(position) if made.ids[i] == words.clock(2.0)[2]]
+            seconds = [i for i in range(position) if made.ids[i] == words.timestamp(2.0)[2]]
             assert made.ids[seconds[-1] - 1] == date  # ".0 seconds>" ends each timestamp
             assert made.ids[position] != words.pad
         assert max(made.ids) < len(words)

@@ -18,7 +18,7 @@ import pandas as pd
 from tempo_lab.apps.reports.html import page
 from tempo_lab.apps.reports.world.sections import all_sections
 from tempo_lab.common.errors import CheckpointError, TempoLabError
-from tempo_lab.common.files import EMBEDDED, write_whole
+from tempo_lab.common.files import EMBEDDED, write_atomic
 from tempo_lab.common.statistics import Estimate
 from tempo_lab.common.version import __version__
 from tempo_lab.evaluation.runner import run
@@ -165,7 +165,7 @@ def write_results(
     }
     try:
         for name, content in files.items():
-            write_whole(folder / name, content)
+            write_atomic(folder / name, content)
     except OSError as error:
         raise TempoLabError(
             "the report of the evaluation cannot be written; all answers are kept",

@@ -15,30 +15,12 @@ import pandas as pd
 from tempo_lab.common.statistics import Reliability
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
 from tempo_lab.nano.claims.tables import NEEDLES, groups_of
+from tempo_lab.plots.style import BLUE, GREEN, GREY, HOLLOW, ORANGE, PINK, RED, STYLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, RED, PINK, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#888888"
-
-STYLES: dict[str, tuple[str, str]] = {
-    "ATA head": (BLUE, "o"),
-    "ATA tail": (SKY, "v"),
-    "ATA random": (SKY, "D"),
-    "ATA ToMe": (SKY, "s"),
-    "uniform head": (RED, "o"),
-    "uniform ToMe": (RED, "s"),
-    "top-k": (GREEN, "^"),
-    "sparse frames": (PINK, "X"),
-    "all tokens": (BLACK, "*"),
-    "shuffled scores": (GREY, "P"),
-    "oracle routing": (ORANGE, "D"),
-}
-"""Colour and marker of each family of arms."""
-
-HOLLOW = ("oracle routing", "shuffled scores")
 FEWEST_ARMS = 3
 """A length with fewer arms has no curve to draw."""
 
