@@ -84,5 +84,8 @@ def allocator_variants(
                 asked=one_line(repr(arm), 200),
                 fix="tempo_lab.analysis.baselines(cases, arms=...) has the other arms",
             )
-    options = {"seed": seed, "max_new_tokens": max_new_tokens, "progress": progress}
-    return AllocatorVariants(*compare_arms(cases, arms, [0] * len(arms), **options))
+    references = [0] * len(arms)
+    data, provenance = compare_arms(
+        cases, arms, references, seed=seed, max_new_tokens=max_new_tokens, progress=progress
+    )
+    return AllocatorVariants(data, provenance)

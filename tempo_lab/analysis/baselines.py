@@ -91,9 +91,10 @@ def baselines(
         arms = baseline_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
     arms = tuple(arms or ())
     check_arms(cases, arms)
-    options = {"seed": seed, "max_new_tokens": max_new_tokens, "progress": progress}
     references = [_reference(arm, arms) for arm in arms]
-    data, provenance = compare_arms(cases, arms, references, **options)
+    data, provenance = compare_arms(
+        cases, arms, references, seed=seed, max_new_tokens=max_new_tokens, progress=progress
+    )
     budgets = [np.nan if arm.budget is None else float(arm.budget) for arm in arms]
     data = data.assign(family=("arm", [arm.family for arm in arms]), budget=("arm", budgets))
     return Baselines(data, provenance)
