@@ -9,7 +9,8 @@ import numpy as np
 
 from tempo_lab.analysis.baselines import Baselines
 from tempo_lab.common.errors import TraceError, did_you_mean
-from tempo_lab.plots.style import BLACK, HOLLOW, STYLES, check_kind, tidy
+from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens
+from tempo_lab.plots.style import check_kind, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,31 +52,15 @@ def baselines(
     figure, axes = pyplot.subplots(
         1, len(shown), figsize=(width, 4.0), sharey=True, squeeze=False, layout="constrained"
     )
-    families = data["family"].to_numpy()
-    order = [name for name in STYLES if name in families]
-    order += [str(name) for name in dict.fromkeys(families) if name not in STYLES]
-    for each, kind in zip(axes[0], shown, strict=True):
+    arms = data[["family", "tokens", "mean", "low", "high"]].rename(
+        mean="score", low="score_low", high="score_high"
+    )
+    for ax, kind in zip(axes[0], shown, strict=True):
         part = data.sel(kind=kind)
-        for height, name in enumerate(reversed(order), start=3):
-            line = part.isel(arm=families == name).sortby("tokens")
-            color, marker = STYLES.get(name, (BLACK, "x"))
-            reach = np.stack([line["mean"] - line["low"], line["high"] - line["mean"]])
-            each.errorbar(
-                line["tokens"], line["mean"], np.nan_to_num(reach).clip(0), color=color,
-                marker=marker, ms=10 if marker == "*" else 6, lw=1.5, elinewidth=0.7, label=name,
-                zorder=height, markerfacecolor="white" if name in HOLLOW else color,
-            )  # fmt: skip
-        least, most = float(part["tokens"].min()), float(part["tokens"].max())
-        ticks = 2.0 ** np.arange(np.floor(np.log2(least)), np.log2(most) + 0.01)
-        each.set_xscale("log", base=2)
-        each.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        score_over_tokens(ax, arms.sel(kind=kind).to_dataframe())
         many = f"{kind} ({int(part['questions'])} questions)"
-        each.set_title(many, loc="left", fontsize="medium")
-        each.set(xlabel="memory tokens used, a segment", ylim=(-0.03, 1.05))
+        ax.set_title(many, loc="left", fontsize="medium")
     axes[0, 0].set_ylabel("score")
     tidy(*axes[0])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles[::-1], labels[::-1], loc="outside right center", frameon=False, fontsize="small"
-    )
+    legend_beside(figure, axes)
     return figure, axes[0]
