@@ -57,7 +57,7 @@ except TempoLabError as error:
 """
     told = with_small_files(code, tmp_path)
     assert "answers of the evaluation cannot be written" in told
-    assert "it goes on" in told
+    assert "it continues" in told
     rows = list(Store(tmp_path, {}))
     assert 10 < len(rows) < 1000
     assert rows == [{"number": number} for number in range(len(rows))]

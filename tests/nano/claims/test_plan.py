@@ -41,8 +41,8 @@ def test_runs_and_lengths_share_no_video() -> None:
         assert drawn <= set(EVALUATION.seeds(seed))
     for size in plan.SIZES:
         parts = plan.parts(size, SLOTS)
-        assert max(part.videos for part in parts) < plan.SEEDS_A_LENGTH
-        assert len(parts) * plan.SEEDS_A_LENGTH <= len(EVALUATION.seeds(0))
+        assert max(part.videos for part in parts) < plan.SEEDS_PER_LENGTH
+        assert len(parts) * plan.SEEDS_PER_LENGTH <= len(EVALUATION.seeds(0))
 
 
 def test_a_video_is_always_asked_the_same() -> None:
