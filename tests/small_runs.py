@@ -22,7 +22,7 @@ def small(segments: int = 2, videos: int = 2) -> Part:
     return Part(segments, videos, 1, 1, 0, arms, (ata(SLOTS),), loaded=1, strict=True)
 
 
-def small_jobs() -> list[plan.Job]:
+def small_jobs() -> list[plan.VideoJob]:
     """Two videos of two segments each; one or two tokens are kept for front-loading."""
     first = EVALUATION.seeds(0)[0]
-    return [plan.Job(small(), n, first + n, 2, False) for n in range(2)]
+    return [plan.VideoJob(small(), n, first + n, 2, False) for n in range(2)]

@@ -14,7 +14,7 @@ from tempo_lab.common.errors import BudgetError
 from tempo_lab.evaluation.arm_runner import ArmAnswer, ArmRunner
 from tempo_lab.evaluation.store import Key, Row
 from tempo_lab.nano.claims.cases import case_of
-from tempo_lab.nano.claims.plan import Item, Job
+from tempo_lab.nano.claims.plan import PlannedQuestion, VideoJob
 from tempo_lab.nano.world.files import write_video
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def answer_video(
-    job: Job, models: Mapping[str, Tempo], done: Collection[Key]
+    job: VideoJob, models: Mapping[str, Tempo], done: Collection[Key]
 ) -> Iterator[list[Row]]:
     """Ask everything about one video that is not finished; yield the rows of each question.
 
@@ -48,7 +48,12 @@ def answer_video(
 
 
 def _rows(
-    runner: ArmRunner, session: Session, job: Job, role: str, item: Item, arms: Collection[str]
+    runner: ArmRunner,
+    session: Session,
+    job: VideoJob,
+    role: str,
+    item: PlannedQuestion,
+    arms: Collection[str],
 ) -> Iterator[Row]:
     """The rows of one question under the arms of these names."""
     from tempo_lab.model.prompts import encode_text

@@ -101,7 +101,7 @@ def parts(size: str, slots: int) -> tuple[Part, ...]:
 
 
 @dataclass(frozen=True)
-class Item:
+class PlannedQuestion:
     """One question, and how it is asked.
 
     Attributes:
@@ -121,7 +121,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Job:
+class VideoJob:
     """One video and everything that is asked about it."""
 
     part: Part
@@ -150,12 +150,12 @@ class Job:
         return keys
 
     @cached_property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> tuple[PlannedQuestion, ...]:
         """The questions, the same ones whenever they are drawn."""
         rng = np.random.default_rng([self.seed, self.part.segments])
         scene, other = self.scene, draw_scene(self.seed + 1, self.part.segments, held_out=True)
         loading = front_loading_arms(kept_lengths(self.slots, self.every))
-        items: list[Item] = []
+        items: list[PlannedQuestion] = []
         texts: set[str] = set()
         for kinds, count in self._questions_by_kind():
             rank = 0
@@ -168,7 +168,7 @@ class Job:
                 loaded = loading if self._is_loaded(question.kind, rank) else ()
                 arms = (*self._arms(question.kind, rank), *loaded)
                 control = self._control(other, rng, question)
-                items.append(Item(len(items), question, arms, loaded, control))
+                items.append(PlannedQuestion(len(items), question, arms, loaded, control))
                 rank += 1
         return tuple(items)
 
@@ -210,7 +210,7 @@ class Job:
         return 0 < len(question.evidence) < self.part.segments
 
 
-def draw_jobs(size: str, seed: int, slots: int) -> list[Job]:
+def draw_jobs(size: str, seed: int, slots: int) -> list[VideoJob]:
     """All videos of a run. Lengths are mixed, so that an unfinished run has some of each length.
 
     Args:
@@ -225,7 +225,7 @@ def draw_jobs(size: str, seed: int, slots: int) -> list[Job]:
         raise TempoLabError("no such evaluation", asked=repr(size), found=", ".join(SIZES))
     firsts = EVALUATION.seeds(seed)[::SEEDS_PER_LENGTH]
     jobs = [
-        Job(part, number, first + number, slots, size == "full")
+        VideoJob(part, number, first + number, slots, size == "full")
         for part, first in zip(parts(size, slots), firsts, strict=False)
         for number in range(part.videos)
     ]

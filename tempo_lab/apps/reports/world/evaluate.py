@@ -25,7 +25,7 @@ from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.store import Row, Store
 from tempo_lab.nano.claims import claims, tables
 from tempo_lab.nano.claims.answering import answer_video
-from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, Job, draw_jobs
+from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, VideoJob, draw_jobs
 from tempo_lab.nano.world.scenes import WORLD_VERSION
 from tempo_lab.nano.world.seeds import DEVELOPMENT
 from tempo_lab.session.tempo import load
@@ -125,7 +125,7 @@ def _digest(name: str, *, required: bool) -> str | None:
         return None
 
 
-def _digest_of(jobs: list[Job]) -> str:
+def _digest_of(jobs: list[VideoJob]) -> str:
     """A digest of everything that is asked: rows of other questions belong to another run."""
     questions = [
         [job.video, item.question.text, item.question.answer, *job.keys((MAIN,))]
