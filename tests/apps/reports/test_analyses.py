@@ -165,7 +165,7 @@ def test_the_page_says_where_it_contradicts_the_paper(measured, written, low, hi
     trained = table["question"].str.startswith("Front-loading") & ~table["question"].str.contains(
         "random weights"
     )
-    assert trained.sum() == 2 * 2 * 2  # kinds of questions, rivals, measures
+    assert trained.sum() == 2 * 2 * 2  # kinds of questions, baselines, measures
     assert set(table["reading"][trained]) == {words}
     told = " ".join(_led(measured, Findings(leads, 3), "needle"))
     assert told.count(f"({words})") == 3 * 2
