@@ -22,8 +22,8 @@ SETTINGS = {
 """Of JupyterLab, where a test would have to scroll, or to answer."""
 
 
-def found() -> str:
-    """Where the browser is."""
+def find_browser() -> str:
+    """Return the path of the browser; skip, or fail in continuous integration, if there is none."""
     binary = next(filter(None, map(shutil.which, BINARIES)), None)
     if binary is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
@@ -34,7 +34,7 @@ def found() -> str:
 @pytest.fixture(scope="session")
 def chromium():
     """The browser, started once."""
-    binary = found()
+    binary = find_browser()
     with sync_playwright() as playwright:
         options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=binary, args=options)

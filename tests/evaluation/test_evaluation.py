@@ -29,7 +29,7 @@ from tempo_lab.allocation.arms import (
 )
 from tempo_lab.allocation.ata import allocate
 from tempo_lab.apps.cli import app
-from tempo_lab.apps.reports.html import page
+from tempo_lab.apps.reports.html import render_page
 from tempo_lab.apps.reports.world import evaluate as evaluation
 from tempo_lab.apps.reports.world import figures
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
@@ -617,7 +617,7 @@ def test_the_page_says_where_relevance_is_the_same_before_compressor_training(
 
 def test_a_page_without_any_row_is_a_page() -> None:
     verdicts = claims.verdicts({}, SLOTS)
-    text = page("nothing", {}, [], verdicts)
+    text = render_page("nothing", {}, [], verdicts)
     assert text.count("not measured") == len(verdicts)
 
 

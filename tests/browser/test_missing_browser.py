@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from tests.browser.__main__ import run
-from tests.browser.conftest import found
+from tests.browser.conftest import find_browser
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_a_missing_browser_is_skipped_but_never_in_ci(monkeypatch, tmp_path, ci,
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match="apt-get install chromium"):
-        found()
+        find_browser()
 
 
 def test_a_run_that_hangs_is_stopped_with_what_it_started_and_asked_once_more(tmp_path, capfd):
