@@ -54,9 +54,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(
-                    errors="replace"
-                )  # the terminal may lack characters of an answer
+                stream.reconfigure(errors="replace")  # a terminal may lack characters of answers
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _warn

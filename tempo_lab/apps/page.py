@@ -39,7 +39,7 @@ def free_port(port: int | None) -> int:
     """Return a port of this machine that nothing listens on.
 
     Raises:
-        TempoLabError: the one that was asked for is taken, or may not be used.
+        TempoLabError: this port, or every default port, is taken or may not be used.
     """
     last_error: OSError | None = None
     for candidate in range(PORT, PORT + PORTS_TRIED) if port is None else [port]:

@@ -231,7 +231,7 @@ def phrasings(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
     x = table["kind"].map({kind: i for i, kind in enumerate(kinds)}) + 0.13 * (number - 1.5)
     for kept_out, color, marker, label in (
         (False, BLUE, "o", "shown in training"),
-        (True, RED, "D", "kept out of training"),
+        (True, RED, "D", "held out of training"),
     ):
         rows = table["kept_out"] == kept_out
         if rows.any():
