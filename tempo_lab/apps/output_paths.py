@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.common.files import is_special, same_place, write_whole
+from tempo_lab.common.files import is_special, same_file, write_atomic
 
 if TYPE_CHECKING:
     from tempo_lab.trace.trace import Trace
@@ -44,15 +44,15 @@ def check_output_paths(save: Path | None, figure: Path | None, source: str | Pat
                 if not folder.is_dir()
                 else "a device, pipe or socket",
             )
-        is_frame = path.suffix.lower() in IMAGE_SUFFIXES and same_place(folder, source)
-        if is_frame or same_place(path, source):
+        is_frame = path.suffix.lower() in IMAGE_SUFFIXES and same_file(folder, source)
+        if is_frame or same_file(path, source):
             raise TempoLabError(
                 f"{option} would overwrite the input",
                 asked=path,
                 found="a frame of the input" if is_frame else f"the same file as {source}",
                 fix="use another name or folder",
             )
-    if save is not None and figure is not None and same_place(save, figure):
+    if save is not None and figure is not None and same_file(save, figure):
         raise TempoLabError(
             "--save and --figure name the same file", asked=save, fix="use two different names"
         )
@@ -104,7 +104,7 @@ def save_figure(trace: Trace, path: Path) -> None:
     figure.savefig(content, format=path.suffix.lstrip(".").lower(), dpi=150)
     pyplot.close(figure)
     try:
-        write_whole(path, content.getvalue())
+        write_atomic(path, content.getvalue())
     except OSError as error:
         raise TempoLabError(
             "the figure could not be saved",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import ipywidgets as ipw
 import numpy as np
 
-from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.front_loading.curves import by_token
 from tempo_lab.analysis.front_loading.front_loading import tokens_tried
 from tempo_lab.common.errors import QueryError
+from tempo_lab.evaluation.cases import Case
 from tempo_lab.widgets.base import WIDE, Explorer, sized
 from tempo_lab.widgets.checks import check_whole
 

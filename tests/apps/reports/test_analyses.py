@@ -33,7 +33,7 @@ from tempo_lab.apps.reports.analyses.sections_memory import front_loading
 from tempo_lab.apps.reports.analyses.summary import summary
 from tempo_lab.apps.reports.analyses.write import FIGURE_FILES
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
-from tempo_lab.common.statistics import rank_correlation
+from tempo_lab.common.statistics import spearman
 from tempo_lab.session import tempo, validation
 from tempo_lab.session.tempo import Tempo
 from tests.traces import make_trace
@@ -190,7 +190,7 @@ def test_the_control_of_agreement_pairs_two_questions_about_one_video():
 
 def test_rankings_with_the_same_first_alone_correlate_so_much():
     orders = [[0, *rest] for rest in permutations(range(1, 5))]
-    correlations = [rank_correlation(range(5), order) for order in orders]
+    correlations = [spearman(range(5), order) for order in orders]
     assert correlation_of_shared_first(5) == pytest.approx(np.mean(correlations))
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.allocation.arms import kept_lengths
+from tempo_lab.analysis.allocator_variants import AllocatorVariants, allocator_variants
 from tempo_lab.analysis.attention import attention
 from tempo_lab.analysis.attention_groups import AttentionGroups, attention_groups
 from tempo_lab.analysis.attribution.attribution import attribution
-from tempo_lab.analysis.cases import Case, WorldVideo, world_videos
 from tempo_lab.analysis.compare import Comparison, compare
 from tempo_lab.analysis.front_loading.front_loading import MOST_POINTS, front_loading
 from tempo_lab.analysis.front_loading.result import FrontLoading
@@ -22,8 +22,9 @@ from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity, prompt_sens
 from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
-from tempo_lab.analysis.strictness import Strictness, strictness
 from tempo_lab.apps.reports.analyses.checkpoint import ResultCheckpoints
+from tempo_lab.evaluation.cases import Case
+from tempo_lab.nano.claims.cases import WorldVideo, world_videos
 from tempo_lab.nano.world.seeds import REPORT
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class ReportResults:
     front_loading: dict[str, FrontLoading]
     attention: AttentionGroups
     comparison: Comparison
-    strictness: Strictness
+    strictness: AllocatorVariants
     slots: int
     min_tokens: int
 
@@ -97,7 +98,7 @@ def run_analyses(
             ],
             attention=result("attention", AttentionGroups, analyses.attention),
             comparison=result("compare", Comparison, analyses.comparison),
-            strictness=result("strictness", Strictness, analyses.strictness),
+            strictness=result("strictness", AllocatorVariants, analyses.strictness),
             front_loading={
                 condition: result(
                     f"front_loading_{condition.replace(' ', '_').replace('-', '_')}",
@@ -196,11 +197,11 @@ class _Analyses:
                 effects.append(effect)
         return compare(traces, effects, seed=self.seed)
 
-    def strictness(self) -> Strictness:
+    def strictness(self) -> AllocatorVariants:
         cases = [
             *self._cases(ABSENCE, "absence"), *self._cases(MOST, "most"), *self._cases(NEEDLES)
         ]  # fmt: skip
-        return strictness(cases, seed=self.seed, progress=self.progress)
+        return allocator_variants(cases, seed=self.seed, progress=self.progress)
 
     def front_loading(self, condition: str) -> FrontLoading:
         """At every k; at powers of two and a quarter if K is large or the weights are random."""

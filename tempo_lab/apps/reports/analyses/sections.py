@@ -157,7 +157,7 @@ def allocation(results: ReportResults, findings: Findings) -> Section:
             plot_picture(
                 "strictness",
                 "Score, gain over the released rule, tokens used",
-                plots.strictness(results.strictness),
+                plots.allocator_variants(results.strictness),
             )
         ],
         {

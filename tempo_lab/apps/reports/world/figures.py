@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from tempo_lab.common.statistics import Reliability
-from tempo_lab.evaluation.tables import NEEDLES, groups_of
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
+from tempo_lab.nano.claims.tables import NEEDLES, groups_of
 from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens, tokens_axis
 from tempo_lab.plots.style import BLUE, GREEN, GREY, ORANGE, PINK, RED, STYLES, tidy
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.analysis.rivals import Rivals
+from tempo_lab.analysis.baselines import Baselines
 from tempo_lab.common.errors import TraceError, did_you_mean
 from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens
 from tempo_lab.plots.style import check_kind, tidy
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def rivals(
-    result: Rivals, *, kinds: Sequence[str] | None = None, width: float = 9.0
+def baselines(
+    result: Baselines, *, kinds: Sequence[str] | None = None, width: float = 9.0
 ) -> tuple[Figure, np.ndarray]:
     """Score over the tokens that were really used, a panel for each kind of question.
 
@@ -34,11 +34,11 @@ def rivals(
         the figure and its axes, one a kind.
 
     Raises:
-        TraceError: it is no `Rivals`, or has no such kind.
+        TraceError: it is no `Baselines`, or has no such kind.
     """
     from matplotlib import pyplot
 
-    data = check_kind(result, Rivals, "rivals").data
+    data = check_kind(result, Baselines, "baselines").data
     there = [str(kind) for kind in data["kind"].to_numpy()]
     shown = there if kinds is None else list(kinds)
     for kind in shown:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.analysis.strictness import Strictness
+from tempo_lab.analysis.allocator_variants import AllocatorVariants
 from tempo_lab.plots.style import BLACK, CYCLE, MARKERS, check_kind, tidy
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def strictness(result: Strictness, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
+def allocator_variants(
+    result: AllocatorVariants, *, width: float = 9.0
+) -> tuple[Figure, np.ndarray]:
     """Score, gain over the first arm, and tokens used, by kind of question.
 
     Bars are 95 % bootstrap intervals over videos; there are none for a single video.
@@ -27,11 +29,11 @@ def strictness(result: Strictness, *, width: float = 9.0) -> tuple[Figure, np.nd
         the figure and its axes, [score, gain, tokens].
 
     Raises:
-        TraceError: it is no `Strictness`.
+        TraceError: it is no `AllocatorVariants`.
     """
     from matplotlib import pyplot
 
-    data = check_kind(result, Strictness, "strictness").data
+    data = check_kind(result, AllocatorVariants, "allocator_variants").data
     figure, axes = pyplot.subplots(1, 3, figsize=(width, 3.6), layout="constrained")
     arms = [str(arm) for arm in data["arm"].to_numpy()]
     shifts = np.linspace(-0.3, 0.3, len(arms)) if len(arms) > 1 else [0.0]
@@ -67,7 +69,7 @@ def strictness(result: Strictness, *, width: float = 9.0) -> tuple[Figure, np.nd
     return figure, axes
 
 
-def _kinds(axes: Axes, result: Strictness) -> None:
+def _kinds(axes: Axes, result: AllocatorVariants) -> None:
     data = result.data
     counts = zip(data["kind"].to_numpy(), data["questions"].to_numpy(), strict=True)
     labels = [f"{kind}\n({count})" for kind, count in counts]
