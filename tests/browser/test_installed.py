@@ -1,4 +1,4 @@
-"""The page of an installed wheel, far from the repository."""
+"""The page of an installed wheel, outside the repository."""
 
 import os
 import subprocess
