@@ -1,8 +1,8 @@
 """Run the browser tests in their own process: python -m tests.browser
 
-Rarely, on busy cores, the browser and its driver hang while page and kernel are idle. Closing such a
-browser hangs as well, so pytest's timeouts do not help. All of it is then stopped and run once more.
-A test that fails is never repeated.
+Rarely, on busy cores, the browser and its driver hang while page and kernel are idle. Closing such
+a browser hangs as well, so pytest's timeouts do not help. All of it is then stopped and run once
+more. A test that fails is never repeated.
 """
 
 import os

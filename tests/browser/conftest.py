@@ -72,7 +72,7 @@ def visit(chromium):
 
 @pytest.fixture(scope="session")
 def pictures():
-    """Return a function that saves screenshots to results/browser, as wide as a laptop and a tablet."""
+    """Return a function that saves screenshots to results/browser, in two widths."""
     PICTURES.mkdir(parents=True, exist_ok=True)
 
     def picture(page, name, top=None):
