@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from tempo_lab.apps.reports.html import page
+from tempo_lab.apps.reports.html import render_page
 from tempo_lab.apps.reports.world.sections import all_sections
 from tempo_lab.common.errors import CheckpointError, TempoLabError
 from tempo_lab.common.files import EMBEDDED, write_atomic
@@ -160,7 +160,7 @@ def write_results(
         "results.csv": frame.to_csv(index=False).encode("utf-8", "backslashreplace"),
         "claims.csv": claims.as_table(measured).to_csv(index=False).encode(),
         "claims.json": (json.dumps(claims.as_json(measured), indent=1) + "\n").encode(),
-        "report.html": page(title, shown, sections, evaluation.verdicts).encode("utf-8"),
+        "report.html": render_page(title, shown, sections, evaluation.verdicts).encode("utf-8"),
         **{f"{picture.name}.png": picture.png for each in sections for picture in each.pictures},
     }
     try:
