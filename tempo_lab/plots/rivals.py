@@ -9,7 +9,7 @@ import numpy as np
 
 from tempo_lab.analysis.rivals import Rivals
 from tempo_lab.common.errors import TraceError, did_you_mean
-from tempo_lab.plots.style import BLACK, HOLLOW, STYLES, check_kind, tidy
+from tempo_lab.plots.style import BLACK, HOLLOW, STYLES, check_result, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def rivals(
     """
     from matplotlib import pyplot
 
-    data = check_kind(result, Rivals, "rivals").data
+    data = check_result(result, Rivals, "rivals").data
     there = [str(kind) for kind in data["kind"].to_numpy()]
     shown = there if kinds is None else list(kinds)
     for kind in shown:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.analysis.strictness import Strictness
-from tempo_lab.plots.style import BLACK, CYCLE, MARKERS, check_kind, tidy
+from tempo_lab.plots.style import BLACK, CYCLE, MARKERS, check_result, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def strictness(result: Strictness, *, width: float = 9.0) -> tuple[Figure, np.nd
     """
     from matplotlib import pyplot
 
-    data = check_kind(result, Strictness, "strictness").data
+    data = check_result(result, Strictness, "strictness").data
     figure, axes = pyplot.subplots(1, 3, figsize=(width, 3.6), layout="constrained")
     arms = [str(arm) for arm in data["arm"].to_numpy()]
     shifts = np.linspace(-0.3, 0.3, len(arms)) if len(arms) > 1 else [0.0]
