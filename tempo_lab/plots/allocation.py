@@ -85,7 +85,7 @@ def allocation(
         title(trace.answer, 75, width), loc="left", fontsize="medium", fontweight="bold"
     )
     lower.set_title(
-        title(f"{ledger} ({attrs['strategy']}, {attrs['mode']})", 95, width),
+        title(f"{ledger} ({attrs['strategy']}, {attrs['mode']})", 105, width),
         loc="left",
         fontsize="small",
     )

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 CURVES = {
     "used": "tokens used",
     "outlier": "lost to an outlier\n(share of the others)",
-    "faded": "still used at half the scores\n(share)",
-    "tremble": "moved by noise of 0.01\n(share)",
+    "faded": "still used at half\nthe scores (share)",
+    "tremble": "moved by noise\nof 0.01 (share)",
 }
 
 
@@ -64,13 +64,13 @@ def allocation_study(
     names = [str(name) for name in data["strategy"].to_numpy()]
     width = width_of(figure, width)
     curves = [*CURVES]
-    rows = [curves[:2], curves[2:]] if width < NARROW else [curves]
-    columns = len(rows[0])
-    layout: Any = [["score"] * columns, ["tokens"] * columns, *rows]
-    heights = [0.9, 0.27 * len(names), *[2.0] * len(rows)]
-    figure = new_figure(figure, width, sum(heights) + 1)
-    drawn: Any = figure.subplot_mosaic(layout, height_ratios=heights)
-    upper, lower = drawn["score"], drawn["tokens"]
+    rows: Any = [curves[:2], curves[2:]] if width < NARROW else [curves]
+    heights = [0.9, 0.27 * len(names)]
+    figure = new_figure(figure, width, sum(heights) + 2.2 * len(rows) + 0.8)
+    ratios = [sum(heights) + 0.5, 2.2 * len(rows)]
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=ratios)[:, 0]
+    upper, lower = above.subplots(2, 1, height_ratios=heights)
+    drawn: dict[str, Axes] = below.subplot_mosaic(rows)
     edges = _edges(result)
     upper.stairs(data["score"], edges, fill=True, color=RELEVANCE)
     upper.set(ylabel="relevance\n(probability)", ylim=(0, 1.05))
@@ -93,7 +93,7 @@ def allocation_study(
         _curves(drawn[quantity], result, quantity, names)
         drawn[quantity].set_title(label, loc="left", fontsize="small")
     tidy(upper, *(drawn[quantity] for quantity in CURVES))
-    legend_below(figure, width, drawn["used"])
+    legend_below(below, width, drawn["used"])
     about = result.provenance.get("question", f"{data.sizes['segment']} scores")
     heading(figure, width, str(about))
     return figure.figure, np.array([upper, lower, *(drawn[quantity] for quantity in CURVES)])
@@ -151,4 +151,4 @@ def _curves(axes: Axes, result: AllocationStudy, quantity: str, names: list[str]
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("budget (tokens per segment)", fontsize="small")
+    axes.set_xlabel("budget\n(tokens per segment)", fontsize="small")

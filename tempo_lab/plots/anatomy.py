@@ -14,7 +14,6 @@ from tempo_lab.plots.style import (
     BLUE,
     GREEN,
     GREY,
-    NARROW,
     ORANGE,
     PALE,
     PINK,
@@ -68,7 +67,7 @@ def anatomy(
     frames = list(frames)
     width = width_of(figure, width)
     left, right = margins(width)
-    columns = 4 if width < NARROW else 8  # of the legend
+    columns = max(3, round(0.88 * width))  # of the legend
     picture = frames[0].shape[0] / frames[0].shape[1] * (right - left) * width / len(frames)
     picture = min(1.2, picture)
     roles = list(dict.fromkeys(role for role, *_ in prompt.runs()))

@@ -80,7 +80,7 @@ def attention_time(
     tidy(axes)
     without = " (hatched: segments without this row)" if gap.any() else ""
     heading = f"Attention to frame pairs: {result.provenance.get('question', '')}{without}"
-    axes.set_title(title(heading, 92, width), loc="left", fontsize="medium")
+    axes.set_title(title(heading, 100, width - 0.8, lines=3), loc="left", fontsize="medium")
     return axes.figure.figure, axes
 
 
@@ -130,7 +130,7 @@ def attention_parts(
     tidy(axes)
     heading = f"Attention to parts of the prompt, segment {segment}: "
     heading += str(result.provenance.get("question", ""))
-    axes.set_title(title(heading, 92, width), loc="left", fontsize="medium")
+    axes.set_title(title(heading, 100, width - 0.8, lines=3), loc="left", fontsize="medium")
     return axes.figure.figure, axes
 
 

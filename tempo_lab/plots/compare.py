@@ -112,7 +112,7 @@ def _time(axes: list[Axes], result: Comparison, top_k: int) -> None:
         )  # fmt: skip
         each.axhline(0, color=BLACK, lw=0.8)
         each.set(ylabel=f"{name}\n({units[name]})", xlim=(edges[0], edges[-1]))
-    axes[-1].set_xlabel("time (s); grey: ranks that differ most, written above")
+    axes[-1].set_xlabel("time (s)\ngrey: ranks differ most, written above")
     tidy(*axes)
 
 

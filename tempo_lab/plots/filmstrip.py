@@ -38,7 +38,7 @@ MAX_HEIGHT = 0.9
 
 def margins(width: float) -> tuple[float, float]:
     """Return where the time axis begins and ends, as fractions of a figure's width in inches."""
-    return max(LEFT, 0.62 / width), min(RIGHT, 1 - 0.1 / width)
+    return max(LEFT, 0.7 / width), min(RIGHT, 1 - 0.1 / width)
 
 
 @renamed_keywords(into="figure", chosen="segment")

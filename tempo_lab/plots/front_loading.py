@@ -93,7 +93,7 @@ def front_loading(
                 each.fill_between(k, low, high, color=color, alpha=0.13, linewidth=0)
         if not difference:
             _knee_and_area(each, float(data[f"{measure}_knee"]), float(data[f"{measure}_area"]))
-        each.set(xlabel="memory tokens per segment, k", ylabel=LABELS[measure])
+        each.set(xlabel="memory tokens\nper segment, k", ylabel=LABELS[measure])
         _whole_numbers(each.xaxis)
     if not difference:
         axes[0].set_ylim(-0.03, 1.03)

@@ -12,6 +12,7 @@ from tempo_lab.plots.style import (
     BLACK,
     BLUE,
     EVIDENCE,
+    NARROW,
     ORANGE,
     PINK,
     check_result,
@@ -75,7 +76,9 @@ def relevance_by_layer(
     logits.set_yticks(range(0, len(layers), step), [str(n) for n in layers[::step]])
     label = "time (s); green: evidence" if "truth" in one else "time (s)"
     logits.set(xlabel=label, ylabel="SVLM layer")
-    logits.set_title(title(str(one["text"].item()), 48, width), loc="left", fontsize="medium")
+    longest = 80 if width < NARROW else 48
+    question_text = title(str(one["text"].item()), longest, width)
+    logits.set_title(question_text, loc="left", fontsize="medium")
 
     kinds = [("agreement", BLUE, "same sign"), ("rank_agreement", ORANGE, "same order")]
     if "auc" in data:

@@ -51,6 +51,8 @@ def rollout(
     label = "change of share" if difference else "share of the row"
     axes.figure.colorbar(image, ax=axes, label=label)
     method = f"Attention rollout (a heuristic, not a causal effect), segment {about.get('segment')}"
-    lines = [title(line, 92, width) for line in (str(about.get("question", "")), method)]
+    lines = [
+        title(line, 100, width - 1.0, lines=3) for line in (str(about.get("question", "")), method)
+    ]
     axes.set_title("\n".join(lines), loc="left", fontsize="medium")
     return axes.figure.figure, axes

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -178,23 +179,29 @@ def side_by_side(
 # Text
 
 
-def title(text: str, longest: int, width: float = WIDE) -> str:
-    """Return text as one line of a title, cut to fit; a dollar sign begins no mathematics.
+def title(text: str, longest: int, width: float = WIDE, lines: int = 1) -> str:
+    """Return text as a title, cut to fit; a dollar sign begins no mathematics.
 
     Args:
         text: any text.
-        longest: number of letters that fit in 9 inches at 10 points.
+        longest: number of letters that fit in a line of 9 inches at 10 points.
         width: available width, in inches.
+        lines: number of lines if the figure is narrow; else it is one line.
     """
     import matplotlib
 
-    room = longest * width / WIDE * FONT / matplotlib.rcParams["font.size"]
-    return one_line(text, max(8, round(room))).replace("$", r"\$")
+    letters = max(8, round(longest * width / WIDE * FONT / matplotlib.rcParams["font.size"]))
+    if lines == 1 or width >= NARROW:
+        text = one_line(text, letters)
+    else:
+        text = one_line(text, lines * letters)
+        text = "\n".join(wrap(text, letters, max_lines=lines, placeholder=" ..."))
+    return text.replace("$", r"\$")
 
 
 def heading(figure: Figure | SubFigure, width: float, *lines: str) -> None:
     """Write lines above everything else, flush left."""
-    text = "\n".join(title(line, 95, width) for line in lines)
+    text = "\n".join(title(line, 95, width, lines=3) for line in lines)
     figure.suptitle(text, x=0.01, ha="left", fontsize="medium")
 
 
