@@ -72,7 +72,7 @@ def ask(session: Session, capture: tl.Capture | None, first: bool) -> tl.Trace:
     """
     if first:
         session.engine.forget()
-    session.engine._readings.clear()  # asked anew, recorded or not
+    session.engine._questions.clear()  # asked anew, recorded or not
     return session.ask(QUESTION, strategy="none", max_new_tokens=4, capture=capture)
 
 
@@ -96,11 +96,11 @@ def one_pass(tempo: tl.Tempo, session: Session, maps: bool) -> None:
     before = text.config._attn_implementation
     text.config._attn_implementation = "eager"
 
-    def keep(module: Any, inputs: Any, output: Any) -> None:
+    def cache(module: Any, inputs: Any, output: Any) -> None:
         if maps:
             kept.append(output[1])
 
-    hooks = [layer.self_attn.register_forward_hook(keep) for layer in text.layers]
+    hooks = [layer.self_attn.register_forward_hook(cache) for layer in text.layers]
     try:
         compressor.in_one_pass(
             batch.patches[0],
@@ -145,13 +145,13 @@ def main() -> None:
 
         def arms_on(path: Path) -> tuple[Session, dict[str, Callable[[bool], Any]]]:
             """What is compared, each to be told whether the video is read too."""
-            opened = stack.enter_context(tempo.open(path, keep="kv", progress=False))
+            opened = stack.enter_context(tempo.open(path, cache="kv", progress=False))
             arms: dict[str, Callable[[bool], Any]] = {
                 "unrecorded": partial(ask, opened, None),
                 "recorded": partial(ask, opened, SPEC),
             }
             if other is not None:
-                through = stack.enter_context(other.open(path, keep="kv", progress=False))
+                through = stack.enter_context(other.open(path, cache="kv", progress=False))
                 arms["through nnsight"] = ByNNsight(through, QUESTION, ask)
             return opened, arms
 

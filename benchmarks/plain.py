@@ -22,7 +22,7 @@ from tempo_lab.allocation.ata import allocate
 from tempo_lab.model import Checkpoint
 from tempo_lab.model.generate import Answer, answer
 from tempo_lab.model.pixels import PatchGrid, video_size
-from tempo_lab.model.prompts import pair_seconds, segment_clock
+from tempo_lab.model.prompts import pair_seconds, segment_seconds
 from tempo_lab.model.token_map import VISION, concatenate, rope_positions
 from tempo_lab.video.resize import ReleasedResize
 
@@ -112,7 +112,7 @@ def plain_answer(
         scores = torch.sigmoid(compressor.logit(decision)).numpy()
         tokens = allocate(scores, budget, max_tokens=slots).tokens
         kept = [model.project(part[:k]) for part, k in zip(memory, tokens, strict=True)]
-        clocks = [prompts.clock(segment_clock(i, 2.0)) for i in range(segments)]
+        clocks = [prompts.timestamp(each) for each in segment_seconds(segments, 2.0)]
         prompt = prompts.conversation(clocks, tokens, question)
         embedded = model.embed(prompt, kept)
         return answer(model, prompts.llm, embedded, max_new_tokens=max_new_tokens)

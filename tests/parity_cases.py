@@ -18,7 +18,7 @@ from PIL import Image
 from tempo_lab.allocation.ata import allocate, keep_tokens
 from tempo_lab.model import Checkpoint, load_checkpoint
 from tempo_lab.model.generate import answer
-from tempo_lab.model.prompts import segment_clock
+from tempo_lab.model.prompts import segment_seconds
 from tempo_lab.model.token_map import TokenMap, concatenate, rope_positions
 from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.session import Session
@@ -132,7 +132,7 @@ def run_case(root: Path, path: Path) -> Iterator[tuple[str, float]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         open_case(case, record["frames_u8"], Path(folder)) as video,
-        Session(CompressorEngine(loaded, video, keep="kv"), progress=False) as session,
+        Session(CompressorEngine(loaded, video, cache="kv"), progress=False) as session,
         torch.inference_mode(),
     ):
         yield from compare_reading(session, case, record)
@@ -191,7 +191,7 @@ def compare_reading(
         if "svlm_position_ids" in record:
             recorded = record["svlm_position_ids"][:, segment.index, : length + slots]
             positions.append(worst(placed, recorded))
-        features = compressor.see(torch.from_numpy(patches)[None], grid)
+        features = compressor.encode_vision(torch.from_numpy(patches)[None], grid)
         merged.append(features.merged[0].numpy())
         deepstack.append([level[0].numpy() for level in features.deepstack])
     yield from (("ids", found) for found in ids)
@@ -241,8 +241,8 @@ def compare_answer(
 
     clocks, video = None, session.video
     if not video.is_image:
-        seconds = (segment_clock(i, video.plan.fps, video.window) for i in range(n))
-        clocks = [loaded.prompts.clock(float(second)) for second in seconds]
+        seconds = segment_seconds(n, video.plan.fps, video.window)
+        clocks = [loaded.prompts.timestamp(each) for each in seconds]
     prompt = loaded.prompts.conversation(clocks, allocation.tokens, case["query"], ())
     embeddings = model.embed(prompt, kept)
     if context := case.get("tokenizer_model_max_length"):

@@ -13,7 +13,7 @@ import numpy as np
 from tempo_lab.allocation.ata import allocate, keep_tokens
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.model.pixels import image_size, video_size
-from tempo_lab.model.prompts import pair_seconds, segment_clock
+from tempo_lab.model.prompts import pair_seconds, segment_seconds
 from tempo_lab.model.prompts import timestamp as stamp
 from tempo_lab.video.resize import ReleasedResize
 from tempo_lab.video.video import plan_sampling
@@ -126,11 +126,8 @@ def same_plan(case: dict[str, Any]) -> bool:
 def same_clock(case: dict[str, Any]) -> bool:
     """Whether the LLM reads the same times of segments."""
     window, stride = case["window"] or 8, case["stride"]
-    texts = [
-        stamp(segment_clock(i, case["real_fps"] or 1.0, window, stride))
-        for i in range(case["num_segments"])
-    ]
-    return bool(texts == case["text"])
+    seconds = segment_seconds(case["num_segments"], case["real_fps"] or 1.0, window, stride)
+    return [stamp(each) for each in seconds] == case["text"]
 
 
 def same_timestamps(case: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,8 +18,12 @@ import tempo_lab
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DEV = PROJECT["optional-dependencies"]["dev"]
-BENCH = PROJECT["optional-dependencies"]["bench"]
+EXTRAS = PROJECT["optional-dependencies"]
+LAB = [*EXTRAS["lab"], *EXTRAS["train"], *EXTRAS["decord"]]
+DEV = EXTRAS["dev"][1:]
+CARD = (
+    "torch transformers jupyterlab ipywidgets matplotlib seaborn decord captum pandas nbval".split()
+)
 
 
 def name_of(requirement):
@@ -35,7 +40,9 @@ def test_environment_equals_pyproject():
     options = [line for line in pip["pip"] if line.startswith("-")]
     requirements = [line for line in pip["pip"] if not line.startswith("-")]
     assert options == ["-c constraints.txt", "-e ."]
-    assert requirements == PROJECT["dependencies"] + DEV
+    assert requirements == PROJECT["dependencies"] + LAB + DEV
+    assert EXTRAS["dev"][0] == "tempo-lab[lab,train,decord]"
+    assert set(CARD) <= {name_of(requirement) for requirement in requirements}
 
 
 def test_every_dependency_has_a_tested_version():
@@ -44,7 +51,7 @@ def test_every_dependency_has_a_tested_version():
     )
     pinned = {name.lower().replace("_", "-") for name in pins}
     elsewhere = {"eva-decord"}  # for a platform that the constraints were not made on
-    for requirement in PROJECT["dependencies"] + DEV + BENCH:
+    for requirement in PROJECT["dependencies"] + LAB + DEV + EXTRAS["bench"]:
         assert name_of(requirement) in pinned | elsewhere, requirement
     assert "+" not in "".join(pins.values())  # no build of one platform only
 
@@ -58,7 +65,7 @@ def test_the_version_is_in_one_place():
         for path in [*(ROOT / "tempo_lab").rglob("*.py"), ROOT / "pyproject.toml"]
         if f'"{tempo_lab.__version__}"' in path.read_text(encoding="utf-8")
     ]
-    assert says == [ROOT / "tempo_lab" / "_version.py"]
+    assert says == [ROOT / "tempo_lab" / "common" / "version.py"]
 
 
 # What is promised
@@ -128,10 +135,61 @@ def test_make_says_what_to_install_where_python_is_too_old(tmp_path):
 
 def _inputs(folder):
     """A folder with what `make setup` looks at."""
-    (folder / "tempo_lab").mkdir()
+    (folder / "tempo_lab" / "common").mkdir(parents=True)
     for name in ("pyproject.toml", "constraints.txt", "tempo_lab/common/version.py"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     return folder
+
+
+# The rooms
+
+ROOMS = {path.name for path in (ROOT / "tempo_lab").iterdir() if (path / "__init__.py").is_file()}
+
+
+def test_the_root_of_the_package_holds_rooms_alone():
+    held = {path.name for path in (ROOT / "tempo_lab").iterdir()} - {"__pycache__"}
+    assert held - ROOMS == {"__init__.py", "py.typed"}
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert {room for room in ROOMS if f"`{room}`" not in text} == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "planted", "said"),
+    [
+        (
+            "video/resize.py",
+            "from tempo_lab.session import tempo",
+            "tempo_lab.video is not allowed",
+        ),
+        (
+            "trace/tables.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from tempo_lab import plots",
+            "tempo_lab.trace is not allowed",
+        ),
+        ("plots/style.py", "def late():\n    import torch", "tempo_lab.plots is not allowed"),
+        ("model/device.py", "import tempo_lab.model.tempo", "No cycles are allowed in"),
+    ],
+    ids=["upward", "upward, for types alone", "torch, inside a function", "a circle in a room"],
+)
+def test_a_planted_import_breaks_a_contract(tmp_path, file, planted, said):
+    shutil.copytree(
+        ROOT / "tempo_lab",
+        tmp_path / "tempo_lab",
+        ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"),
+    )
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / "tempo_lab" / file).open("a") as module:
+        module.write(f"\n{planted}\n")
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert said in done.stdout
 
 
 # Light
@@ -186,7 +244,12 @@ def test_the_wheel_carries_the_package_and_its_weights(wheel):
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
     assert source <= inside
-    for needed in ("cli.py", "py.typed", "model/nano/config.json", "model/nano/model.safetensors"):
+    for needed in (
+        "apps/cli.py",
+        "py.typed",
+        "model/nano/config.json",
+        "model/nano/model.safetensors",
+    ):
         assert f"tempo_lab/{needed}" in inside
     packages = {name.split("/")[0] for name in inside}
     assert packages == {"tempo_lab", f"tempo_lab-{tempo_lab.__version__}.dist-info"}

@@ -81,14 +81,14 @@ class Abstain(Strategy):
     def __post_init__(self) -> None:
         _check_number("threshold", self.threshold, share=True)
 
-    def share(
+    def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
         _check_probabilities(scores, mode, self.name)
         if scores.max() < self.threshold:
             least = np.full(len(scores), low, dtype=np.int64)
             return least, least
-        return super().share(scores, budget, low, high, mode)
+        return super().allocate(scores, budget, low, high, mode)
 
 
 @register_strategy("floor")
@@ -105,12 +105,12 @@ class Floor(Strategy):
     def __post_init__(self) -> None:
         _check_number("coverage", self.coverage, share=True)
 
-    def share(
+    def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
         even = budget // len(scores)
         least = min(int(self.coverage * budget / len(scores)), even, high)
-        return super().share(scores, budget, max(low, least), high, mode)
+        return super().allocate(scores, budget, max(low, least), high, mode)
 
 
 class Absolute(Strategy):
@@ -119,13 +119,13 @@ class Absolute(Strategy):
     As the formula of `tempo_lab.allocation.ata`, with these weights in place of min-max.
     """
 
-    relative = False
+    scale_invariant = False
 
     def weigh(self, scores: Floats) -> Floats:
         """Where between the minimum (0) and all K tokens (1) each segment stands, [segment]."""
         raise NotImplementedError(f"strategy {self.name!r} says no weights")
 
-    def share(
+    def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
         _check_probabilities(scores, mode, self.name)

@@ -107,7 +107,7 @@ class Allocation:
     def rule(self) -> Strategy:
         """The strategy that chooses slots; the released code keeps the head of equal scores."""
         strategy = find_strategy(self.strategy)
-        unranked = self.mode == "faithful" and strategy.graded and equal(self.scores)
+        unranked = self.mode == "faithful" and strategy.uses_scores and equal(self.scores)
         return STRATEGIES["head"] if unranked else strategy
 
     @property
@@ -168,7 +168,7 @@ def allocate(
     Raises:
         BudgetError: unknown strategy or mode, no segments, a budget or seed that is no whole
             number or has no meaning; and in strict mode a score that is not finite, fewer tokens
-            than segments, or a strategy that breaks the rules of `Strategy.share`.
+            than segments, or a strategy that breaks the rules of `Strategy.allocate`.
 
     >>> allocate([0.1, 0.9, 0.4], 60, max_tokens=48).tokens.tolist()
     [4, 39, 17]
@@ -204,7 +204,7 @@ def allocate(
         _refuse_meaningless(array, budget, low, rule)
     if len(array) * low > budget:
         low = max(1, budget // len(array))
-    wanted, tokens = rule.share(array, budget, low, high, mode)
+    wanted, tokens = rule.allocate(array, budget, low, high, mode)
     if mode == "strict":
         check_share(np.asarray(tokens), budget, high, strategy)
     return Allocation(array, wanted, tokens, budget, strategy, mode, low, high, seed)
@@ -263,7 +263,7 @@ def _refuse_meaningless(scores: Floats, budget: int, low: int, rule: Strategy) -
             fix="look at the frames and the weights of the model; no tokens can be shared by this",
         )
     # With min_tokens 0 a ranking may leave segments out; equal scores rank nothing.
-    fewest = 1 if low == 0 and rule.graded and not equal(scores) else rule.fewest(n)
+    fewest = 1 if low == 0 and rule.uses_scores and not equal(scores) else rule.min_budget(n)
     if budget < fewest:
         raise BudgetError(
             "the budget is below one token a segment",
@@ -307,7 +307,7 @@ def keep_tokens(features: Any, allocation: Allocation, segment: int) -> Any:
     k = int(allocation.tokens[segment])
     if isinstance(features, np.ndarray):
         tokens = features.astype(np.float32)
-        return (allocation.rule.mix(tokens, k) @ tokens).astype(features.dtype)
+        return (allocation.rule.merge_weights(tokens, k) @ tokens).astype(features.dtype)
     tokens = features.detach().float()  # torch, known by what it can do: nothing is imported
-    mixing = tokens.new_tensor(allocation.rule.mix(tokens.cpu().numpy(), k))
+    mixing = tokens.new_tensor(allocation.rule.merge_weights(tokens.cpu().numpy(), k))
     return (mixing @ tokens).to(features.dtype)

@@ -34,7 +34,7 @@ def equal(scores: Floats) -> bool:
 
 
 class Strategy:
-    """How a budget is shared among segments (`share`), and which slots a segment keeps (`slots`).
+    """Shares a budget among segments (`allocate`) and chooses the slots each keeps (`slots`).
 
     Subclass it and decorate the class with `@register_strategy("name")` to add one of your own.
     One with parameters is a frozen dataclass, which has defaults for all of them.
@@ -42,11 +42,11 @@ class Strategy:
 
     name = ""
     prefix_only = True  # the kept slots are always the first k: later ones need not be computed
-    merges = False  # the kept tokens are mixtures of all slots: see `mix`
-    graded = True  # tokens follow the scores, so equal scores are a special case
-    relative = True  # only how scores compare counts: those that hardly differ are spread as well
+    merges = False  # the kept tokens are mixtures of all slots: see `merge_weights`
+    uses_scores = True  # tokens follow the scores, so equal scores are a special case
+    scale_invariant = True  # only differences between scores count, not their size
 
-    def share(
+    def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
         """Tokens (wanted, given), int [segment], between `low` and `high` where possible.
@@ -55,7 +55,7 @@ class Strategy:
         """
         return _adaptive(scores, budget, low, high, mode)
 
-    def fewest(self, segments: int) -> int:
+    def min_budget(self, segments: int) -> int:
         """The smallest budget, in tokens, that gives every segment it keeps one token."""
         return segments
 
@@ -63,7 +63,7 @@ class Strategy:
         """The k kept slots out of `total`, ascending; None if the strategy merges instead."""
         return np.arange(k)
 
-    def mix(self, features: Floats, k: int) -> Floats:
+    def merge_weights(self, features: Floats, k: int) -> Floats:
         """Weights [k, slot] that turn features [slot, hidden] into the k kept tokens."""
         raise NotImplementedError(f"strategy {self.name!r} keeps slots and mixes nothing")
 
@@ -156,7 +156,7 @@ class ToMe(Strategy):
     def slots(self, k: int, total: int, seed: tuple[int, int]) -> Ints | None:
         return np.arange(total) if k == total else np.arange(0) if k == 0 else None
 
-    def mix(self, features: Floats, k: int) -> Floats:
+    def merge_weights(self, features: Floats, k: int) -> Floats:
         mixing = np.eye(len(features), dtype=np.float32)
         tokens = features
         while len(tokens) > max(k, 1):
@@ -187,17 +187,17 @@ def _merge(tokens: Floats, merged: int) -> Floats:
 class TopK(Strategy):
     """Drop the lower-scoring half of the segments; the others share the budget evenly."""
 
-    graded = False
+    uses_scores = False
 
-    def share(
+    def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
-        stays = np.argsort(-scores, kind="stable")[: self.fewest(len(scores))]
+        stays = np.argsort(-scores, kind="stable")[: self.min_budget(len(scores))]
         wanted = np.zeros(len(scores), dtype=np.int64)
         wanted[stays] = high
         return wanted, np.minimum(wanted, max(0, budget // len(stays)))
 
-    def fewest(self, segments: int) -> int:
+    def min_budget(self, segments: int) -> int:
         return segments - segments // 2
 
 
@@ -205,9 +205,9 @@ class TopK(Strategy):
 class Uniform(Strategy):
     """The same number of tokens for every segment, whatever its score."""
 
-    graded = False
+    uses_scores = False
 
-    def share(
+    def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
         wanted = np.full(len(scores), high, dtype=np.int64)
@@ -218,9 +218,9 @@ class Uniform(Strategy):
 class Everything(Strategy):
     """No allocation: all K tokens of every segment, if the budget holds them."""
 
-    graded = False
+    uses_scores = False
 
-    def share(
+    def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
         wanted = np.full(len(scores), high, dtype=np.int64)
@@ -254,7 +254,7 @@ def share_by(
     Args:
         z: float32 [segment], 0 for `low` tokens to 1 for `high`; follows the scores.
         scores: they rank segments of equal z where tokens are left over.
-        budget, low, high, mode: as in `Strategy.share`.
+        budget, low, high, mode: as in `Strategy.allocate`.
     """
     n, strict = len(scores), mode == "strict"
     with np.errstate(all="ignore"):

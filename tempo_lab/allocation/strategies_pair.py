@@ -20,28 +20,28 @@ class Pair(Strategy):
     """Shares the budget as one strategy does, and keeps the slots that another one would.
 
     Args:
-        shares: whose `share` is used.
-        keeps: whose `slots` or `mix` is used.
+        shares: whose `allocate` is used.
+        keeps: whose `slots` or `merge_weights` is used.
     """
 
     def __init__(self, shares: Strategy, keeps: Strategy) -> None:
         self.shares, self.keeps = shares, keeps
-        self.graded, self.relative = shares.graded, shares.relative
+        self.uses_scores, self.scale_invariant = shares.uses_scores, shares.scale_invariant
         self.prefix_only, self.merges = keeps.prefix_only, keeps.merges
 
-    def share(
+    def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
-        return self.shares.share(scores, budget, low, high, mode)
+        return self.shares.allocate(scores, budget, low, high, mode)
 
-    def fewest(self, segments: int) -> int:
-        return self.shares.fewest(segments)
+    def min_budget(self, segments: int) -> int:
+        return self.shares.min_budget(segments)
 
     def slots(self, k: int, total: int, seed: tuple[int, int]) -> Ints | None:
         return self.keeps.slots(k, total, seed)
 
-    def mix(self, features: Floats, k: int) -> Floats:
-        return self.keeps.mix(features, k)
+    def merge_weights(self, features: Floats, k: int) -> Floats:
+        return self.keeps.merge_weights(features, k)
 
     @property
     def parameters(self) -> dict[str, Any]:

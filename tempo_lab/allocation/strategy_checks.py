@@ -16,7 +16,7 @@ def check_share(tokens: NDArray[Any], budget: int, high: int, strategy: str) -> 
     """What strict mode promises holds for every strategy, also for those of users.
 
     Args:
-        tokens: int [segment], what its `share` gave.
+        tokens: int [segment], what its `allocate` gave.
         budget, high: tokens for all segments together, and for one, at most.
         strategy: its name.
 
@@ -37,7 +37,7 @@ def check_share(tokens: NDArray[Any], budget: int, high: int, strategy: str) -> 
             f"the strategy {strategy!r} shares out what there is not",
             asked=f"a budget of {budget}, 0 to {high} whole tokens a segment",
             found=found,
-            fix='correct its `share`, or mode="faithful", which does not look',
+            fix='correct its `allocate`, or mode="faithful", which does not look',
         )
 
 

@@ -7,12 +7,13 @@ Importing this loads no torch: what only tabulates or opens a saved result needs
 """
 
 from tempo_lab.analysis.allocation_study import AllocationStudy, allocation_study
+from tempo_lab.analysis.allocator_variants import AllocatorVariants, allocator_variants
 from tempo_lab.analysis.answer_attention import AnswerAttention, answer_attention
 from tempo_lab.analysis.attention import Attention, attention
 from tempo_lab.analysis.attention_groups import AttentionGroups, attention_groups
 from tempo_lab.analysis.attribution.attribution import Attribution, attribution
 from tempo_lab.analysis.attribution.targets import TARGETS, register_target
-from tempo_lab.analysis.cases import Case, WorldVideo, case_of, within, world_cases, world_videos
+from tempo_lab.analysis.baselines import Baselines, baseline_arms, baselines
 from tempo_lab.analysis.compare import Comparison, compare
 from tempo_lab.analysis.front_loading.front_loading import front_loading
 from tempo_lab.analysis.front_loading.result import FrontLoading
@@ -21,9 +22,10 @@ from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
 from tempo_lab.analysis.result import Result
-from tempo_lab.analysis.rivals import Rivals, rival_arms, rivals
 from tempo_lab.analysis.rollout import Rollout, rollout
-from tempo_lab.analysis.strictness import Strictness, strictness
+from tempo_lab.common.deprecation import renamed_attributes
+from tempo_lab.evaluation.cases import Case, within
+from tempo_lab.nano.claims.cases import WorldVideo, case_of, world_cases, world_videos
 
 __all__ = [
     "AllocationStudy",
@@ -38,9 +40,9 @@ __all__ = [
     "Relevance",
     "RelevanceByLayer",
     "Result",
-    "Rivals",
+    "Baselines",
     "Rollout",
-    "Strictness",
+    "AllocatorVariants",
     "TARGETS",
     "Wording",
     "WorldVideo",
@@ -57,12 +59,21 @@ __all__ = [
     "relevance",
     "relevance_by_layer",
     "relevance_cases",
-    "rival_arms",
-    "rivals",
+    "baseline_arms",
+    "baselines",
     "rollout",
-    "strictness",
+    "allocator_variants",
     "with_random_weights",
     "within",
     "world_cases",
     "world_videos",
 ]
+
+__getattr__ = renamed_attributes(
+    __name__,
+    Rivals="Baselines",
+    Strictness="AllocatorVariants",
+    rival_arms="baseline_arms",
+    rivals="baselines",
+    strictness="allocator_variants",
+)

@@ -12,11 +12,11 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
-from tempo_lab.analysis.cases import check_truth
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.validation import question_read
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.text import one_line
+from tempo_lab.evaluation.cases import check_truth
 from tempo_lab.trace.trace import Trace
 
 COMPARED = ("head", "abstain", "floor", "threshold", "temperature", "topk", "uniform")

@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 
 from tempo_lab.analysis.attention import CALL, Attention
-from tempo_lab.analysis.cases import check_truth
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.statistics import bootstrap_mean
 from tempo_lab.common.text import one_line
+from tempo_lab.evaluation.cases import check_truth
 
 ROWS = ("decision", "memory")
 FRAMES = "frames"

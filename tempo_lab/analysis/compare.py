@@ -21,7 +21,7 @@ from tempo_lab.analysis.validation import (
     recorded,
 )
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import COVERAGE, bootstrap_mean
+from tempo_lab.common.statistics import COVERAGE, bootstrap_mean, ranks, spearman
 from tempo_lab.common.text import one_line
 from tempo_lab.trace.trace import Trace
 
@@ -124,8 +124,7 @@ def compare(
             np.array([getattr(one, name) for one in found]) for name in ("value", "low", "high")
         )
 
-    ranks = [np.stack([_ranks(-row) for row in table]) for table in tables]
-    placed = np.concatenate(ranks, axis=1)
+    placed = np.concatenate([ranks(-table) for table in tables], axis=1)
     values = dict(zip(MEASURES, np.concatenate(tables, axis=1), strict=True))
     values["relevance"] = np.concatenate([by_place(trace, "relevance") for trace in asked])
     data = xr.Dataset(
@@ -165,25 +164,6 @@ def compare(
             "traces": [trace.provenance for trace in asked],
         },
     )
-
-
-def spearman(one: np.ndarray, other: np.ndarray) -> float | np.ndarray:
-    """Rank correlation along the last axis, equal values sharing their mean rank; NaN if constant.
-
-    >>> float(spearman(np.array([1.0, 5.0, 9.0]), np.array([2.0, 3.0, 7.0])))
-    1.0
-    """
-    a, b = (_ranks(values) - (values.shape[-1] + 1) / 2 for values in (one, other))
-    with np.errstate(invalid="ignore"):
-        return (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, the lowest, along the last axis."""
-    import pandas as pd
-
-    flat = values.reshape(-1, values.shape[-1])
-    return pd.DataFrame(flat).rank(axis=1).to_numpy().reshape(values.shape)
 
 
 def _over_segments(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.cases import check_truth
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.stacking import Truth, check_ranked, sources
 from tempo_lab.analysis.validation import check_session
 from tempo_lab.common.errors import QueryError, TraceError
-from tempo_lab.common.statistics import auc, correlation, rank_correlation
+from tempo_lab.common.statistics import auc, correlation, spearman
+from tempo_lab.evaluation.cases import check_truth
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +116,7 @@ def prompt_sensitivity(
     answer: once with each wording's own allocation, and once with the released wording's numbers
     of tokens, where only what was stored can differ.
 
-    The video is read anew for each wording, from visual features where `keep_bytes` of the session
+    The video is read anew for each wording, from visual features where `cache_bytes` of the session
     has room for them; the session itself keeps nothing of it.
 
     Args:
@@ -175,7 +175,7 @@ def prompt_sensitivity(
         "score": (_SEGMENT, scores),
         "logit": (_SEGMENT, logits),
         "correlation": (_WORDING, [correlation(logits[0], row) for row in logits]),
-        "rank_agreement": (_WORDING, [rank_correlation(logits[0], row) for row in logits]),
+        "rank_agreement": (_WORDING, [spearman(logits[0], row) for row in logits]),
         "same_sign": (_WORDING, ((logits > 0) == (logits[0] > 0)).mean(axis=1)),
         "change": (_WORDING, np.abs(scores - scores[0]).mean(axis=1)),
         "cosine": (("wording", "segment", "slot"), np.array(cosine)),

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.stacking import (
     Truth,
@@ -25,6 +24,7 @@ from tempo_lab.analysis.stacking import (
 from tempo_lab.analysis.validation import check_count
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.statistics import DIFFERENCE, auc, ranks, recall_at, reliability
+from tempo_lab.evaluation.cases import Case
 from tempo_lab.trace.trace import Trace
 
 MOST = 10

@@ -22,7 +22,7 @@ from tempo_lab.analysis.stacking import (
 )
 from tempo_lab.analysis.validation import recorded
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import auc, rank_correlation
+from tempo_lab.common.statistics import auc, spearman
 from tempo_lab.trace.trace import Trace
 
 MOST_SEGMENTS = 0.9
@@ -107,7 +107,7 @@ def relevance_by_layer(
     positive = np.array([(lens[:, -1] > 0).mean() for lens in lenses])
     # from the last layer back, while all agree
     settled = np.minimum.accumulate((agreement >= most)[:, ::-1], axis=1).sum(axis=1)
-    rank = [[rank_correlation(by, lens[:, -1]) for by in lens.T] for lens in lenses]
+    rank = [[spearman(by, lens[:, -1]) for by in lens.T] for lens in lenses]
     data: dict[str, Any] = {
         "logit": (("question", "segment", "layer"), pad_stack(lenses)),
         "agreement": (_LAYER, agreement),

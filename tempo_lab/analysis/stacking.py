@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.analysis.cases import check_truth
 from tempo_lab.analysis.validation import check_traces, question_read
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.statistics import SHARE, Estimate, bootstrap_mean
+from tempo_lab.evaluation.cases import check_truth
 from tempo_lab.trace.trace import Trace
 
 Truth = Sequence[bool] | np.ndarray

@@ -362,14 +362,14 @@ def save_figure(trace: Trace, path: Path) -> None:
     from matplotlib import pyplot
 
     from tempo_lab import plots
-    from tempo_lab.common.files import write_whole
+    from tempo_lab.common.files import write_atomic
 
     drawn, _ = plots.allocation(trace)
     content = io.BytesIO()
     drawn.savefig(content, format=path.suffix.lstrip(".").lower(), dpi=150)
     pyplot.close(drawn)
     try:
-        write_whole(path, content.getvalue())
+        write_atomic(path, content.getvalue())
     except OSError as error:
         raise TempoLabError(
             "the figure could not be saved",

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.common.files import is_special, same_place
+from tempo_lab.common.files import is_special, same_file
 
 FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
@@ -30,15 +30,15 @@ def check_places(save: Path | None, figure: Path | None, source: str | Path) -> 
                 if not folder.is_dir()
                 else "a device, pipe or socket",
             )
-        frame = path.suffix.lower() in IMAGE_SUFFIXES and same_place(folder, source)
-        if frame or same_place(path, source):
+        frame = path.suffix.lower() in IMAGE_SUFFIXES and same_file(folder, source)
+        if frame or same_file(path, source):
             raise TempoLabError(
                 f"{option} would write over what is read",
                 asked=path,
                 found="a frame of it" if frame else f"the same file as {source}",
                 fix="another name or folder",
             )
-    if save is not None and figure is not None and same_place(save, figure):
+    if save is not None and figure is not None and same_file(save, figure):
         raise TempoLabError(
             "--save and --figure name the same file", asked=save, fix="another name for one of them"
         )

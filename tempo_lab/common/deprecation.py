@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -43,6 +44,21 @@ def renamed_keywords(**renamed: Renamed) -> Callable[[F], F]:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def renamed_attributes(module: str, **renamed: str) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a module that finds attributes under their old names, and warns.
+
+    Signature: `__getattr__ = renamed_attributes(__name__, old="new", ...)`
+    """
+
+    def find(name: str) -> Any:
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn_renamed(f"{module}.{name}", f"{module}.{renamed[name]}")
+        return getattr(sys.modules[module], renamed[name])
+
+    return find
 
 
 def warn_renamed(old: str, new: str, *, stacklevel: int = 2) -> None:

@@ -29,7 +29,7 @@ def shipped(place: str) -> Path:
     raise FileNotFoundError(errno.ENOENT, "this does not come with Tempo Lab", place)
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> Path:
+def write_atomic(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write a file so that at any time it holds the old content or the new, never a part.
 
     A link stays a link: the file that it names is written.
@@ -57,7 +57,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> Path:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path to write to, moved to `path` at the end; removed where writing fails.
 
     Raises:
@@ -78,7 +78,7 @@ def is_special(path: str | os.PathLike[str]) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def same_place(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two paths name one file, there or yet to be made; links are followed."""
     with suppress(OSError, ValueError):
         return os.path.samefile(one, other)

@@ -16,10 +16,10 @@ _GROUPS = (
 
 def free_memory() -> int:
     """Bytes of main memory that are free, within the limit of this process's control group."""
-    return int(min(psutil.virtual_memory().available, group_bytes()))
+    return int(min(psutil.virtual_memory().available, cgroup_free_bytes()))
 
 
-def group_bytes(
+def cgroup_free_bytes(
     groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> float:
     """Bytes that the control groups of this process leave it; infinity where none has a limit.

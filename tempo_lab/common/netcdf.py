@@ -23,12 +23,10 @@ import psutil
 import xarray as xr
 
 from tempo_lab.common.errors import TempoLabWarning, TraceError
-from tempo_lab.common.files import is_special, write_whole
+from tempo_lab.common.files import is_special, write_atomic
 from tempo_lab.common.text import one_line
 
 FORMAT, FORMAT_VERSION = "tempo-lab", 1
-TEXTS = {"question": str, "answer": str, "prompts": dict, "provenance": dict}
-"""Texts of a trace, and what they are made of."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SEAL, _SEAL_BYTES = b"\nsha256 ", 73
 SEALED = "checksum"
@@ -77,7 +75,7 @@ def write_record(path: Path, kind: str, data: xr.Dataset, texts: dict[str, Any])
             fix="names without NUL, and whole numbers of 64 bits at most",
         ) from error
     try:
-        return write_whole(path, content + _seal(content))
+        return write_atomic(path, content + _seal(content))
     except OSError as error:
         raise TraceError(
             f"the {kind} could not be saved; nothing that was there has changed",

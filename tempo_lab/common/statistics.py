@@ -57,36 +57,47 @@ def recall_at(scores: npt.ArrayLike, relevant: npt.ArrayLike, most: int) -> np.n
     return np.clip(places / equal, 0, 1).mean(axis=1)
 
 
-def rank_correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Spearman's rho: the correlation of ranks, equal values sharing their mean rank.
+def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float | np.ndarray:
+    """Spearman's rank correlation along the last axis; equal values share their mean rank.
 
     Returns:
-        -1 to 1; NaN where all values of one are equal.
+        -1 to 1, without the last axis; NaN where all values of one are equal.
 
-    >>> rank_correlation([1, 2, 3], [10, 100, 1000])
+    >>> float(spearman([1, 2, 3], [10, 100, 1000]))
     1.0
     """
     return correlation(ranks(first), ranks(second))
 
 
 def ranks(values: npt.ArrayLike) -> np.ndarray:
-    """Rank of each value, the lowest 1; equal values share their mean rank.
+    """Rank of each value along the last axis, the lowest 1; equal values share their mean rank.
 
     >>> ranks([5, 7, 5])
     array([1.5, 3. , 1.5])
     """
     array = np.asarray(values, float)
-    below = (array[:, None] > array).sum(axis=1)
-    return below + ((array[:, None] == array).sum(axis=1) + 1) / 2
+    order = array.argsort(axis=-1)
+    ascending = np.take_along_axis(array, order, axis=-1)
+    starts = np.ones(array.shape, bool)  # of each run of equal values
+    starts[..., 1:] = ascending[..., 1:] != ascending[..., :-1]
+    ends = np.ones(array.shape, bool)
+    ends[..., :-1] = starts[..., 1:]
+    place, last = np.arange(1, array.shape[-1] + 1), array.shape[-1]
+    lowest = np.maximum.accumulate(np.where(starts, place, 0), axis=-1)
+    highest = np.minimum.accumulate(np.where(ends, place, last)[..., ::-1], axis=-1)[..., ::-1]
+    result = np.empty(array.shape)
+    np.put_along_axis(result, order, (lowest + highest) / 2, axis=-1)
+    return result
 
 
-def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Pearson's r, -1 to 1; NaN where all values of one are equal."""
+def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float | np.ndarray:
+    """Pearson's correlation along the last axis, -1 to 1; NaN where all values of one are equal."""
     a, b = np.asarray(first, float), np.asarray(second, float)
-    if a.min() == a.max() or b.min() == b.max():
-        return float("nan")
-    a, b = a - a.mean(), b - b.mean()
-    return float(np.clip((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()), -1, 1))
+    constant = (a.min(-1) == a.max(-1)) | (b.min(-1) == b.max(-1))
+    a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    return np.where(constant, np.nan, r.clip(-1, 1))[()]
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ def one_line(text: str, longest: int | None = None) -> str:
     return " ".join(escape_control_chars(" ".join(text.split()), longest).split())
 
 
-def called(name: str, arguments: Mapping[str, Any]) -> str:
+def format_call(name: str, arguments: Mapping[str, Any]) -> str:
     """A call in one line, its long texts and lists shortened.
 
-    >>> called("drop", {"segments": list(range(100))})
+    >>> format_call("drop", {"segments": list(range(100))})
     'drop(segments=[0, 1, 2, 3, 4, 5, 6, 7, ...])'
     """
     inside = ", ".join(f"{key}={_SHORT.repr(value)}" for key, value in arguments.items())

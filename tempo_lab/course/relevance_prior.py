@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.common.statistics import auc
+from tempo_lab.common.statistics import auc, ranks
 from tempo_lab.course.checking import check, number
 
 
@@ -32,9 +32,8 @@ def _by_pairs(scores: Any, truth: Any) -> float:
 
 
 def _by_ranks(scores: Any, truth: Any) -> float:
-    values, flags = np.asarray(scores), np.asarray(truth, bool)
-    rank = (values[:, None] > values).sum(1) + ((values[:, None] == values).sum(1) + 1) / 2
-    hits, n = flags.sum(), len(values)
+    rank, flags = ranks(scores), np.asarray(truth, bool)
+    hits, n = flags.sum(), len(flags)
     return float((rank[flags].sum() - hits * (hits + 1) / 2) / (hits * (n - hits)))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
-from tempo_lab.common.files import write_whole
+from tempo_lab.common.files import write_atomic
 
 ROWS, DAMAGED, SETTINGS = "answers.jsonl", "answers.damaged", "settings.json"
 CHECK = "check"
@@ -50,7 +50,7 @@ class Store:
     def _claim(self, settings: dict[str, Any]) -> None:
         path = self.folder / SETTINGS
         if not path.exists():
-            write_whole(path, json.dumps(settings, indent=1).encode())
+            write_atomic(path, json.dumps(settings, indent=1).encode())
             return
         try:
             found = json.loads(path.read_bytes())
@@ -94,7 +94,7 @@ class Store:
             )
         if damaged or torn:
             kept = [line for line in lines if _row(line) is not None]
-            write_whole(self.path, b"".join(line + b"\n" for line in kept))
+            write_atomic(self.path, b"".join(line + b"\n" for line in kept))
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Write rows so that they outlive the process.

@@ -94,7 +94,7 @@ class DecodeState:
         return self.prefix.positions + sum(part.get_seq_length() for part in self.suffix)
 
     @property
-    def place(self) -> tuple[int, int, int]:
+    def batch_key(self) -> tuple[int, int, int]:
         """What states must have in common to be continued together."""
         return self.positions, self.next_position, len(self.tokens)
 
@@ -157,7 +157,7 @@ class Compressor(nn.Module):
         qwen.prefill(self.svlm, self._embed(tokens.ids)[None], self._positions(positions), cache)
         return SystemPrefix(cache, following)
 
-    def see(self, patches: torch.Tensor, grid: PatchGrid) -> qwen.VisualFeatures:
+    def encode_vision(self, patches: torch.Tensor, grid: PatchGrid) -> qwen.VisualFeatures:
         """Visual features of segments of one shape; uint8 [segment, patch, value] in."""
         return qwen.encode_vision(self.svlm, patches, grid)
 
@@ -169,7 +169,7 @@ class Compressor(nn.Module):
         Args:
             system: the shared system turn.
             videos: one map a segment, all of the same roles (`Prompts.video`).
-            features: what `see` made of these segments.
+            features: what `encode_vision` returned of these segments.
         """
         embeddings = self._embed(np.stack([video.ids for video in videos]))
         visual = torch.as_tensor(videos[0].role == VISION, device=embeddings.device)
@@ -218,7 +218,7 @@ class Compressor(nn.Module):
         < k only.
 
         Args:
-            states: segments that have read the same question, all of one `place`.
+            states: segments that have read the same question, all with the same `batch_key`.
             slots: k, from one more than are there to K.
 
         Returns:
@@ -262,7 +262,7 @@ class Compressor(nn.Module):
         positions, following = rope_positions(prompt)
         memory = following + np.arange(self.slots)
         positions = np.concatenate([positions, np.stack([memory] * 3)], axis=1)
-        features = self.see(patches[None], grid)
+        features = self.encode_vision(patches[None], grid)
         embeddings = torch.cat([self._embed(prompt.ids)[None], self.compression_tokens], dim=1)
         is_visual = np.concatenate([prompt.role == VISION, np.zeros(self.slots, dtype=bool)])
         visual = torch.as_tensor(is_visual, device=embeddings.device)

@@ -65,7 +65,7 @@ class FeatureStatistics(nn.Module):
         away = (features.mean(1) - self.mean.float()) @ self.whiten.float()
         return away.square().mean(-1).sqrt(), features.std(1).mean(-1)
 
-    def strangeness(self, features: Tensor) -> Tensor:
+    def ood_score(self, features: Tensor) -> Tensor:
         """How unlike the training frames each pair of frames is [pair]; above 1 unlike all of them.
 
         Args:
@@ -98,19 +98,19 @@ class OODMonitor:
         """
         if self.familiar is not None and segment not in self._seen:
             features = merged.unflatten(1, (pairs, -1)).flatten(0, 1)
-            self._seen[segment] = self.familiar.strangeness(features).cpu()
+            self._seen[segment] = self.familiar.ood_score(features).cpu()
 
     @property
-    def strangeness(self) -> float | None:
+    def ood_score(self) -> float | None:
         """Of the middle one of all pairs of frames seen so far; None where nothing is known."""
         if not self._seen:
             return None
         return round(float(torch.cat(list(self._seen.values())).median()), 3)
 
     @property
-    def noted(self) -> dict[str, float]:
+    def provenance(self) -> dict[str, float]:
         """The strangeness, for a trace's provenance."""
-        found = self.strangeness
+        found = self.ood_score
         return {} if found is None else {"strangeness": found}
 
     def warnings(self, model: str, path: str | Path) -> list[str]:
@@ -120,7 +120,7 @@ class OODMonitor:
             model: name or folder of the model.
             path: of the video. Only the last part of either is named: traces are passed on.
         """
-        strangeness = self.strangeness
+        strangeness = self.ood_score
         if strangeness is None or strangeness <= 1:
             return []
         return [

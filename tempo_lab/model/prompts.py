@@ -63,9 +63,21 @@ def pair_seconds(positions: np.ndarray, fps: float) -> np.ndarray:
     return positions.reshape(-1, 2).mean(axis=1) / fps
 
 
-def segment_clock(index: int, fps: float, window: int = 8, stride: int | None = None) -> float:
-    """The seconds written before a segment's memory tokens: the middle of a full window."""
-    return (index * (stride or window) + window / 2) / (fps or 1.0)
+def segment_seconds(
+    segments: int, fps: float, window: int = 8, stride: int | None = None
+) -> np.ndarray:
+    """Seconds that are written before each segment's memory tokens: the middle of a full window.
+
+    Args:
+        segments: number of segments.
+        fps: frames per second of the sampled clock.
+        window: sampled frames per segment.
+        stride: sampled frames from one segment's start to the next one's; `window` by default.
+
+    Returns:
+        float64 [segment].
+    """
+    return (np.arange(segments) * (stride or window) + window / 2) / (fps or 1.0)
 
 
 def timestamp(seconds: float) -> str:
@@ -239,7 +251,7 @@ class Prompts:
         """The LLM's system turn and the opening of the user's, before the video."""
         return _opening(self.llm, LLM_SYSTEM)
 
-    def clock(self, seconds: float) -> list[int]:
+    def timestamp(self, seconds: float) -> list[int]:
         """Ids of the timestamp before a segment's memory tokens in the LLM's prompt."""
         return encode_text(self.llm, timestamp(seconds))
 

@@ -19,6 +19,7 @@ from torch import nn
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
+    Cache,
     DynamicCache,
     Qwen3VLModel,
 )
@@ -33,12 +34,11 @@ from tempo_lab.model.pixels import PatchGrid, normalize
 
 FRAMES_SDPA = "tempo_frames_sdpa"
 CONTINUED_SDPA = "tempo_continued_sdpa"
-CACHE = (
+_CACHE_ARGUMENT = (
     "cache"
     if "cache" in signature(Qwen3VLTextDecoderLayer.forward).parameters
     else "past_key_values"
 )
-"""The argument of the text model and its layers for a cache; renamed in transformers 5.24."""
 PATCHES_AT_ONCE = 512
 """Patches that are floats at one time: few enough to stay near a CPU."""
 
@@ -149,6 +149,11 @@ def prepare(model: Qwen3VLModel) -> None:
             part.set_attn_implementation(shortcut)
 
 
+def cache_argument(cache: Cache | None) -> dict[str, Cache | None]:
+    """The cache as a keyword argument of the text model or a layer; its name changed in 5.24."""
+    return {_CACHE_ARGUMENT: cache}
+
+
 @dataclass(frozen=True)
 class VisualFeatures:
     """What the vision tower made of some segments of one shape.
@@ -226,7 +231,7 @@ def prefill(
         inputs_embeds=embeddings,
         position_ids=positions[:, None].expand(-1, segments, -1),
         use_cache=cache is not None,
-        **{CACHE: cache},
+        **cache_argument(cache),
         **deepstack,
     )
     return output.last_hidden_state

@@ -127,8 +127,8 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
         return self.model.mm_projector
 
     @property
-    def familiar(self) -> FeatureStatistics | None:
-        """What the training frames looked like, where the checkpoint says so."""
+    def feature_statistics(self) -> FeatureStatistics | None:
+        """Statistics of the training frames; None where the checkpoint has none."""
         return self.model.familiar
 
     def project(self, memory: torch.Tensor) -> torch.Tensor:

@@ -93,7 +93,7 @@ def allocation_study(
         _curves(drawn[quantity], result, quantity, names)
         drawn[quantity].set_title(label, loc="left", fontsize="small")
     tidy(upper, *(drawn[quantity] for quantity in CURVES))
-    legend_below(below, width, drawn["used"])
+    legend_below(below, width, *drawn["used"].get_legend_handles_labels())
     about = result.provenance.get("question", f"{data.sizes['segment']} scores")
     heading(figure, width, str(about))
     return figure.figure, np.array([upper, lower, *(drawn[quantity] for quantity in CURVES)])

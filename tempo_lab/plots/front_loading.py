@@ -98,7 +98,7 @@ def front_loading(
     if not difference:
         axes[0].set_ylim(-0.03, 1.03)
     tidy(*axes)
-    legend_below(figure, width, axes[0])
+    legend_below(figure, width, *axes[0].get_legend_handles_labels())
     videos = len(set(data["video"].to_numpy().tolist()))
     about = f"{_count(data.sizes['question'], 'question')} about {_count(videos, 'video')}"
     what = f"answers from k of {result.slots} memory tokens per segment, {about}"

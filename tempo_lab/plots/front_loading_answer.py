@@ -84,8 +84,8 @@ def front_loading_answer(
     by_token.set_xticklabels([title(token, 16) for token in tokens])
     by_token.set_title(f"k = {k}", loc="left", fontsize="medium")
     legend_below(
-        figure, width, by_token, title="the model's own answer (random: first draw)",
-        title_fontsize="small",
+        figure, width, *by_token.get_legend_handles_labels(), title_fontsize="small",
+        title="the model's own answer (random: first draw)",
     )  # fmt: skip
     tidy(*axes)
     heading(figure, width, f"{question} → {answer}" if answer else question)

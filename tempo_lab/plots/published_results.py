@@ -77,7 +77,7 @@ def published_results(
     for row in grid:
         row[0].set_ylabel("right answers (%)")
     tidy(*axes)
-    legend_below(figure, width, axes[0])
+    legend_below(figure, width, *axes[0].get_legend_handles_labels())
     figure.figure.draw_without_rendering()  # it gives the axes their size
     for index, each in enumerate(axes):
         _write_numbers(each, data.isel(benchmark=index), number)

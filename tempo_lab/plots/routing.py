@@ -79,7 +79,7 @@ def routing(
     highest = max(1, *map(int, (tokens.max(), wanted.max(), before.max())))
     lower.set(ylabel="memory tokens\nper segment", xlabel="time (s)", ylim=(0, 1.1 * highest))
     lower.set_xlim(edges[0], edges[-1])
-    legend_below(figure, width, lower)
+    legend_below(figure, width, *lower.get_legend_handles_labels())
     tidy(*axes)
     heading(figure, width, trace.question)
     for each, text in (

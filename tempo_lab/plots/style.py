@@ -205,11 +205,12 @@ def heading(figure: Figure | SubFigure, width: float, *lines: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize="medium")
 
 
-def legend_below(figure: Figure | SubFigure, width: float, axes: Axes, **options: Any) -> None:
-    """Write the legend of some axes below the figure, in as many columns as fit."""
+def legend_below(
+    figure: Figure | SubFigure, width: float, handles: list[Any], labels: list[str], **options: Any
+) -> None:
+    """Write a legend below the figure, in as many columns as fit."""
     import matplotlib
 
-    handles, labels = axes.get_legend_handles_labels()
     letters = 16 * width * FONT / matplotlib.rcParams["font.size"]
     columns = int(letters / (6 + max(map(len, labels), default=0)))
     figure.legend(

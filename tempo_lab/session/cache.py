@@ -1,4 +1,4 @@
-"""What is kept of a video and of questions about it, so that nothing is computed twice."""
+"""What a session caches of a video and of questions about it, so that nothing is computed twice."""
 
 from __future__ import annotations
 
@@ -12,52 +12,51 @@ import torch
 from transformers import Qwen3VLConfig
 
 from tempo_lab.common.errors import BudgetError, did_you_mean
+from tempo_lab.common.validation import check_whole
 from tempo_lab.model.batch_limit import keys_values
 from tempo_lab.model.compressor import DecodeState, PrefixCache
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.qwen import VisualFeatures
 from tempo_lab.model.token_map import VISION, TokenMap
 
-Keep = Literal["auto", "kv", "features", "nothing"]
+CacheMode = Literal["auto", "kv", "features", "nothing"]
 
 
 class ForwardObserver(Protocol):
-    """Opened around every call of the compressor for a question."""
+    """A context that is opened around every call of the compressor for a question."""
 
     def __call__(
         self, segments: Sequence[int], slots: range | None = None
     ) -> AbstractContextManager[None]:
-        """Numbers of the segments; the memory slots written, or None: the question is read."""
+        """Open it for these segments and memory slots; slots are None for the question itself."""
 
 
-def unwatched(segments: Sequence[int], slots: range | None = None) -> AbstractContextManager[None]:
-    """The watch that sees nothing."""
+def no_observer(
+    segments: Sequence[int], slots: range | None = None
+) -> AbstractContextManager[None]:
+    """The observer that does nothing."""
     return nullcontext()
 
 
-def check_keep(keep: str, **limits: int | None) -> None:
-    """Refuse what is no `Keep`, with the nearest one, and limits that are no bytes.
+def check_cache(cache: str, **limits: int | None) -> None:
+    """Refuse an unknown `CacheMode`, and limits that are not a number of bytes.
 
     Raises:
-        BudgetError: says which.
+        BudgetError: says which, with the nearest mode.
     """
     for name, limit in limits.items():
-        if limit is not None and (not isinstance(limit, int | np.integer) or limit < 0):
-            raise BudgetError(
-                f"{name} is a whole number of bytes, 0 or more",
-                asked=f"{name}={limit!r}",
-                fix=f"{name}=2 << 30 for 2 GiB",
-            )
-    if keep not in get_args(Keep):
+        if limit is not None:
+            check_whole(name, limit, 0, error=BudgetError, fix=f"{name}=2 << 30 for 2 GiB")
+    if cache not in get_args(CacheMode):
         raise BudgetError(
-            "this cannot be kept for a second question",
-            asked=f"keep={keep!r}",
-            found=", ".join(get_args(Keep)),
-            fix=did_you_mean(keep, get_args(Keep), "use one of these"),
+            "there is no such cache mode",
+            asked=f"cache={cache!r}",
+            found=", ".join(get_args(CacheMode)),
+            fix=did_you_mean(cache, get_args(CacheMode), "use one of these"),
         )
 
 
-def price_keeping(
+def cache_cost(
     config: Qwen3VLConfig,
     itemsize: int,
     *,
@@ -66,19 +65,19 @@ def price_keeping(
     videos: Sequence[TokenMap],
     question: int,
 ) -> dict[str, int]:
-    """Bytes that keeping costs for a whole video.
+    """Bytes that each cache mode costs for a whole video.
 
     Args:
-        config: of the SVLM.
-        itemsize: bytes of one number.
-        slots: memory tokens of a segment.
+        config: the SVLM's configuration.
+        itemsize: bytes per number.
+        slots: memory tokens per segment.
         system: positions of the system turn.
         videos: the visual part of each segment's prompt.
         question: positions of the question.
 
     Returns:
         "features" and "kv", each with all memory tokens of one question; and "question", what "kv"
-        keeps beyond them of a question whose memory tokens are computed when they are wanted.
+        caches in addition for a question whose memory tokens are computed on demand.
     """
     width, position = config.text_config.hidden_size, keys_values(config)
     levels = 1 + len(config.vision_config.deepstack_visual_indexes)
@@ -91,38 +90,38 @@ def price_keeping(
         # the state of the decision token, and its logit as float32
         "question": segments * ((question + slots) * position + width),
     }
-    price = {name: number * itemsize for name, number in numbers.items()}
-    return {**price, "question": price["question"] + segments * torch.float32.itemsize}
+    cost = {name: number * itemsize for name, number in numbers.items()}
+    return {**cost, "question": cost["question"] + segments * torch.float32.itemsize}
 
 
-def decide_keep(keep: Keep, price: Mapping[str, int], keep_bytes: int) -> Keep:
-    """What is kept: what was asked for, or the best that fits.
+def choose_cache(cache: CacheMode, cost: Mapping[str, int], cache_bytes: int) -> CacheMode:
+    """The requested mode; for "auto", the best one that fits.
 
     Args:
-        keep: as asked.
-        price: bytes that "kv" and "features" cost.
-        keep_bytes: bytes that may be kept.
+        cache: the requested mode.
+        cost: bytes of "kv" and "features".
+        cache_bytes: bytes that may be cached.
 
     Raises:
-        BudgetError: what was asked for does not fit.
+        BudgetError: the requested mode does not fit.
     """
-    if keep == "auto":
-        if price["kv"] <= keep_bytes:
+    if cache == "auto":
+        if cost["kv"] <= cache_bytes:
             return "kv"
-        return "features" if price["features"] <= keep_bytes else "nothing"
-    if price.get(keep, 0) > keep_bytes:
+        return "features" if cost["features"] <= cache_bytes else "nothing"
+    if cost.get(cache, 0) > cache_bytes:
         raise BudgetError(
-            "what is to be kept for a second question does not fit its byte limit",
-            asked=f"keep={keep!r}: {price[keep] / 2**20:.1f} MiB",
-            found=f"keep_bytes = {keep_bytes / 2**20:.1f} MiB",
-            fix='a higher keep_bytes, or keep="auto"',
+            "the cache for follow-up questions does not fit its byte limit",
+            asked=f"cache={cache!r}: {cost[cache] / 2**20:.1f} MiB",
+            found=f"cache_bytes = {cache_bytes / 2**20:.1f} MiB",
+            fix='a higher cache_bytes, or cache="auto"',
         )
-    return keep
+    return cache
 
 
 @dataclass
 class SegmentCache:
-    """What is kept of some segments of one shape, for the next question.
+    """What is cached of some segments of one shape, for the next question.
 
     Attributes:
         segments: their numbers.
@@ -145,30 +144,30 @@ class SegmentCache:
 
 
 @dataclass(frozen=True)
-class ReadSegment:
-    """One segment, read with one question.
+class ScoredSegment:
+    """One segment after the SVLM has read one question.
 
     Attributes:
         logit: Yes - No.
-        tokens: [k, hidden], the first k memory tokens.
-        state: ready to write more of them; None where all are there.
+        memory_tokens: [k, hidden], the first k memory tokens.
+        state: the state to write more of them from; None if all are written.
     """
 
     logit: float
-    tokens: torch.Tensor
+    memory_tokens: torch.Tensor
     state: DecodeState | None
 
     @property
     def nbytes(self) -> int:
         """Bytes held for this question."""
-        return self.tokens.nbytes if self.state is None else self.state.nbytes
+        return self.memory_tokens.nbytes if self.state is None else self.state.nbytes
 
 
 @dataclass
 class QuestionCache:
-    """What reading a video for one question has given so far: its first segments, in order."""
+    """What has been computed for one question so far: the first segments, in order."""
 
-    segments: list[ReadSegment] = field(default_factory=list)
+    segments: list[ScoredSegment] = field(default_factory=list)
 
     @property
     def logit(self) -> np.ndarray:
@@ -176,9 +175,9 @@ class QuestionCache:
         return np.array([segment.logit for segment in self.segments], dtype=np.float32)
 
     @property
-    def memory(self) -> list[torch.Tensor]:
+    def memory_tokens(self) -> list[torch.Tensor]:
         """[k, hidden] of each segment, the first k memory tokens computed so far."""
-        return [segment.tokens for segment in self.segments]
+        return [segment.memory_tokens for segment in self.segments]
 
     @property
     def nbytes(self) -> int:

@@ -1,13 +1,13 @@
-"""How a video is read for a question: in a stream of micro-batches, keeping what can be reused.
+"""CompressorEngine: scores a video for a question and writes memory tokens, in micro-batches.
 
     patches -> visual features -> [system + video] prefix -> relevance
-                kept: "features"   kept: "kv"             \\-> memory tokens
+              cached: "features"    cached: "kv"              \\-> memory tokens
 
-A second question starts from the best thing kept. With prefixes kept, memory tokens are computed
-after the allocation is known, and about as many as it wants; a later allocation that wants more
-continues where they end. Without, all K are computed on the way, because coming back for some
-would mean reading the video twice. While a question is kept, none of its memory tokens is computed
-twice.
+A second question starts from what is cached. With prefixes cached, memory tokens are written after
+the allocation is known, about as many as it needs; a later allocation that needs more continues
+where they end. Without prefixes, all K are written together with the relevance, because writing
+them later would mean reading the video twice. While a question is cached, none of its memory
+tokens is computed twice.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, takewhile
 
 import numpy as np
@@ -27,25 +28,25 @@ from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.compressor import DecodeState, PrefixCache, SystemPrefix
 from tempo_lab.model.memory import free_bytes
 from tempo_lab.model.out_of_distribution import OODMonitor
-from tempo_lab.model.prompts import Prompts
+from tempo_lab.model.prompts import Prompts, segment_seconds
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.cache import (
+    CacheMode,
     ForwardObserver,
-    Keep,
     QuestionCache,
-    ReadSegment,
+    ScoredSegment,
     SegmentCache,
-    check_keep,
-    decide_keep,
-    price_keeping,
+    cache_cost,
+    check_cache,
+    choose_cache,
+    no_observer,
 )
 from tempo_lab.session.micro_batches import MicroBatch, MicroBatcher
-from tempo_lab.session.passes import Passes
 from tempo_lab.video.video import Video
 
-QUESTIONS_KEPT = 4
-"""Questions whose memory tokens stay at hand, so that a changed budget reruns no SVLM; fewer where
-they do not fit `keep_bytes`."""
+CACHED_QUESTIONS = 4
+"""Questions whose memory tokens stay cached, so that another budget runs no SVLM; fewer where they
+do not fit `cache_bytes`."""
 
 
 class CompressorEngine:
@@ -54,14 +55,14 @@ class CompressorEngine:
     Args:
         checkpoint: the model.
         video: the video.
-        keep, keep_bytes, batch_bytes: see `Tempo.open`.
+        cache, cache_bytes, batch_bytes: see `Tempo.open`.
 
     Attributes:
-        computed: how often each call did its work, in segments (memory: tokens).
-        look: how strange the video is to the model.
+        computed: how often each step did its work, in segments (memory: tokens).
+        ood_monitor: measures whether the video is out of distribution for the model.
 
     Raises:
-        BudgetError: no such `keep`, or bytes that are no whole number.
+        BudgetError: no such `cache`, or a limit that is not a number of bytes.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class CompressorEngine:
         checkpoint: Checkpoint,
         video: Video,
         *,
-        keep: Keep = "auto",
-        keep_bytes: int | None = None,
+        cache: CacheMode = "auto",
+        cache_bytes: int | None = None,
         batch_bytes: int | None = None,
     ) -> None:
-        check_keep(keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes)
-        self.checkpoint, self.video, self.keep = checkpoint, video, keep
+        check_cache(cache, cache_bytes=cache_bytes, batch_bytes=batch_bytes)
+        self.checkpoint, self.video, self.cache_mode = checkpoint, video, cache
         self.compressor, self.prompts = checkpoint.model.compressor, checkpoint.prompts
         device = self.compressor.compression_tokens.device
         self._limit = BatchLimit(
@@ -83,223 +84,293 @@ class CompressorEngine:
             batch_bytes or (16 << 20 if device.type == "cpu" else 1 << 30),
         )
         self.batches = MicroBatcher(video, checkpoint.model.config, checkpoint.prompts, self._limit)
-        self.keep_bytes = free_bytes(device) // 2 if keep_bytes is None else keep_bytes
-        self.look = OODMonitor(checkpoint.model.familiar)
+        self.cache_bytes = free_bytes(device) // 2 if cache_bytes is None else cache_bytes
+        self.ood_monitor = OODMonitor(checkpoint.model.feature_statistics)
         self.computed = {"decoded": 0, "prefix": 0, "relevance": 0, "memory": 0}
-        self._passes = Passes(self.compressor, self._limit, self.computed)
-        # keys are digests of the model and of what it was shown, in the order of the segments
+        # keys: the model's digest, then that of its input; segments are in order
         self._model = checkpoint.digest
-        self._kept: dict[tuple[str, str], SegmentCache] = {}
-        self._readings: OrderedDict[tuple[str, str], QuestionCache] = OrderedDict()
+        self._segments: dict[tuple[str, str], SegmentCache] = {}
+        self._questions: OrderedDict[tuple[str, str], QuestionCache] = OrderedDict()
         self._system: SystemPrefix | None = None
 
-    def price(self, question: str = "") -> dict[str, int]:
-        """Bytes that keeping costs for the whole video (see `price_keeping`).
+    def cost(self, question: str = "") -> dict[str, int]:
+        """Bytes that each cache mode costs for the whole video (see `cache_cost`).
 
         Args:
-            question: whose price "question" is; by default a short one.
+            question: the question that "question" is for; by default a short one.
         """
-        return price_keeping(
+        return cache_cost(
             self.compressor.svlm.config,
             self._limit.itemsize,
             slots=self.compressor.slots,
             system=len(self.prompts.system()),
-            videos=[self.prompt(segment) for segment in range(len(self.video))],
+            videos=[self.visual_prompt(segment) for segment in range(len(self.video))],
             question=len(self.prompts.question(question)),
         )
 
-    def prompt(self, segment: int) -> TokenMap:
-        """The visual part of a segment's prompt: what is kept of it, or made without decoding."""
-        for kept in tuple(self._kept.values()):  # another thread's question may add to them
-            if kept.segments[0] <= segment <= kept.segments[-1]:
-                return kept.videos[segment - kept.segments[0]]
-        return self.batches.prompt(segment)
-
     @property
     def nbytes(self) -> int:
-        """Bytes kept now."""
+        """Bytes in the cache now."""
         system = 0 if self._system is None else self._system.nbytes
-        video = sum(kept.nbytes for kept in tuple(self._kept.values()))
-        return system + video + sum(reading.nbytes for reading in tuple(self._readings.values()))
+        segments = sum(cached.nbytes for cached in tuple(self._segments.values()))
+        return system + segments + sum(q.nbytes for q in tuple(self._questions.values()))
+
+    def visual_prompt(self, segment: int) -> TokenMap:
+        """The visual part of a segment's prompt, from the cache or made without decoding."""
+        for cached in tuple(self._segments.values()):  # another thread's question may add to them
+            if cached.segments[0] <= segment <= cached.segments[-1]:
+                return cached.videos[segment - cached.segments[0]]
+        return self.batches.prompt(segment)
+
+    def svlm_prompt(self, question: str, segment: int = 0) -> TokenMap:
+        """The SVLM's whole prompt for a segment, with its memory slots."""
+        return self.prompts.segment(self.visual_prompt(segment), question, self.compressor.slots)
+
+    @cached_property
+    def segment_seconds(self) -> np.ndarray:
+        """float64 [segment], the seconds written before each segment's memory tokens."""
+        return segment_seconds(len(self.video), self.video.plan.fps, self.video.window)
+
+    @cached_property
+    def _timestamps(self) -> list[list[int]] | None:
+        if self.video.is_image:
+            return None
+        return [self.prompts.timestamp(seconds) for seconds in self.segment_seconds]
+
+    def llm_prompt(
+        self, tokens: np.ndarray, question: str, history: tuple[tuple[str, str], ...] = ()
+    ) -> TokenMap:
+        """The LLM's whole prompt.
+
+        Args:
+            tokens: int [segment], memory tokens of each segment.
+            question: the question.
+            history: earlier (question, answer) turns, oldest first.
+        """
+        return self.prompts.conversation(self._timestamps, tokens, question, history)
 
     @torch.inference_mode()
     def score(
         self,
         question: str,
         step: Callable[[int], object] | None = None,
-        watch: ForwardObserver | None = None,
+        observer: ForwardObserver | None = None,
     ) -> QuestionCache:
-        """Relevance of every segment, and its memory tokens where they cannot come later.
+        """Compute the relevance of every segment, and its memory tokens if they cannot come later.
 
-        What an interrupted call has finished is used by the next one.
+        The next call continues where an interrupted one ended.
 
         Args:
             question: the question.
-            step: called with the number of segments that were just read.
-            watch: sees every call; what is known of the question is then computed anew, from the
-                best thing kept of the video.
+            step: called with the number of segments that have just been scored.
+            observer: observes every forward pass. Nothing cached of the question is used then;
+                it is computed again from what is cached of the video.
         """
-        price = self.price(question)
-        self.keep = decide_keep(self.keep, price, self.keep_bytes)
+        cost = self.cost(question)
+        self.cache_mode = choose_cache(self.cache_mode, cost, self.cache_bytes)
         key = (self._model, question)
-        if watch is not None:
-            self._readings.pop(key, None)
-        reading = self._readings.setdefault(key, QuestionCache())
-        self._readings.move_to_end(key)
-        later = self._make_room(price)
+        if observer is not None:
+            self._questions.pop(key, None)
+        scored = self._questions.setdefault(key, QuestionCache())
+        self._questions.move_to_end(key)
+        on_demand = self._evict(cost)
         step = step or (lambda segments: None)
-        done = len(reading.segments)
+        done = len(scored.segments)
         step(done)
         if done == len(self.video):
-            return reading
+            return scored
         tokens = self.prompts.question(question)
         with closing(self._stream(done)) as stream:
-            for kept in stream:
-                prefix = self._prefix(kept)
-                start = max(0, len(reading.segments) - kept.segments[0])
-                for states in self._passes.relevance(prefix, kept.segments, start, tokens, watch):
-                    numbers = kept.segments[start : start + len(states)]
-                    every = states if later else self._all(states, numbers, watch)
-                    reading.segments += map(self._read, every)
+            for cached in stream:
+                prefix = self._prefix(cached)
+                start = max(0, len(scored.segments) - cached.segments[0])
+                for states in self._read_question(prefix, cached.segments, start, tokens, observer):
+                    segments = cached.segments[start : start + len(states)]
+                    written = states if on_demand else self._write_all(states, segments, observer)
+                    scored.segments += map(self._scored, written)
                     start += len(states)
                     step(len(states))
-        return reading
-
-    def _make_room(self, price: dict[str, int]) -> bool:
-        """Drop the oldest questions for the newest; whether its memory tokens can come later.
-
-        What is kept stays within `keep_bytes`, the newest question at its largest.
-        """
-        needed = price.get(self.keep, 0)
-        later = self.keep == "kv" and needed + price["question"] <= self.keep_bytes
-        needed += price["question"] if later else 0
-        most = 1 if self.keep == "nothing" else QUESTIONS_KEPT
-
-        def too_much() -> bool:
-            *older, _ = self._readings.values()
-            held = needed + sum(reading.nbytes for reading in older)
-            return bool(older) and (len(older) >= most or held > self.keep_bytes)
-
-        while too_much():
-            self._readings.popitem(last=False)
-        return later
-
-    def _all(
-        self, states: Sequence[DecodeState], segments: Sequence[int], watch: ForwardObserver | None
-    ) -> Iterator[DecodeState]:
-        """The same segments with all their memory tokens, as they are written."""
-        written = self._passes.memory(states, segments, self.compressor.slots, watch)
-        return chain.from_iterable(written)
-
-    def _read(self, state: DecodeState) -> ReadSegment:
-        more = len(state.tokens) < self.compressor.slots
-        return ReadSegment(float(state.logit), state.tokens, state if more else None)
+        return scored
 
     @torch.inference_mode()
     def memory_tokens(
         self,
-        reading: QuestionCache,
+        scored: QuestionCache,
         needed: np.ndarray,
         step: Callable[[int], object] | None = None,
-        watch: ForwardObserver | None = None,
+        observer: ForwardObserver | None = None,
     ) -> list[torch.Tensor]:
-        """At least the first `needed` memory tokens of each segment, [k, hidden] each.
+        """Write at least the first `needed` memory tokens of each segment, [k, hidden] each.
 
         Segments that lack about the same number (within a factor of two) are computed together,
         from where they end.
 
         Args:
-            reading: what `read` gave.
+            scored: what `score` returned.
             needed: int [segment].
-            step: called with the number of segments that were just done.
-            watch: sees every call.
+            step: called with the number of segments that are done.
+            observer: observes every forward pass.
         """
         step = step or (lambda segments: None)
-        alike: dict[tuple[int, ...], dict[int, DecodeState]] = {}
-        for number, segment in enumerate(reading.segments):
-            lacking = int(needed[number]) - len(segment.tokens)
+        groups: dict[tuple[int, ...], dict[int, DecodeState]] = {}
+        for number, segment in enumerate(scored.segments):
+            lacking = int(needed[number]) - len(segment.memory_tokens)
             if segment.state is not None and lacking > 0:
-                place = (*segment.state.place, (lacking - 1).bit_length())
-                alike.setdefault(place, {})[number] = segment.state
-        step(len(reading.segments) - sum(map(len, alike.values())))
-        for states in alike.values():
+                key = (*segment.state.batch_key, (lacking - 1).bit_length())
+                groups.setdefault(key, {})[number] = segment.state
+        step(len(scored.segments) - sum(map(len, groups.values())))
+        for states in groups.values():
             waiting, slots = iter(states), int(needed[list(states)].max())
-            for written in self._passes.memory(list(states.values()), list(states), slots, watch):
+            for written in self._write(list(states.values()), list(states), slots, observer):
                 for state in written:
-                    reading.segments[next(waiting)] = self._read(state)
+                    scored.segments[next(waiting)] = self._scored(state)
                 step(len(written))
-        return reading.memory
+        return scored.memory_tokens
 
     def with_instruction(self, sentence: str) -> CompressorEngine:
-        """Another reader of the same video, whose prompt asks for Yes or No in other words.
+        """Another engine for the same video, whose prompt asks for Yes or No in other words.
 
-        Nothing that it reads is kept here. It starts from the visual features that are kept here,
-        and keeps no more than features, so that the next one can start from its own.
+        It starts from the visual features cached here, and caches no more than features, so that
+        the next one can start from its own. Nothing that it computes is cached here.
 
         Args:
-            sentence: as of `Prompts`.
+            sentence: see `Prompts`.
         """
         prompts = Prompts(self.prompts.svlm, self.prompts.llm, sentence)
         other = CompressorEngine(
             replace(self.checkpoint, prompts=prompts),
             self.video,
-            keep="features" if self.price()["features"] <= self.keep_bytes else "nothing",
-            keep_bytes=self.keep_bytes,
+            cache="features" if self.cost()["features"] <= self.cache_bytes else "nothing",
+            cache_bytes=self.cache_bytes,
             batch_bytes=self._limit.limit,
         )
-        if other.keep == "features":  # from the first segment on, without a gap
-            seen = takewhile(lambda item: item[1].features is not None, self._kept.items())
-            other._kept = {key: replace(kept, prefix=None) for key, kept in seen}
+        if other.cache_mode == "features":  # from the first segment on, without a gap
+            cached = takewhile(lambda item: item[1].features is not None, self._segments.items())
+            other._segments = {key: replace(segments, prefix=None) for key, segments in cached}
         other.batches.decoded = list(self.batches.decoded)
-        other.look = self.look
+        other.ood_monitor = self.ood_monitor
         return other
 
     def fork(self) -> CompressorEngine:
-        """A reader that shares what is kept of the video, and knows no question.
+        """An engine that shares the cache of the video, and has cached no question.
 
-        What it reads of one is held beyond `keep_bytes`, until it is dropped.
+        What it caches of a question does not count towards `cache_bytes`.
         """
-        apart = copy.copy(self)
-        apart._readings = OrderedDict()
-        return apart
+        fork = copy.copy(self)
+        fork._questions = OrderedDict()
+        return fork
 
     def forget(self) -> None:
-        """Drop everything kept."""
-        self._kept.clear()
-        self._readings.clear()
+        """Clear the cache."""
+        self._segments.clear()
+        self._questions.clear()
         self._system = None
 
+    def _evict(self, cost: dict[str, int]) -> bool:
+        """Drop the oldest questions until the newest one fits `cache_bytes` at its largest.
+
+        Returns:
+            whether the newest question's memory tokens can be written on demand.
+        """
+        needed = cost.get(self.cache_mode, 0)
+        on_demand = self.cache_mode == "kv" and needed + cost["question"] <= self.cache_bytes
+        needed += cost["question"] if on_demand else 0
+        max_questions = 1 if self.cache_mode == "nothing" else CACHED_QUESTIONS
+
+        def too_much() -> bool:
+            *older, _ = self._questions.values()
+            held = needed + sum(question.nbytes for question in older)
+            return bool(older) and (len(older) >= max_questions or held > self.cache_bytes)
+
+        while too_much():
+            self._questions.popitem(last=False)
+        return on_demand
+
     def _stream(self, start: int) -> Generator[SegmentCache]:
-        """Micro-batches that hold segments from number `start` on: kept ones, then decoded ones."""
+        """Micro-batches with segments from number `start` on: cached ones, then decoded ones."""
         if self._system is None:
             self._system = self.compressor.system(self.prompts.system())
         reached = start
-        for kept in list(self._kept.values()):
-            reached = max(reached, kept.segments[-1] + 1)
-            if kept.segments[-1] >= start:
-                yield kept
+        for cached in list(self._segments.values()):
+            reached = max(reached, cached.segments[-1] + 1)
+            if cached.segments[-1] >= start:
+                yield cached
         if reached == len(self.video):
             return
         with closing(self.batches.stream(reached)) as stream:
             for batch in stream:
-                kept = self._see(batch)
-                if self.keep != "nothing":
-                    self._kept[self._model, batch.digest] = kept
-                yield kept
+                encoded = self._encode(batch)
+                if self.cache_mode != "nothing":
+                    self._segments[self._model, batch.digest] = encoded
+                yield encoded
 
-    def _see(self, batch: MicroBatch) -> SegmentCache:
+    def _encode(self, batch: MicroBatch) -> SegmentCache:
         self.computed["decoded"] += len(batch.segments)
-        features = self.compressor.see(batch.patches, batch.grid)
-        self.look.add(batch.segments[0], features.merged, batch.grid.pairs)
+        features = self.compressor.encode_vision(batch.patches, batch.grid)
+        self.ood_monitor.add(batch.segments[0], features.merged, batch.grid.pairs)
         return SegmentCache(batch.segments, batch.videos, batch.grid, features)
 
-    def _prefix(self, kept: SegmentCache) -> PrefixCache:
-        if kept.prefix is not None:
-            return kept.prefix
+    def _prefix(self, cached: SegmentCache) -> PrefixCache:
+        if cached.prefix is not None:
+            return cached.prefix
         assert self._system is not None
-        assert kept.features is not None
-        prefix = self.compressor.prefix(self._system, kept.videos, kept.features)
-        self.computed["prefix"] += len(kept.segments)
-        if self.keep == "kv":
-            kept.prefix, kept.features = prefix, None
+        assert cached.features is not None
+        prefix = self.compressor.prefix(self._system, cached.videos, cached.features)
+        self.computed["prefix"] += len(cached.segments)
+        if self.cache_mode == "kv":
+            cached.prefix, cached.features = prefix, None
         return prefix
+
+    def _read_question(
+        self,
+        prefix: PrefixCache,
+        segments: Sequence[int],
+        start: int,
+        question: TokenMap,
+        observer: ForwardObserver | None,
+    ) -> Iterator[list[DecodeState]]:
+        """Read the question after the prefixes from row `start` on, as many as fit at once.
+
+        Args:
+            segments: numbers of all rows of `prefix`.
+        """
+        size = self._limit.segments_read(len(question), prefix.positions)
+        for first in range(start, len(prefix), size):
+            part = slice(first, first + size)
+            with (observer or no_observer)(segments[part]):
+                states = self.compressor.relevance(prefix.rows(part.start, part.stop), question)
+            self.computed["relevance"] += len(states)
+            yield states
+
+    def _write(
+        self,
+        states: Sequence[DecodeState],
+        segments: Sequence[int],
+        slots: int,
+        observer: ForwardObserver | None,
+    ) -> Iterator[list[DecodeState]]:
+        """Write the first `slots` memory tokens of states of one `batch_key`.
+
+        Args:
+            segments: number of each state.
+        """
+        written = len(states[0].tokens)
+        size = self._limit.segments_read(slots - written, states[0].positions)
+        for first in range(0, len(states), size):
+            part = slice(first, first + size)
+            with (observer or no_observer)(segments[part], range(written, slots)):
+                longer = self.compressor.memory(states[part], slots)
+            self.computed["memory"] += len(longer) * (slots - written)
+            yield longer
+
+    def _write_all(
+        self,
+        states: Sequence[DecodeState],
+        segments: Sequence[int],
+        observer: ForwardObserver | None,
+    ) -> Iterator[DecodeState]:
+        return chain.from_iterable(self._write(states, segments, self.compressor.slots, observer))
+
+    def _scored(self, state: DecodeState) -> ScoredSegment:
+        complete = len(state.tokens) == self.compressor.slots
+        return ScoredSegment(float(state.logit), state.tokens, None if complete else state)

@@ -15,7 +15,7 @@ from tempo_lab.session.engine import CompressorEngine
 
 
 def provenance(engine: CompressorEngine) -> dict[str, Any]:
-    """What made the numbers of a question that `reader` has read the video for."""
+    """What made the numbers of a question that `engine` has scored the video for."""
     import transformers
 
     checkpoint, video = engine.checkpoint, engine.video
@@ -42,7 +42,7 @@ def provenance(engine: CompressorEngine) -> dict[str, Any]:
         "source_fps": float(info.fps),
         "duration": float(info.duration),
         "window": video.window,
-        "keep": engine.keep,
-        "warnings": [*info.notes, *engine.look.warnings(checkpoint.name, info.path)],
-        **engine.look.noted,
+        "keep": engine.cache_mode,  # the key of recorded traces
+        "warnings": [*info.notes, *engine.ood_monitor.warnings(checkpoint.name, info.path)],
+        **engine.ood_monitor.provenance,
     }

@@ -11,7 +11,7 @@ import torch
 
 from tempo_lab.allocation.ata import Allocation
 from tempo_lab.common.errors import QueryError
-from tempo_lab.model.prompts import IM_END, encode_text, segment_clock, unknown_words
+from tempo_lab.model.prompts import IM_END, encode_text, segment_seconds, unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
 from tempo_lab.session.capture.key_groups import KeyGroupSum
@@ -106,8 +106,8 @@ class TeacherForced:
         video = self.session.video
         if video.is_image:
             return None
-        seconds = [segment_clock(i, video.plan.fps, video.window) for i in range(len(video))]
-        return [self.prompts.clock(each) for each in seconds]
+        seconds = segment_seconds(len(video), video.plan.fps, video.window)
+        return [self.prompts.timestamp(each) for each in seconds]
 
     def prompt(self, tokens: Sequence[int] | np.ndarray) -> TokenMap:
         """What the LLM reads before the answer.

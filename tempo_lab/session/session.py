@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
+from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.progress import Progress, stage
 from tempo_lab.model.generate import Answer, answer
-from tempo_lab.model.prompts import segment_clock
+from tempo_lab.model.prompts import segment_seconds
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.capture.recorder import Recording
 from tempo_lab.session.engine import CompressorEngine
@@ -55,8 +56,8 @@ class Session:
         self.progress = progress
 
     def __repr__(self) -> str:
-        kept = f"{self.engine.nbytes / 2**20:.1f} MiB kept (keep={self.engine.keep!r})"
-        if (needed := self.price()["kv"]) > self.engine.keep_bytes:
+        kept = f"{self.engine.nbytes / 2**20:.1f} MiB cached (cache={self.engine.cache_mode!r})"
+        if (needed := self.price()["kv"]) > self.engine.cache_bytes:
             kept += f"; keys and values would need {needed / 2**20:.1f} MiB"
         return f"Session({self.checkpoint.name!r}, {self.video!r}, {kept})"
 
@@ -74,24 +75,30 @@ class Session:
     def __len__(self) -> int:
         return len(self.video)
 
+    @property
+    def reader(self) -> CompressorEngine:
+        """Deprecated name of `engine`."""
+        warn_renamed("Session.reader", "Session.engine")
+        return self.engine
+
     def close(self) -> None:
-        """Stop the decoder and free what was kept."""
+        """Stop the decoder and clear the caches."""
         self.video.close()
         self.engine.forget()
 
     def price(self, question: str = "") -> dict[str, int]:
-        """Bytes that keeping costs for this video, at most.
+        """Bytes that the cache takes for this video, at most.
 
         Args:
-            question: whose price "question" is; by default a short one.
+            question: the question that "question" is for; by default a short one.
 
         Returns:
-            "features" and "kv": what `keep` of that name costs, with the memory tokens of one
-            question. "question": what "kv" keeps beyond that of each question, so that its memory
-            tokens can be computed when a budget wants them; where `keep_bytes` has no room for
-            it, all of them are computed at once.
+            "features" and "kv": what `cache` of that name costs, with the memory tokens of one
+            question. "question": what "kv" caches in addition for each question, so that its
+            memory tokens can be computed on demand; where it does not fit `cache_bytes`, all of
+            them are computed at once.
         """
-        return self.engine.price(question)
+        return self.engine.cost(question)
 
     def ask(
         self,
@@ -179,7 +186,7 @@ class Session:
         with self.checkpoint.lock, changes.installed(), record or nullcontext():
             with stage(self.progress, "reading segments", len(self)) as bar:
                 reading = engine.score(changes.question, bar.update, watch)
-            self.engine.look.warn(self.checkpoint.name, self.video.info.path)
+            self.engine.ood_monitor.warn(self.checkpoint.name, self.video.info.path)
             logit = reading.logit
             relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
             given = allocate(relevance if forced is None else forced, budget, **share)
@@ -244,20 +251,21 @@ class Session:
         anything = np.linspace(0, 1, len(self.video)) if forced is None else forced
         trial = allocate(anything, budget, **share)
         least = trial.tokens
-        if forced is None and trial.rule.graded:
+        if forced is None and trial.rule.uses_scores:
             least = np.full(len(trial), trial.min_tokens)
         placed = changes.placed(replace(trial, tokens=least))
         prompt, _ = self._conversation(placed.tokens, question, turns)
         check_context(prompt, room, self._context, trial.strategy)
-        if forced is not None or not trial.rule.graded:
+        if forced is not None or not trial.rule.uses_scores:
             return changes.needed(placed)
         # what relevance gives is not known yet; no segment is given more than there is
         head = trial.rule.prefix_only and placed.chosen is None
         known = head and trial.mode == "strict"
         return np.full(len(trial), min(trial.max_tokens, budget if known else trial.max_tokens))
 
-    def _clock(self, segment: int) -> float:
-        return segment_clock(segment, self.video.plan.fps, self.video.window)
+    @property
+    def _segment_seconds(self) -> np.ndarray:
+        return segment_seconds(len(self.video), self.video.plan.fps, self.video.window)
 
     def _conversation(
         self, tokens: np.ndarray, question: str, turns: tuple[tuple[str, str], ...]
@@ -265,7 +273,7 @@ class Session:
         prompts = self.checkpoint.prompts
         clocks = None
         if not self.video.is_image:
-            clocks = [prompts.clock(self._clock(segment)) for segment in range(len(self.video))]
+            clocks = [prompts.timestamp(each) for each in self._segment_seconds]
         return prompts.conversation(clocks, tokens, question, turns), clocks
 
     @property
@@ -295,7 +303,7 @@ class Session:
             relevance=relevance,
             logit=logit,
             allocation=allocation,
-            clock=np.array([self._clock(i) for i in segments]),
+            clock=self._segment_seconds,
             times=self.video.segment_times,
             true_times=np.array([[times[i][0], times[i][-1]] for i in segments]),
             timestamp_tokens=np.array(stamps),
@@ -312,6 +320,4 @@ class Session:
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """What the SVLM reads of one segment, position by position, with its memory slots."""
-        slots = self.checkpoint.model.config.num_compression_tokens
-        video = self.engine.prompt(segment)
-        return self.checkpoint.prompts.segment(video, question, slots)
+        return self.engine.svlm_prompt(question, segment)

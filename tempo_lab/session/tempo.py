@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
+from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.progress import Progress
 from tempo_lab.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.prompts import Prompts
 from tempo_lab.model.tempo import TempoForConditionalGeneration
-from tempo_lab.session.cache import Keep
+from tempo_lab.session.cache import CacheMode
 from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.session import Session
 from tempo_lab.trace.trace import Trace
@@ -53,6 +54,7 @@ class Tempo:
         """K, memory tokens a segment."""
         return self.config.num_compression_tokens
 
+    @renamed_keywords(keep="cache", keep_bytes="cache_bytes")
     def open(
         self,
         source: Any,
@@ -64,8 +66,8 @@ class Tempo:
         stream: int | None = None,
         timeout: float = 60.0,
         on_wait: Callable[[], object] | None = None,
-        keep: Keep = "auto",
-        keep_bytes: int | None = None,
+        cache: CacheMode = "auto",
+        cache_bytes: int | None = None,
         batch_bytes: int | None = None,
         progress: Progress = True,
     ) -> Session:
@@ -81,11 +83,11 @@ class Tempo:
             timeout: seconds without progress after which the decoder is given up.
             on_wait: called several times per second while the decoder is waited for. An exception
                 that it raises ends the decoder and reaches the caller unchanged.
-            keep: what a second question may reuse: "kv" (keys and values of the video),
-                "features" (visual features), "nothing", or "auto": the best that `keep_bytes`
-                affords (see `Session.price`).
-            keep_bytes: bytes that may be kept; by default half of what is free on the device now.
-                Where keys and values do not fit, the session's repr says so.
+            cache: what follow-up questions may reuse: "kv" (keys and values of the video),
+                "features" (visual features), "nothing", or "auto": the best that fits
+                `cache_bytes` (see `Session.price`).
+            cache_bytes: bytes that may be cached; by default half of the memory that is free on
+                the device now. Where keys and values do not fit, the session's repr says so.
             batch_bytes: bytes that one pass through the SVLM may need, about; segments are taken
                 together while they fit, and one alone where it does not. By default 16 MiB
                 (larger ones are slower on a CPU), or 1 GiB on an accelerator.
@@ -94,7 +96,7 @@ class Tempo:
 
         Raises:
             VideoError: the source cannot be opened.
-            BudgetError: no such `keep`.
+            BudgetError: no such `cache`.
         """
         video = Video(
             source,
@@ -109,7 +111,11 @@ class Tempo:
         )
         try:
             engine = CompressorEngine(
-                self.checkpoint, video, keep=keep, keep_bytes=keep_bytes, batch_bytes=batch_bytes
+                self.checkpoint,
+                video,
+                cache=cache,
+                cache_bytes=cache_bytes,
+                batch_bytes=batch_bytes,
             )
         except BaseException:
             video.close()

@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike
 from tempo_lab.allocation.ata import Allocation
 from tempo_lab.allocation.strategies import STRATEGIES
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.netcdf import TEXTS, plain_json, read_record, write_record
-from tempo_lab.common.text import called, escape_control_chars
+from tempo_lab.common.netcdf import plain_json, read_record, write_record
+from tempo_lab.common.text import escape_control_chars, format_call
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,7 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
     "kept": (("segment", "slot"), np.bool_, "1", "memory slots kept; none where merged"),
     "answer_logprob": (("answer_token",), np.float32, "nat", "of each token of the answer"),
 }
+_TEXTS = {"question": str, "answer": str, "prompts": dict, "provenance": dict}  # name: type
 _TOTALS = (
     "budget",
     "used",
@@ -214,7 +215,7 @@ class Trace:
         Raises:
             TraceError: something in it cannot be stored, or the file cannot be written.
         """
-        texts = {name: getattr(self, name) for name in TEXTS}
+        texts = {name: getattr(self, name) for name in _TEXTS}
         return write_record(Path(path), "trace", self.data, texts)
 
     @classmethod
@@ -224,7 +225,7 @@ class Trace:
         Raises:
             TraceError: no such file, not a trace, damaged, or written by a later version.
         """
-        data, texts = read_record(Path(path), "trace", TEXTS)
+        data, texts = read_record(Path(path), "trace", _TEXTS)
         loaded = cls(data=data, **texts)
         try:
             _ = loaded.interventions
@@ -249,7 +250,7 @@ class Trace:
         scores, tokens = self.data["score"].to_numpy(), self.data["tokens"].to_numpy()
         strategy = STRATEGIES.get(self.data.attrs["strategy"])
         spread = float(scores.max() - scores.min())
-        if strategy is None or not (strategy.graded and strategy.relative):
+        if strategy is None or not (strategy.uses_scores and strategy.scale_invariant):
             return None
         if not 0 < spread < CLOSE:
             return None
@@ -295,7 +296,7 @@ class Trace:
 def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
     """What provenance says was made different, one short line each."""
     every = ({**one} for one in provenance.get("interventions", ()))
-    return tuple(called(one.pop("kind"), one) for one in every)
+    return tuple(format_call(one.pop("kind"), one) for one in every)
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import ipywidgets as ipw
 import numpy as np
 
-from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.front_loading.curves import by_token
 from tempo_lab.analysis.front_loading.front_loading import tokens_tried
 from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.errors import BudgetError, QueryError
 from tempo_lab.common.validation import check_whole
+from tempo_lab.evaluation.cases import Case
 from tempo_lab.trace.trace import Trace
 from tempo_lab.widgets.base import WIDE, Explorer, sized
 from tempo_lab.widgets.validation import check_trace

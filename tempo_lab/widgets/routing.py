@@ -205,6 +205,6 @@ def _halves(strategy: str) -> tuple[str, str, float | None]:
         if isinstance(rule, kind):
             return name, keeps, rule.parameters[parameter]
     for name in SHARES.keys() - DIALS.keys():
-        if type(STRATEGIES[SHARES[name]]).share is type(rule).share:
+        if type(STRATEGIES[SHARES[name]]).allocate is type(rule).allocate:
             return name, keeps, None
     return strategy, keeps, None

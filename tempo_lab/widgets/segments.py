@@ -10,7 +10,7 @@ import ipywidgets as ipw
 import numpy as np
 from ipywidgets import Layout
 
-from tempo_lab.analysis.cases import check_truth
+from tempo_lab.evaluation.cases import check_truth
 from tempo_lab.plots.anatomy import ROLE_COLORS
 from tempo_lab.plots.filmstrip import LEFT, RIGHT
 from tempo_lab.widgets.base import DPI, WIDE, Explorer, escaped, sized

@@ -146,7 +146,7 @@ def test_below_the_threshold_the_minimum_and_above_it_relevance():
 
 def test_temperature_one_is_relevance_itself_and_others_bend_it():
     scores = np.array([0.0, 0.1, 0.5, 0.9, 1.0], dtype=np.float32)
-    with np.errstate(divide="ignore"):  # as `share` does
+    with np.errstate(divide="ignore"):  # as `allocate` does
         soft, sharp = Temperature(2.0).weigh(scores), Temperature(0.1).weigh(scores)
         as_is = Temperature(1.0).weigh(scores)
     np.testing.assert_allclose(as_is, scores, atol=1e-7)

@@ -298,7 +298,7 @@ def test_merging_keeps_the_mean_of_equal_groups_and_everything_when_nothing_is_c
 @given(st.integers(1, 33), st.integers(0, 99))
 def test_merging_weights_are_means(k, seed):
     features = np.random.default_rng(seed).normal(size=(33, 5)).astype(np.float32)
-    weights = STRATEGIES["tome"].mix(features, k)
+    weights = STRATEGIES["tome"].merge_weights(features, k)
     assert weights.shape == (k, 33)
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
     assert ((weights > 0).sum(axis=0) == 1).all()  # each token goes into exactly one
@@ -345,7 +345,7 @@ def test_a_strategy_of_ones_own():
 def test_a_strategy_of_ones_own_cannot_overspend(tokens, words):
     @register_strategy("greedy")
     class Greedy(Strategy):
-        def share(self, scores, budget, low, high, mode):
+        def allocate(self, scores, budget, low, high, mode):
             return np.array(tokens), np.array(tokens)
 
     try:

@@ -10,8 +10,9 @@ import xarray as xr
 
 from tempo_lab import Intervention, plots
 from tempo_lab.analysis.attribution.attribution import Attribution, attribution
-from tempo_lab.analysis.compare import MEASURES, Comparison, compare, spearman
+from tempo_lab.analysis.compare import MEASURES, Comparison, compare
 from tempo_lab.common.errors import TraceError
+from tempo_lab.common.statistics import spearman
 from tests.traces import make_trace
 
 matplotlib.use("agg")

@@ -22,7 +22,7 @@ from tempo_lab.analysis import (
 )
 from tempo_lab.analysis.relevance import shuffled_questions
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import correlation, rank_correlation, ranks, recall_at
+from tempo_lab.common.statistics import correlation, ranks, recall_at, spearman
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -57,10 +57,10 @@ def test_ranks_share_ties():
 
 def test_correlations_by_hand():
     assert correlation([1, 2, 3], [6, 4, 2]) == pytest.approx(-1)
-    assert rank_correlation([1, 2, 3, 4], [1, 4, 9, 1000]) == 1
+    assert spearman([1, 2, 3, 4], [1, 4, 9, 1000]) == 1
     # d = 0, 1, 1 of three: 1 - 6 * 2 / (3 * 8)
-    assert rank_correlation([1, 2, 3], [1, 3, 2]) == pytest.approx(0.5)
-    assert np.isnan(rank_correlation([1, 2, 3], [0.1, 0.1, 0.1]))
+    assert spearman([1, 2, 3], [1, 3, 2]) == pytest.approx(0.5)
+    assert np.isnan(spearman([1, 2, 3], [0.1, 0.1, 0.1]))
 
 
 def test_recall_breaks_ties_by_lot():

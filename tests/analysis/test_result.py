@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tempo_lab.analysis.cases import Case, check_truth, within
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.common.errors import TraceError
+from tempo_lab.evaluation.cases import Case, check_truth, within
 from tests.traces import make_trace
 
 
@@ -134,7 +134,7 @@ def test_spans_that_are_no_pairs_of_seconds_are_refused(spans):
 
 
 def test_seconds_of_something_that_is_no_trace_are_refused():
-    with pytest.raises(TraceError, match="made of traces"):
+    with pytest.raises(TraceError, match="clock of one trace"):
         within(object(), [(8, 12)])
 
 

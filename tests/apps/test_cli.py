@@ -220,7 +220,7 @@ def test_a_failed_save_loses_neither_answer_nor_ledger(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tempo_lab.common.netcdf.write_whole", full)
+    monkeypatch.setattr("tempo_lab.common.netcdf.write_atomic", full)
     figure = tmp_path / "f.png"
     done = run("ask", frames_file, "What?", *TINY, "--budget", 60, "--save", tmp_path / "t.nc",
                "--figure", figure, *(["--json"] if as_json else []))  # fmt: skip

@@ -41,11 +41,11 @@ from tempo_lab.common.statistics import (
     bootstrap_mean,
     reliability,
 )
-from tempo_lab.evaluation import runner, tables
+from tempo_lab.evaluation import runner
 from tempo_lab.evaluation.arm_runner import ArmRunner, keys_of
 from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.store import Store
-from tempo_lab.nano.claims import claims, plan
+from tempo_lab.nano.claims import claims, plan, tables
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, Part, draw_jobs
 from tempo_lab.nano.world.seeds import EVALUATION
 from tempo_lab.session.scoring import answer_logprob

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import tempo_lab as tl
 from tempo_lab.common.errors import CheckpointError, TempoLabWarning
-from tempo_lab.common.machine import group_bytes
+from tempo_lab.common.machine import cgroup_free_bytes
 from tempo_lab.model.base_qwen import load_tokenizer
 from tempo_lab.model.checkpoint import load_checkpoint
 from tempo_lab.model.memory import free_bytes
@@ -253,8 +253,8 @@ def test_the_limit_of_a_control_group_counts(tmp_path, line, files, left):
         path.write_text(f"{content}\n")
         (path.parent / "memory.stat").write_text("inactive_file 100\ntotal_inactive_file 100\n")
     (tmp_path / "own").write_text(f"{line}\n")
-    assert group_bytes(tmp_path, tmp_path / "own") == left
-    assert group_bytes(tmp_path, Path("/nowhere")) == math.inf
+    assert cgroup_free_bytes(tmp_path, tmp_path / "own") == left
+    assert cgroup_free_bytes(tmp_path, Path("/nowhere")) == math.inf
 
 
 def test_something_is_free_here():

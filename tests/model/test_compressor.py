@@ -22,7 +22,7 @@ def seen(tiny):
     videos = [prompts.video(grids[0], pair_seconds(8 * i + np.arange(8), 2.0)) for i in range(2)]
     patches = torch.from_numpy(np.stack(patches))
     with torch.inference_mode():
-        features = compressor.see(patches, grids[0])
+        features = compressor.encode_vision(patches, grids[0])
         prefix = compressor.prefix(compressor.system(prompts.system()), videos, features)
     return compressor, patches, grids[0], prompts, videos, features, prefix
 
@@ -63,7 +63,7 @@ def test_later_memory_tokens_continue_from_those_that_are_there(seen):
         grown = compressor.memory(grown, slots)
     for state, at_once, before in zip(grown, whole, states, strict=True):
         assert torch.allclose(state.tokens, at_once.tokens, atol=TOLERANCE)
-        assert state.place == at_once.place
+        assert state.batch_key == at_once.batch_key
         assert len(before.tokens) == 0
 
 
@@ -94,7 +94,7 @@ def test_a_prefix_answers_many_questions(seen):
 @torch.inference_mode()
 def test_segments_do_not_see_each_other(seen):
     compressor, patches, grid, prompts, videos, features, prefix = seen
-    alone = compressor.see(patches[1:], grid)
+    alone = compressor.encode_vision(patches[1:], grid)
     assert torch.allclose(alone.merged[0], features.merged[1], atol=TOLERANCE)
     system = compressor.system(prompts.system())
     own = compressor.prefix(system, videos[1:], alone)
@@ -107,10 +107,10 @@ def test_segments_do_not_see_each_other(seen):
 def test_batched_frames_equal_transformers_own_loop(seen):
     compressor, patches, grid, *_ = seen
     visual = compressor.svlm.visual
-    ours = compressor.see(patches, grid)
+    ours = compressor.encode_vision(patches, grid)
     visual.set_attn_implementation("sdpa")
     try:
-        loop = compressor.see(patches, grid)
+        loop = compressor.encode_vision(patches, grid)
     finally:
         visual.set_attn_implementation(qwen.FRAMES_SDPA)
     assert torch.allclose(ours.merged, loop.merged, atol=TOLERANCE)

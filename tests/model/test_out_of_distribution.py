@@ -21,7 +21,7 @@ from tempo_lab.nano.training.export import (
     released_keys,
 )
 from tempo_lab.nano.training.feature_bank import make_bank
-from tempo_lab.nano.training.joint_stage import Memory
+from tempo_lab.nano.training.joint_stage import MemoryParameters
 from tempo_lab.nano.training.llm_stage import build_llm
 from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import RECIPES
@@ -45,7 +45,7 @@ def write_checkpoint(folder: Path, words: PromptIds) -> Path:
         tower.model.state_dict(),
         svlm.state_dict(),
         llm.model.state_dict(),
-        Memory(SIZES).state_dict(),
+        MemoryParameters(SIZES).state_dict(),
         svlm.embed_tokens.weight[[words.yes, words.no]],
     )
     tensors |= familiar_tensors(folder / "bank.safetensors")
@@ -156,30 +156,30 @@ def test_training_frames_are_familiar_and_others_are_not() -> None:
         return ((torch.randn(count, 1, 24) + torch.randn(count, 16, 24)) * spread) @ mixed
 
     familiar = FeatureStatistics.of(frames(3000))
-    assert (familiar.strangeness(frames(2000)) <= 1).float().mean() > 0.995
-    usual = familiar.strangeness(frames(200)).median()
+    assert (familiar.ood_score(frames(2000)) <= 1).float().mean() > 0.995
+    usual = familiar.ood_score(frames(200)).median()
     assert usual < 0.95
-    assert (familiar.strangeness(frames(50) + 3 * spread @ mixed) > 1).all()
+    assert (familiar.ood_score(frames(50) + 3 * spread @ mixed) > 1).all()
     turned = frames(200).flip(-1)  # every channel in its range, but not together
-    assert familiar.strangeness(turned).median() > 1
+    assert familiar.ood_score(turned).median() > 1
     flat = frames(50).mean(1, keepdim=True).expand(-1, 16, -1)
-    assert (familiar.strangeness(flat) > 1).all()
+    assert (familiar.ood_score(flat) > 1).all()
     rough = FeatureStatistics(24)
     rough.load_state_dict({k: v.bfloat16().float() for k, v in familiar.state_dict().items()})
-    again = rough.strangeness(frames(200).bfloat16()).median()
+    again = rough.ood_score(frames(200).bfloat16()).median()
     assert float(again) == pytest.approx(float(usual), abs=0.1)
 
 
 def test_a_look_counts_each_segment_once_and_warns_once() -> None:
     familiar = FeatureStatistics(4)
     look = OODMonitor(familiar)
-    assert look.strangeness is None
+    assert look.ood_score is None
     merged = torch.arange(2 * 8 * 4.0).view(2, 8, 4)
     look.add(0, merged, pairs=2)
-    first = look.strangeness
+    first = look.ood_score
     look.add(0, 0 * merged, pairs=2)
-    assert look.strangeness == first > 1
-    assert look.noted == {"strangeness": first}
+    assert look.ood_score == first > 1
+    assert look.provenance == {"strangeness": first}
     with pytest.warns(UnfamiliarVideoWarning, match=r"^a\.mp4 does not look like") as given:
         look.warn("/home/me/models/small", "/home/me/a.mp4")
     assert look.warnings("/home/me/models/small", "/home/me/a.mp4") == [str(given[0].message)]
@@ -191,7 +191,7 @@ def test_a_look_counts_each_segment_once_and_warns_once() -> None:
         nothing = OODMonitor(None)
         nothing.add(0, merged, pairs=2)
         nothing.warn("small", "a.mp4")
-    assert nothing.noted == {}
+    assert nothing.provenance == {}
     assert nothing.warnings("small", "a.mp4") == []
 
 
@@ -203,11 +203,11 @@ def test_a_video_of_its_world_is_answered_without_a_word(small: tl.Tempo, own: P
     assert trace.warnings == ()
 
 
-@pytest.mark.parametrize("keep", ["kv", "nothing"])
+@pytest.mark.parametrize("cache_mode", ["kv", "nothing"])
 def test_python_warns_once_and_every_trace_does(
-    small: tl.Tempo, foreign: Path, keep: str, tmp_path: Path
+    small: tl.Tempo, foreign: Path, cache_mode: str, tmp_path: Path
 ) -> None:
-    with small.open(foreign, keep=keep, progress=False) as session:
+    with small.open(foreign, cache=cache_mode, progress=False) as session:
         with pytest.warns(UnfamiliarVideoWarning, match=r"noise\.npy does not look like") as given:
             trace = session.ask(KNOWN, max_new_tokens=1)
         assert given[0].filename == __file__
@@ -231,7 +231,7 @@ def test_notes_on_the_video_come_first(small: tl.Tempo, foreign: Path) -> None:
 
 
 def test_a_checkpoint_that_says_nothing_warns_of_nothing(tiny: tl.Tempo, frames_file: Path) -> None:
-    assert tiny.model.familiar is None
+    assert tiny.model.feature_statistics is None
     with warnings.catch_warnings():
         warnings.simplefilter("error", TempoLabWarning)
         assert "strangeness" not in tiny.ask(frames_file, "What?", max_new_tokens=1).provenance
@@ -241,6 +241,6 @@ def test_a_saved_copy_knows_the_same(small: tl.Tempo, tmp_path: Path) -> None:
     small.save_pretrained(tmp_path / "copy")
     copy = tl.load(tmp_path / "copy")
     assert list(copy.config.example_questions) == example_questions()
-    kept, had = (tempo.model.familiar.state_dict() for tempo in (copy, small))
+    kept, had = (tempo.model.feature_statistics.state_dict() for tempo in (copy, small))
     assert had.keys() == kept.keys() == {"mean", "whiten", "limits"}
     assert all(torch.equal(had[key], kept[key]) for key in had)

@@ -15,7 +15,7 @@ from tempo_lab.model.prompts import (
     Prompts,
     encode_text,
     pair_seconds,
-    segment_clock,
+    segment_seconds,
     timestamp,
 )
 from tempo_lab.model.token_map import rope_positions
@@ -98,7 +98,7 @@ def test_rope_positions_of_vision_and_what_follows(prompts):
 
 
 def test_the_llm_prompt_drops_the_timestamp_of_an_empty_segment(prompts):
-    clocks = [prompts.clock(segment_clock(i, 2.0)) for i in range(3)]
+    clocks = [prompts.timestamp(each) for each in segment_seconds(3, 2.0)]
     prompt = prompts.conversation(clocks, np.array([2, 0, 1]), "What?")
     assert set(prompt.segment[prompt.positions("timestamp")]) == {0, 2}
     assert prompt.segment[prompt.positions("memory")].tolist() == [0, 0, 2]
@@ -106,7 +106,7 @@ def test_the_llm_prompt_drops_the_timestamp_of_an_empty_segment(prompts):
 
 
 def test_clocks():
-    assert [timestamp(segment_clock(i, 1.9)) for i in range(2)] == [
+    assert [timestamp(each) for each in segment_seconds(2, 1.9)] == [
         "<2.1 seconds>",
         "<6.3 seconds>",
     ]

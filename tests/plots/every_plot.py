@@ -1,23 +1,21 @@
-"""One call of every public plot, on results of the embedded model about a clip of the repository."""
+"""Arguments for every public plot: results of the embedded model about one clip."""
 
 import json
 
 import numpy as np
 
 import tempo_lab as tl
-from tempo_lab import course, plots
+from tempo_lab import course
 from tempo_lab.analysis import Case
 from tempo_lab.analysis.front_loading.curves import by_token
 from tempo_lab.analysis.prompt_sensitivity import SMALL_WORDINGS
 from tempo_lab.analysis.published_results import published_results
 
 QUESTION = "What color is the star?"
-IN_AXES = {"attention_parts", "attention_time", "contact_sheet", "rollout"}
-"""Plots with `ax=`; all others have `figure=`."""
 
 
-def calls(session):
-    """Return each plot's call, by name; it takes the options that are common to all plots."""
+def arguments(session):
+    """Return the positional arguments of each plot, by its name; more words tell uses apart."""
     truth = json.loads(course.clip("voyage").with_suffix(".json").read_text(encoding="utf-8"))
     evidence = [np.isin(np.arange(12), each["evidence"]) for each in truth["questions"]]
     cases = [
@@ -25,7 +23,9 @@ def calls(session):
         for n, (each, flags) in enumerate(zip(truth["questions"][:4], evidence, strict=False))
     ]
     capture = tl.Capture(
-        attention=tl.Rows(["decision", "memory", "answer"]), reduce="key_group", layer_relevance=True
+        attention=tl.Rows(["decision", "memory", "answer"]),
+        reduce="key_group",
+        layer_relevance=True,
     )
     trace = session.ask(QUESTION, budget=48, capture=capture)
     patches = session.ask(
@@ -49,16 +49,16 @@ def calls(session):
     )
     relevance = tl.analysis.relevance_cases(cases, progress=False)
     layers = tl.analysis.relevance_by_layer(trace, evidence[2])
-    arms = tl.analysis.rival_arms(16, [2, 4], ["ATA head", "uniform head", "all tokens"])
+    arms = tl.analysis.baseline_arms(16, [2, 4], ["ATA head", "uniform head", "all tokens"])
     again = tl.allocate(trace.data["score"], 48, strategy="threshold", max_tokens=16)
-    made = {
+    return {
         "allocation": (trace,),
         "allocation_study": (tl.analysis.allocation_study(trace),),
         "anatomy": (segments[8].frames, segments[8].times, session.prompt(QUESTION, 8), kept),
         "answer_attention": (tl.analysis.answer_attention(trace),),
         "attention": (attention,),
         "attention_groups": (groups,),
-        "attention_overlay": (overlay, session.video, 8, "decision"),
+        "attention_overlay": (overlay, session.video),
         "attention_parts": (attention, "decision", 8),
         "attention_time": (attention, "decision"),
         "attribution": (effects,),
@@ -73,9 +73,8 @@ def calls(session):
         "published_results": (published_results(),),
         "relevance": (relevance,),
         "relevance_by_layer": (layers,),
-        "rivals": (tl.analysis.rivals(cases, arms=arms, progress=False),),
+        "baselines": (tl.analysis.baselines(cases, arms=arms, progress=False),),
         "rollout": (tl.analysis.rollout(session, QUESTION, 8),),
         "routing": (trace, again),
-        "strictness": (tl.analysis.strictness(cases, progress=False),),
+        "allocator_variants": (tl.analysis.allocator_variants(cases, progress=False),),
     }
-    return made

@@ -357,17 +357,17 @@ def test_memory_tokens_before_and_after_the_projector(tiny, grouped):
 # What is kept, and a second question
 
 
-@pytest.mark.parametrize("keep", ["kv", "features", "nothing"])
+@pytest.mark.parametrize("cache_mode", ["kv", "features", "nothing"])
 def test_a_question_that_is_kept_is_recorded_from_the_best_thing_kept(
-    tiny, frames_file, grouped, plain, keep
+    tiny, frames_file, grouped, plain, cache_mode
 ):
-    with tiny.open(frames_file, progress=False, keep=keep, batch_bytes=1) as session:
+    with tiny.open(frames_file, progress=False, cache=cache_mode, batch_bytes=1) as session:
         session.ask(**ASK)
         before = dict(session.engine.computed)
         trace = session.ask(**ASK, capture=EVERYTHING)
         again = {name: n - before[name] for name, n in session.engine.computed.items()}
-        assert again["decoded"] == (6 if keep == "nothing" else 0)
-        assert again["prefix"] == (0 if keep == "kv" else 6)
+        assert again["decoded"] == (6 if cache_mode == "nothing" else 0)
+        assert again["prefix"] == (0 if cache_mode == "kv" else 6)
         assert again["relevance"] == 6
         assert again["memory"] == before["memory"]
         after = dict(session.engine.computed)

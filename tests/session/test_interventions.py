@@ -12,7 +12,7 @@ import torch
 
 import tempo_lab as tl
 from tempo_lab.common.errors import BudgetError, CaptureError, QueryError
-from tempo_lab.common.text import called
+from tempo_lab.common.text import format_call
 from tempo_lab.model.compressor import Compressor
 from tempo_lab.nano.world.scenes import MOTIONS
 from tempo_lab.session.capture.hidden_states import HiddenPatcher, Patch
@@ -362,11 +362,11 @@ def test_positions_have_the_token_maps_names(voyage, recorded):
     assert (first.data["logit"] != by_name.data["logit"]).all()
 
 
-@pytest.mark.parametrize("keep", ["kv", "features", "nothing"])
-def test_a_patched_run_is_not_remembered(tiny, frames_file, tmp_path, keep):
+@pytest.mark.parametrize("cache_mode", ["kv", "features", "nothing"])
+def test_a_patched_run_is_not_remembered(tiny, frames_file, tmp_path, cache_mode):
     np.save(tmp_path / "short.npy", np.load(frames_file)[:12])  # two segments
     path = tmp_path / "short.npy"
-    with tiny.open(path, progress=False, keep=keep, batch_bytes=1) as session:
+    with tiny.open(path, progress=False, cache=cache_mode, batch_bytes=1) as session:
         done = [I.patch(0, "decision", 0.1), I.patch(1, "memory 2", 0.1)]
         first_of_all = session.ask(**NOISE, interventions=done)
         first = session.ask(**NOISE)
@@ -375,7 +375,7 @@ def test_a_patched_run_is_not_remembered(tiny, frames_file, tmp_path, keep):
         patched = session.ask(**NOISE, interventions=done)
         np.testing.assert_allclose(patched.data["logit"], first_of_all.data["logit"], atol=1e-5)
         again = {name: n - before[name] for name, n in session.engine.computed.items()}
-        assert again["decoded"] == (2 if keep == "nothing" else 0)
+        assert again["decoded"] == (2 if cache_mode == "nothing" else 0)
         assert again["relevance"] == 2
         assert session.engine.nbytes == held
         after = dict(session.engine.computed)
@@ -576,6 +576,6 @@ def test_equal_interventions_are_equal_and_print_shortly():
     assert I.patch(0, "memory 03", 1) == I.patch(0, "memory 3", np.float64(1))
     long = I.patch(0, "decision", np.zeros(2048))
     assert len(str(long)) < 150
-    many = called("drop", {"segments": list(range(100))})
+    many = format_call("drop", {"segments": list(range(100))})
     assert many == "drop(segments=[0, 1, 2, 3, 4, 5, 6, 7, ...])"
     assert repr(I.drop(3)) == "Intervention.drop(segments=[3])"

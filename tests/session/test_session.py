@@ -30,7 +30,7 @@ def session(tiny, frames_file):
 @pytest.fixture(scope="module")
 def expected(tiny, frames_file):
     """The answer of an undisturbed session."""
-    with tiny.open(frames_file, progress=False, keep="nothing") as session:
+    with tiny.open(frames_file, progress=False, cache="nothing") as session:
         return session.ask(QUESTION, budget=100, **SHORT)
 
 
@@ -79,21 +79,23 @@ def test_a_changed_budget_or_strategy_reruns_no_svlm(session, change):
     assert session.engine.computed == before
 
 
-@pytest.mark.parametrize("keep", ["kv", "features", "nothing"])
-def test_what_is_kept_changes_no_number(tiny, frames_file, expected, keep):
-    with tiny.open(frames_file, progress=False, keep=keep, batch_bytes=1) as session:
+@pytest.mark.parametrize("cache_mode", ["kv", "features", "nothing"])
+def test_what_is_kept_changes_no_number(tiny, frames_file, expected, cache_mode):
+    with tiny.open(frames_file, progress=False, cache=cache_mode, batch_bytes=1) as session:
         session.ask("When?", budget=100, **SHORT)
         same(session.ask(QUESTION, budget=100, **SHORT), expected)
-        assert session.engine.computed["decoded"] == (12 if keep == "nothing" else 6)
+        assert session.engine.computed["decoded"] == (12 if cache_mode == "nothing" else 6)
 
 
 def test_segments_that_look_alike_are_kept_apart(tiny, tmp_path):
     np.save(tmp_path / "still.npy", np.full((24, 24, 32, 3), 77, dtype=np.uint8))
     logits = {}
-    for keep in ("kv", "nothing"):
-        with tiny.open(tmp_path / "still.npy", progress=False, keep=keep, batch_bytes=1) as session:
+    for cache_mode in ("kv", "nothing"):
+        with tiny.open(
+            tmp_path / "still.npy", progress=False, cache=cache_mode, batch_bytes=1
+        ) as session:
             session.ask("When?", budget=48, **SHORT)
-            logits[keep] = session.ask(QUESTION, budget=48, **SHORT).data["logit"].values
+            logits[cache_mode] = session.ask(QUESTION, budget=48, **SHORT).data["logit"].values
     np.testing.assert_allclose(logits["kv"], logits["nothing"], atol=1e-5)
     assert len(set(logits["kv"].round(4))) == 3  # their timestamps differ
 
@@ -184,17 +186,17 @@ def test_a_killed_decoder_is_an_error_and_the_next_question_works(monkeypatch):
     tempo = tl.load("nano", device="cpu")
     question = {"question": "What color is the star?", "budget": 128}
     expected = tempo.ask(CLIPS / "expedition.mp4", **question)
-    see, killed, others = Compressor.see, [], set(children_of(os.getpid()))
+    encode_vision, killed, others = Compressor.encode_vision, [], set(children_of(os.getpid()))
 
-    def kill_then_see(self, *args):
+    def kill_first(self, *args):
         if not killed:
             killed.extend(set(children_of(os.getpid())) - others)
             for child in killed:
                 os.kill(child, signal.SIGKILL)
-        return see(self, *args)
+        return encode_vision(self, *args)
 
     with tempo.open(CLIPS / "expedition.mp4", progress=False, batch_bytes=1) as session:
-        monkeypatch.setattr(Compressor, "see", kill_then_see)
+        monkeypatch.setattr(Compressor, "encode_vision", kill_first)
         with pytest.raises(VideoError, match="decoder process failed"):
             session.ask(**question)
         assert 0 < session.engine.computed["relevance"] < len(session)
@@ -211,7 +213,7 @@ def test_a_file_that_changes_between_questions_is_refused(tiny, tmp_path):
     path = tmp_path / "frames.npy"
     noise = np.random.default_rng(1).integers(0, 256, (16, 24, 32, 3), dtype=np.uint8)
     np.save(path, noise)
-    with tiny.open(path, progress=False, keep="nothing") as session:
+    with tiny.open(path, progress=False, cache="nothing") as session:
         session.ask(QUESTION, budget=20, **SHORT)
         np.save(path, 255 - noise)
         with pytest.raises(VideoError, match="changed"):
@@ -313,10 +315,10 @@ def test_threads_are_answered_as_if_one_after_another(tiny, frames_file, session
         assert fresh.engine.computed["decoded"] == len(fresh)
 
 
-@pytest.mark.parametrize("limit", ["keep_bytes", "batch_bytes"])
+@pytest.mark.parametrize("limit", ["cache_bytes", "batch_bytes"])
 @pytest.mark.parametrize("value", [-1, "2 GiB", 1.5, [1]])
 def test_limits_in_bytes_are_whole_numbers(tiny, frames_file, limit, value):
-    with pytest.raises(BudgetError, match=f"{limit} is a whole number of bytes"):
+    with pytest.raises(BudgetError, match=f"{limit} (must be a whole number|is out of range)"):
         tiny.open(frames_file, **{limit: value})
 
 
@@ -351,9 +353,9 @@ def test_a_single_image_keeps_all_tokens_and_has_no_timestamp(tiny, tmp_path):
 
 
 def test_a_session_says_what_it_is_and_what_it_keeps(session):
-    assert "0.0 MiB kept (keep='auto')" in repr(session)
+    assert "0.0 MiB cached (cache='auto')" in repr(session)
     session.ask(QUESTION, budget=48, **SHORT)
-    kept = f"{session.engine.nbytes / 2**20:.1f} MiB kept (keep='kv')"
+    kept = f"{session.engine.nbytes / 2**20:.1f} MiB cached (cache='kv')"
     for words in ("Session(", "golden/tempo", "noise.npy", "in 6 segments", kept):
         assert words in repr(session)
     assert session.engine.nbytes > 1 << 20
@@ -364,17 +366,31 @@ def test_a_session_says_what_it_does_not_keep(tiny, frames_file):
     with tiny.open(frames_file, progress=False) as session:
         price = session.price()
     needed = price["kv"] / 2**20
-    with tiny.open(frames_file, progress=False, keep_bytes=price["features"]) as session:
+    with tiny.open(frames_file, progress=False, cache_bytes=price["features"]) as session:
         assert repr(session).endswith(f"; keys and values would need {needed:.1f} MiB)")
         session.ask(QUESTION, budget=48, **SHORT)
-        assert f"(keep='features'); keys and values would need {needed:.1f} MiB" in repr(session)
+        assert f"(cache='features'); keys and values would need {needed:.1f} MiB" in repr(session)
 
 
-@pytest.mark.parametrize(("keep", "near"), [("KV", "'kv'"), ("feature", "'features'")])
-def test_what_cannot_be_kept_is_refused_with_the_nearest(tiny, frames_file, keep, near):
+def test_the_old_names_of_the_cache_still_work_and_warn(tiny, frames_file):
+    with pytest.warns(DeprecationWarning, match="use cache") as warned:
+        session = tiny.open(frames_file, progress=False, keep="features", keep_bytes=1 << 30)
+    with session:
+        assert (session.engine.cache_mode, session.engine.cache_bytes) == ("features", 1 << 30)
+        assert [str(each.message).split("use ")[-1] for each in warned] == [
+            "cache=",
+            "cache_bytes=",
+        ]
+        with pytest.warns(DeprecationWarning, match=r"use Session\.engine") as warned:
+            assert session.reader is session.engine
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize(("cache_mode", "near"), [("KV", "'kv'"), ("feature", "'features'")])
+def test_what_cannot_be_kept_is_refused_with_the_nearest(tiny, frames_file, cache_mode, near):
     before = children_of(os.getpid())
     with pytest.raises(BudgetError, match=f"did you mean {near}"):
-        tiny.open(frames_file, keep=keep)
+        tiny.open(frames_file, cache=cache_mode)
     assert children_of(os.getpid()) == before  # no decoder stays behind
 
 

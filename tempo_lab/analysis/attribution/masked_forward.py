@@ -119,7 +119,7 @@ class Passes:
         """
         import torch
 
-        features = self.compressor.see(patches, self.picture.grid)
+        features = self.compressor.encode_vision(patches, self.picture.grid)
         return torch.stack([features.merged, *features.deepstack], dim=2)
 
     def _prefix(self, features: torch.Tensor) -> PrefixCache:
@@ -169,7 +169,7 @@ class Passes:
         from tempo_lab.session.engine import CompressorEngine
 
         theirs = self.session.engine
-        return CompressorEngine(theirs.checkpoint, theirs.video, keep_bytes=theirs.keep_bytes)
+        return CompressorEngine(theirs.checkpoint, theirs.video, cache_bytes=theirs.cache_bytes)
 
     def rewrite(self, question: str) -> list[torch.Tensor]:
         """Memory tokens [segment] that the SVLM writes for other words, as many as before."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from tempo_lab.allocation import rivals  # noqa: F401  (registers strategies)
 from tempo_lab.allocation.ata import allocate, keep_tokens
-from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.front_loading.result import (
     CONTROL,
     HEAD,
@@ -20,6 +19,7 @@ from tempo_lab.analysis.front_loading.result import (
     cosines,
     effective_rank,
 )
+from tempo_lab.evaluation.cases import Case
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.cases import Case
+from tempo_lab.analysis.allocator_variants import warn_left_out
 from tempo_lab.analysis.front_loading.curves import STRATEGIES, Numbers, of_question
 from tempo_lab.analysis.front_loading.result import (
     CONTROL,
@@ -22,11 +22,11 @@ from tempo_lab.analysis.front_loading.result import (
     better,
     knee,
 )
-from tempo_lab.analysis.strictness import warn_left_out
 from tempo_lab.analysis.validation import one_or_more
 from tempo_lab.common.errors import BudgetError, TraceError
 from tempo_lab.common.statistics import SHARE, bootstrap_mean
 from tempo_lab.common.text import one_line
+from tempo_lab.evaluation.cases import Case
 
 MOST_POINTS = 32
 """Values of k that are tried by default, at most."""

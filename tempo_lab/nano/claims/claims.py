@@ -10,8 +10,9 @@ import pandas as pd
 
 from tempo_lab.allocation.arms import ALL, PRIOR, ata, quarter
 from tempo_lab.common.statistics import NOTHING, Estimate
-from tempo_lab.evaluation.tables import NEEDLES, contrast, estimate, paired_difference
+from tempo_lab.evaluation.tables import contrast, estimate, paired_difference
 from tempo_lab.nano.claims.plan import BEFORE, LOADED_KINDS, MAIN, PLAIN
+from tempo_lab.nano.claims.tables import NEEDLES
 
 NEEDLE_RIVALS = ("uniform_head", "uniform_tome", "oracle", "all", "shuffled")
 MULTI_RIVALS = ("uniform_head", "uniform_tome", "top_k", "all", "shuffled")

@@ -16,7 +16,7 @@ from transformers import Cache, DynamicCache
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from tempo_lab.model.pixels import PatchGrid
-from tempo_lab.model.qwen import CACHE
+from tempo_lab.model.qwen import cache_argument
 from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positions
 from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import GRID, PATCHES
@@ -27,7 +27,7 @@ SYSTEMS = ("generic", "compressor", "relevance")
 
 
 @dataclass(frozen=True)
-class Layout:
+class PromptLayout:
     """Everything about a prefix that does not depend on the segment: ids are filled in later."""
 
     ids: Tensor
@@ -37,7 +37,7 @@ class Layout:
     following: int
 
 
-class Read(NamedTuple):
+class BranchedOutput(NamedTuple):
     """What :class:`Reader` gives."""
 
     states: Tensor
@@ -45,7 +45,7 @@ class Read(NamedTuple):
     visual: Tensor
 
 
-class Reader:
+class BranchedForward:
     """Runs the SVLM's text model over a prefix and its branches.
 
     Args:
@@ -60,7 +60,7 @@ class Reader:
         self.model, self.words, self.memory = model, words, memory
         self.layouts = {system: self._layout(system) for system in SYSTEMS}
 
-    def _layout(self, system: str) -> Layout:
+    def _layout(self, system: str) -> PromptLayout:
         prompts = self.words.prompts
         grid = PatchGrid(PATCHES, GRID, GRID)
         start: TokenMap = (
@@ -72,7 +72,7 @@ class Reader:
         positions, following = rope_positions(prompt)
         device = self.model.embed_tokens.weight.device
         stamps = np.flatnonzero(prompt.role == 1)
-        return Layout(
+        return PromptLayout(
             torch.from_numpy(prompt.ids.copy()).to(device),
             torch.from_numpy(np.flatnonzero(prompt.role == VISION)).to(device),
             torch.from_numpy(stamps).to(device),
@@ -86,7 +86,7 @@ class Reader:
         features: tuple[Tensor, list[Tensor]],
         seconds: np.ndarray,
         branches: list[list[list[int]]],
-    ) -> Read:
+    ) -> BranchedOutput:
         """Read segments, each with the same number of branches.
 
         Args:
@@ -110,7 +110,7 @@ class Reader:
         ).to(device)
         prefix = layout.ids.expand(count, -1).clone()
         prefix[:, layout.clocks] = torch.tensor(
-            [[i for second in row for i in words.clock(float(second))] for row in seconds]
+            [[i for second in row for i in words.timestamp(float(second))] for row in seconds]
         ).to(device)
         # no gradient reaches what stands before the memory tokens of a frozen model
         learning = torch.is_grad_enabled() and table.requires_grad
@@ -134,14 +134,16 @@ class Reader:
         cos_sin = model.rotary_emb(x, within.expand(3, -1)[:, None])
         for layer in model.layers:
             x = self._layer(layer, x, cos_sin, mask[..., prefix.shape[1] :, :], kept)
-        return Read(model.norm(x).view(count, many, longest, -1), ids, visual)
+        return BranchedOutput(model.norm(x).view(count, many, longest, -1), ids, visual)
 
     @staticmethod
     def _layer(
         layer: nn.Module, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor, kept: Cache
     ) -> Tensor:
         """One layer, which also attends to the keys and values that were kept of it."""
-        out: Tensor = layer(x, attention_mask=mask, position_embeddings=cos_sin, **{CACHE: kept})
+        out: Tensor = layer(
+            x, attention_mask=mask, position_embeddings=cos_sin, **cache_argument(kept)
+        )
         return out
 
     def _mask(self, prefix: int, many: int, longest: int) -> Tensor:

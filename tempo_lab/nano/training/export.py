@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import Qwen3VLConfig
 
 from tempo_lab.common.errors import CheckpointError
-from tempo_lab.common.files import whole_file
+from tempo_lab.common.files import atomic_file
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.out_of_distribution import FeatureStatistics
 from tempo_lab.nano.training.prompt_ids import PromptIds
@@ -155,6 +155,6 @@ def export(
     config = tempo_config(sizes, words, training, familiar=familiar)
     config.dtype = dtype
     config.save_pretrained(folder)
-    with whole_file(folder / "model.safetensors") as part:
+    with atomic_file(folder / "model.safetensors") as part:
         save_file(plain, part, metadata={"format": "pt"})
         part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all

@@ -15,7 +15,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from tempo_lab.nano.training.feature_bank import FeatureBank
 from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import PATCHES, TOKENS_A_PATCH
-from tempo_lab.nano.training.vision_stage import HEIGHTS, SIDES, targets, token_over
+from tempo_lab.nano.training.vision_stage import HEIGHTS, SIDES, targets, token_at
 from tempo_lab.nano.world.kinds import happening
 from tempo_lab.nano.world.scenes import (
     CARDS,
@@ -118,7 +118,7 @@ def happenings(segments: list[Segment], pair: int) -> npt.NDArray[np.int64]:
     for index, segment in enumerate(segments):
         for item in sorted(segment.items, key=lambda item: bool(item.event)):
             word = (happening(item) or "none").split()[0]
-            labels[index, token_over(*item.center(seconds))] = HAPPENINGS.index(word)
+            labels[index, token_at(*item.center(seconds))] = HAPPENINGS.index(word)
     return labels
 
 

@@ -19,14 +19,21 @@ from torch import Tensor, nn
 from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.nano.training.branched_forward import MEMORY_ID, Reader, segment_seconds
+from tempo_lab.nano.training.branched_forward import MEMORY_ID, BranchedForward, segment_seconds
 from tempo_lab.nano.training.feature_bank import FeatureBank
 from tempo_lab.nano.training.llm_stage import HINT, answer_loss, hint, hint_loss, pad, read
 from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import Sizes
-from tempo_lab.nano.training.sampling import RECALLED, Rows, Shape, Video, draw, kept
+from tempo_lab.nano.training.sampling import (
+    RECALLED,
+    Rows,
+    Shape,
+    TrainingVideo,
+    draw_kept_slots,
+    draw_video,
+)
 from tempo_lab.nano.training.svlm_stage import vlm_batch
-from tempo_lab.nano.training.target_notes import note
+from tempo_lab.nano.training.target_notes import target_note
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS
 
 WRITTEN = 1.0
@@ -36,7 +43,7 @@ NOISE = 0.5
 """How far recalled notes are from true ones, as a share of their root mean square: as memory is."""
 
 
-class Memory(nn.Module):
+class MemoryParameters(nn.Module):
     """The learnable memory tokens and the projector."""
 
     def __init__(self, sizes: Sizes) -> None:
@@ -48,7 +55,7 @@ class Memory(nn.Module):
         self.mm_projector = nn.Sequential(nn.Linear(sizes.width, sizes.width), nn.GELU(), last)
 
 
-class Joint:
+class JointModel:
     """Everything that is trained together.
 
     Args:
@@ -62,11 +69,11 @@ class Joint:
         self,
         svlm: Qwen3VLTextModel,
         llm: Qwen3ForCausalLM,
-        memory: Memory,
+        memory: MemoryParameters,
         words: PromptIds,
         bank: FeatureBank,
     ) -> None:
-        self.reader = Reader(svlm, words, memory.compression_tokens)
+        self.reader = BranchedForward(svlm, words, memory.compression_tokens)
         self.llm, self.memory, self.words, self.bank = llm, memory, words, bank
         self.slots = memory.compression_tokens.shape[1]
 
@@ -83,7 +90,7 @@ class Joint:
         return projected
 
     def compress_videos(
-        self, system: str, videos: list[Video], rng: np.random.Generator, partial: bool
+        self, system: str, videos: list[TrainingVideo], rng: np.random.Generator, partial: bool
     ) -> Tensor:
         """Projected memory of all segments of all videos, one after another.
 
@@ -120,7 +127,7 @@ class Joint:
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
         return torch.cat(parts)[back.to(parts[0].device)]
 
-    def notes(self, videos: list[Video]) -> tuple[Tensor, Tensor]:
+    def notes(self, videos: list[TrainingVideo]) -> tuple[Tensor, Tensor]:
         """What memory should be: notes in the LLM's words.
 
         Returns:
@@ -132,7 +139,7 @@ class Joint:
         for video in videos:
             for index, segment in enumerate(video.scene.segments, video.start):
                 for question in video.questions:
-                    told = note(question, segment, index)[: self.slots]
+                    told = target_note(question, segment, index)[: self.slots]
                     tokens = [[words.text(word)[0] for word in t] or [words.pad] for t in told]
                     ids.append(tokens + empty[len(tokens) :])
         most = max(len(token) for row in ids for token in row)
@@ -144,7 +151,7 @@ class Joint:
             wanted: Tensor = (table[at.clamp(min=0)] * (at != IGNORE)[..., None]).sum(-2)
         return wanted, at[..., 0] != words.pad
 
-    def written(self, videos: list[Video], memory: Tensor) -> Tensor:
+    def written(self, videos: list[TrainingVideo], memory: Tensor) -> Tensor:
         """How far projected memory is from its notes; a guess would be 1 off.
 
         Mean squared distance as a share of the notes' mean square: half of tokens that say
@@ -158,7 +165,7 @@ class Joint:
         return torch.stack([off[part].mean() for part in (says, ~says) if part.any()]).mean()
 
     def answers(
-        self, videos: list[Video], memory: Tensor, lengths: list[list[Rows]]
+        self, videos: list[TrainingVideo], memory: Tensor, lengths: list[list[Rows]]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """LLM loss over all questions, that of hints and dates, right tokens, the labels."""
         words = self.words
@@ -174,7 +181,7 @@ class Joint:
                 for index, count in enumerate(counts[q]):
                     if not count:
                         continue
-                    clock = words.clock(SEGMENT_SECONDS * (video.start + index + 0.5))
+                    clock = words.timestamp(SEGMENT_SECONDS * (video.start + index + 0.5))
                     row += clock
                     if question.kind == "time" and index in question.evidence:
                         dates += [(len(ids), len(row) + k, clock[1]) for k in range(count)]
@@ -204,7 +211,7 @@ class Joint:
         )
 
 
-def right_by_kind(videos: list[Video], right: Tensor, labels: Tensor) -> dict[str, float]:
+def right_by_kind(videos: list[TrainingVideo], right: Tensor, labels: Tensor) -> dict[str, float]:
     """Share of whole answers that are right, of captions that of their words, by kind."""
     hits: dict[str, list[bool]] = {}
     asked = [question for video in videos for question in video.questions]
@@ -215,21 +222,21 @@ def right_by_kind(videos: list[Video], right: Tensor, labels: Tensor) -> dict[st
     return {kind: float(np.mean(values)) for kind, values in hits.items()}
 
 
-def joint_step(joint: Joint, shape: Shape, *, keep_prior: bool) -> Callable[..., Any]:
+def joint_step(joint: JointModel, shape: Shape, *, keep_prior: bool) -> Callable[..., Any]:
     """The step function of one joint stage."""
 
     def asked(
-        videos: list[Video], memory: Tensor, rng: np.random.Generator
+        videos: list[TrainingVideo], memory: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, dict[str, float]]:
         lengths = [
-            [kept(q, len(v.rows), joint.slots, shape.truncate, rng) for q in v.questions]
+            [draw_kept_slots(q, len(v.rows), joint.slots, shape.truncate, rng) for q in v.questions]
             for v in videos
         ]
         loss, hinted, right, labels = joint.answers(videos, memory, lengths)
         return loss, hinted, right_by_kind(videos, right, labels)
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
-        videos = [draw(joint.bank, rng, shape) for _ in range(shape.videos)]
+        videos = [draw_video(joint.bank, rng, shape) for _ in range(shape.videos)]
         system = "relevance" if rng.random() < 0.5 else "compressor"
         memory = joint.compress_videos(system, videos, rng, shape.partial)
         answers, hinted, numbers = asked(videos, memory, rng)
@@ -238,7 +245,7 @@ def joint_step(joint: Joint, shape: Shape, *, keep_prior: bool) -> Callable[...,
         loss = answers + HINT * hinted + WRITTEN * written
         if shape.recalled:
             others = replace(shape, weights=RECALLED)
-            videos = [draw(joint.bank, rng, others) for _ in range(shape.recalled)]
+            videos = [draw_video(joint.bank, rng, others) for _ in range(shape.recalled)]
             notes, _ = joint.notes(videos)
             noise = torch.from_numpy(rng.standard_normal(notes.shape, np.float32)).to(notes.device)
             notes = notes + NOISE * notes.square().mean().sqrt() * noise

@@ -28,7 +28,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import Sizes
 from tempo_lab.nano.training.segment_pool import SegmentPool
-from tempo_lab.nano.training.target_notes import draw_asked, note
+from tempo_lab.nano.training.target_notes import draw_asked, target_note
 from tempo_lab.nano.world.questions import Question, plain, rephrase
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Noun, Scene, Segment
 
@@ -69,7 +69,7 @@ def build_llm(sizes: Sizes, vocabulary: int) -> Qwen3ForCausalLM:
 
 def short_note(question: Question, segment: Segment, index: int) -> list[list[str]]:
     """Of a note only what is asked about: easier to learn from at first."""
-    tokens = note(question, segment, index)
+    tokens = target_note(question, segment, index)
     wanted = set(question.answer.replace(",", "").split())
     return [t for at, t in enumerate(tokens) if not at or (t and t[-1].strip() in wanted)]
 
@@ -83,7 +83,9 @@ def false_alarm(
     if not others:
         return [[segment.place]]
     item = others[rng.integers(len(others))]
-    return note(plain("present", nouns=(Noun(item.shape),)), segment, index)[: rng.integers(1, 5)]
+    return target_note(plain("present", nouns=(Noun(item.shape),)), segment, index)[
+        : rng.integers(1, 5)
+    ]
 
 
 @dataclass
@@ -107,7 +109,7 @@ class Conversation:
     dates: list[tuple[int, int]]
 
 
-def telling(words: PromptIds, question: Question, answer: list[int]) -> int:
+def answer_position(words: PromptIds, question: Question, answer: list[int]) -> int:
     """Which of an answer's tokens tells: the first, or the last two digits of "at ... seconds"."""
     return 2 if question.kind == "time" and answer[0] == words.text("at")[0] else 0
 
@@ -122,7 +124,7 @@ def hint(
         name = str(number) if number < 100 else f"{number % 100:02d}"
     names = {words.text(name)[0], words.text(f" {name}")[0]} if name else set()
     at = [i for i, token in enumerate(piece) if token in names]
-    return [(at[-1], answer[telling(words, question, answer)])] if at else []
+    return [(at[-1], answer[answer_position(words, question, answer)])] if at else []
 
 
 def conversation(
@@ -143,13 +145,13 @@ def conversation(
     for index, segment in enumerate(scene.segments):
         tokens: list[list[str]] = []
         for question in asked:
-            new = (short_note if short else note)(question, segment, index)
+            new = (short_note if short else target_note)(question, segment, index)
             if not all(token in tokens for token in new):
                 tokens += new
         if not tokens:
             alarm = rng.random() < FALSE_ALARMS
             tokens = false_alarm(asked, segment, index, rng) if alarm else [[]] * blanks
-        clock = words.clock(SEGMENT_SECONDS * (start + index + 0.5))
+        clock = words.timestamp(SEGMENT_SECONDS * (start + index + 0.5))
         ids += clock
         dates += [(len(ids) + at, clock[1]) for at, token in enumerate(tokens) if token]
         for token in tokens:
@@ -163,7 +165,7 @@ def conversation(
         text = rephrase(question, rng)
         piece = words.llm_question(text) if turn == 0 else words.llm_turn(text)
         answer = [*words.text(question.answer), words.end]
-        spot = len(ids) + len(piece) + telling(words, question, answer)
+        spot = len(ids) + len(piece) + answer_position(words, question, answer)
         spots.append((spot, question.kind))
         hints += [(len(ids) + at, i) for at, i in hint(words, question, piece, answer)]
         ids += [*piece, *answer]

@@ -29,7 +29,7 @@ class PromptIds:
         self.yes, self.no = self.prompts.yes_no
         self.opening = [int(i) for i in self.prompts.opening().ids]
         self.text = lru_cache(maxsize=200_000)(self._text)
-        self.clock = lru_cache(maxsize=200_000)(self._clock)
+        self.timestamp = lru_cache(maxsize=200_000)(self._timestamp)
         self.svlm_question = lru_cache(maxsize=200_000)(self._svlm_question)
         self.llm_question = lru_cache(maxsize=200_000)(self._llm_question)
 
@@ -39,7 +39,7 @@ class PromptIds:
     def _text(self, text: str) -> list[int]:
         return encode_text(self.tokenizer, "", text)
 
-    def _clock(self, seconds: float) -> list[int]:
+    def _timestamp(self, seconds: float) -> list[int]:
         return encode_text(self.tokenizer, timestamp(seconds))
 
     def _svlm_question(self, query: str) -> list[int]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tempo_lab.nano.training.feature_bank import FeatureBank
 from tempo_lab.nano.training.llm_stage import KIND_WEIGHTS
 from tempo_lab.nano.training.svlm_stage import draw_question
-from tempo_lab.nano.training.target_notes import answer, draw_asked, spared
+from tempo_lab.nano.training.target_notes import answer, draw_asked, is_skipped
 from tempo_lab.nano.world.questions import Question, relevant, rephrase
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Scene
 
@@ -62,7 +62,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Video:
+class TrainingVideo:
     """A training video: rows of the bank, what they show, what is asked."""
 
     rows: list[int]
@@ -72,27 +72,27 @@ class Video:
     texts: list[str]
 
 
-def draw(bank: FeatureBank, rng: np.random.Generator, shape: Shape) -> Video:
+def draw_video(bank: FeatureBank, rng: np.random.Generator, shape: Shape) -> TrainingVideo:
     """A video put together from the bank's rows, with its questions."""
     count = int(rng.integers(shape.shortest, shape.longest + 1))
     rows, scene = bank.video(rng, count)
     if count == 1:
         start = int(rng.integers(64))
-        asked = [single(bank, rows[0], start, rng) for _ in range(shape.asked)]
+        asked = [single_question(bank, rows[0], start, rng) for _ in range(shape.asked)]
     else:
         asked = draw_asked(scene, rng, shape.asked, shape.weights)
         anywhen = not any(q.kind in ("time", "describe") for q in asked)
         start = int(rng.integers(64)) if anywhen and rng.random() < 0.3 else 0
-    return Video(rows, scene, start, asked, [rephrase(q, rng) for q in asked])
+    return TrainingVideo(rows, scene, start, asked, [rephrase(q, rng) for q in asked])
 
 
-def single(bank: FeatureBank, row: int, index: int, rng: np.random.Generator) -> Question:
+def single_question(bank: FeatureBank, row: int, index: int, rng: np.random.Generator) -> Question:
     """A question about a video of one segment, the one of that number in a longer one."""
     segment = bank.segments[row]
     while True:
         question = draw_question(bank, row, index, rng, SINGLE, 0.9)
         said = answer(question, segment, index)
-        if not spared(question.kind, said, rng):
+        if not is_skipped(question.kind, said, rng):
             break
     fits = relevant(question, segment, index)
     if question.kind == "time" and fits:
@@ -100,7 +100,7 @@ def single(bank: FeatureBank, row: int, index: int, rng: np.random.Generator) ->
     return replace(question, answer=said, evidence=(0,) if fits else ())
 
 
-def kept(
+def draw_kept_slots(
     question: Question, segments: int, slots: int, truncate: float, rng: np.random.Generator
 ) -> Rows:
     """How many memory tokens the LLM gets of each segment [segment].

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
-from tempo_lab.common.files import whole_file
+from tempo_lab.common.files import atomic_file
 from tempo_lab.nano.training.distributed import (
     device_name,
     prefetch,
@@ -48,7 +48,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], note: dict[str, Any]) 
     """Save tensors and a JSON note in one file, atomically."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     told = json.dumps(note)
-    with whole_file(path) as part:
+    with atomic_file(path) as part:
         save_file(plain, part, metadata={"note": told, "digest": _digest(plain, told)})
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from tempo_lab.nano.training.branched_forward import Reader, segment_seconds
+from tempo_lab.nano.training.branched_forward import BranchedForward, segment_seconds
 from tempo_lab.nano.training.feature_bank import FeatureBank
 from tempo_lab.nano.training.init_and_aux_losses import happening_loss, naming_loss
 from tempo_lab.nano.training.llm_stage import HINT, answer_loss, hint, hint_loss, pad
@@ -25,9 +25,9 @@ from tempo_lab.nano.training.target_notes import (
     LONG,
     answer,
     draw_kind,
-    note,
+    note_text,
     segment_question,
-    written,
+    target_note,
 )
 from tempo_lab.nano.world.questions import Question, relevant, rephrase
 
@@ -82,7 +82,7 @@ def form(words: PromptIds, slots: int) -> list[int]:
 
 
 def vlm_batch(
-    reader: Reader,
+    reader: BranchedForward,
     bank: FeatureBank,
     rng: np.random.Generator,
     batch: int,
@@ -131,13 +131,14 @@ def vlm_batch(
                 branches[-1].append([*asked, *said])
             else:
                 said = [yes if fits else no]
-                told = words.text(f" {written(note(question, segment, index))}") if fits else []
+                text = note_text(target_note(question, segment, index)) if fits else ""
+                note = words.text(f" {text}") if fits else []
                 if noted and numbers:
-                    read, told = numbers, [*told, *[none] * slots][:slots]
+                    read, note = numbers, [*note, *[none] * slots][:slots]
                 else:
-                    read, told = [*said, *told], [*told, words.end]
+                    read, note = [*said, *note], [*note, words.end]
                 branches[-1].append([*asked, *(read if noted else said), words.end])
-                notes.append([*before, IGNORE, *told])
+                notes.append([*before, IGNORE, *note])
             firsts.append([*before, *said])
             at = hint(words, question, asked, said)
             if asking:
@@ -185,7 +186,7 @@ def vlm_batch(
     return loss, reached
 
 
-def svlm_step(reader: Reader, bank: FeatureBank, batch: int, slots: int = 0) -> Any:
+def svlm_step(reader: BranchedForward, bank: FeatureBank, batch: int, slots: int = 0) -> Any:
     """The step function of stage 2, and with the slots of a form of stage 3."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:

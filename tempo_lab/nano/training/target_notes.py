@@ -28,7 +28,7 @@ LONG = {"multi": 0.6, "describe": 0.15, "caption": 0.25}
 """The same, of questions with long words or long answers."""
 
 
-def told(question: Question, segment: Segment, index: int) -> list[str]:
+def stated_facts(question: Question, segment: Segment, index: int) -> list[str]:
     """What the segment of that number says to a question, part by part; nothing if irrelevant."""
     kind = question.kind
     if not relevant(question, segment, index):
@@ -58,7 +58,7 @@ def answer(question: Question, segment: Segment, index: int) -> str:
 
     The answer, or, where that takes other segments too, what this one has to say about it.
     """
-    parts = told(question, segment, index)
+    parts = stated_facts(question, segment, index)
     if question.kind == "present":
         return "yes" if parts else "no"
     return ", ".join(parts) if parts else NOT_SHOWN
@@ -69,7 +69,7 @@ def subject(question: Question, segment: Segment) -> list[str]:
     return " ".join(str(noun) for noun in question.nouns if segment.find(noun)).split()
 
 
-def note(question: Question, segment: Segment, index: int) -> list[list[str]]:
+def target_note(question: Question, segment: Segment, index: int) -> list[list[str]]:
     """What memory should hold of the segment of that number: words, token by token.
 
     One fact a token, with the name of its thing, from the gist to the details: that the thing is
@@ -107,7 +107,7 @@ def note(question: Question, segment: Segment, index: int) -> list[list[str]]:
     return [*tokens, *([f" {i.shape}"] for i in segment.items if i not in found)]
 
 
-def written(tokens: list[list[str]]) -> str:
+def note_text(tokens: list[list[str]]) -> str:
     """A note as a text of as many words as it has tokens: what each of them adds."""
     return " ".join(token[-1].strip() if token else "none" for token in tokens)
 
@@ -176,7 +176,7 @@ def segment_question(
     return plain(kind, nouns=(full,), asks=question.asks, fill=fill)
 
 
-def spared(kind: str, answer: str, rng: np.random.Generator) -> bool:
+def is_skipped(kind: str, answer: str, rng: np.random.Generator) -> bool:
     """Whether not to ask for a card's digit or word: mostly where there is none.
 
     With as many "none" as other answers the LLM learnt to say "none" alone in 3000 steps.
@@ -190,7 +190,7 @@ def draw_asked(
     """Questions to learn from, by kind as weighted; for cards mostly where there are some."""
     asked = draw_questions(scene, rng, count, weights)
     for at, question in enumerate(asked):
-        if spared(question.kind, question.answer, rng):
+        if is_skipped(question.kind, question.answer, rng):
             others = [q for q in KINDS[question.kind](scene) if q.answer != "none"]
             asked[at] = others[rng.integers(len(others))] if others else question
     return asked

@@ -24,13 +24,13 @@ from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.nano.training.branched_forward import Reader
+from tempo_lab.nano.training.branched_forward import BranchedForward
 from tempo_lab.nano.training.curves import training_figure
 from tempo_lab.nano.training.distributed import device, finish, gpus, rank, start
 from tempo_lab.nano.training.export import export, familiar_tensors, released_keys
 from tempo_lab.nano.training.feature_bank import FeatureBank, make_bank
 from tempo_lab.nano.training.init_and_aux_losses import match_like_with_like, name_what_is_seen
-from tempo_lab.nano.training.joint_stage import Joint, Memory, joint_step
+from tempo_lab.nano.training.joint_stage import JointModel, MemoryParameters, joint_step
 from tempo_lab.nano.training.llm_stage import build_llm, text_step
 from tempo_lab.nano.training.optimizers import MuonAdamW
 from tempo_lab.nano.training.prompt_ids import PromptIds
@@ -53,7 +53,7 @@ from tempo_lab.nano.training.vision_stage import (
     rescale,
     vision_step,
 )
-from tempo_lab.nano.training.warm_start import STARTED_FROM, take_over
+from tempo_lab.nano.training.warm_start import STARTED_FROM, start_from
 
 CPU_ENVIRONMENT = {
     # glibc's malloc gives pages back after every step and pays for them again: ten times slower
@@ -111,7 +111,7 @@ def train_svlm(recipe: Recipe, out: Path, bank: FeatureBank) -> Qwen3VLTextModel
     name_what_is_seen(model, bank, words)
     match_like_with_like(model.layers)
     model.to(device())
-    reader = Reader(model, words)
+    reader = BranchedForward(model, words)
     for name, slots in (("svlm", 0), ("form", recipe.sizes.memory)):
         length = getattr(recipe, name)
         run_stage(
@@ -159,11 +159,11 @@ def train_joint(
     """
     torch.manual_seed(recipe.seed + 3)
     words = PromptIds()
-    memory = Memory(recipe.sizes).to(device())
+    memory = MemoryParameters(recipe.sizes).to(device())
     with torch.no_grad():
         begin = torch.tensor(form(words, recipe.sizes.memory)).to(device())
         memory.compression_tokens[0] = svlm.embed_tokens(begin)
-    joint = Joint(svlm, llm, memory, words, bank)
+    joint = JointModel(svlm, llm, memory, words, bank)
     modules = {"svlm": svlm, "llm": llm.model, "memory": memory}
     if not rank():
         begun = {name: module.state_dict() for name, module in modules.items()}
@@ -337,7 +337,7 @@ def train(
     with _written_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for each in base:
-            take_over(each, folder, RECIPES[name])
+            start_from(each, folder, RECIPES[name])
     if in_process:
         for part in ("llm", "joint"):
             run(RECIPES[name], folder, part)

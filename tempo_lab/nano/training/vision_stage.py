@@ -125,7 +125,7 @@ def build_vision(sizes: Sizes) -> Qwen3VLVisionModel:
     return Qwen3VLVisionModel(Qwen3VLVisionConfig(**sizes.vision_config()))
 
 
-def disturb(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def add_noise(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """What camera and codec do to [segment, frame, row, column, rgb]: light, noise, chroma."""
     count = frames.shape[0]
     gain = rng.uniform(0.9, 1.1, (count, 1, 1, 1, 1)).astype(np.float32)
@@ -144,7 +144,7 @@ def disturb(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDAr
     return np.clip(x + 0.5, 0, 255).astype(np.uint8)
 
 
-def tinted(
+def tint(
     frames: npt.NDArray[np.uint8], share: float, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """A share of [segment, frame, row, column, rgb] in shades of one random colour, and which.
@@ -167,7 +167,7 @@ def pairs_of(
     which = rng.integers(PATCHES, size=len(segments))
     starts = which + rng.uniform(0, 0.45, len(segments))
     pairs = [render(s, [t, t + 0.5], FRAME) for s, t in zip(segments, starts, strict=True)]
-    return disturb(np.stack(pairs), rng), which
+    return add_noise(np.stack(pairs), rng), which
 
 
 def frames_of(segments: list[Segment], rng: np.random.Generator | None) -> npt.NDArray[np.uint8]:
@@ -176,10 +176,10 @@ def frames_of(segments: list[Segment], rng: np.random.Generator | None) -> npt.N
         return np.stack([sampled(segment, FRAME) for segment in segments])
     phases = rng.uniform(0, 0.45, len(segments))
     frames = [sampled(s, FRAME, float(p)) for s, p in zip(segments, phases, strict=True)]
-    return disturb(np.stack(frames), rng)
+    return add_noise(np.stack(frames), rng)
 
 
-def token_over(x: float, y: float) -> int:
+def token_at(x: float, y: float) -> int:
     """Number of the merged token over a point in units."""
     column, row = (int(np.clip(v * SIDE // UNITS, 0, SIDE - 1)) for v in (x, y))
     return row * SIDE + column
@@ -193,13 +193,13 @@ def targets(segments: list[Segment], which: npt.NDArray[np.int64]) -> Labels:
     for index, (segment, pair) in enumerate(zip(segments, which, strict=True)):
         labels["place"][index] = PLACES.index(segment.place)
         if segment.card is not None:
-            token = token_over(segment.card_x, segment.card_y)
+            token = token_at(segment.card_x, segment.card_y)
             labels["card"][index, token] = CARDS.index(segment.card)
         middle = float(pair) + 0.25
         for item in segment.items:
             if not item.shown(middle):
                 continue
-            token = token_over(*item.center(middle))
+            token = token_at(*item.center(middle))
             labels["shape"][index, token] = SHAPES.index(item.shape)
             labels["color"][index, token] = COLORS.index(item.color_at(middle))
             labels["size"][index, token] = tuple(SIZES).index(item.size)
@@ -245,7 +245,7 @@ def draw_pairs(batch: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.uin
     """Frame pairs [segment, 2, 128, 128, rgb] of so many new segments, and their tokens' labels."""
     segments = [draw_segment(rng) for _ in range(batch)]
     frames, which = pairs_of(segments, rng)
-    frames, colorless = tinted(frames, TINTED, rng)
+    frames, colorless = tint(frames, TINTED, rng)
     labels = targets(segments, which)
     labels["color"][colorless] = -100
     return frames, labels

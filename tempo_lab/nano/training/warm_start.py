@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.common.files import EMBEDDED, whole_file
+from tempo_lab.common.files import EMBEDDED, atomic_file
 from tempo_lab.model.checkpoint import read_config
 from tempo_lab.model.hub import weight_files
 from tempo_lab.nano.training.export import parts
@@ -24,7 +24,7 @@ STARTED_FROM = "base.json"
 """Beside a run's stages: what the checkpoint that it started from says of its own training."""
 
 
-def take_over(base: str | Path, folder: Path, recipe: Recipe) -> None:
+def start_from(base: str | Path, folder: Path, recipe: Recipe) -> None:
     """Let a run's folder begin with finished stages, those that it does not have yet.
 
     Args:
@@ -56,7 +56,7 @@ def _from_run(base: Path, folder: Path) -> None:
     for path in done:
         if not (folder / path.name).exists():  # of this run, or taken over before
             for name in (f"{path.stem}.csv", path.name):
-                with whole_file(folder / name) as part:
+                with atomic_file(folder / name) as part:
                     shutil.copyfile(base / name, part)
 
 

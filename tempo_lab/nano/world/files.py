@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.common.files import whole_file, write_whole
+from tempo_lab.common.files import atomic_file, write_atomic
 from tempo_lab.nano.world.casting import draw_scene
 from tempo_lab.nano.world.kinds import questions
 from tempo_lab.nano.world.questions import Question
@@ -43,7 +43,7 @@ def write_video(
     """
     path = Path(path)
     try:
-        with whole_file(path) as part:
+        with atomic_file(path) as part:
             _encode(scene, part, size, fps, crf)
     except OSError as error:
         raise TempoLabError(
@@ -119,5 +119,5 @@ def make(
     scene = draw_scene(seed, segments)
     write_video(scene, path, size=size, fps=fps)
     written = path.with_suffix(".json")
-    write_whole(written, (json.dumps(truth(scene), indent=1) + "\n").encode())
+    write_atomic(written, (json.dumps(truth(scene), indent=1) + "\n").encode())
     return path, written

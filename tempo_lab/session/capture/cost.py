@@ -109,7 +109,7 @@ def _sizes(session: Session, question: str, room: int | None, text: int | None =
     room = room or default_room(limit)
     if text is None:
         text = len(prompts.opening()) + len(prompts.closing(question))
-    stamp = len(prompts.clock(float(session.video.segment_times[-1, 1]))) + SPARE
+    stamp = len(prompts.timestamp(float(session.video.segment_times[-1, 1]))) + SPARE
     video = len(session) * (config.num_compression_tokens + stamp)
     return _Sizes(
         config=config,

@@ -122,7 +122,7 @@ class Recording:
     def _map(self, segment: int) -> TokenMap:
         if segment not in self._maps:
             before, after = self._around
-            video = self.session.engine.prompt(segment)
+            video = self.session.engine.visual_prompt(segment)
             self._maps[segment] = concatenate([before, video, after])
         return self._maps[segment]
 

@@ -232,9 +232,9 @@ def remembered(session: Session, trace: Trace, placed: Allocation) -> list[torch
     """
     changes = ActiveInterventions(Intervention.of(trace), session, trace.question, placed.strategy)
     with changes.installed():
-        reading = changes.engine.score(changes.question, watch=changes.watch())
+        reading = changes.engine.score(changes.question, observer=changes.watch())
         needed = changes.needed(placed)
-        memory = changes.engine.memory_tokens(reading, needed, watch=changes.watch())
+        memory = changes.engine.memory_tokens(reading, needed, observer=changes.watch())
     return changes.kept(memory, placed)
 
 

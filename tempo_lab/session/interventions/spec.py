@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from tempo_lab.common.errors import CaptureError, QueryError, did_you_mean
 from tempo_lab.common.netcdf import plain_json
-from tempo_lab.common.text import called, one_line
+from tempo_lab.common.text import format_call, one_line
 from tempo_lab.session.capture.selection import several, whole
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Intervention:
         return f"Intervention.{self}"
 
     def __str__(self) -> str:
-        return called(self.kind, self.arguments)
+        return format_call(self.kind, self.arguments)
 
     @classmethod
     def allocate(cls, tokens: Mapping[int, int]) -> Intervention:

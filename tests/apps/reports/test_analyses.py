@@ -31,7 +31,7 @@ from tempo_lab.apps.reports.analyses.sections_memory import _led
 from tempo_lab.apps.reports.analyses.summary import glance
 from tempo_lab.apps.reports.analyses.write import SHOWN
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
-from tempo_lab.common.statistics import rank_correlation
+from tempo_lab.common.statistics import spearman
 from tempo_lab.session.tempo import Tempo
 from tests.traces import make_trace
 
@@ -187,7 +187,7 @@ def test_the_control_of_agreement_pairs_two_questions_about_one_video():
 
 def test_rankings_with_the_same_first_alone_correlate_so_much():
     orders = [[0, *rest] for rest in permutations(range(1, 5))]
-    found = [rank_correlation(range(5), order) for order in orders]
+    found = [spearman(range(5), order) for order in orders]
     assert of_the_first_alone(5) == pytest.approx(np.mean(found))
 
 

@@ -24,10 +24,10 @@ from tempo_lab.model import pixels
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.nano.training import distributed, stages
 from tempo_lab.nano.training import train as training
-from tempo_lab.nano.training.branched_forward import Reader, segment_seconds
+from tempo_lab.nano.training.branched_forward import BranchedForward, segment_seconds
 from tempo_lab.nano.training.distributed import finish, start
 from tempo_lab.nano.training.feature_bank import FeatureBank, make_bank
-from tempo_lab.nano.training.joint_stage import Joint, Memory
+from tempo_lab.nano.training.joint_stage import JointModel, MemoryParameters
 from tempo_lab.nano.training.llm_stage import (
     build_llm,
 )
@@ -41,10 +41,10 @@ from tempo_lab.nano.training.recipes import (
     Sizes,
     StageLength,
 )
-from tempo_lab.nano.training.sampling import draw
+from tempo_lab.nano.training.sampling import draw_video
 from tempo_lab.nano.training.stages import JOINT_STAGES, SEPARATE_STAGES
 from tempo_lab.nano.training.svlm_stage import build_svlm
-from tempo_lab.nano.training.target_notes import note
+from tempo_lab.nano.training.target_notes import target_note
 from tempo_lab.nano.training.train import shapes, train, train_llm, train_vision, weights_of
 from tempo_lab.nano.training.vision_stage import (
     FrameTower,
@@ -52,7 +52,7 @@ from tempo_lab.nano.training.vision_stage import (
     frames_of,
     patchify,
 )
-from tempo_lab.nano.training.warm_start import STARTED_FROM, take_over
+from tempo_lab.nano.training.warm_start import STARTED_FROM, start_from
 from tempo_lab.nano.world.casting import draw_segment
 from tests import two_workers
 from tests.elsewhere import ELSEWHERE, Elsewhere
@@ -88,7 +88,7 @@ def test_batched_vision_equals_transformers_own() -> None:
 
 def test_a_branch_reads_what_it_would_read_alone(words: PromptIds) -> None:
     torch.manual_seed(0)
-    reader = Reader(build_svlm(TINY.sizes, len(words)), words)
+    reader = BranchedForward(build_svlm(TINY.sizes, len(words)), words)
     rng = np.random.default_rng(0)
     width = TINY.sizes.width
     features = (torch.randn(1, VISUAL, width), [torch.randn(1, VISUAL, width)])
@@ -110,7 +110,7 @@ def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: Pro
 
     tower = FrameTower(build_vision(TINY.sizes))
     svlm = build_svlm(TINY.sizes, len(words))
-    memory = Memory(TINY.sizes)
+    memory = MemoryParameters(TINY.sizes)
     half = {k: v.half().float() for k, v in weights_of(tiny_run, "vision", "visual").items()}
     tower.model.load_state_dict(half)
     for module, name in ((svlm, "svlm"), (memory, "memory")):
@@ -120,7 +120,7 @@ def test_training_computes_what_the_pipeline_computes(tiny_run: Path, words: Pro
         merged, deep = tower(frames)
         bank = FeatureBank(0, 1)
         bank.merged, bank.deep = merged.reshape(1, VISUAL, -1), deep[0].reshape(1, 1, VISUAL, -1)
-        joint = Joint(svlm, build_llm(TINY.sizes, len(words)), memory, words, bank)
+        joint = JointModel(svlm, build_llm(TINY.sizes, len(words)), memory, words, bank)
         seconds = 8.0 + np.arange(4)[None] + 0.25
         trained = joint.compress("relevance", [0], seconds, [[text]])[0, 0]
 
@@ -143,8 +143,8 @@ def test_notes_are_no_distance_away_from_themselves(words: PromptIds) -> None:
     width = TINY.sizes.width
     llm, svlm = build_llm(TINY.sizes, len(words)), build_svlm(TINY.sizes, len(words))
     bank = FeatureBank(0, 32)
-    joint = Joint(svlm, llm, Memory(TINY.sizes), words, bank)
-    videos = [draw(bank, np.random.default_rng(1), shapes(TINY)["long"])]
+    joint = JointModel(svlm, llm, MemoryParameters(TINY.sizes), words, bank)
+    videos = [draw_video(bank, np.random.default_rng(1), shapes(TINY)["long"])]
     notes, says = joint.notes(videos)
     asked = len(videos[0].questions)
     assert notes.shape == (len(videos[0].rows), asked, TINY.sizes.memory, width)
@@ -152,7 +152,7 @@ def test_notes_are_no_distance_away_from_themselves(words: PromptIds) -> None:
     assert not says.all()
     table = llm.model.embed_tokens.weight.detach()
     for q, question in enumerate(videos[0].questions):
-        told = note(question, bank.segments[videos[0].rows[0]], videos[0].start)
+        told = target_note(question, bank.segments[videos[0].rows[0]], videos[0].start)
         for slot, tokens in enumerate(told[: TINY.sizes.memory]):
             ids = [words.text(word)[0] for word in tokens] or [words.pad]
             torch.testing.assert_close(notes[0, q, slot], table[ids].sum(0))
@@ -343,7 +343,7 @@ def test_a_damaged_stage_is_set_aside_and_done_again(
 def test_a_damaged_stage_of_another_run_is_no_base(tmp_path: Path) -> None:
     (tmp_path / "vision.safetensors").write_text("no tensors")
     with pytest.raises(TempoLabError, match="cannot be read"):
-        take_over(tmp_path, tmp_path / "own", TINY)
+        start_from(tmp_path, tmp_path / "own", TINY)
 
 
 def test_a_damaged_log_loses_its_damaged_rows_alone(tmp_path: Path) -> None:
@@ -475,14 +475,14 @@ def test_what_the_other_run_lacks_is_trained_and_what_is_there_stays(
     for name in ("svlm.safetensors", "svlm.csv"):
         shutil.copyfile(tiny_run / name, base / name)
     stages.write_tensors(base / "llm.safetensors", {}, {"done": False})
-    take_over(base, folder, TINY)
+    start_from(base, folder, TINY)
     assert sorted(path.name for path in folder.iterdir()) == ["svlm.csv", "svlm.safetensors"]
     (folder / "svlm.csv").write_text("mine")
-    take_over(base, folder, TINY)
+    start_from(base, folder, TINY)
     assert (folder / "svlm.csv").read_text() == "mine"
     (base / "svlm.safetensors").unlink()
     with pytest.raises(TempoLabError, match="found: llm unfinished"):
-        take_over(base, folder, TINY)
+        start_from(base, folder, TINY)
 
 
 def test_a_run_can_start_from_a_checkpoint(
@@ -500,13 +500,13 @@ def test_a_run_can_start_from_a_checkpoint(
     assert training["base"]["stages"] == ["vision", "svlm", "form"]
     assert training["base"]["training"]["recipe"] == "other"
     told = (tmp_path / "run" / STARTED_FROM).read_text()
-    take_over("nano-plain", tmp_path / "run", RECIPES["other"])  # brings nothing more
+    start_from("nano-plain", tmp_path / "run", RECIPES["other"])  # brings nothing more
     assert (tmp_path / "run" / STARTED_FROM).read_text() == told
 
 
 def test_a_checkpoint_of_other_sizes_is_no_base(golden: Path, tmp_path: Path) -> None:
     with pytest.raises(TempoLabError, match="other sizes"):
-        take_over(golden / "tempo", tmp_path, TINY)
+        start_from(golden / "tempo", tmp_path, TINY)
     assert not list(tmp_path.iterdir())
 
 
@@ -543,7 +543,7 @@ def test_weights_fit_the_package() -> None:
             build_vision(sizes),
             build_svlm(sizes, len(PromptIds())),
             build_llm(sizes, len(PromptIds())),
-            Memory(sizes),
+            MemoryParameters(sizes),
         ]
     count = sum(p.numel() for part in parts for p in dict(part.named_parameters()).values())
     assert 2 * count < 25e6  # bytes as float16

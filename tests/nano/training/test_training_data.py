@@ -20,7 +20,7 @@ from tempo_lab.nano.training.init_and_aux_losses import (
 from tempo_lab.nano.training.llm_stage import KIND_WEIGHTS, conversation, hint, short_note
 from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import MEMORY, RECIPES
-from tempo_lab.nano.training.sampling import RECALLED, SINGLE, draw, kept
+from tempo_lab.nano.training.sampling import RECALLED, SINGLE, draw_kept_slots, draw_video
 from tempo_lab.nano.training.segment_pool import SegmentPool
 from tempo_lab.nano.training.svlm_stage import build_svlm, form
 from tempo_lab.nano.training.target_notes import (
@@ -29,17 +29,17 @@ from tempo_lab.nano.training.target_notes import (
     answer,
     draw_asked,
     draw_kind,
-    note,
+    is_skipped,
+    note_text,
     segment_question,
-    spared,
-    told,
-    written,
+    stated_facts,
+    target_note,
 )
 from tempo_lab.nano.training.train import shapes
 from tempo_lab.nano.training.vision_stage import (
     SIDE,
     targets,
-    tinted,
+    tint,
 )
 from tempo_lab.nano.world import KINDS, questions
 from tempo_lab.nano.world.casting import draw_scene, draw_segment
@@ -131,7 +131,7 @@ MULTI = plain("multi", nouns=(STAR,), asks=("color", "digit", "word", "position"
 def test_a_segment_tells_what_a_question_asks_and_no_more(
     question: Question, parts: list[str]
 ) -> None:
-    assert told(question, SEEN, 5) == parts  # from 20 to 24 seconds
+    assert stated_facts(question, SEEN, 5) == parts  # from 20 to 24 seconds
     assert answer(question, SEEN, 5) == (", ".join(parts) if parts else "not shown")
 
 
@@ -151,7 +151,7 @@ def test_a_segment_alone_gives_the_answers_of_its_own_video() -> None:
 def test_evidence_and_nothing_else_tells_something() -> None:
     scene = draw_scene(7, 16)
     for question in questions(scene):
-        telling = {i for i, s in enumerate(scene.segments) if told(question, s, i)}
+        telling = {i for i, s in enumerate(scene.segments) if stated_facts(question, s, i)}
         assert telling >= set(question.evidence)
         assert telling == set(question.evidence) or question.kind == "two_hop"
 
@@ -242,20 +242,20 @@ BLANK: list[str] = []
 def test_a_note_goes_from_the_gist_to_the_details(
     question: Question, tokens: list[list[str]]
 ) -> None:
-    assert note(question, SEEN, 5) == tokens
-    assert len(written(tokens).split()) == len(tokens)
+    assert target_note(question, SEEN, 5) == tokens
+    assert len(note_text(tokens).split()) == len(tokens)
 
 
 def test_the_order_of_a_note_does_not_depend_on_what_is_asked() -> None:
     asked = [plain(kind, nouns=(STAR,)) for kind in ("color", "digit", "time", "count")]
-    assert len({str(note(question, SEEN, 0)) for question in (*asked, MULTI)}) == 1
+    assert len({str(target_note(question, SEEN, 0)) for question in (*asked, MULTI)}) == 1
 
 
 def test_a_note_fits_into_memory_and_holds_the_answer() -> None:
     for seed in range(12):
         scene = draw_scene(seed, 4)
         for question in questions(scene):
-            notes = [note(question, s, i) for i, s in enumerate(scene.segments)]
+            notes = [target_note(question, s, i) for i, s in enumerate(scene.segments)]
             told = {word.strip() for tokens in notes for token in tokens for word in token}
             assert max(map(len, notes)) <= MEMORY
             assert {i for i, tokens in enumerate(notes) if tokens} >= set(question.evidence)
@@ -291,7 +291,7 @@ def test_conversations_ask_for_answers_at_their_places(words: PromptIds, pool: S
             assert made.labels[first - 1] == IGNORE
         assert all(made.labels[position] == IGNORE for position, _ in made.hints)
         for position, date in made.dates:
-            seconds = [i for i in range(position) if made.ids[i] == words.clock(2.0)[2]]
+            seconds = [i for i in range(position) if made.ids[i] == words.timestamp(2.0)[2]]
             assert made.ids[seconds[-1] - 1] == date  # ".0 seconds>" ends each timestamp
             assert made.ids[position] != words.pad
         assert max(made.ids) < len(words)
@@ -332,7 +332,7 @@ def test_labels_stand_where_things_are() -> None:
 def test_tinted_frames_have_shades_of_one_colour() -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (40, 2, 8, 8, 3), dtype=np.uint8)
-    made, chosen = tinted(frames, 0.5, rng)
+    made, chosen = tint(frames, 0.5, rng)
     assert 10 < chosen.sum() < 30
     np.testing.assert_array_equal(made[~chosen], frames[~chosen])
     for one in made[chosen].astype(float):
@@ -382,7 +382,7 @@ def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: SegmentPool
     bank = FeatureBank(3, 300)
     for name, shape in shapes(RECIPES["nano"]).items():
         for _ in range(12):
-            video = draw(bank, rng, shape)
+            video = draw_video(bank, rng, shape)
             assert shape.shortest <= len(video.rows) == len(video.scene) <= shape.longest
             assert len(video.questions) == len(video.texts) == shape.asked
             for question in video.questions:
@@ -395,7 +395,7 @@ def test_drawn_videos_have_as_many_questions_as_the_stage_asks(pool: SegmentPool
 def test_what_is_recalled_takes_several_segments() -> None:
     rng = np.random.default_rng(0)
     shape = replace(shapes(RECIPES["nano"])["long"], weights=RECALLED)
-    videos = [draw(FeatureBank(3, 300), rng, shape) for _ in range(12)]
+    videos = [draw_video(FeatureBank(3, 300), rng, shape) for _ in range(12)]
     assert all(len(video.questions) == shape.asked for video in videos)
     kinds = Counter(q.kind for video in videos for q in video.questions)
     assert set(kinds) <= set(RECALLED)
@@ -412,14 +412,14 @@ def test_cards_are_seldom_asked_for_where_there_are_none() -> None:
         return float(np.mean([q.answer == "none" for q in asked]))
 
     assert 0.02 < nones({"digit": 1.0, "word": 1.0}) < 0.4
-    assert not spared("event", "none", rng)
-    assert 0.6 < np.mean([spared("word", "none", rng) for _ in range(200)]) < 0.9
+    assert not is_skipped("event", "none", rng)
+    assert 0.6 < np.mean([is_skipped("word", "none", rng) for _ in range(200)]) < 0.9
 
 
 def test_truncation_keeps_evidence_and_stays_in_bounds() -> None:
     rng = np.random.default_rng(0)
     question = plain("color", "red", (3,), (STAR,))
-    drawn = np.stack([kept(question, 8, 16, 1.0, rng) for _ in range(400)])
+    drawn = np.stack([draw_kept_slots(question, 8, 16, 1.0, rng) for _ in range(400)])
     assert drawn.min() >= 1
     assert drawn.max() <= 16
     others = np.delete(drawn, 3, axis=1)
@@ -427,21 +427,21 @@ def test_truncation_keeps_evidence_and_stays_in_bounds() -> None:
     assert 0.7 < (drawn[:, 3] == 16).mean() < 0.9
     assert set(drawn[:, 3]) >= {1, 2, 8}  # any number may be left
     assert (others <= 4).mean() > 0.85
-    assert (kept(question, 8, 16, 0.0, rng) == 16).all()
+    assert (draw_kept_slots(question, 8, 16, 0.0, rng) == 16).all()
 
 
 def test_truncation_without_evidence_and_of_everything() -> None:
     rng = np.random.default_rng(1)
     nothing = plain("absence", "not shown", nouns=(BOLT,), asks=("size",))
-    drawn = np.stack([kept(nothing, 8, 16, 1.0, rng) for _ in range(200)])
+    drawn = np.stack([draw_kept_slots(nothing, 8, 16, 1.0, rng) for _ in range(200)])
     assert (drawn.max(1) == 16).all()  # ATA gives its argmax all, whatever it shows
     assert np.median(drawn) <= 4
     most = plain("most", "sea", tuple(range(8)))
-    drawn = np.stack([kept(most, 8, 16, 1.0, rng) for _ in range(200)])
+    drawn = np.stack([draw_kept_slots(most, 8, 16, 1.0, rng) for _ in range(200)])
     assert drawn.min() >= 1
     assert drawn.max() <= 8
     single = np.stack(
-        [kept(plain("size", "big", (0,), (STAR,)), 1, 16, 1.0, rng) for _ in range(99)]
+        [draw_kept_slots(plain("size", "big", (0,), (STAR,)), 1, 16, 1.0, rng) for _ in range(99)]
     )
     assert 1 <= single.min() < single.max() == 16
 

@@ -4,8 +4,8 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from tempo_lab.analysis.cases import world_videos
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.nano.claims.cases import world_videos
 from tempo_lab.nano.claims.plan import draw_jobs
 from tempo_lab.nano.world.seeds import (
     DEVELOPMENT,

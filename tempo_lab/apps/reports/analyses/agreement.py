@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tempo_lab.analysis.compare import Comparison, spearman
-from tempo_lab.common.statistics import Estimate, bootstrap_mean
+from tempo_lab.analysis.compare import Comparison
+from tempo_lab.common.statistics import Estimate, bootstrap_mean, spearman
 
 
 def of_the_first_alone(segments: int) -> float:

@@ -11,13 +11,13 @@ import xarray as xr
 
 from tempo_lab.allocation.arms import quarter
 from tempo_lab.analysis.allocation_study import allocation_study
+from tempo_lab.analysis.allocator_variants import AllocatorVariants
 from tempo_lab.analysis.attention_groups import AttentionGroups
 from tempo_lab.analysis.compare import Comparison
 from tempo_lab.analysis.front_loading.result import HEAD, MEASURES, FrontLoading
 from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity
 from tempo_lab.analysis.relevance import Relevance
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer
-from tempo_lab.analysis.strictness import Strictness
 from tempo_lab.apps.reports.analyses.agreement import mismatched, of_the_first_alone
 from tempo_lab.apps.reports.analyses.findings import FIRST_ALONE, NAN, Finding, Findings
 from tempo_lab.apps.reports.analyses.run import Measured
@@ -166,7 +166,7 @@ def _allocation(measured: Measured, seed: int) -> list[Finding]:
     return rows
 
 
-def _strictness(result: Strictness) -> list[Finding]:
+def _strictness(result: AllocatorVariants) -> list[Finding]:
     rows = []
     for kind in result.data["kind"].to_numpy():
         n = int(result.data["questions"].sel(kind=kind))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.allocation.arms import kept_lengths
+from tempo_lab.analysis.allocator_variants import AllocatorVariants, allocator_variants
 from tempo_lab.analysis.attention import Attention, attention
 from tempo_lab.analysis.attention_groups import AttentionGroups, attention_groups
 from tempo_lab.analysis.attribution.attribution import attribution
-from tempo_lab.analysis.cases import Case, WorldVideo, world_videos
 from tempo_lab.analysis.compare import Comparison, compare
 from tempo_lab.analysis.front_loading.front_loading import MOST_POINTS, front_loading
 from tempo_lab.analysis.front_loading.result import FrontLoading
@@ -22,8 +22,9 @@ from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity, prompt_sens
 from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
-from tempo_lab.analysis.strictness import Strictness, strictness
 from tempo_lab.apps.reports.analyses.checkpoint import Kept
+from tempo_lab.evaluation.cases import Case
+from tempo_lab.nano.claims.cases import WorldVideo, world_videos
 from tempo_lab.nano.world.seeds import REPORT
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Measured:
     front_loading: dict[str, FrontLoading]
     attention: AttentionGroups
     comparison: Comparison
-    strictness: Strictness
+    strictness: AllocatorVariants
     slots: int
     min_tokens: int
 
@@ -97,7 +98,7 @@ def measure(
                 lambda: how.attention(asked.needles, asked.untrained),
             ),
             comparison=kept("compare", Comparison, lambda: how.comparison(asked.needles)),
-            strictness=kept("strictness", Strictness, lambda: how.strictness(asked.mixed)),
+            strictness=kept("strictness", AllocatorVariants, lambda: how.strictness(asked.mixed)),
             front_loading={
                 NEEDLE: kept(
                     "front_loading_needle",
@@ -219,8 +220,8 @@ class _How:
                 effects.append(effect)
         return compare(traces, effects, seed=self.seed)
 
-    def strictness(self, cases: Sequence[Case]) -> Strictness:
-        return strictness(cases, seed=self.seed, progress=self.progress)
+    def strictness(self, cases: Sequence[Case]) -> AllocatorVariants:
+        return allocator_variants(cases, seed=self.seed, progress=self.progress)
 
     def front_loading(self, cases: Sequence[Case], *, few: bool = False) -> FrontLoading:
         """Every k, or powers of two where there are many or few are asked for; a quarter always."""

@@ -150,7 +150,7 @@ def allocation(measured: Measured, told: Findings) -> Section:
             figure(
                 "strictness",
                 "Score, gain over the released rule, tokens used",
-                plots.strictness(measured.strictness),
+                plots.allocator_variants(measured.strictness),
             )
         ],
         {"By strategy": table(told, name), "By arm and kind": table(told, "strictness")},

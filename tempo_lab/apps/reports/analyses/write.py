@@ -17,7 +17,7 @@ from tempo_lab.apps.reports.analyses.sections_memory import agreement, attention
 from tempo_lab.apps.reports.analyses.summary import glance
 from tempo_lab.apps.reports.html import page
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.common.files import write_whole
+from tempo_lab.common.files import write_atomic
 from tempo_lab.common.version import __version__
 from tempo_lab.nano.world import WORLD_VERSION
 from tempo_lab.nano.world.seeds import REPORT
@@ -125,7 +125,7 @@ def write_files(folder: Path, settings: dict[str, Any], measured: Measured) -> R
     }
     try:
         for name, content in files.items():
-            write_whole(folder / name, content)
+            write_atomic(folder / name, content)
     except OSError as error:
         raise TempoLabError(
             "the report could not be written; the results are kept",

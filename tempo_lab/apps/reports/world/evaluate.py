@@ -18,14 +18,13 @@ import pandas as pd
 from tempo_lab.apps.reports.html import page
 from tempo_lab.apps.reports.world.sections import all_sections
 from tempo_lab.common.errors import CheckpointError, TempoLabError
-from tempo_lab.common.files import EMBEDDED, write_whole
+from tempo_lab.common.files import EMBEDDED, write_atomic
 from tempo_lab.common.statistics import Estimate
 from tempo_lab.common.version import __version__
-from tempo_lab.evaluation import tables
 from tempo_lab.evaluation.arm_runner import Row, keys_of
 from tempo_lab.evaluation.runner import run
 from tempo_lab.evaluation.store import Store
-from tempo_lab.nano.claims import claims
+from tempo_lab.nano.claims import claims, tables
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, Job, draw_jobs
 from tempo_lab.nano.world.scenes import WORLD_VERSION
 from tempo_lab.nano.world.seeds import DEVELOPMENT
@@ -166,7 +165,7 @@ def write_results(
     }
     try:
         for name, content in files.items():
-            write_whole(folder / name, content)
+            write_atomic(folder / name, content)
     except OSError as error:
         raise TempoLabError(
             "the report of the evaluation cannot be written; all answers are kept",

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from tempo_lab.common.statistics import Reliability
-from tempo_lab.evaluation.tables import NEEDLES, groups_of
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
-from tempo_lab.plots.style import BLUE, GREEN, GREY, HOLLOW, ORANGE, PINK, RED, STYLES
+from tempo_lab.nano.claims.tables import NEEDLES, groups_of
+from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens
+from tempo_lab.plots.style import BLUE, GREEN, GREY, ORANGE, PINK, RED, STYLES, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,10 +41,7 @@ def _subplots(
         figure, axes = pyplot.subplots(
             rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **more
         )
-    for each in axes.flat:
-        seaborn.despine(ax=each)
-        each.grid(axis="y", color="#e5e5e5", linewidth=0.8)
-        each.set_axisbelow(True)
+    tidy(*axes.flat)
     return figure, axes[0] if rows == 1 else axes
 
 
@@ -135,22 +133,11 @@ def allocation(table: pd.DataFrame, group: str = NEEDLES) -> tuple[Figure, np.nd
     families = some.groupby("segments")["family"].nunique()
     lengths = sorted(families[families >= FEWEST_ARMS].index) or [0]
     figure, axes = _subplots(len(lengths), width=3.4 * len(lengths) + 1.8, height=3.9, sharey=True)
-    for each, segments in zip(axes, lengths, strict=True):
-        for height, (family, (color, marker)) in enumerate(reversed(STYLES.items()), 3):
-            line = some[(some["segments"] == segments) & (some["family"] == family)]
-            line = line.sort_values("tokens")
-            if len(line):
-                error = _errors(line, "score")
-                each.errorbar(
-                    line["tokens"], line["score"], error, color=color, marker=marker, markersize=6,
-                    linewidth=1.3, elinewidth=0.7, capsize=0, label=family, zorder=height,
-                    markerfacecolor="white" if family in HOLLOW else color,
-                )  # fmt: skip
-        _tokens_axis(each, some["tokens"].max() if len(some) else 1)
-        each.set_title(f"{segments} segments", loc="left", fontsize="medium")
-        each.set_xlabel("memory tokens used per segment")
-    axes[0].set(ylabel=f"score of {group} questions", ylim=(-0.02, 1.03))
-    _legend_beside(figure, axes)
+    for ax, segments in zip(axes, lengths, strict=True):
+        score_over_tokens(ax, some[some["segments"] == segments])
+        ax.set_title(f"{segments} segments", loc="left", fontsize="medium")
+    axes[0].set_ylabel(f"score of {group} questions")
+    legend_beside(figure, axes)
     return figure, axes
 
 
@@ -179,7 +166,7 @@ def kinds(table: pd.DataFrame, budget: int, segments: int = 32) -> tuple[Figure,
         f"{segments} segments, a budget of {budget} tokens per segment", loc="left",
         fontsize="medium",
     )  # fmt: skip
-    _legend_beside(figure, axes)
+    legend_beside(figure, axes)
     return figure, axes
 
 
@@ -236,7 +223,7 @@ def strictness(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
         each.set_xlim(-0.5, max(len(groups) - 0.5, 0.5))
         each.set_title(f"{segments} segments", loc="left", fontsize="medium")
     axes[0].set(ylabel="score (below: tokens per segment)", ylim=(-0.02, 1.03))
-    _legend_beside(figure, axes)
+    legend_beside(figure, axes)
     return figure, axes
 
 
@@ -258,19 +245,5 @@ def phrasings(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
         if some.any():
             _bars(axes[0], x[some], table[some], "score", color, marker, label)
     _kinds_axis(axes[0], kinds)
-    _legend_beside(figure, axes)
+    legend_beside(figure, axes)
     return figure, axes
-
-
-def _legend_beside(figure: Figure, axes: np.ndarray) -> None:
-    found: dict[str, Any] = {}
-    for each in axes:
-        for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    if found:
-        known = list(STYLES)
-        order = sorted(found, key=lambda name: known.index(name) if name in known else 0)
-        figure.legend(
-            [found[name] for name in order], order, loc="outside right center", frameon=False,
-            fontsize="small",
-        )  # fmt: skip

@@ -11,7 +11,8 @@ from tempo_lab.allocation.arms import quarter
 from tempo_lab.apps.reports.html import Section, picture
 from tempo_lab.apps.reports.world import figures
 from tempo_lab.common.statistics import Reliability
-from tempo_lab.evaluation import tables
+from tempo_lab.evaluation.tables import calibration, refused_table
+from tempo_lab.nano.claims import tables
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
 
 
@@ -27,7 +28,7 @@ def all_sections(
         missing: roles of models that there were not.
     """
     return [
-        _prior(frame, tables.calibration(rows), BEFORE in missing),
+        _prior(frame, calibration(rows), BEFORE in missing),
         _allocation(frame, slots),
         _front_loading(frame, slots, PLAIN in missing),
         _strictness(frame),
@@ -74,7 +75,7 @@ def _same_before(frame: pd.DataFrame) -> str:
 
 
 def _allocation(frame: pd.DataFrame, slots: int) -> Section:
-    table, refused = tables.allocation_table(frame), tables.refused_table(frame)
+    table, refused = tables.allocation_table(frame), refused_table(frame)
     return Section(
         "2. Allocation",
         [

@@ -12,8 +12,8 @@ from matplotlib import pyplot
 import tempo_lab as tl
 from tempo_lab import course, plots
 from tempo_lab.allocation.arms import ALL, Arm
-from tempo_lab.analysis import Case, Result, Rivals, rival_arms, rivals
-from tempo_lab.analysis.rivals import FAMILIES
+from tempo_lab.analysis import Baselines, Case, Result, baseline_arms, baselines
+from tempo_lab.analysis.baselines import FAMILIES
 from tempo_lab.common.errors import BudgetError, TempoLabWarning, TraceError
 from tests.traces import make_trace
 
@@ -50,7 +50,7 @@ def case(kind="color", video="a"):
 
 def test_a_kind_of_the_users_own_stays_its_own_whatever_it_is_called():
     """`color` and `place` of the world are needles; those of somebody else are not."""
-    found = rivals([case("color"), case("place")], arms=rival_arms(16, [4], ["ATA head"]))
+    found = baselines([case("color"), case("place")], arms=baseline_arms(16, [4], ["ATA head"]))
     assert found.data["kind"].values.tolist() == ["color", "place"]
 
 
@@ -62,22 +62,22 @@ def test_what_the_context_refuses_is_left_out_and_the_rest_kept():
             return super().ask(question, strategy=strategy, **options)
 
     whole, short = case(video="a"), replace(case(video="b"), session=Short())
-    arms = rival_arms(16, [4], ["all tokens", "ATA head"])
+    arms = baseline_arms(16, [4], ["all tokens", "ATA head"])
     with pytest.warns(TempoLabWarning, match="is left out: 1 x the context"):
-        found = rivals([whole, short], arms=arms, progress=False)
+        found = baselines([whole, short], arms=arms, progress=False)
     assert found.data["score"].isnull().values.tolist() == [[False, True], [False, False]]
     (left,) = found.provenance["left_out"]
     assert (left["arm"], left["video"]) == ("all tokens", "b")
     assert not found.data["tokens"].isnull().any()
     with pytest.raises(BudgetError, match="no such allocation strategy"):
-        rivals([whole], arms=[Arm("mine", "haed", 4)], progress=False)
+        baselines([whole], arms=[Arm("mine", "haed", 4)], progress=False)
 
 
 def test_the_arms_share_equal_budgets_of_the_models_own_slots():
-    arms = rival_arms(16)
+    arms = baseline_arms(16)
     assert sorted({arm.budget for arm in arms if arm.budget}) == [2, 3, 4, 8]
-    assert sorted({arm.budget for arm in rival_arms(128) if arm.budget}) == [16, 24, 32, 64]
-    assert [arm.name for arm in rival_arms(16, [4], ["top-k", "all tokens"])] == [
+    assert sorted({arm.budget for arm in baseline_arms(128) if arm.budget}) == [16, 24, 32, 64]
+    assert [arm.name for arm in baseline_arms(16, [4], ["top-k", "all tokens"])] == [
         "all tokens", "top-k 4",
     ]  # fmt: skip
     assert len({arm.name for arm in arms}) == len(arms) == 1 + 8 * 4
@@ -85,7 +85,7 @@ def test_the_arms_share_equal_budgets_of_the_models_own_slots():
 
 def test_scores_are_shuffled_or_the_truth():
     one = case()
-    rivals([one], arms=rival_arms(16, [3], SCRIPTED), progress=False)
+    baselines([one], arms=baseline_arms(16, [3], SCRIPTED), progress=False)
     own = make_trace(4, budget=12).data["relevance"].to_numpy()
     asked = [each for each in one.session.asked if each[2] is not None]
     ((budget, _, shuffled), (_, _, oracle)) = asked
@@ -97,8 +97,8 @@ def test_scores_are_shuffled_or_the_truth():
 
 def test_each_arm_is_held_against_ata_at_its_budget():
     cases = [case(video="a"), case(video="b")]
-    arms = rival_arms(16, [2, 4], ["all tokens", "ATA head", "uniform head", "oracle routing"])
-    found = rivals(cases, arms=arms, progress=False).data.sel(kind="color")
+    arms = baseline_arms(16, [2, 4], ["all tokens", "ATA head", "uniform head", "oracle routing"])
+    found = baselines(cases, arms=arms, progress=False).data.sel(kind="color")
     mean, gain = found["mean"].to_series(), found["gain"].to_series()
     assert mean["oracle routing 4"] == 1
     assert mean["ATA head 4"] == mean["all tokens"] == 0
@@ -108,11 +108,11 @@ def test_each_arm_is_held_against_ata_at_its_budget():
 
 
 def test_a_budget_that_holds_no_segment_of_sparse_frames_is_nan():
-    arms = rival_arms(16, [2], ["ATA head", "sparse frames"])
-    found = rivals([case()], arms=arms, progress=False)
+    arms = baseline_arms(16, [2], ["ATA head", "sparse frames"])
+    found = baselines([case()], arms=arms, progress=False)
     row = found.data.sel(arm="sparse frames 2", kind="color")
     assert np.isnan([row["mean"], row["tokens"]]).all()
-    figure, (axes,) = plots.rivals(found)
+    figure, (axes,) = plots.baselines(found)
     figure.canvas.draw()
     pyplot.close(figure)
     assert axes.get_ylabel() == "score"
@@ -121,8 +121,8 @@ def test_a_budget_that_holds_no_segment_of_sparse_frames_is_nan():
 def test_on_a_real_model_no_arm_exceeds_its_budget(tiny, frames_file, tmp_path):
     with tiny.open(frames_file, progress=False) as session:
         asked = [Case(session, QUESTION, "red", [True] + [False] * 5, "color", "noise")]
-        arms = rival_arms(tiny.slots, [tiny.slots // 2])
-        found = rivals(asked, arms=arms, max_new_tokens=2, progress=False)
+        arms = baseline_arms(tiny.slots, [tiny.slots // 2])
+        found = baselines(asked, arms=arms, max_new_tokens=2, progress=False)
     data = found.data.sel(kind="color")
     limited = data.isel(arm=data["budget"].notnull() & (data["family"] != "sparse frames"))
     assert (limited["tokens"] <= limited["budget"]).all()
@@ -130,7 +130,7 @@ def test_on_a_real_model_no_arm_exceeds_its_budget(tiny, frames_file, tmp_path):
     stored = data.isel(arm=data["family"] == "sparse frames")  # frames that cannot be thinned
     assert stored["mean"].isnull().all()
     again = Result.load(found.save(tmp_path / "r.nc"))
-    assert type(again) is Rivals
+    assert type(again) is Baselines
     xr.testing.assert_identical(again.data, found.data)
 
 
@@ -139,16 +139,16 @@ def test_sparse_frames_are_few_segments_of_the_whole_video():
     tempo = tl.load("nano", device="cpu")
     with tempo.open(course.clip("voyage"), progress=False) as session:
         one = Case(session, "Where is the star?", "snow", np.arange(12) == 8, "place")
-        arms = rival_arms(tempo.slots, [tempo.slots // 4], ["ATA head", "sparse frames"])
-        data = rivals([one], arms=arms, progress=False).data.sel(kind="place")
+        arms = baseline_arms(tempo.slots, [tempo.slots // 4], ["ATA head", "sparse frames"])
+        data = baselines([one], arms=arms, progress=False).data.sel(kind="place")
     assert data["tokens"].sel(arm=arms[1].name) == tempo.slots / 4  # a quarter of the segments
 
 
 def test_the_same_seed_shuffles_the_same_way():
-    arms = rival_arms(16, [3], ["shuffled scores"])
+    arms = baseline_arms(16, [3], ["shuffled scores"])
     one, two, other = case(), case(), case()
     for each, seed in ((one, 1), (two, 1), (other, 2)):
-        rivals([each], arms=arms, seed=seed, progress=False)
+        baselines([each], arms=arms, seed=seed, progress=False)
     assert one.session.asked == two.session.asked
     assert one.session.asked != other.session.asked
 
@@ -156,17 +156,17 @@ def test_the_same_seed_shuffles_the_same_way():
 @pytest.mark.parametrize("arms", [[], [ALL, ALL]])
 def test_what_cannot_be_compared(arms):
     with pytest.raises(TraceError, match=r"one name|0 arms"):
-        rivals([case()], arms=arms, progress=False)
+        baselines([case()], arms=arms, progress=False)
     with pytest.raises(TraceError, match="0 questions"):
-        rivals([], progress=False)
+        baselines([], progress=False)
     with pytest.raises(TraceError, match="made of cases"):
-        rivals(None)
+        baselines(None)
 
 
 def test_the_figure_has_a_panel_a_kind_and_all_points():
-    arms = rival_arms(16, families=SCRIPTED)
-    found = rivals([case(), case("absence", "b")], arms=arms, progress=False)
-    figure, axes = plots.rivals(found)
+    arms = baseline_arms(16, families=SCRIPTED)
+    found = baselines([case(), case("absence", "b")], arms=arms, progress=False)
+    figure, axes = plots.baselines(found)
     figure.canvas.draw()
     assert [each.get_title("left") for each in axes] == [
         "color (1 questions)", "absence (1 questions)",
@@ -177,17 +177,17 @@ def test_the_figure_has_a_panel_a_kind_and_all_points():
         wanted = part["tokens"].values
         np.testing.assert_allclose(np.sort(drawn), np.sort(wanted))
     pyplot.close(figure)
-    figure, axes = plots.rivals(found, kinds=["absence"])
+    figure, axes = plots.baselines(found, kinds=["absence"])
     assert len(axes) == 1
     pyplot.close(figure)
     with pytest.raises(TraceError, match="no such kind"):
-        plots.rivals(found, kinds=["absense"])
-    with pytest.raises(TraceError, match="rivals returned"):
-        plots.rivals(make_trace())
+        plots.baselines(found, kinds=["absense"])
+    with pytest.raises(TraceError, match="baselines returned"):
+        plots.baselines(make_trace())
 
 
 def test_an_arm_of_another_family_is_drawn_too():
-    arms = (*rival_arms(16, [4], ["ATA head"]), Arm("mine", "floor", 4))
-    figure, (axes,) = plots.rivals(rivals([case()], arms=arms, progress=False))
+    arms = (*baseline_arms(16, [4], ["ATA head"]), Arm("mine", "floor", 4))
+    figure, (axes,) = plots.baselines(baselines([case()], arms=arms, progress=False))
     assert {bar.get_label() for bar in axes.containers} == {"ATA head", "mine"}
     pyplot.close(figure)

@@ -13,16 +13,16 @@ import xarray as xr
 
 from tempo_lab.allocation.arms import Arm, half, strictness_arms
 from tempo_lab.allocation.strategies import find_strategy
-from tempo_lab.analysis.cases import Case
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.validation import one_or_more
 from tempo_lab.common.errors import BudgetError, TempoLabWarning, TraceError
 from tempo_lab.common.statistics import DIFFERENCE, SHARE, Estimate, bootstrap_mean
 from tempo_lab.common.text import one_line
+from tempo_lab.evaluation.cases import Case
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Strictness(Result):
+class AllocatorVariants(Result):
     """Score and tokens by arm and kind of question, each arm also against the first.
 
     Intervals are 95 % bootstrap intervals over videos; NaN where there is one video only.
@@ -48,7 +48,10 @@ class Strictness(Result):
     TABLE: ClassVar = ("arm", "kind")
 
 
-def strict_arms(slots: int) -> tuple[Arm, ...]:
+Result.KINDS["Strictness"] = AllocatorVariants  # in files saved under its old name
+
+
+def variant_arms(slots: int) -> tuple[Arm, ...]:
     """The arms of `tempo-lab evaluate world`, and two that look at relevance itself.
 
     Args:
@@ -59,14 +62,14 @@ def strict_arms(slots: int) -> tuple[Arm, ...]:
     return (*strictness_arms(slots), *arms)
 
 
-def strictness(
+def allocator_variants(
     cases: Sequence[Case],
     *,
     arms: Sequence[Arm] | None = None,
     seed: int = 0,
     max_new_tokens: int = 32,
     progress: bool = True,
-) -> Strictness:
+) -> AllocatorVariants:
     """Ask every question under every arm; nothing of the compressor runs twice for a question.
 
     Absence questions show what abstaining is worth, questions about the whole video ("most") what
@@ -75,15 +78,15 @@ def strictness(
     Args:
         cases: about one video or more, of any kinds; `world_cases(tempo, kinds=["absence", "most",
             "color"])` has them.
-        arms: the first is what the others are compared with; by default `strict_arms` of the
+        arms: the first is what the others are compared with; by default `variant_arms` of the
             model's K.
         seed: of strategies that draw.
         max_new_tokens: of an answer.
         progress: show a progress bar.
 
     Returns:
-        a `Strictness`. What an arm cannot be asked, such as all tokens of a video that exceeds the
-        context, is NaN, warned of, and in its provenance as "left_out".
+        an `AllocatorVariants`. What an arm cannot be asked, such as all tokens of a video that
+        exceeds the context, is NaN, warned of, and in its provenance as "left_out".
 
     Raises:
         TraceError: no cases, or arms that need other frames or other scores than the model's.
@@ -91,7 +94,7 @@ def strictness(
     """
     cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
     if arms is None and cases:
-        arms = strict_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
+        arms = variant_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
     arms = tuple(arms or ())
     check_arms(cases, arms)
     for arm in arms:
@@ -99,7 +102,7 @@ def strictness(
             raise TraceError(
                 "strictness is compared on the model's own scores and all frames",
                 asked=one_line(repr(arm), 200),
-                fix="tempo_lab.analysis.rivals(cases, arms=...) has the other arms",
+                fix="tempo_lab.analysis.baselines(cases, arms=...) has the other arms",
             )
 
     def ask(number: int, arm: Arm) -> tuple[float, float]:
@@ -119,7 +122,7 @@ def strictness(
     data = tabulated(cases, arms, score, used, [0] * len(arms))
     models = sorted({case.session.checkpoint.digest for case in cases})
     made = {"arms": [asdict(arm) for arm in arms], "seed": seed, "models": models}
-    return Strictness(data, {**made, "left_out": left_out})
+    return AllocatorVariants(data, {**made, "left_out": left_out})
 
 
 def ask_all(
@@ -172,7 +175,7 @@ def tabulated(
     used: np.ndarray,
     against: Sequence[int],
 ) -> xr.Dataset:
-    """What cases gave under arms, by arm and kind, with intervals: the numbers of a `Strictness`.
+    """What cases gave under arms, by arm and kind, with intervals.
 
     Args:
         score: [arm, question]; NaN where an arm could not be asked.

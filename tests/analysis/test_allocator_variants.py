@@ -11,15 +11,15 @@ from matplotlib import pyplot
 
 from tempo_lab import plots
 from tempo_lab.allocation.arms import ALL, strictness_arms
-from tempo_lab.analysis import Case, Result, Strictness, strictness
-from tempo_lab.analysis.strictness import strict_arms
+from tempo_lab.analysis import AllocatorVariants, Case, Result, allocator_variants
+from tempo_lab.analysis.allocator_variants import variant_arms
 from tempo_lab.common.errors import BudgetError, TraceError
 from tempo_lab.common.statistics import bootstrap_mean
 from tests.traces import make_trace
 
 matplotlib.use("agg")
 QUESTION = "What color is the moving square?"
-ARMS = strict_arms(16)
+ARMS = variant_arms(16)
 
 
 class Scripted:
@@ -48,7 +48,7 @@ def case(kind, video, *right):
 
 def test_each_arm_is_asked_as_it_says():
     one = case("absence", "a")
-    strictness([one], seed=5, max_new_tokens=3, progress=False)
+    allocator_variants([one], seed=5, max_new_tokens=3, progress=False)
     assert one.session.asked == [
         ("absence?", 32, "head", "faithful", 5, 3),
         ("absence?", 32, "abstain", "strict", 5, 3),
@@ -57,7 +57,7 @@ def test_each_arm_is_asked_as_it_says():
         ("absence?", 32, "temperature", "strict", 5, 3),
     ]
     assert ARMS[:3] == strictness_arms(16)
-    assert {arm.budget for arm in strict_arms(128)} == {64}
+    assert {arm.budget for arm in variant_arms(128)} == {64}
 
 
 def test_scores_and_gains_by_kind():
@@ -69,7 +69,7 @@ def test_scores_and_gains_by_kind():
         case("color", "a", faithful),
         case("digit", "b", faithful, floor),
     ]
-    found = strictness(cases, progress=False)
+    found = allocator_variants(cases, progress=False)
     data = found.data
     assert data["kind"].values.tolist() == ["absence", "needle"]
     assert data["questions"].values.tolist() == [3, 2]
@@ -89,15 +89,15 @@ def test_scores_and_gains_by_kind():
 
 
 def test_a_single_video_has_no_interval():
-    found = strictness([case("absence", "a")], progress=False)
+    found = allocator_variants([case("absence", "a")], progress=False)
     assert np.isnan(found.data["low"]).all()
     assert not np.isnan(found.data["mean"]).any()
 
 
 def test_saved_tabulated_and_subtracted(tmp_path):
-    found = strictness([case("absence", "a"), case("most", "b")], progress=False)
+    found = allocator_variants([case("absence", "a"), case("most", "b")], progress=False)
     again = Result.load(found.save(tmp_path / "s.nc"))
-    assert type(again) is Strictness
+    assert type(again) is AllocatorVariants
     xr.testing.assert_identical(again.data, found.data)
     assert again.provenance == found.provenance
     assert len(found.to_pandas()) == 2 * len(ARMS)
@@ -115,9 +115,9 @@ def test_saved_tabulated_and_subtracted(tmp_path):
 )
 def test_arms_that_cannot_be_compared_are_refused(arms, words):
     with pytest.raises(TraceError, match=words):
-        strictness([case("absence", "a")], arms=arms, progress=False)
+        allocator_variants([case("absence", "a")], arms=arms, progress=False)
     with pytest.raises(TraceError, match="0 questions"):
-        strictness([], progress=False)
+        allocator_variants([], progress=False)
 
 
 def test_on_a_real_model_strict_arms_spend_no_more(tiny, frames_file):
@@ -126,9 +126,9 @@ def test_on_a_real_model_strict_arms_spend_no_more(tiny, frames_file):
             Case(session, question, "red", [True] + [False] * 5, kind, "noise")
             for question, kind in ((QUESTION, "color"), ("When?", "absence"))
         ]
-        found = strictness(asked, arms=(*ARMS, ALL), max_new_tokens=2, progress=False)
+        found = allocator_variants(asked, arms=(*ARMS, ALL), max_new_tokens=2, progress=False)
         with pytest.raises(BudgetError, match="no such allocation strategy"):
-            strictness(asked, arms=[replace(ARMS[0], strategy="haed")], progress=False)
+            allocator_variants(asked, arms=[replace(ARMS[0], strategy="haed")], progress=False)
     used = found.data["used"]
     assert (used.sel(arm=[arm.name for arm in ARMS]) <= 8 * 6).all()
     assert (used.sel(arm="all tokens") == 6 * tiny.slots).all()
@@ -137,8 +137,8 @@ def test_on_a_real_model_strict_arms_spend_no_more(tiny, frames_file):
 
 def test_the_figure_shows_scores_gains_and_tokens():
     cases = [case("absence", "a", "abstain strict"), case("absence", "b"), case("most", "b")]
-    found = strictness(cases, progress=False)
-    figure, (score, gain, tokens) = plots.strictness(found)
+    found = allocator_variants(cases, progress=False)
+    figure, (score, gain, tokens) = plots.allocator_variants(found)
     figure.canvas.draw()
     assert [label.get_text() for label in score.get_xticklabels()] == ["absence\n(2)", "most\n(1)"]
     drawn = [bar[0].get_ydata().tolist() for bar in score.containers]
@@ -148,10 +148,10 @@ def test_the_figure_shows_scores_gains_and_tokens():
     np.testing.assert_allclose([line.get_ydata() for line in tokens.lines], found.data["tokens"])
     assert "memory tokens" in tokens.get_ylabel()
     pyplot.close(figure)
-    with pytest.raises(TraceError, match="strictness returned"):
-        plots.strictness(make_trace())
+    with pytest.raises(TraceError, match="allocator_variants returned"):
+        plots.allocator_variants(make_trace())
 
 
 def test_what_is_no_case():
     with pytest.raises(TraceError, match="an analysis is made of cases"):
-        strictness(None)
+        allocator_variants(None)

@@ -12,11 +12,11 @@ import numpy as np
 
 from tempo_lab.allocation import rivals as _rivals  # noqa: F401  (registers strategies)
 from tempo_lab.allocation.arms import Arm, allocation_arms
-from tempo_lab.analysis.cases import Case
+from tempo_lab.analysis.allocator_variants import AllocatorVariants, ask_all, check_arms, tabulated
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.analysis.strictness import Strictness, ask_all, check_arms, tabulated
 from tempo_lab.analysis.validation import one_or_more
 from tempo_lab.common.errors import UnfamiliarVideoWarning
+from tempo_lab.evaluation.cases import Case
 
 if TYPE_CHECKING:
     from tempo_lab.session.session import Session
@@ -29,7 +29,7 @@ REFERENCE = "ATA head"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Rivals(Result):
+class Baselines(Result):
     """Score and tokens by arm and kind of question, each arm also against ATA at its budget.
 
     Intervals are 95 % bootstrap intervals over videos; NaN where there is one video only. NaN
@@ -39,7 +39,7 @@ class Rivals(Result):
     """
 
     QUANTITIES: ClassVar = {
-        **Strictness.QUANTITIES,
+        **AllocatorVariants.QUANTITIES,
         "family": Quantity(("arm",), "1", "what the arm is called in figures"),
         "budget": Quantity(("arm",), "tokens per segment", "to be shared; NaN for all tokens"),
         "gain": Quantity(("arm", "kind"), "1", "score less that of ATA at this budget, paired"),
@@ -47,7 +47,10 @@ class Rivals(Result):
     TABLE: ClassVar = ("arm", "kind")
 
 
-def rival_arms(
+Result.KINDS["Rivals"] = Baselines  # in files saved under its old name
+
+
+def baseline_arms(
     slots: int, budgets: Sequence[int] | None = None, families: Sequence[str] = FAMILIES
 ) -> tuple[Arm, ...]:
     """ATA and what it is held against, at the same budgets.
@@ -62,21 +65,21 @@ def rival_arms(
     return tuple(arm for arm in allocation_arms(each, each) if arm.family in families)
 
 
-def rivals(
+def baselines(
     cases: Sequence[Case],
     *,
     arms: Sequence[Arm] | None = None,
     seed: int = 0,
     max_new_tokens: int = 32,
     progress: bool = True,
-) -> Rivals:
+) -> Baselines:
     """Ask every question under every arm.
 
     Nothing of the compressor runs twice for a question; only sparse frames are read anew.
 
     Args:
         cases: about one video or more, of any kinds.
-        arms: by default `rival_arms` of the model's K. "shuffled scores" is the control: the
+        arms: by default `baseline_arms` of the model's K. "shuffled scores" is the control: the
             tokens of ATA, given to segments at random; "oracle routing" the ceiling: the evidence
             has score 1, all else 0.
         seed: of shuffled scores, and of strategies that draw.
@@ -84,7 +87,7 @@ def rivals(
         progress: show a progress bar.
 
     Returns:
-        a `Rivals`. What the context or a budget refuses is warned of, and in its provenance as
+        a `Baselines`. What the context or a budget refuses is warned of, and in its provenance as
         "left_out".
 
     Raises:
@@ -93,7 +96,7 @@ def rivals(
     """
     cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
     if arms is None and cases:
-        arms = rival_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
+        arms = baseline_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
     arms = tuple(arms or ())
     check_arms(cases, arms)
     options = {"seed": seed, "max_new_tokens": max_new_tokens}
@@ -112,7 +115,7 @@ def rivals(
     data = data.assign(family=("arm", [arm.family for arm in arms]), budget=("arm", budgets))
     models = sorted({case.session.checkpoint.digest for case in cases})
     made = {"arms": [asdict(arm) for arm in arms], "seed": seed, "models": models}
-    return Rivals(data, {**made, "left_out": left_out})
+    return Baselines(data, {**made, "left_out": left_out})
 
 
 class _Desk:

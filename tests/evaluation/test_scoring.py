@@ -2,8 +2,8 @@
 
 import pytest
 
-from tempo_lab.analysis.scoring import same_answer
 from tempo_lab.common.errors import QueryError
+from tempo_lab.evaluation.scoring import same_answer
 
 
 @pytest.mark.parametrize(
