@@ -1,4 +1,4 @@
-"""Score against the tokens that were really used: one panel, shared by all figures that show it."""
+"""Scores over the number of tokens used: one panel, for all figures that show it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tempo_lab.plots.style import BLACK, HOLLOW, STYLES
+from tempo_lab.plots.style import BLACK, HOLLOW, NARROW, STYLES, legend_below, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 ABOVE_GRID = 3
 """zorder of the lowest line."""
@@ -51,15 +51,18 @@ def tokens_axis(ax: Axes, tokens: pd.Series) -> None:
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
-def legend_beside(figure: Figure, axes: np.ndarray) -> None:
-    """One legend right of all panels, with every label once."""
+def legend_beside(figure: Figure | SubFigure, axes: np.ndarray) -> None:
+    """Write one legend with every label once, right of all panels, or below if it is narrow."""
     handles: dict[str, Any] = {}
     for ax in axes.flat:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    if handles:
-        order = in_order(pd.Series(list(handles)))
-        figure.legend(
-            [handles[label] for label in order], order, loc="outside right center", frameon=False,
-            fontsize="small",
-        )  # fmt: skip
+    if not handles:
+        return
+    order = in_order(pd.Series(list(handles)))
+    ordered = [handles[label] for label in order]
+    width = width_of(figure, None)
+    if width < NARROW:
+        legend_below(figure, width, ordered, order)
+    else:
+        figure.legend(ordered, order, loc="outside right center", frameon=False, fontsize="small")

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tempo_lab.apps.cli import app
-from tempo_lab.apps.reports.html import page
+from tempo_lab.apps.reports.html import render_page
 from tempo_lab.apps.reports.world import evaluate as evaluation
 from tempo_lab.nano.claims import claims, plan
 from tempo_lab.nano.claims.plan import BEFORE
@@ -53,7 +53,7 @@ def test_the_page_says_where_relevance_is_the_same_before_compressor_training(
 
 def test_a_page_without_any_row_is_a_page() -> None:
     verdicts = claims.verdicts({}, SLOTS)
-    text = page("nothing", {}, [], verdicts)
+    text = render_page("nothing", {}, [], verdicts)
     assert text.count("not measured") == len(verdicts)
 
 
