@@ -70,6 +70,7 @@ def allocator_variants(
     score.set(ylabel="score", ylim=(-0.03, 1.05))
     gain.axhline(0, color=BLACK, lw=0.8)
     gain.set(ylabel=f"score minus that of\n{arms[0]}")
+    tokens.margins(y=0.1)
     tokens.set(ylabel="memory tokens per segment", ylim=(0, None))
     for ax in axes:
         _label_kinds(ax, result)
