@@ -33,7 +33,7 @@ CURVES = {
     "used": "tokens used",
     "outlier": "lost to an outlier\n(share of the others)",
     "faded": "still used at half\nthe scores (share)",
-    "tremble": "moved by noise\nof 0.01 (share)",
+    "moved_by_noise": "moved by noise\nof 0.01 (share)",
 }
 
 
@@ -53,7 +53,7 @@ def allocation_study(
         figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes [6], [relevance, tokens, used, outlier, faded, tremble].
+        the figure and its axes [6], [relevance, tokens, used, outlier, faded, moved_by_noise].
 
     Raises:
         TraceError: it is not an `AllocationStudy`, or it does not have this budget.

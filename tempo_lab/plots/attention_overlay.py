@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.analysis.attention import FRAMES, Attention
+from tempo_lab.analysis.attention import FRAMES_PER_PAIR, Attention
 from tempo_lab.analysis.rollout import Rollout
 from tempo_lab.common.errors import TraceError, did_you_mean
 from tempo_lab.common.text import one_line
@@ -94,7 +94,7 @@ def attention_overlay(
     if frames is None:
         with closing(video.segments(start=number)) as decoded:
             frames = next(decoded).frames
-    frames = frames[::FRAMES]
+    frames = frames[::FRAMES_PER_PAIR]
     mass = mass.sel(row=list(rows)).isel(pair=slice(len(frames)))
     width = width_of(figure, width)
     margin = min(1.8, 0.3 * width)

@@ -38,7 +38,7 @@ def front_loading_answer(
     """Draw the right answer's probability over k, and that of each of its tokens at one k.
 
     Args:
-        data: from `tempo_lab.analysis.front_loading.curves.by_token`.
+        data: from `tempo_lab.analysis.front_loading.curves.token_probabilities`.
         k: memory tokens per segment, one of the numbers that were tried.
         question, answer: for the title.
         width: of the figure, in inches.
@@ -61,7 +61,7 @@ def front_loading_answer(
     arms = [str(arm) for arm in data["arm"].to_numpy()]
     width = width_of(figure, width)
     figure, axes = side_by_side(figure, width, 4.0, 2, width_ratios=[1.2, 1])
-    over_k, by_token = axes
+    over_k, token_probabilities = axes
     at_k = data.sel(k=k)
     tokens = [str(token) for token in data["answer_token"].to_numpy()]
     places = np.arange(len(tokens))
@@ -71,7 +71,7 @@ def front_loading_answer(
             ks, data["probability"].sel(arm=arm), color=color, marker=MARKERS[number],
             markersize=4, label=arm,
         )  # fmt: skip
-        by_token.bar(
+        token_probabilities.bar(
             places + (number - (len(arms) - 1) / 2) * 0.27, at_k["token_probability"].sel(arm=arm),
             0.25, color=color, hatch=HATCHES[number % 3], edgecolor="white",
             label=title(f"{arm}: {at_k['said'].sel(arm=arm).item()}", 40),
@@ -80,11 +80,11 @@ def front_loading_answer(
     over_k.set(xlabel="memory tokens per segment, k", ylabel="probability of the right answer")
     over_k.set(ylim=(-0.03, 1.05), xlim=(ks[0] - 0.5, ks[-1] + 0.5))
     over_k.legend(frameon=False, fontsize="small", title="kept")
-    by_token.set(xticks=places, ylim=(0, 1.05), ylabel="probability of the token")
-    by_token.set_xticklabels([title(token, 16) for token in tokens])
-    by_token.set_title(f"k = {k}", loc="left", fontsize="medium")
+    token_probabilities.set(xticks=places, ylim=(0, 1.05), ylabel="probability of the token")
+    token_probabilities.set_xticklabels([title(token, 16) for token in tokens])
+    token_probabilities.set_title(f"k = {k}", loc="left", fontsize="medium")
     legend_below(
-        figure, width, *by_token.get_legend_handles_labels(), title_fontsize="small",
+        figure, width, *token_probabilities.get_legend_handles_labels(), title_fontsize="small",
         title="the model's own answer (random: first draw)",
     )  # fmt: skip
     tidy(*axes)

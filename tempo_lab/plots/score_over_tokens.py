@@ -39,12 +39,16 @@ def score_over_tokens(ax: Axes, arms: pd.DataFrame) -> None:
             color=color, marker=marker, ms=10 if marker == "*" else 6, lw=1.5, elinewidth=0.7,
             label=family, zorder=height, markerfacecolor="white" if family in HOLLOW else color,
         )  # fmt: skip
-    if arms["tokens"].notna().any():
-        low, high = np.log2(arms["tokens"].min()), np.log2(arms["tokens"].max())
-        ticks = 2.0 ** np.arange(np.floor(low), high + 0.01)
+    tokens_axis(ax, arms["tokens"])
+    ax.set(xlabel="memory tokens used per segment", ylim=(-0.03, 1.05))
+
+
+def tokens_axis(ax: Axes, tokens: pd.Series) -> None:
+    """Make the x axis logarithmic, with ticks at the powers of two that these numbers span."""
+    if tokens.notna().any():
+        ticks = 2.0 ** np.arange(np.floor(np.log2(tokens.min())), np.log2(tokens.max()) + 0.01)
         ax.set_xscale("log", base=2)
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.set(xlabel="memory tokens used per segment", ylim=(-0.03, 1.05))
 
 
 def legend_beside(figure: Figure | SubFigure, axes: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as ipw
 import numpy as np
 
-from tempo_lab.analysis.front_loading.curves import by_token
+from tempo_lab.analysis.front_loading.curves import token_probabilities
 from tempo_lab.analysis.front_loading.front_loading import tokens_tried
 from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.errors import BudgetError, QueryError
@@ -40,7 +40,7 @@ class FrontLoadingExplorer(Explorer):
 
     Attributes:
         k: the slider.
-        data: the values, see `by_token`.
+        data: the values, see `token_probabilities`.
 
     Raises:
         TraceError: the trace is of another video.
@@ -74,7 +74,7 @@ class FrontLoadingExplorer(Explorer):
         seed = check_whole("seed", seed, 0, error=BudgetError)
         seeds = range(seed * draws, (seed + 1) * draws)
         with tqdm(total=len(ks), desc="front-loading", disable=not progress, leave=False) as bar:
-            self.data = by_token(self.case, ks, seeds, bar.update)
+            self.data = token_probabilities(self.case, ks, seeds, bar.update)
         self.k = ipw.SelectionSlider(
             options=ks, value=ks[len(ks) // 4], description="kept tokens, k",
             tooltip="memory tokens that every segment keeps",

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 import ipywidgets as ipw
 from ipywidgets import Layout
 
-from tempo_lab.allocation.absolute import Abstain, Floor, Temperature, Threshold
-from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
-from tempo_lab.allocation.strategies_pair import Pair, known_as
+from tempo_lab.allocation import (
+    STRATEGIES,
+    Abstain,
+    Allocation,
+    Floor,
+    Pair,
+    Strategy,
+    Temperature,
+    Threshold,
+    allocate,
+)
 from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.trace.trace import Trace
 from tempo_lab.widgets.base import WIDE, Explorer, sized
@@ -108,13 +116,12 @@ class RoutingExplorer(Explorer):
         from tempo_lab import plots
 
         attrs = self.trace.data.attrs
-        with self._strategy() as strategy:
-            self.allocation = allocate(
-                self.trace.data["score"].to_numpy(), self.budget.value, strategy=strategy,
-                mode=attrs["mode"], min_tokens=self.min_tokens.value,
-                max_tokens=attrs["memory_slots"], seed=attrs["seed"],
-            )  # fmt: skip
-            self.ledger.value = ledger(self.trace, self.allocation)
+        self.allocation = allocate(
+            self.trace.data["score"].to_numpy(), self.budget.value, strategy=self._strategy(),
+            mode=attrs["mode"], min_tokens=self.min_tokens.value,
+            max_tokens=attrs["memory_slots"], seed=attrs["seed"],
+        )  # fmt: skip
+        self.ledger.value = ledger(self.trace, self.allocation)
         return plots.routing(self.trace, self.allocation, width=WIDE)[0]
 
     def caption(self) -> str:
@@ -124,36 +131,27 @@ class RoutingExplorer(Explorer):
         )
         return f"Allocation by {self.shares.value}, {self.keeps.value}{used}"
 
-    @contextmanager
-    def _strategy(self) -> Iterator[str]:
-        """Yield the name under which `allocate` knows the controls' strategy inside the block."""
+    def _strategy(self) -> Strategy:
+        """Return the strategy of the controls."""
         shares, keeps = self.shares.value, self.keeps.value
         rule = STRATEGIES[SHARES.get(shares, shares)]
-        name = shares
         if shares in DIALS:
             kind, parameter, *_ = DIALS[shares]
             made = kind(**{parameter: self.dial.value})
             if made != rule:
-                rule, name = made, f"{shares} {self.dial.value:g}"
+                rule = made.named(f"{shares} {self.dial.value:g}")
         if shares == MINMAX:
-            yield keeps
-        elif keeps == "head" and rule is STRATEGIES.get(name):
-            yield name
-        else:
-            with known_as(
-                name if keeps == "head" else f"{name}, {keeps}",
-                rule if keeps == "head" else Pair(rule, STRATEGIES[keeps]),
-            ) as name:
-                yield name
+            rule = STRATEGIES[keeps]
+        return rule if keeps in ("head", rule.name) else Pair(rule, STRATEGIES[keeps])
 
     def _answer(self) -> None:
         assert self.session is not None
         trace = self.trace
         if self._stale:
             self.redraw()
-        with self._strategy() as strategy, _without_progress(self.session):
+        with _without_progress(self.session):
             self.answered = self.session.ask(
-                trace.question, budget=self.budget.value, strategy=strategy,
+                trace.question, budget=self.budget.value, strategy=self._strategy(),
                 mode=trace.data.attrs["mode"], min_tokens=self.min_tokens.value,
                 seed=trace.data.attrs["seed"], scores=trace.data["score"].to_numpy(),
                 history=[(q, a) for q, a in trace.provenance.get("history", ())],

@@ -88,7 +88,7 @@ def test_swapped_segments_are_compared_at_their_places(one):
 
 @pytest.mark.parametrize("effects", [None, "effects", 3])
 def test_what_is_no_attribution_is_refused(one, effects):
-    with pytest.raises(TraceError, match="made of attributions"):
+    with pytest.raises(TraceError, match="this analysis takes attributions"):
         compare(one[0], effects)
     with pytest.raises(TraceError, match="resamples=0"):
         compare(*one, resamples=0)

@@ -19,7 +19,7 @@ from PIL import Image
 
 import tempo_lab as tl
 from tempo_lab import plots
-from tempo_lab.allocation.ata import STRATEGIES, Temperature, allocate, register_strategy
+from tempo_lab.allocation import STRATEGIES, Temperature, allocate, register_strategy
 from tempo_lab.analysis import Case, attention
 from tempo_lab.common.errors import BudgetError, QueryError, TempoLabWarning, TraceError
 from tempo_lab.session.scoring import answer_logprob
@@ -343,7 +343,7 @@ def test_a_budget_that_cannot_be_is_refused_in_the_panel():
         before = routing.picture.value
         routing.budget.value = 3
         assert isinstance(routing.error, BudgetError)
-        assert "fix:   a budget of 6 or more" in routing.line.value
+        assert "a budget of 6 or more" in routing.line.value
         assert routing.picture.value != before  # paler
         routing.budget.value = 30
         assert routing.error is None

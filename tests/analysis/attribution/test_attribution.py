@@ -15,7 +15,7 @@ from tempo_lab.analysis.attribution.combinations import UNITS, baselines_of
 from tempo_lab.analysis.attribution.methods import METHODS
 from tempo_lab.analysis.attribution.targets import TARGETS, register_target
 from tempo_lab.common.errors import QueryError, TraceError
-from tempo_lab.session.scoring import TeacherForced, allocation_of, answer_logprob
+from tempo_lab.session.scoring import TeacherForced, answer_logprob
 
 matplotlib.use("agg")
 QUESTION = "What is in this?"
@@ -56,7 +56,7 @@ def explain(session, trace, **options):
 def by_hand(session, trace, alive):
     """Log-probability of the answer with the memory of some segments only: plainly, one prompt."""
     model, asked = session.checkpoint.model, TeacherForced(session, trace.question, ANSWER)
-    allocation = allocation_of(trace)
+    allocation = trace.allocation()
     memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     tokens = np.where(alive, allocation.tokens, 0)
     kept = [keep_tokens(part, allocation, i) for i, part in enumerate(memory) if alive[i]]
@@ -133,7 +133,7 @@ def test_integrated_gradients_are_complete(session, trace, options):
 
 def test_gradient_x_activation_is_autograds(session, trace):
     result = explain(session, trace, method="layer_gradient_x_activation", batch=1)
-    model, allocation = session.checkpoint.model, allocation_of(trace)
+    model, allocation = session.checkpoint.model, trace.allocation()
     memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     kept = [keep_tokens(part.clone(), allocation, i) for i, part in enumerate(memory)]
     whole = torch.cat(kept).requires_grad_()
@@ -215,11 +215,11 @@ def own_target():
     calls = []
 
     @register_target("interrupted", reads="answer", units="1")
-    def interrupted(outcome):
-        calls.append(len(outcome.questions))
+    def interrupted(output):
+        calls.append(len(output.questions))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return outcome.logprob(outcome.answer)
+        return output.logprob(output.answer)
 
     yield calls
     del TARGETS["interrupted"]
@@ -240,8 +240,8 @@ def test_an_interrupted_call_raises_and_leaves_all_as_it_was(session, trace, own
 
 def test_a_target_that_gives_no_numbers_is_refused(session, trace):
     @register_target("one_number", reads="answer")
-    def one_number(outcome):
-        return outcome.logprob(outcome.answer).sum()
+    def one_number(output):
+        return output.logprob(output.answer).sum()
 
     try:
         with pytest.raises(TraceError, match="one finite number for each mask"):
@@ -264,12 +264,12 @@ def test_margins_are_of_two_answers_or_of_the_first_token(session, trace):
 
 
 def test_what_does_not_go_together_is_refused_with_what_does(session, trace):
-    for name, kind in UNITS.items():
+    for name, unit_type in UNITS.items():
         for target in TARGETS.values():
             for method in METHODS:
-                if target.reads in kind.reads and baselines_of(kind, method):
+                if target.reads in unit_type.reads and baselines_of(unit_type, method):
                     continue
-                with pytest.raises(TraceError, match="do not go together") as error:
+                with pytest.raises(TraceError, match="this combination is impossible") as error:
                     explain(session, trace, units=name, target=target.name, method=method)
                 assert "words; yes_no_logit, answer_logprob, answer_margin; feature_ablation" in (
                     str(error.value)
@@ -290,7 +290,7 @@ def test_what_does_not_go_together_is_refused_with_what_does(session, trace):
         ({"batch": 0}, "batch=0"),
         ({"method": "kernel_shap", "samples": 2.5}, "samples=2.5"),
         ({"segment": 0}, "leave segment out"),
-        ({"units": "pairs", "segment": 3}, "3 segments, 0 to 2"),
+        ({"units": "pairs", "segment": 3}, "use 0 <= segment <= 2"),
         ({"units": "pairs", "target": "yes_no_logit", "against": "a cat"}, "answer_margin"),
         ({"budget": 20}, "found: budget 18"),
     ],
@@ -330,7 +330,7 @@ def test_one_picture_is_one_segment(tiny, tmp_path):
 
 
 def test_an_answer_must_be_text(session, trace):
-    with pytest.raises(QueryError, match="is text"):
+    with pytest.raises(QueryError, match="must be text"):
         attribution(session, trace, answer=3)
 
 
@@ -463,9 +463,9 @@ def test_only_results_of_one_target_subtract(session, trace):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"seed": "x"}, "seed is a whole number"),
-        ({"method": "shapley_value_sampling", "samples": "many"}, "samples is a whole number"),
-        ({"units": "slots", "segment": "1"}, "a whole number, 0 to 2"),
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"method": "shapley_value_sampling", "samples": "many"}, "samples must be a whole number"),
+        ({"units": "slots", "segment": "1"}, "use 0 <= segment <= 2"),
     ],
 )
 def test_numbers_that_are_none(session, trace, options, words):
