@@ -126,7 +126,7 @@ class CompressorEngine:
         """The SVLM's whole prompt for a segment, with its memory slots."""
         return self.prompts.segment(self.visual_prompt(segment), question, self.compressor.slots)
 
-    @cached_property
+    @property
     def segment_seconds(self) -> np.ndarray:
         """float64 [segment], the seconds written before each segment's memory tokens."""
         return segment_seconds(len(self.video), self.video.plan.fps, self.video.window)
