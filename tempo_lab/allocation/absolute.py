@@ -39,14 +39,20 @@ RELEVANT = 0.5
 
 
 def _check_parameter(
-    strategy: Strategy, name: str, minimum: float, maximum: float | None = None, **fix: str
+    strategy: Strategy,
+    name: str,
+    minimum: float,
+    maximum: float | None = None,
+    fix: str | None = None,
 ) -> None:
     """Replace a parameter of a frozen strategy by the number that it is.
 
     Raises:
         BudgetError: it is not a number within its limits.
     """
-    value = check_number(name, getattr(strategy, name), minimum, maximum, error=BudgetError, **fix)
+    value = check_number(
+        name, getattr(strategy, name), minimum, maximum, error=BudgetError, fix=fix
+    )
     object.__setattr__(strategy, name, value)
 
 

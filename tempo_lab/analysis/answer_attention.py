@@ -1,4 +1,4 @@
-"""Where the LLM looked while it wrote the answer."""
+"""Attention of the answer's tokens to each segment's memory tokens."""
 
 from __future__ import annotations
 
@@ -19,22 +19,20 @@ CALL = 'Capture(attention=["answer"], reduce="key_group")'
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AnswerAttention(Result):
-    """Attention of the answer's tokens to each segment's memory tokens, and to the rest.
+    """Attention of the answer's tokens to each segment's memory tokens, and to other tokens.
 
-    A segment that kept no token has a mass of 0: nothing of it was there to be looked at.
+    A segment without memory tokens has a mass of 0.
     """
 
     QUANTITIES: ClassVar = {
         "start": Quantity(("segment",), "s", "start of the segment"),
         "end": Quantity(("segment",), "s", "end of the segment"),
-        "relevance": Quantity(("segment",), "probability", "relevance of what is stored there"),
+        "relevance": Quantity(("segment",), "probability", "relevance of the memory at this place"),
         "tokens": Quantity(("segment",), "tokens", "memory tokens of the segment"),
         "mass": Quantity(
-            ("segment",), "probability", "attention on its memory, mean of layers, heads, tokens"
+            ("segment",), "probability", "attention on its memory, mean over layers, heads, tokens"
         ),
-        "token_mass": Quantity(
-            ("segment",), "probability", "attention on one of its memory tokens, mean"
-        ),
+        "token_mass": Quantity(("segment",), "probability", "attention per memory token, mean"),
         "layer_mass": Quantity(
             ("llm_layer", "segment"), "probability", "attention on its memory by layer"
         ),
@@ -46,30 +44,30 @@ class AnswerAttention(Result):
         ),
         "rest": Quantity(("rest_group",), "probability", "attention on what is not memory"),
         "on_memory": Quantity((), "probability", "attention on all memory tokens"),
-        "looked_at": Quantity((), "1", "the segment that gets most"),
+        "looked_at": Quantity((), "1", "the segment with the most attention"),
     }
     TABLE: ClassVar = ("segment",)
 
 
 def answer_attention(trace: Trace) -> AnswerAttention:
-    """Where the answer looked: attention of the LLM by segment, beside relevance and tokens.
+    """Read a trace and return the answer's attention to each segment, with relevance and tokens.
 
-    Each answer token's row is that of the position that wrote it. Of a run in which segments were
-    swapped, segments are places in time, and relevance is that of the segment whose memory is read
-    there.
+    The row of an answer token is that of the position that predicted it. If segments were swapped
+    in the run, segments are places in time, and relevance is that of the segment whose memory is
+    at the place.
 
     Args:
-        trace: with attention of the row "answer", reduced to key groups.
+        trace: a trace with attention of the row "answer", reduced to key groups.
 
     Raises:
         TraceError: no such attention was recorded.
     """
     (trace,) = check_traces([trace])
-    found = recorded(trace, "answer_attention", CALL, ("llm_key_group",)).astype(np.float64)
-    names = found["llm_key_group"].to_numpy().astype(str)
-    memory = found.isel(llm_key_group=np.char.startswith(names, "memory "))
+    attention = recorded(trace, "answer_attention", CALL, ("llm_key_group",)).astype(np.float64)
+    names = attention["llm_key_group"].to_numpy().astype(str)
+    memory = attention.isel(llm_key_group=np.char.startswith(names, "memory "))
     memory = memory.drop_vars("llm_key_group").rename(llm_key_group="segment")
-    others = found.isel(llm_key_group=~np.char.startswith(names, "memory "))
+    others = attention.isel(llm_key_group=~np.char.startswith(names, "memory "))
     rest = others.mean(("llm_layer", "llm_head", "answer_token")).rename(llm_key_group="rest_group")
     mass = memory.mean(("llm_layer", "llm_head", "answer_token"))
     tokens = trace.data["tokens"]
@@ -87,5 +85,5 @@ def answer_attention(trace: Trace) -> AnswerAttention:
             "looked_at": mass.argmax("segment"),
         }
     )
-    about = {**trace.provenance, "question": trace.question, "answer": trace.answer}
-    return AnswerAttention(data.drop_attrs(), about)
+    provenance = {**trace.provenance, "question": trace.question, "answer": trace.answer}
+    return AnswerAttention(data.drop_attrs(), provenance)

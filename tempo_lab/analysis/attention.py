@@ -1,4 +1,4 @@
-"""What the SVLM's rows look at: the Yes/No decision, and each memory slot."""
+"""Attention of the SVLM's rows: the Yes/No decision, and each memory slot."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ if TYPE_CHECKING:
     from tempo_lab.trace.trace import Trace
 
 CALL = 'Capture(attention=["decision", "memory"], reduce="key_group")'
-FRAMES = 2
-"""Frames that the SVLM reads as one: a pair."""
+FRAMES_PER_PAIR = 2
+"""Frames that the SVLM reads as one temporal patch."""
 _ROW = ("segment", "layer", "head", "row")
 _READ = ("segment", "row")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attention(Result):
-    """What each recorded row looks at; which numbers are there depends on what was recorded.
+    """Attention of each recorded row; the variables depend on what was recorded.
 
-    With reduce="key_group": `mass`, `segment_mass`, `group_entropy`, and the frame pair that is
-    read. With "patch_grid": `patch_mass`, `patch_entropy`, the pair and the patch. With "none":
-    those of patches, and `key_entropy`. `agreement` is always there, unless of one head.
+    With reduce="key_group": `mass`, `segment_mass`, `group_entropy`, and the frame pair with the
+    most attention. With "patch_grid": `patch_mass`, `patch_entropy`, the pair and the patch with
+    the most attention. With "none": those of patches, and `key_entropy`. `agreement` is there
+    unless only one head was recorded.
 
-    Attention says what was mixed, not what mattered: see `attribution` for causes.
+    Attention shows what was mixed, not what had an effect; use `attribution` for causal effects.
     """
 
     QUANTITIES: ClassVar = {
@@ -43,59 +44,59 @@ class Attention(Result):
         "mass": Quantity(
             ("layer", "head", "row", "key_group"),
             "probability",
-            "attention on the group, mean of the segments; one without a pair counts as 0",
+            "attention on the group, mean over segments; 0 for a segment without the pair",
         ),
         "segment_mass": Quantity(
-            ("segment", "row", "key_group"), "probability", "the same, mean of layers and heads"
+            ("segment", "row", "key_group"), "probability", "the same, mean over layers and heads"
         ),
         "pair_mass": Quantity(
             ("segment", "row", "pair"),
             "probability",
-            "attention on the pair, mean of layers, heads",
+            "attention on the pair, mean over layers and heads",
         ),
         "patch_mass": Quantity(
             ("segment", "row", "pair", "patch_row", "patch_column"),
             "probability",
-            "attention on the patch, mean of layers and heads",
+            "attention on the patch, mean over layers and heads",
         ),
-        "read_pair": Quantity(_READ, "1", "the pair that gets most, -1 for no such row"),
+        "read_pair": Quantity(_READ, "1", "the pair with the most attention, -1 for no such row"),
         "read_start": Quantity(_READ, "s", "its start"),
         "read_end": Quantity(_READ, "s", "its end"),
         "read_mass": Quantity(_READ, "probability", "attention on it"),
-        "read_patch_pair": Quantity(_READ, "1", "pair of the patch that gets most, -1 for no row"),
+        "read_patch_pair": Quantity(_READ, "1", "pair of the patch with the most attention, or -1"),
         "read_patch_row": Quantity(_READ, "1", "row of that patch in the merged grid"),
         "read_patch_column": Quantity(_READ, "1", "column of that patch"),
         "read_patch_mass": Quantity(_READ, "probability", "attention on that patch"),
         "group_entropy": Quantity(_ROW, "nat", "entropy over key groups"),
-        "patch_entropy": Quantity(_ROW, "nat", "entropy over patches, of what all patches get"),
+        "patch_entropy": Quantity(_ROW, "nat", "entropy over patches, as shares of all patches"),
         "key_entropy": Quantity(_ROW, "nat", "entropy over keys"),
         "agreement": Quantity(
             ("layer", "head", "other_head"),
             "1",
-            "Jensen-Shannon similarity of two heads, mean of segments and rows",
+            "Jensen-Shannon similarity of two heads, mean over segments and rows",
         ),
-        "mean_agreement": Quantity((), "1", "the same, mean of layers and pairs of heads"),
+        "mean_agreement": Quantity((), "1", "the same, mean over layers and pairs of heads"),
     }
     OPTIONAL: ClassVar = frozenset(QUANTITIES) - {"start", "end", "pair_start", "pair_end"}
     TABLE: ClassVar = _READ
 
     def effective(self, over: str) -> xr.DataArray:
-        """The effective number of what is looked at, exp(entropy): [segment, layer, head, row].
+        """Return the effective number of keys, exp(entropy): [segment, layer, head, row].
 
-        As many things that share the attention equally would have the same entropy.
+        It is the number of keys with equal attention that would have the same entropy.
 
         Args:
             over: "group", "patch" or "key".
 
         Raises:
-            TraceError: its entropy was not recorded.
+            TraceError: the entropy was not recorded.
         """
-        there = [str(name)[: -len("_entropy")] for name in self.data if "_entropy" in str(name)]
-        if over not in there:
+        recorded = [str(name)[: -len("_entropy")] for name in self.data if "_entropy" in str(name)]
+        if over not in recorded:
             raise TraceError(
-                "this entropy is not there",
+                "this entropy was not recorded",
                 asked=f"over={over!r}",
-                found=", ".join(there),
+                found=", ".join(recorded),
                 fix='reduce="key_group" gives "group", "patch_grid" "patch", "none" "key" too',
             )
         entropy = self.data[f"{over}_entropy"]
@@ -107,52 +108,55 @@ class Attention(Result):
 def attention(
     trace: Trace, *, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None
 ) -> Attention:
-    """Mass by key group, layer, head and slot; entropy; which pair and patch is read; agreement.
+    """Read a trace and return the mass, entropy, most attended pair and patch, and agreement.
 
-    Agreement is Jensen-Shannon similarity: 1 less the divergence of two heads' distributions in
-    bits (Lin 1991), 1 where they look at the same, 0 where at nothing in common. It is taken over
-    what was recorded (`provenance["over"]`): key groups; patches, as shares of what all patches
-    get; or keys.
+    Agreement is Jensen-Shannon similarity: 1 minus the divergence of two heads' distributions in
+    bits (Lin 1991). It is 1 for equal distributions and 0 for distributions without overlap. It is
+    computed over what was recorded (`provenance["over"]`): key groups; patches, as shares of all
+    patches; or keys.
 
     Args:
-        trace: with attention of the SVLM's rows, reduced to "key_group", "patch_grid" or "none".
-        layers, heads: only these; by default all that were recorded.
+        trace: a trace with attention of the SVLM's rows, reduced to "key_group", "patch_grid" or
+            "none".
+        layers, heads: layers and heads to use; by default all that were recorded.
 
     Raises:
         TraceError: no such attention was recorded, or no such layer or head.
     """
     (trace,) = check_traces([trace])
-    found = recorded(trace, "attention", CALL, ("segment", "row"))
-    for dim, asked in (("layer", layers), ("head", heads)):
-        if asked is not None:
-            found = found.sel({dim: _known(found[dim].to_numpy(), dim, asked)})
-    over = str(found.attrs.get("reduce"))
+    values = recorded(trace, "attention", CALL, ("segment", "row"))
+    for dim, numbers in (("layer", layers), ("head", heads)):
+        if numbers is not None:
+            values = values.sel({dim: _check_numbers(values[dim].to_numpy(), dim, numbers)})
+    over = str(values.attrs.get("reduce"))
     if over == "top_k":
         raise TraceError(
-            "the largest probabilities alone are not a distribution",
+            "the top k probabilities are not a distribution",
             asked="attention of all keys, groups or patches",
             found='reduce="top_k"',
             fix=f"session.ask(..., capture=tempo_lab.{CALL})",
         )
-    found = found.astype(np.float64)
-    patches = _patches(trace, found) if over == "none" else found if over == "patch_grid" else None
+    values = values.astype(np.float64)
+    patches = None
+    if over in ("none", "patch_grid"):
+        patches = _patches(trace, values) if over == "none" else values
     parts: dict[str, xr.DataArray] = {}
     if over == "key_group":
-        there = found.notnull().any("key_group")
-        parts["mass"] = found.fillna(0).where(there).mean("segment")
-        parts["segment_mass"] = found.mean(("layer", "head"))
-        parts["group_entropy"] = _entropy(found, ["key_group"])
-        pairs = [str(g) for g in found["key_group"].to_numpy() if str(g).startswith("pair ")]
+        exists = values.notnull().any("key_group")
+        parts["mass"] = values.fillna(0).where(exists).mean("segment")
+        parts["segment_mass"] = values.mean(("layer", "head"))
+        parts["group_entropy"] = _entropy(values, ["key_group"])
+        pairs = [str(g) for g in values["key_group"].to_numpy() if str(g).startswith("pair ")]
         pair_mass = parts["segment_mass"].sel(key_group=pairs).drop_vars("key_group")
         parts["pair_mass"] = pair_mass.rename(key_group="pair")
     elif over == "none":
-        parts["key_entropy"] = _entropy(found, ["key"])
+        parts["key_entropy"] = _entropy(values, ["key"])
     if patches is not None:
         parts["patch_mass"] = patches.mean(("layer", "head"))
         parts["pair_mass"] = parts["patch_mass"].sum(("patch_row", "patch_column"), min_count=1)
         shares = patches / patches.sum(("pair", "patch_row", "patch_column"))
         parts["patch_entropy"] = _entropy(shares, ["pair", "patch_row", "patch_column"])
-        found = shares if over == "patch_grid" else found
+        values = shares if over == "patch_grid" else values
         _, pair, row, column = _largest(parts["patch_mass"], 3)
         parts |= {
             "read_patch_pair": pair,
@@ -161,14 +165,13 @@ def attention(
             "read_patch_mass": parts["patch_mass"].max(("pair", "patch_row", "patch_column")),
         }
     times = pair_times(trace, parts["pair_mass"].sizes["pair"])
-    there, best = _largest(parts["pair_mass"], 1)
-    at = best.clip(0)
-    parts["read_pair"], parts["read_mass"] = best, parts["pair_mass"].max("pair")
+    exists, largest = _largest(parts["pair_mass"], 1)
+    parts["read_pair"], parts["read_mass"] = largest, parts["pair_mass"].max("pair")
     for name in ("start", "end"):
-        parts[f"read_{name}"] = times[f"pair_{name}"].isel(pair=at).where(there)
-    if found.sizes["head"] > 1:
-        parts["agreement"] = _agreement(found)
-        others = ~np.eye(found.sizes["head"], dtype=bool)
+        parts[f"read_{name}"] = times[f"pair_{name}"].isel(pair=largest.clip(0)).where(exists)
+    if values.sizes["head"] > 1:
+        parts["agreement"] = _agreement(values)
+        others = ~np.eye(values.sizes["head"], dtype=bool)
         parts["mean_agreement"] = xr.DataArray(parts["agreement"].to_numpy()[:, others].mean())
     order = {name: quantity.dims for name, quantity in Attention.QUANTITIES.items()}
     data = xr.Dataset({name: part.transpose(*order[name]) for name, part in parts.items()})
@@ -181,15 +184,15 @@ def attention(
 
 
 def pair_times(trace: Trace, pairs: int) -> xr.Dataset:
-    """Start and end of the frame pairs of each segment, in seconds; NaN where it has fewer.
+    """Return start and end of the frame pairs of each segment in seconds, padded with NaN.
 
     Args:
-        trace: of the video.
-        pairs: of the longest segment.
+        trace: the trace.
+        pairs: the number of pairs of the longest segment.
     """
     start, end = trace.data["start"].to_numpy(), trace.data["end"].to_numpy()
     fps = trace.provenance.get("fps")
-    length = FRAMES / fps if fps else (end[0] - start[0]) / pairs
+    length = FRAMES_PER_PAIR / fps if fps else (end[0] - start[0]) / pairs
     first = start[:, None] + length * np.arange(pairs)
     # an image has no duration, and its only pair begins where it ends
     first[(first > end[:, None] - 1e-9) & (np.arange(pairs) > 0)] = np.nan
@@ -198,77 +201,79 @@ def pair_times(trace: Trace, pairs: int) -> xr.Dataset:
     return xr.Dataset({"pair_start": (dims, first), "pair_end": (dims, last)})
 
 
-def _known(there: np.ndarray, dim: str, asked: Sequence[int]) -> list[int]:
-    plain = np.asarray(asked)
-    if plain.ndim != 1 or plain.dtype.kind not in "iu":  # of none the dtype is float
+def _check_numbers(recorded: np.ndarray, dim: str, numbers: Sequence[int]) -> list[int]:
+    """Return the numbers of layers or heads if all were recorded."""
+    array = np.asarray(numbers)
+    if array.ndim != 1 or array.dtype.kind not in "iu":  # the dtype of an empty array is float
         raise TraceError(
-            f"{dim}s are chosen by number, one at least",
-            asked=f"{dim}s={one_line(repr(asked), 80)}",
-            found=", ".join(map(str, there)),
-            fix=f"{dim}s=[{there[-1]}], or leave it out for all",
+            f"{dim}s must be a list of one whole number or more",
+            asked=f"{dim}s={one_line(repr(numbers), 80)}",
+            found=", ".join(map(str, recorded)),
+            fix=f"use {dim}s=[{recorded[-1]}], or leave it out for all",
         )
-    if strange := [number for number in asked if number not in there]:
-        nearest = int(there[np.abs(there - strange[0]).argmin()])
+    if unknown := [number for number in numbers if number not in recorded]:
+        nearest = int(recorded[np.abs(recorded - unknown[0]).argmin()])
         raise TraceError(
             f"no such {dim} was recorded",
-            asked=f"{dim} {strange[0]}",
-            found=", ".join(map(str, there)),
+            asked=f"{dim} {unknown[0]}",
+            found=", ".join(map(str, recorded)),
             fix=f"the nearest is {nearest}",
         )
-    return list(asked)
+    return list(numbers)
 
 
-def _patches(trace: Trace, found: xr.DataArray) -> xr.DataArray:
-    """Attention [segment, layer, head, row, pair, patch_row, patch_column] of that of every key."""
-    places = trace.data["key_name"].str.extractall(
+def _patches(trace: Trace, attention: xr.DataArray) -> xr.DataArray:
+    """Return [segment, layer, head, row, pair, patch_row, patch_column] of attention by key."""
+    parts = trace.data["key_name"].str.extractall(
         r"vision\[pair (\d+), row (\d+), column (\d+)\]", "match", "part"
     )
-    where = places.isel(match=0).to_numpy()  # [segment, key, part], "" for what is no patch
-    keys = [np.flatnonzero(segment[:, 0] != "") for segment in where]
-    indices = [where[i, some].astype(int) for i, some in enumerate(keys)]
-    grid = np.max([each.max(axis=0) + 1 for each in indices], axis=0)
-    values = found.transpose(*_ROW, "key").to_numpy()
+    texts = parts.isel(match=0).to_numpy()  # [segment, key, part], "" for other keys
+    keys = [np.flatnonzero(segment[:, 0] != "") for segment in texts]
+    indices = [texts[i, of_patches].astype(int) for i, of_patches in enumerate(keys)]
+    grid = np.max([index.max(axis=0) + 1 for index in indices], axis=0)
+    values = attention.transpose(*_ROW, "key").to_numpy()
     array = np.full((*values.shape[:-1], *grid), np.nan)
-    for segment, (some, index) in enumerate(zip(keys, indices, strict=True)):
-        array[segment][..., index[:, 0], index[:, 1], index[:, 2]] = values[segment][..., some]
-    coords = {name: found[name] for name in ("segment", "layer", "head", "row")}
+    for patches, row, of_patches, index in zip(array, values, keys, indices, strict=True):
+        patches[..., index[:, 0], index[:, 1], index[:, 2]] = row[..., of_patches]
+    coords = {name: attention[name] for name in ("segment", "layer", "head", "row")}
     return xr.DataArray(array, coords, (*_ROW, "pair", "patch_row", "patch_column"))
 
 
 def _entropy(p: xr.DataArray, dims: list[str]) -> xr.DataArray:
-    """In nat; NaN where there is no row."""
-    safe = p.where(p > 0, 1.0)  # 0 log 0 = 0, and what is not there counts nothing
+    """Return the entropy in nat; NaN where there is no row."""
+    safe = p.where(p > 0, 1.0)  # 0 log 0 = 0, and NaN adds nothing
     return -(safe * np.log(safe)).sum(dims).where(p.notnull().any(dims))
 
 
 def _largest(mass: xr.DataArray, last: int) -> list[xr.DataArray]:
-    """Whether a row is there, and where it is largest: an index for each of the last dimensions."""
+    """Return whether a row exists, and the index of its largest value in each last dimension."""
     values = mass.to_numpy()
     flat = values.reshape(*values.shape[:-last], -1)
-    there = ~np.isnan(flat).all(axis=-1)
-    best = np.where(np.isnan(flat), -1.0, flat).argmax(axis=-1)
+    exists = ~np.isnan(flat).all(axis=-1)
+    largest = np.where(np.isnan(flat), -1.0, flat).argmax(axis=-1)
     dims, coords = mass.dims[:-last], {"segment": mass["segment"], "row": mass["row"]}
-    indices = np.unravel_index(best, values.shape[-last:])
-    found = [there, *(np.where(there, index, -1) for index in indices)]
-    return [xr.DataArray(each, coords, dims) for each in found]
+    indices = np.unravel_index(largest, values.shape[-last:])
+    arrays = [exists, *(np.where(exists, index, -1) for index in indices)]
+    return [xr.DataArray(array, coords, dims) for array in arrays]
 
 
 def _agreement(p: xr.DataArray) -> xr.DataArray:
-    """Jensen-Shannon similarity [layer, head, other_head], mean of segments and rows."""
+    """Return Jensen-Shannon similarity [layer, head, other_head], mean over segments and rows."""
     values = p.transpose("layer", "head", "segment", "row", ...).to_numpy()
     layers, heads = values.shape[:2]
     flat = values.reshape(layers, heads, -1, int(np.prod(values.shape[4:])))
-    flat = np.nan_to_num(flat[:, :, ~np.isnan(flat).all(axis=(0, 1, 3))])  # rows that are there
+    flat = np.nan_to_num(flat[:, :, ~np.isnan(flat).all(axis=(0, 1, 3))])  # rows that exist
 
     def entropy(x: np.ndarray) -> np.ndarray:
         return -(x * np.log2(np.where(x > 0, x, 1.0))).sum(axis=-1)
 
     array = np.ones((layers, heads, heads))
-    for layer, own in zip(array, flat, strict=True):
-        alone = entropy(own)  # [head, row]
+    for similarity, probabilities in zip(array, flat, strict=True):
+        own = entropy(probabilities)  # [head, row]
         for head in range(heads):
-            mixed = entropy((own[head] + own[head + 1 :]) / 2)
-            divergence = mixed - (alone[head] + alone[head + 1 :]) / 2
-            layer[head, head + 1 :] = layer[head + 1 :, head] = 1 - divergence.mean(axis=-1)
+            mixed = entropy((probabilities[head] + probabilities[head + 1 :]) / 2)
+            divergence = mixed - (own[head] + own[head + 1 :]) / 2
+            mean = 1 - divergence.mean(axis=-1)
+            similarity[head, head + 1 :] = similarity[head + 1 :, head] = mean
     coords = {"layer": p["layer"], "head": p["head"], "other_head": p["head"].to_numpy()}
     return xr.DataArray(array, coords, ("layer", "head", "other_head"))

@@ -1,4 +1,4 @@
-"""Whether the words that ask for relevance matter, and whether asking changes what is stored."""
+"""Sensitivity to the relevance prompt: scores, memory tokens and answers under other wordings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Wording(NamedTuple):
     """A sentence that asks the SVLM for Yes or No, after its instructions.
 
     Attributes:
-        sentence: plain text, with the blank that parts it from what stands before; "" for none.
+        sentence: plain text that starts with a blank; "" for no sentence.
         inverted: whether Yes means that the segment is not relevant.
     """
 
@@ -52,7 +52,7 @@ WORDINGS = {
     ),
     LEFT_OUT: Wording(""),
 }
-"""For models that read any words; the released sentence is always there to compare with."""
+"""For models with an open vocabulary; the released sentence is always added as the reference."""
 
 SMALL_WORDINGS = {
     "other words": Wording(" say yes or no: can the thing be seen in this segment?"),
@@ -61,34 +61,36 @@ SMALL_WORDINGS = {
     "inverted": Wording(" say yes or no: is the thing not shown in this segment?", inverted=True),
     LEFT_OUT: Wording(""),
 }
-"""For the embedded model, in words that it knows from questions. It has never been told by them to
-answer Yes or No: the released sentence is a single token of its vocabulary."""
+"""For the embedded model, in words that it knows from questions. It was never trained to answer Yes
+or No to these words: the released sentence is a single token of its vocabulary."""
 
 _SEGMENT, _WORDING = ("wording", "segment"), ("wording",)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PromptSensitivity(Result):
-    """One question, its relevance asked for in several wordings; all compared with the first.
+    """Relevance of one question under several wordings, each compared with the released one.
 
-    `data` has coordinates `question` (its words), `wording` (names; the first is "released"),
+    `data` has coordinates `question` (its text), `wording` (names; the first is "released"),
     `sentence` and `inverted` of each, and `start`, `end` of each segment in seconds. Answers are in
     `provenance`.
     """
 
     QUANTITIES: ClassVar = {
-        "score": Quantity(_SEGMENT, "probability", "of Yes, which an inverted wording inverts"),
-        "logit": Quantity(_SEGMENT, "1", "of Yes over No"),
-        "correlation": Quantity(_WORDING, "1", "of logits with the released wording's"),
+        "score": Quantity(
+            _SEGMENT, "probability", "probability of Yes; an inverted wording inverts it"
+        ),
+        "logit": Quantity(_SEGMENT, "1", "Yes-versus-No logit"),
+        "correlation": Quantity(_WORDING, "1", "correlation of logits with the released wording"),
         "rank_agreement": Quantity(_WORDING, "1", "rank correlation with the released wording"),
         "same_sign": Quantity(_WORDING, "1", "share of segments with the same sign; inverted: 0"),
         "change": Quantity(_WORDING, "probability", "mean absolute change of the score"),
-        "cosine": Quantity(("wording", "segment", "slot"), "1", "of the memory tokens"),
-        "distance": Quantity(_SEGMENT, "1", "of the memory, relative to its norm"),
-        "question_distance": Quantity(("segment",), "1", "the same, where the question is blank"),
-        "answer_changed": Quantity(_WORDING, "1", "whether the answer is another one"),
+        "cosine": Quantity(("wording", "segment", "slot"), "1", "cosine of the memory tokens"),
+        "distance": Quantity(_SEGMENT, "1", "distance of the memory, relative to its norm"),
+        "question_distance": Quantity(("segment",), "1", "the same, for a blank question"),
+        "answer_changed": Quantity(_WORDING, "1", "whether the answer changed"),
         "answer_changed_same_tokens": Quantity(
-            _WORDING, "1", "whether it is, at the released wording's numbers of tokens"
+            _WORDING, "1", "whether it changed with the released wording's tokens per segment"
         ),
         "truth": Quantity(("segment",), "1", "whether the segment holds the evidence"),
         "auc": Quantity(_WORDING, "1", "area under the ROC curve of Yes; inverted: below 0.5"),
@@ -107,30 +109,32 @@ def prompt_sensitivity(
     max_new_tokens: int | None = None,
     progress: bool = True,
 ) -> PromptSensitivity:
-    """Ask for relevance in other words, the other way round, and not at all.
+    """Run the model on a session under several relevance prompts, and return what changes.
 
-    The sentence stands before the video in the SVLM's prompt, and memory tokens come after it: it
-    may change what they store. The relative distance |a - b| / |a| of a segment's memory (all
-    slots) from that of the released wording says how much; for scale, `question_distance` is that
-    of the memory for a blank question ("Describe this content."). Whether it matters is in the
-    answer: once with each wording's own allocation, and once with the released wording's numbers
-    of tokens, where only what was stored can differ.
+    Wordings can be paraphrased, inverted or left out. The sentence comes before the video in the
+    SVLM's prompt and memory tokens come after it, so the sentence can change what they store. The
+    measure is the relative distance |a - b| / |a| of a segment's memory (all slots) from that of
+    the released wording; for scale, `question_distance` is that of the memory for a blank question
+    ("Describe this content."). The answer shows whether the change matters: once with each
+    wording's own allocation, and once with the released wording's tokens per segment, where only
+    the content of the memory can differ.
 
-    The video is read anew for each wording, from visual features where `cache_bytes` of the session
-    has room for them; the session itself keeps nothing of it.
+    The SVLM reads the video again for each wording, from cached visual features if the session's
+    `cache_bytes` is large enough. The session's own cache does not change.
 
     Args:
-        session: the opened video, of three segments or more.
+        session: the opened video, with three segments or more.
         question: the question.
         wordings: sentences by name, each a `Wording` or plain text; by default `WORDINGS`, or
             `SMALL_WORDINGS` for a model that does not know all their words.
         truth: which segments hold the evidence, bool [segment].
-        budget, max_new_tokens: as of `Session.ask`.
+        budget, max_new_tokens: as in `Session.ask`.
         progress: show a progress bar.
 
     Raises:
-        QueryError: no wording, one named "released", or words that the model does not know.
-        TraceError: fewer than three segments, or truth of another length.
+        QueryError: there is no wording, a wording is named "released", or the model does not know
+            a word.
+        TraceError: the video has fewer than three segments, or truth has another length.
     """
     import torch
     from tqdm.auto import tqdm
@@ -141,23 +145,22 @@ def prompt_sensitivity(
     check_session(session)
     if len(session) < 3:
         raise TraceError(
-            "a correlation over segments needs three of them",
+            "a correlation over segments needs three segments",
             asked="3 segments or more",
             found=str(len(session)),
-            fix="a longer video",
+            fix="use a longer video",
         )
     flags = None if truth is None else check_truth(np.asarray(truth), len(session))
-    others = _check_wordings(session, wordings)
-    every = {RELEASED: Wording(RELEVANCE_SENTENCE), **others}
+    by_name = {RELEASED: Wording(RELEVANCE_SENTENCE), **_check_wordings(session, wordings)}
     traces: list[Trace] = []
-    fixed: list[str] = []
+    fixed: list[str] = []  # answers with the released wording's tokens per segment
     memories: list[torch.Tensor] = []
     engine = session.engine
     options: dict[str, Any] = {"budget": budget, "max_new_tokens": max_new_tokens}
-    for wording in tqdm(every.values(), desc="wordings", disable=not progress):
-        # each reader starts from the visual features of the last one
+    for wording in tqdm(by_name.values(), desc="wordings", disable=not progress):
+        # each engine starts from the visual features of the last one
         engine = engine.with_instruction(wording.sentence)
-        view = Session(engine, progress=False)  # never closed: the video is the session's
+        view = Session(engine, progress=False)  # not closed: the video belongs to the session
         traces.append(view.ask(question, **options))
         check_ranked(traces[0])
         released = traces[0].data["relevance"].to_numpy()
@@ -189,9 +192,9 @@ def prompt_sensitivity(
         data |= {"auc": (_WORDING, [auc(row, flags) for row in logits])}
     coords = {
         "question": question,
-        "wording": list(every),
-        "sentence": (_WORDING, [each.sentence for each in every.values()]),
-        "inverted": (_WORDING, [each.inverted for each in every.values()]),
+        "wording": list(by_name),
+        "sentence": (_WORDING, [wording.sentence for wording in by_name.values()]),
+        "inverted": (_WORDING, [wording.inverted for wording in by_name.values()]),
         "segment": np.arange(len(session)),
         "slot": np.arange(first.shape[1]),
         **{name: traces[0].data[name] for name in ("start", "end")},
@@ -199,14 +202,14 @@ def prompt_sensitivity(
     provenance = {
         **sources(traces[:1]),
         "budget": traces[0].data.attrs["budget"],
-        "answers": dict(zip(every, answers, strict=True)),
-        "answers_same_tokens": dict(zip(every, fixed, strict=True)),
+        "answers": dict(zip(by_name, answers, strict=True)),
+        "answers_same_tokens": dict(zip(by_name, fixed, strict=True)),
     }
     return PromptSensitivity(xr.Dataset(data, coords), provenance)
 
 
 def _memory(session: Session, question: str) -> torch.Tensor:
-    """All memory tokens of a question, float32 [segment, slot, hidden], on the CPU."""
+    """Return all memory tokens of a question, float32 [segment, slot, hidden], on the CPU."""
     import torch
 
     engine, slots = session.engine, session.checkpoint.model.config.num_compression_tokens
@@ -215,38 +218,38 @@ def _memory(session: Session, question: str) -> torch.Tensor:
 
 
 def _distance(first: torch.Tensor, other: torch.Tensor) -> np.ndarray:
-    """|first - other| / |first| of each segment."""
+    """Return |first - other| / |first| of each segment."""
     return ((first - other).norm(dim=(1, 2)) / first.norm(dim=(1, 2))).numpy()
 
 
 def _check_wordings(
     session: Session, wordings: Mapping[str, Wording | str] | None
 ) -> dict[str, Wording]:
-    """The wordings to compare with the released one, all in words that the model knows."""
+    """Return the wordings to compare with the released one, in words that the model knows."""
     from tempo_lab.model.prompts import unknown_words
 
     tokenizer = session.checkpoint.prompts.svlm
 
-    def unknown(some: Mapping[str, Wording]) -> list[str]:
-        words = [unknown_words(tokenizer, wording.sentence) for wording in some.values()]
+    def unknown(by_name: Mapping[str, Wording]) -> list[str]:
+        words = [unknown_words(tokenizer, wording.sentence) for wording in by_name.values()]
         return list(dict.fromkeys(word for each in words for word in each))
 
     if wordings is None:
         return dict(SMALL_WORDINGS if unknown(WORDINGS) else WORDINGS)
     pairs = wordings.items() if isinstance(wordings, Mapping) else [(repr(wordings), None)]
-    found = {n: Wording(w) if isinstance(w, str) else w for n, w in pairs}
-    wrong = [name for name, w in found.items() if not isinstance(w, Wording)]
-    if not found or RELEASED in found or wrong:
+    by_name = {name: Wording(w) if isinstance(w, str) else w for name, w in pairs}
+    invalid = [name for name, wording in by_name.items() if not isinstance(wording, Wording)]
+    if not by_name or RELEASED in by_name or invalid:
         raise QueryError(
-            "wordings to compare with the released one are sentences by name",
-            asked=", ".join(wrong or found) or "none",
-            fix=f'{{"short": " yes or no?"}}; {RELEASED!r} is always there',
+            "wordings must be sentences by name",
+            asked=", ".join(invalid or by_name) or "none",
+            fix=f'use {{"short": " yes or no?"}}; {RELEASED!r} is always added',
         )
-    if words := unknown(found):
+    if words := unknown(by_name):
         raise QueryError(
             "this model does not know every word of the wordings",
-            asked=" |".join(wording.sentence for wording in found.values()),
+            asked=" |".join(wording.sentence for wording in by_name.values()),
             found=f"unknown: {', '.join(words)}",
-            fix="ask in its own words, such as" + SMALL_WORDINGS["other words"].sentence,
+            fix="use words that it knows, such as" + SMALL_WORDINGS["other words"].sentence,
         )
-    return found
+    return by_name

@@ -1,4 +1,4 @@
-"""The published table: scores of Tempo and other models, and the tokens they spend. No torch."""
+"""The published table: scores of Tempo and other models, and the tokens they use. No torch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ BENCHMARKS = {
     "videomme_long": "Video-MME, long",
     "lvbench": "LVBench",
 }
-"""What the columns are called, less their mean seconds."""
+"""Names of benchmarks by column, without the mean seconds."""
 USED = re.compile(r"^(.*) \((.*)\) actual tokens/frame$")
-"""A row that says, in the columns of scores, how many tokens a frame a budget came to."""
+"""A row with the tokens per frame that a budget resulted in, in the columns of scores."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,27 +35,27 @@ class PublishedResults(Result):
     QUANTITIES: ClassVar = {
         "score": Quantity(("model", "benchmark"), "%", "right answers; NaN: not published"),
         "tokens": Quantity(
-            ("model", "benchmark"), "tokens a frame", "spent, or at most; NaN: not published"
+            ("model", "benchmark"), "tokens per frame", "used, or at most; NaN: not published"
         ),
-        "size": Quantity(("model", "benchmark"), "1", "parameters, as the source writes it"),
-        "group": Quantity(("model",), "1", "of models, as in the source"),
-        "at_most": Quantity(("model",), "1", "whether the tokens are a bound"),
+        "size": Quantity(("model", "benchmark"), "1", "parameters, as written in the source"),
+        "group": Quantity(("model",), "1", "group of models, as in the source"),
+        "at_most": Quantity(("model",), "1", "whether the tokens are an upper bound"),
         "seconds": Quantity(("benchmark",), "s", "mean length of a video"),
     }
     TABLE: ClassVar = ("model", "benchmark")
 
 
 def published_results(path: str | os.PathLike[str] | None = None) -> PublishedResults:
-    """Read the table.
+    """Read the published table and return it as a result.
 
     Args:
-        path: of a file like data/published_results.csv, which is read by default.
+        path: a file like data/published_results.csv, which is the default.
 
     Returns:
-        a `PublishedResults`; of Tempo, the tokens are those that a budget came to.
+        a `PublishedResults`; for Tempo, the tokens are those that a budget resulted in.
 
     Raises:
-        TraceError: there is no such file, or it is another table.
+        TraceError: the file does not exist, or is another table.
     """
     try:
         table = pd.read_csv(shipped(TABLE) if path is None else path, dtype=str)
@@ -64,20 +64,22 @@ def published_results(path: str | os.PathLike[str] | None = None) -> PublishedRe
             "the published table cannot be read",
             asked=str(path or TABLE),
             found=str(err),
-            fix="run in a clone of the repository, or name a copy of the file",
+            fix="run in a clone of the repository, or pass the path of a copy",
         ) from None
     columns = [name for name in table if re.fullmatch(r".+_\d+s", str(name))]
     missing = {"model", "group", "size", "tokens_per_frame"} - set(table)
     if missing or not columns:
         raise TraceError(
-            "this is no table of published results",
+            "this is not a table of published results",
             asked=str(path or TABLE),
-            found=f"no {', '.join(sorted(missing)) or 'column of a benchmark, as mlvu_651s'}",
+            found=f"no {', '.join(sorted(missing)) or 'column of a benchmark such as mlvu_651s'}",
         )
     is_used = table["model"].str.fullmatch(USED)
     rows, used = table[~is_used], table[is_used]
     cells = [[_cell(text) for text in row] for row in rows[columns].to_numpy()]
-    tokens = np.stack([np.full(len(columns), _most(text)) for text in rows["tokens_per_frame"]])
+    tokens = np.stack(
+        [np.full(len(columns), _max_tokens(text)) for text in rows["tokens_per_frame"]]
+    )
     names = rows["model"].tolist()
     for model, values in zip(used["model"], used[columns].to_numpy(float), strict=True):
         tokens[names.index(USED.sub(r"\1 (\2 budget)", model))] = values
@@ -97,13 +99,13 @@ def published_results(path: str | os.PathLike[str] | None = None) -> PublishedRe
 
 
 def _cell(text: object) -> tuple[float, str]:
-    """A score, and the size in brackets of another model of the family that reached it."""
+    """Return a score, and the size in brackets of another model of the family that reached it."""
     if not isinstance(text, str):
         return float("nan"), ""
     number, _, size = text.partition(" ")
     return float(number), size.strip("()")
 
 
-def _most(text: object) -> float:
-    """Tokens a frame of "64", "<=640" or "0.5-16": the most that there can be."""
+def _max_tokens(text: object) -> float:
+    """Return the maximum tokens per frame of "64", "<=640" or "0.5-16"."""
     return float(re.split(r"<=|-", text)[-1]) if isinstance(text, str) else float("nan")

@@ -1,4 +1,4 @@
-"""A model that has learnt nothing: the control of whatever a trained one is said to do."""
+"""An untrained model: the control for claims about a trained one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 
 def with_random_weights(tempo: Tempo, seed: int = 0) -> Tempo:
-    """The same configuration and prompts, with weights as they are before training.
+    """Return a model with the same configuration and prompts, and untrained weights.
 
-    The rows of Yes and No, which come from no training of this model, are drawn as wide as the
-    other embeddings. It does not know what its videos should look like, and warns of none.
+    The rows of Yes and No, which come from the base model, are drawn with the standard deviation
+    of the other embeddings. The new model has no feature statistics, so it does not warn about
+    videos that are out of distribution.
 
     Args:
-        tempo: the model; it stays as it is.
-        seed: of the weights; that of the rest of the program is not touched.
+        tempo: the model, which does not change.
+        seed: the seed of the weights; the global random state does not change.
     """
     import torch
 
@@ -27,7 +28,8 @@ def with_random_weights(tempo: Tempo, seed: int = 0) -> Tempo:
     from tempo_lab.session.tempo import Tempo
 
     old = tempo.checkpoint
-    model = copy.deepcopy(old.model)  # for what no state has: rotary frequencies, stop tokens
+    # a copy, because rotary frequencies and stop tokens are not in the state
+    model = copy.deepcopy(old.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = TempoForConditionalGeneration(copy.deepcopy(model.config))

@@ -1,4 +1,4 @@
-"""At which depth of the SVLM the relevance decision is there."""
+"""The layer of the SVLM at which the relevance decision is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.result import Quantity, Result
+from tempo_lab.analysis.result import Quantity, Result, with_interval
 from tempo_lab.analysis.stacking import (
     Truth,
     check_ranked,
@@ -21,93 +21,95 @@ from tempo_lab.analysis.stacking import (
     video_of,
 )
 from tempo_lab.analysis.validation import recorded
+from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import auc, spearman
+from tempo_lab.common.statistics import SHARE, auc, spearman
+from tempo_lab.common.validation import check_number
 from tempo_lab.trace.trace import Trace
 
-MOST_SEGMENTS = 0.9
-"""Share of the segments that must have decided, where the caller does not say."""
+MIN_AGREEMENT = 0.9
+"""Share of the segments whose sign must be that of the last layer, by default."""
 
 _CAPTURE = "Capture(layer_relevance=True)"
 _LAYER = ("question", "layer")
 _TRUTH = {
     "truth": Quantity(("question", "segment"), "1", "whether the segment holds the evidence"),
     "auc": Quantity(_LAYER, "1", "area under the ROC curve of the layer's logits"),
-    "mean_auc": Quantity(("layer",), "1", "mean area under the ROC curve"),
-    "mean_auc_low": Quantity(("layer",), "1", "mean area, 2.5 % of resampled videos"),
-    "mean_auc_high": Quantity(("layer",), "1", "mean area, 97.5 % of them"),
+    **with_interval("mean_auc", ("layer",), "1", "mean area under the ROC curve"),
 }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RelevanceByLayer(Result):
-    """The Yes - No logit read from every layer, and when it has become what it will be.
+    """The Yes-versus-No logit of every layer, and the layer from which its sign is final.
 
     `data` has coordinates `text`, `video` of each question, `start`, `end` of each segment in
     seconds, and `layer`, from 0.
     """
 
     QUANTITIES: ClassVar = {
-        "logit": Quantity(("question", "segment", "layer"), "1", "of Yes over No, by layer"),
+        "logit": Quantity(("question", "segment", "layer"), "1", "Yes-versus-No logit by layer"),
         "agreement": Quantity(_LAYER, "1", "share of segments with the sign of the last layer"),
-        "constant_agreement": Quantity(("question",), "1", "the same share, of one sign for all"),
+        "constant_agreement": Quantity(("question",), "1", "agreement of one constant sign"),
         "rank_agreement": Quantity(_LAYER, "1", "rank correlation with the last layer"),
-        "decided_layer": Quantity(("question",), "layer", "first of those that agree to the end"),
+        "decided_layer": Quantity(("question",), "layer", "first layer from which all agree"),
         **_TRUTH,
     }
     OPTIONAL: ClassVar = frozenset(_TRUTH)
     TABLE: ClassVar = _LAYER
 
 
+@renamed_keywords(most="min_agreement")
 def relevance_by_layer(
     traces: Trace | Sequence[Trace],
     truth: Truth | Sequence[Truth] | None = None,
     *,
-    most: float = MOST_SEGMENTS,
+    min_agreement: float = MIN_AGREEMENT,
     seed: int = 0,
 ) -> RelevanceByLayer:
-    """Read the relevance decision from every layer (the logit lens, nostalgebraist 2020).
+    """Read traces and return the relevance decision of every layer (logit lens).
 
-    The decision is there from the first layer on from which, up to the last one, the sign agrees
-    with the last layer's in at least `most` of the segments. Where hardly any segment is relevant,
-    saying No to all agrees nearly as often: `constant_agreement` is what that reaches, and the
-    rank correlation with the last layer, or with truth the AUC, cannot be had so cheaply.
+    The logit lens is that of nostalgebraist (2020). The decision is made at the first layer from
+    which on, up to the last one, the sign agrees with that of the last layer in at least
+    `min_agreement` of the segments. If hardly any segment is relevant, No for every segment agrees
+    nearly as often; `constant_agreement` is the agreement of that constant answer. The rank
+    correlation with the last layer and, with truth, the AUC do not have this weakness.
 
-    The lens reads early layers with the last layer's norm and rows; that they say nothing there
-    does not prove that they know nothing.
+    The lens applies the last layer's norm and rows to early layers. An early layer that shows
+    nothing through the lens may still hold the information.
 
     Args:
         traces: one, or several of one model, recorded with `Capture(layer_relevance=True)`.
-        truth: as of `relevance`.
-        most: share of the segments, above 0.5 to 1.
-        seed: of the intervals, which resample videos.
+        truth: as in `relevance`.
+        min_agreement: share of the segments, above 0.5 and at most 1.
+        seed: the seed of the intervals, which resample videos.
 
     Raises:
-        TraceError: the layers were not recorded, or not the last, or only one; and what
-            `relevance` refuses.
+        TraceError: fewer than two layers were recorded, or the last layer was not; and as in
+            `relevance`.
     """
-    asked = check_ranked(traces)
-    if not 0.5 < most <= 1:
+    trace_list = check_ranked(traces)
+    if not 0.5 < check_number("min_agreement", min_agreement, error=TraceError) <= 1:
         raise TraceError(
-            "most segments are more than half of them",
-            asked=f"most={most}",
-            fix="a share above 0.5, up to 1",
+            "a layer has decided if more than half of the segments agree with the last layer",
+            asked=f"min_agreement={min_agreement}",
+            fix="use 0.5 < min_agreement <= 1",
         )
-    lenses = [_lens(trace) for trace in asked]
-    layers = asked[0].data["layer"].to_numpy()
-    for trace in asked:
+    lenses = [_lens(trace) for trace in trace_list]
+    layers = trace_list[0].data["layer"].to_numpy()
+    for trace in trace_list:
         if not np.array_equal(trace.data["layer"], layers):
             raise TraceError(
-                "traces with other layers do not belong into one analysis",
+                "traces with different layers cannot be analysed together",
                 asked=f"layers {layers.tolist()}",
                 found=f"{trace.data['layer'].to_numpy().tolist()} of {trace.question!r}",
-                fix="record the same layers of all",
+                fix="record the same layers for all questions",
             )
     agreement = np.array([_signs(lens) for lens in lenses])
     positive = np.array([(lens[:, -1] > 0).mean() for lens in lenses])
-    # from the last layer back, while all agree
-    settled = np.minimum.accumulate((agreement >= most)[:, ::-1], axis=1).sum(axis=1)
-    rank = [[spearman(by, lens[:, -1]) for by in lens.T] for lens in lenses]
+    # the number of layers, from the last one back, that all agree
+    settled = np.minimum.accumulate((agreement >= min_agreement)[:, ::-1], axis=1).sum(axis=1)
+    rank = [[spearman(logits, lens[:, -1]) for logits in lens.T] for lens in lenses]
     data: dict[str, Any] = {
         "logit": (("question", "segment", "layer"), pad_stack(lenses)),
         "agreement": (_LAYER, agreement),
@@ -118,41 +120,40 @@ def relevance_by_layer(
     if truth is not None:
         truths = check_truths(truth, traces)
         pairs = zip(lenses, truths, strict=True)
-        areas = np.array([[auc(by, each) for by in lens.T] for lens, each in pairs])
-        videos = [video_of(trace) for trace in asked]
-        means = [mean_of("mean_auc", by, videos, seed) for by in areas.T]
+        areas = np.array([[auc(logits, flags) for logits in lens.T] for lens, flags in pairs])
+        videos = [video_of(trace) for trace in trace_list]
+        means = mean_of("mean_auc", areas, videos, seed, SHARE)
         data |= {"truth": (("question", "segment"), pad_stack(truths)), "auc": (_LAYER, areas)}
-        data |= {name: (("layer",), [each[name] for each in means]) for name in means[0]}
-    coords = {**labels(asked), "layer": layers}
-    return RelevanceByLayer(
-        xr.Dataset(data, coords), {**sources(asked), "most": most, "seed": seed}
-    )
+        data |= {name: (("layer",), mean) for name, mean in means.items()}
+    coords = {**labels(trace_list), "layer": layers}
+    provenance = {**sources(trace_list), "most": min_agreement, "seed": seed}
+    return RelevanceByLayer(xr.Dataset(data, coords), provenance)
 
 
 def _lens(trace: Trace) -> np.ndarray:
-    """float [segment, layer], two layers or more, the last of them the model's last."""
-    found = recorded(trace, "layer_logit", _CAPTURE, ("segment", "layer"))
-    lens = found.transpose("segment", "layer").to_numpy().astype(float)
+    """Return float [segment, layer] of two layers or more, the last one the model's last."""
+    recorded_logits = recorded(trace, "layer_logit", _CAPTURE, ("segment", "layer"))
+    lens = recorded_logits.transpose("segment", "layer").to_numpy().astype(float)
     if lens.shape[1] < 2:
         raise TraceError(
-            "one layer alone does not say at which depth the decision is there",
+            "the layer of the decision needs several layers to compare",
             asked="2 layers or more",
             found=f"layer {int(trace.data['layer'][0])}",
             fix=f"session.ask(..., capture=tempo_lab.{_CAPTURE})",
         )
     logit = trace.data["logit"].to_numpy()
     if not np.allclose(lens[:, -1], logit, rtol=1e-2, atol=1e-2):
-        away = np.abs(lens[:, -1] - logit).max()
+        difference = np.abs(lens[:, -1] - logit).max()
         raise TraceError(
             "the last layer, whose decision the others are compared with, was not recorded",
-            asked="a last layer whose logits are those of the relevance",
-            found=f"layer {int(trace.data['layer'][-1])}, which is up to {away:.3g} away",
+            asked="a last layer with the logits of the relevance scores",
+            found=f"layer {int(trace.data['layer'][-1])}, whose logits differ by {difference:.3g}",
             fix=f"session.ask(..., capture=tempo_lab.{_CAPTURE})",
         )
     return lens
 
 
 def _signs(lens: np.ndarray) -> np.ndarray:
-    """Share of segments [layer] whose sign is that of the last layer."""
+    """Return the share of segments [layer] with the sign of the last layer."""
     positive = lens > 0
     return (positive == positive[:, -1:]).mean(axis=0)

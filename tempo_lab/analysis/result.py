@@ -1,4 +1,4 @@
-"""What every analysis gives: labelled numbers, and where they came from. No torch."""
+"""The result of an analysis: labelled numbers and their provenance. No torch."""
 
 from __future__ import annotations
 
@@ -22,23 +22,31 @@ if TYPE_CHECKING:
 
 
 class Quantity(NamedTuple):
-    """What one variable of a result is: its dimensions, unit and meaning."""
+    """Dimensions, unit and meaning of one variable of a result."""
 
     dims: tuple[str, ...]
     units: str
     meaning: str
 
 
+def with_interval(
+    name: str, dims: tuple[str, ...], units: str, meaning: str
+) -> dict[str, Quantity]:
+    """Return the quantities NAME, NAME_low and NAME_high: a mean and its bootstrap interval."""
+    ends = {"": "", "_low": ", 2.5 % of resampled videos", "_high": ", 97.5 % of them"}
+    return {f"{name}{end}": Quantity(dims, units, meaning + note) for end, note in ends.items()}
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Labelled numbers of one analysis; subclasses say which.
+    """Labelled numbers of one analysis; each analysis has a subclass.
 
-    Two of a kind with the same labels subtract: numbers as numbers, and `provenance` keeps both.
+    Two results of the same class and labels can be subtracted; `provenance` keeps that of both.
 
     Attributes:
-        data: the numbers; every variable of `QUANTITIES` that is not in `OPTIONAL` is there, with
-            its dimensions. Units and meanings are put on here.
-        provenance: seeds, arguments, and what made the traces or models behind the numbers.
+        data: the numbers; it has every variable of `QUANTITIES` that is not in `OPTIONAL`, with
+            its dimensions. Units and meanings are added when the result is made.
+        provenance: seeds, arguments, and the provenance of traces and models.
 
     Raises:
         TraceError: a variable is missing, unknown, or has other dimensions.
@@ -50,29 +58,29 @@ class Result:
     QUANTITIES: ClassVar[Mapping[str, Quantity]] = {}
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     TABLE: ClassVar[tuple[str, ...]] = ()
-    """Dimensions of the rows of `to_pandas`: the variables that have exactly these, or fewer."""
+    """Dimensions of the rows of `to_pandas`, which shows variables with no other dimensions."""
     SAME: ClassVar[tuple[str, ...]] = ()
-    """What of the provenance two results must share to subtract, beside the labels."""
+    """Keys of the provenance, besides the labels, that must be equal to subtract two results."""
     KINDS: ClassVar[dict[str, type[Result]]] = {}
 
-    def __init_subclass__(cls, **more: Any) -> None:
-        super().__init_subclass__(**more)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
         Result.KINDS[cls.__name__] = cls
 
     def __post_init__(self) -> None:
         missing = [n for n in self.QUANTITIES if n not in self.data and n not in self.OPTIONAL]
-        if missing or (strange := [str(n) for n in self.data if n not in self.QUANTITIES]):
+        if missing or (unknown := [str(n) for n in self.data if n not in self.QUANTITIES]):
             raise TraceError(
-                f"a {type(self).__name__} is made of other numbers",
+                f"these are not the variables of a {type(self).__name__}",
                 asked=", ".join(self.QUANTITIES),
-                found=f"no {', '.join(missing)}" if missing else f"also {', '.join(strange)}",
+                found=f"no {', '.join(missing)}" if missing else f"also {', '.join(unknown)}",
             )
         data = self.data.copy()
         for name in data:
             quantity = self.QUANTITIES[str(name)]
             if data[name].dims != quantity.dims:
                 raise TraceError(
-                    f"a part of a {type(self).__name__} has other dimensions",
+                    f"a variable of a {type(self).__name__} has other dimensions",
                     asked=f"{name} [{', '.join(quantity.dims)}]",
                     found=f"[{', '.join(map(str, data[name].dims))}]",
                 )
@@ -84,40 +92,41 @@ class Result:
         return f"{type(self).__name__}({sizes})"
 
     def __sub__(self, other: Self) -> Self:
-        """The numbers of this less those of the other.
+        """Return the numbers of this result minus those of the other.
 
         Raises:
-            TraceError: another kind, or other labels (segments, layers, ...).
+            TraceError: the other result is of another class, or has other labels (segments,
+                layers, ...).
         """
         if type(other) is not type(self):
             raise TraceError(
-                "only two results of a kind subtract",
+                "only results of the same class can be subtracted",
                 asked=type(self).__name__,
                 found=type(other).__name__,
             )
-        for what in self.SAME:
-            if self.provenance.get(what) != other.provenance.get(what):
+        for key in self.SAME:
+            if self.provenance.get(key) != other.provenance.get(key):
                 raise TraceError(
-                    "results that measure something else do not subtract",
-                    asked=f"{what}: {self.provenance.get(what)}",
-                    found=str(other.provenance.get(what)),
-                    fix=f"two results of the same {what}",
+                    "results of different measurements cannot be subtracted",
+                    asked=f"{key}: {self.provenance.get(key)}",
+                    found=str(other.provenance.get(key)),
+                    fix=f"use two results with the same {key}",
                 )
         for name in {**self.data.coords, **other.data.coords, **self.data, **other.data}:
-            mine, yours = self.data.get(name), other.data.get(name)
-            label = name in self.data.coords or (mine is not None and mine.dtype.kind not in "iuf")
-            if mine is None or yours is None or (label and not mine.equals(yours)):
+            own, others = self.data.get(name), other.data.get(name)
+            label = name in self.data.coords or (own is not None and own.dtype.kind not in "iuf")
+            if own is None or others is None or (label and not own.equals(others)):
                 raise TraceError(
-                    "results with other labels do not subtract",
-                    asked=f"{name}: {_brief(mine)}",
-                    found=_brief(yours),
+                    "results with different labels cannot be subtracted",
+                    asked=f"{name}: {_brief(own)}",
+                    found=_brief(others),
                     fix="compare results about the same segments, layers and questions",
                 )
         numbers = [name for name in self.data if self.data[name].dtype.kind in "iuf"]
         with xr.set_options(arithmetic_join="exact"):
-            change = {name: self.data[name] - other.data[name] for name in numbers}
+            differences = {name: self.data[name] - other.data[name] for name in numbers}
         return type(self)(
-            self.data.assign(change),
+            self.data.assign(differences),
             {
                 **{name: self.provenance.get(name) for name in self.SAME},
                 "difference": True,
@@ -127,20 +136,20 @@ class Result:
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """A table: a row for each point of the dimensions `TABLE`."""
+        """Return a table with one row per point of the dimensions `TABLE`."""
         rows = set(self.TABLE)
         names = [name for name in self.data if set(self.data[name].dims) <= rows]
-        most = [name for name in names if self.data[name].dims]
-        table = self.data[most].to_dataframe(dim_order=list(self.TABLE) or None)
+        columns = [name for name in names if self.data[name].dims]
+        table = self.data[columns].to_dataframe(dim_order=list(self.TABLE) or None)
         return table.reset_index()
 
     def numbers(self) -> dict[str, float]:
-        """The variables without dimensions, by name."""
-        alone = {str(name): v for name, v in self.data.items() if not v.dims}
-        return {name: float(v) for name, v in alone.items() if v.dtype.kind in "iuf"}
+        """Return the numbers without dimensions, by name."""
+        scalars = {str(name): v for name, v in self.data.items() if not v.dims}
+        return {name: float(v) for name, v in scalars.items() if v.dtype.kind in "iuf"}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a NetCDF file; an older one stays as it was until the new one is complete.
+        """Write a NetCDF file; an existing file is replaced only when the new one is complete.
 
         Raises:
             TraceError: the file cannot be written.
@@ -150,16 +159,16 @@ class Result:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
+        """Read a result that `save` wrote.
 
         Raises:
-            TraceError: no such file, damaged, or a result of another kind.
+            TraceError: the file does not exist, is damaged, or holds a result of another class.
         """
         data, texts = read_record(Path(path), "result", {"kind": str, "provenance": dict})
         kind = cls.KINDS.get(texts["kind"])
         if kind is None or not issubclass(kind, cls):
             raise TraceError(
-                "the file holds a result of another kind",
+                "the file holds a result of another class",
                 asked=f"{cls.__name__} in {path}",
                 found=texts["kind"],
             )

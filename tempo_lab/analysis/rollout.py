@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.attention import FRAMES
+from tempo_lab.analysis.attention import FRAMES_PER_PAIR
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.analysis.validation import check_session, nearest
+from tempo_lab.analysis.validation import check_session
+from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.errors import CaptureError, TraceError, did_you_mean
+from tempo_lab.common.validation import check_number, check_whole
 
 if TYPE_CHECKING:
     from tempo_lab.model.token_map import TokenMap
@@ -25,11 +27,11 @@ FLOAT = 4
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rollout(Result):
-    """Attention rollout of one segment. A heuristic, not a causal effect.
+    """Attention rollout of one segment. It is a heuristic, not a causal effect.
 
     It follows attention, averaged over heads, and the residual path through the layers, as if
-    every layer only copied. What MLPs, values and norms do is left out, and so are the visual
-    features that enter again after the first layers (deepstack). `attribution` asks for causes.
+    every layer only copied. It ignores MLPs, values and norms, and the visual features that are
+    added after the first layers (deepstack). Use `attribution` for causal effects.
     """
 
     QUANTITIES: ClassVar = {
@@ -45,6 +47,7 @@ class Rollout(Result):
     TABLE: ClassVar = ("row", "key_group")
 
 
+@renamed_keywords(limit_mib=("max_bytes", lambda mib: int(mib * 2**20)))
 def rollout(
     session: Session,
     question: str,
@@ -52,28 +55,28 @@ def rollout(
     *,
     rows: str | Sequence[str] = ROWS,
     residual: float = 0.5,
-    limit_mib: float = 1024.0,
+    max_bytes: int = 2**30,
 ) -> Rollout:
-    """Attention rollout (Abnar and Zuidema 2020) of one segment's prompt with all memory slots.
+    """Run the model on a session and return attention rollout (Abnar and Zuidema 2020).
 
         R = A_L ... A_2 A_1,    A_l = residual I + (1 - residual) (mean over heads of attention)
 
-    The segment is read once in one pass beside what the session keeps, and the maps are recorded
-    beside the fused kernel; nothing of the session changes. It takes layers x L x L numbers for a
-    prompt of L positions.
+    The prompt of one segment with all memory slots goes through the SVLM in a single pass; the
+    session's cache is neither used nor changed. The attention maps are computed in addition to
+    the fused kernel. They hold layers x L x L numbers for a prompt of L positions.
 
     Args:
         session: the opened video.
         question: the question.
-        segment: its number.
+        segment: the number of the segment.
         rows: "decision", "query_last", "memory".
-        residual: share of the residual path, 0 to 1; the paper's is one half.
-        limit_mib: MiB that the maps may take; more is refused before anything runs.
+        residual: share of the residual path, 0 to 1; the paper uses one half.
+        max_bytes: bytes that the maps may need; a larger request is refused before the model runs.
 
     Raises:
-        CaptureError: no such row, or maps beyond the limit.
-        TraceError: no such segment, or a share that is none.
-        QueryError: the question is no text, or has words that the model does not know.
+        CaptureError: a row does not exist, or the maps need more than `max_bytes`.
+        TraceError: there is no such segment, or `residual` is not between 0 and 1.
+        QueryError: the question is not text, or has words that the model does not know.
     """
     from tempo_lab.session.validation import check_texts, check_words
 
@@ -82,26 +85,18 @@ def rollout(
     for name in rows or ("",):
         if name not in ROWS:
             raise CaptureError(
-                "no such row",
+                "there is no such row",
                 asked=repr(name) if rows else "none",
                 found=", ".join(ROWS),
                 fix=did_you_mean(name, ROWS, "use one of these"),
             )
-    if isinstance(segment, str) or segment not in range(len(session)):
-        raise TraceError(
-            "there is no such segment",
-            asked=f"segment {segment}",
-            found=f"{len(session)} segments",
-            fix=nearest(segment, len(session)),
-        )
-    segment = int(segment)
-    if not 0 <= residual <= 1:
-        raise TraceError("the residual path's share is 0 to 1", asked=f"residual={residual}")
+    segment = check_whole("segment", segment, 0, len(session) - 1, error=TraceError)
+    residual = check_number("residual", residual, 0, 1, error=TraceError)
     check_texts(question, ())
-    model = session.checkpoint.model.config
-    check_words(question, session.checkpoint.prompts.llm, model.example_questions)
+    config = session.checkpoint.model.config
+    check_words(question, session.checkpoint.prompts.llm, config.example_questions)
     prompt = session.prompt(question, segment)
-    check_size(session, len(prompt), limit_mib)
+    _check_size(session, len(prompt), max_bytes)
     maps = _maps(session, question, segment)
     product: np.ndarray = np.eye(len(prompt), dtype=np.float32)
     while maps:
@@ -120,25 +115,21 @@ def rollout(
     return Rollout(_labelled(session, prompt, segment, rows, product), provenance)
 
 
-def check_size(session: Session, positions: int, limit_mib: float) -> None:
-    """Refuse maps of every layer, and the product of them, that are beyond the limit.
-
-    Raises:
-        CaptureError: with both numbers.
-    """
+def _check_size(session: Session, positions: int, max_bytes: int) -> None:
+    """Refuse maps of all layers, and their product, that need more than `max_bytes`."""
     layers = session.checkpoint.model.config.compressor_config.text_config.num_hidden_layers
-    mib = FLOAT * (layers + 2) * positions**2 / 2**20
-    if mib > limit_mib:
+    needed = FLOAT * (layers + 2) * positions**2
+    if needed > check_whole("max_bytes", max_bytes, 1, error=CaptureError):
         raise CaptureError(
-            "the maps of all layers do not fit the limit",
-            asked=f"{layers} layers of {positions} x {positions} positions: {mib:.2f} MiB",
-            found=f"limit_mib = {limit_mib:g}",
-            fix=f"limit_mib={int(mib) + 1}, or smaller frames or a shorter window",
+            "the attention maps of all layers need more than max_bytes",
+            asked=f"{layers} layers of {positions} x {positions} positions: {needed} bytes",
+            found=f"max_bytes={max_bytes}",
+            fix=f"use max_bytes={needed}, smaller frames or a shorter window",
         )
 
 
 def _maps(session: Session, question: str, segment: int) -> list[np.ndarray]:
-    """Mean over heads of every layer's attention, float32 [row, key] each."""
+    """Return every layer's attention, mean over heads, float32 [row, key] each."""
     import torch
 
     from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
@@ -157,10 +148,10 @@ def _maps(session: Session, question: str, segment: int) -> list[np.ndarray]:
     positions = sum(map(len, parts)) + compressor.slots
     recorder = AttentionRecorder(text, range(text.config.num_hidden_layers), "SVLM")
     every = torch.arange(positions, device=compressor.compression_tokens.device)
-    job = AttentionRequest("one pass", every, HeadMean(), positions)
-    with torch.inference_mode(), recorder.installed(), recorder.recording(job):
+    request = AttentionRequest("one pass", every, HeadMean(), positions)
+    with torch.inference_mode(), recorder.installed(), recorder.recording(request):
         compressor.in_one_pass(torch.from_numpy(patches), grid, *parts)
-    return [job.recorded.pop(layer)[0][0, 0].numpy() for layer in recorder.layers]
+    return [request.recorded.pop(layer)[0][0, 0].numpy() for layer in recorder.layers]
 
 
 def _labelled(
@@ -168,32 +159,32 @@ def _labelled(
 ) -> xr.Dataset:
     from tempo_lab.session.capture.key_groups import SELF, svlm_group_names, svlm_groups
 
-    where = {"decision": prompt.decision, "query_last": int(prompt.positions("query")[-1])}
+    single = {"decision": prompt.decision, "query_last": int(prompt.positions("query")[-1])}
     slots = {f"memory {i}": int(p) for i, p in enumerate(prompt.positions("memory"))}
-    wanted = {name: where[name] for name in rows if name != "memory"}
-    wanted |= slots if "memory" in rows else {}
-    chosen = product[list(wanted.values())]
+    position_of = {name: single[name] for name in rows if name != "memory"}
+    position_of |= slots if "memory" in rows else {}
+    selected = product[list(position_of.values())]
     vision = prompt.positions("vision")
-    place = [axis[vision] for axis in (prompt.index, prompt.row, prompt.column)]
-    grid = [int(axis.max()) + 1 for axis in place]
-    patches = np.zeros((len(chosen), *grid), dtype=np.float32)
-    patches[:, place[0], place[1], place[2]] = chosen[:, vision]
+    index = [axis[vision] for axis in (prompt.index, prompt.row, prompt.column)]
+    grid = [int(axis.max()) + 1 for axis in index]
+    patches = np.zeros((len(selected), *grid), dtype=np.float32)
+    patches[:, index[0], index[1], index[2]] = selected[:, vision]
     names = svlm_group_names(grid[0])
     group = svlm_groups(prompt, names)
-    mass = np.zeros((len(chosen), len(names)), dtype=np.float32)
-    for row, position in enumerate(wanted.values()):
+    mass = np.zeros((len(selected), len(names)), dtype=np.float32)
+    for row, position in enumerate(position_of.values()):
         own = np.where(np.arange(len(prompt)) == position, names.index(SELF), group)
-        np.add.at(mass[row], own, chosen[row])
+        np.add.at(mass[row], own, selected[row])
     start, end = session.video.segment_times[segment]
-    first = start + FRAMES / session.video.plan.fps * np.arange(grid[0])
+    first = start + FRAMES_PER_PAIR / session.video.plan.fps * np.arange(grid[0])
     return xr.Dataset(
         {
-            "rollout": (("row", "key"), chosen),
+            "rollout": (("row", "key"), selected),
             "key_name": ("key", np.array(prompt.names())),
             "mass": (("row", "key_group"), mass),
             "patch_mass": (("row", "pair", "patch_row", "patch_column"), patches),
             "pair_start": ("pair", first),
-            "pair_end": ("pair", np.minimum(first + FRAMES / session.video.plan.fps, end)),
+            "pair_end": ("pair", np.minimum(first + FRAMES_PER_PAIR / session.video.plan.fps, end)),
         },
-        {"row": list(wanted), "key_group": names},
+        {"row": list(position_of), "key_group": names},
     )

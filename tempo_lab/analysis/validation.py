@@ -1,4 +1,4 @@
-"""What traces must have before they are analysed."""
+"""Checks of traces, sessions and cases before they are analysed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import xarray as xr
 
 from tempo_lab.common.errors import TraceError
@@ -19,81 +18,63 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def check_traces(given: Trace | Sequence[Trace]) -> list[Trace]:
-    """One trace or several of one model, as a list.
+def check_traces(traces: Trace | Sequence[Trace]) -> list[Trace]:
+    """Return one trace, or several of one model, as a list.
 
     Raises:
-        TraceError: none, something that is no trace, or traces of different models.
+        TraceError: there is no trace, an element is not a trace, or the models differ.
     """
-    traces = one_or_more(given, Trace, "traces", "give what `Session.ask` returned")
-    if not traces:
+    trace_list = one_or_more(traces, Trace, "traces", "pass the result of `Session.ask`")
+    if not trace_list:
         raise TraceError("there is no trace to analyse", asked="one trace or more", found="none")
-    digests = {str(trace.provenance.get("model_digest", "")) for trace in traces}
+    digests = {str(trace.provenance.get("model_digest", "")) for trace in trace_list}
     if len(digests) > 1:
         raise TraceError(
-            "traces of different models do not belong into one analysis",
+            "traces of different models cannot be analysed together",
             asked="one model",
             found=", ".join(sorted(digest[:12] or "unknown" for digest in digests)),
-            fix="analyse the traces of each model alone, and subtract the results",
+            fix="analyse the traces of each model separately, and subtract the results",
         )
-    return traces
+    return trace_list
 
 
-def one_or_more(given: T | Sequence[T], kind: type[T], what: str, fix: str) -> list[T]:
-    """One thing or several of a kind, as a list.
+def one_or_more(values: T | Sequence[T], expected: type[T], plural: str, fix: str) -> list[T]:
+    """Return one value, or several, of a class as a list.
 
     Args:
-        what: their name, for the message.
-        fix: what to give.
+        values: one value or several.
+        expected: their class.
+        plural: the name of such values, for the message.
+        fix: what to pass instead, for the message.
 
     Raises:
-        TraceError: something else.
+        TraceError: a value is of another class.
     """
-    many = isinstance(given, Iterable) and not isinstance(given, kind | str | PathLike)
-    found: list[T] = list(given) if many else [given]  # type: ignore[list-item, arg-type]
-    for one in found:
-        if not isinstance(one, kind):
+    several = isinstance(values, Iterable) and not isinstance(values, expected | str | PathLike)
+    value_list: list[T] = list(values) if several else [values]  # type: ignore[list-item, arg-type]
+    for value in value_list:
+        if not isinstance(value, expected):
             raise TraceError(
-                f"an analysis is made of {what}",
-                asked=one_line(repr(one), 120),
-                found=type(one).__name__,
+                f"this analysis takes {plural}",
+                asked=one_line(repr(value), 120),
+                found=type(value).__name__,
                 fix=fix,
             )
-    return found
-
-
-def check_count(name: str, value: object, least: int = 1) -> int:
-    """A whole number, `least` or more: a `TraceError` otherwise."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or int(value) < least:  # type: ignore[call-overload]
-        raise TraceError(
-            f"{name} is a whole number, {least} or more",
-            asked=f"{name}={one_line(repr(value), 80)}",
-            found=type(value).__name__,
-            fix=f"{name}={least}",
-        )
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def nearest(number: object, count: int) -> str:
-    """Advice for a number that is not one of 0 to `count` - 1."""
-    if isinstance(number, int | float | np.number):
-        return f"the nearest is {min(max(round(float(number)), 0), count - 1)}"
-    return f"a whole number, 0 to {count - 1}"
+    return value_list
 
 
 def question_read(trace: Trace) -> str:
-    """What the SVLM read: the question, unless an intervention compressed for another one."""
-    for one in trace.provenance.get("interventions", ()):
-        if one["kind"] == "question":
-            return str(one["other"])
+    """Return the question that the SVLM read, which an intervention may have changed."""
+    for intervention in trace.provenance.get("interventions", ()):
+        if intervention["kind"] == "question":
+            return str(intervention["other"])
     return trace.question
 
 
 def by_place(trace: Trace, name: str) -> xr.DataArray:
-    """A variable [segment] of the segments whose memory stands at each place in time.
+    """Return a variable [segment] of the segments whose memory is at each place in time.
 
-    They are the places' own, unless an intervention swapped some.
+    A place has its own memory unless an intervention swapped segments.
     """
     values = trace.data[name]
     if "memory_from" not in trace.data:
@@ -102,10 +83,10 @@ def by_place(trace: Trace, name: str) -> xr.DataArray:
 
 
 def check_session(session: Session) -> None:
-    """Refuse what is no opened video, such as a trace.
+    """Refuse anything that is not an opened video, such as a trace.
 
     Raises:
-        TraceError: it is something else.
+        TraceError: it is not a session.
     """
     from tempo_lab.session.session import Session
 
@@ -114,37 +95,39 @@ def check_session(session: Session) -> None:
             "this analysis runs the model on an opened video",
             asked=one_line(repr(session), 120),
             found=type(session).__name__,
-            fix="with tempo.open(PATH) as video: give it the video",
+            fix="with tempo.open(PATH) as session: pass the session",
         )
 
 
 def check_model(trace: Trace, session: Session) -> None:
-    """Refuse a session of another model, or another video, than the trace's.
+    """Refuse a session of another model or another video than the trace.
 
     Raises:
-        TraceError: they differ; both are named.
+        TraceError: they differ; the message names both.
     """
-    theirs, own = trace.provenance, session.checkpoint
-    if theirs.get("model_digest") != own.digest:
+    provenance, checkpoint = trace.provenance, session.checkpoint
+    if provenance.get("model_digest") != checkpoint.digest:
         raise TraceError(
             "the trace is of another model version",
-            asked=f"{own.name} {own.digest[:12]}",
-            found=f"{theirs.get('model')} {str(theirs.get('model_digest'))[:12]}",
+            asked=f"{checkpoint.name} {checkpoint.digest[:12]}",
+            found=f"{provenance.get('model')} {str(provenance.get('model_digest'))[:12]}",
             fix="ask the question again with this model",
         )
     if (segments := trace.data.sizes["segment"]) != len(session):
         raise TraceError(
             "the trace is of another video",
             asked=f"{len(session)} segments",
-            found=f"{segments} segments of {theirs.get('video')}",
+            found=f"{segments} segments of {provenance.get('video')}",
             fix="open that video",
         )
 
 
 def recorded(trace: Trace, name: str, capture: str, dims: Sequence[str] = ()) -> xr.DataArray:
-    """A variable that only a capture records.
+    """Return a variable that only a capture records.
 
     Args:
+        trace: the trace.
+        name: the name of the variable.
         capture: the call that records it, for the message.
         dims: dimensions that it must have.
 
@@ -153,17 +136,17 @@ def recorded(trace: Trace, name: str, capture: str, dims: Sequence[str] = ()) ->
     """
     if name not in trace.data:
         raise TraceError(
-            "the trace lacks what this analysis reads",
+            "the trace does not have a variable that this analysis needs",
             asked=name,
             found="not recorded",
             fix=f"session.ask(..., capture=tempo_lab.{capture})",
         )
-    found = trace.data[name]
-    if missing := [dim for dim in dims if dim not in found.dims]:
+    variable = trace.data[name]
+    if missing := [dim for dim in dims if dim not in variable.dims]:
         raise TraceError(
-            "what was recorded was reduced in another way",
+            "the recorded variable was reduced in another way",
             asked=f"{name} by {', '.join(missing)}",
-            found=f"[{', '.join(map(str, found.dims))}]",
+            found=f"[{', '.join(map(str, variable.dims))}]",
             fix=f"session.ask(..., capture=tempo_lab.{capture})",
         )
-    return found
+    return variable

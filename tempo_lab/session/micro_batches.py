@@ -203,6 +203,6 @@ class MicroBatcher:
         self.decoded.append((digest, np.asarray(segment.times, dtype=np.float64)))
 
     def _batch_size(self, grid: PatchGrid, video: TokenMap) -> int:
-        """Segments of this shape for which the vision tower and the prefix fit the limit."""
-        prefix = self.limit.segments_read(len(video), len(self.prompts.system()))
-        return min(self.limit.segments_seen(grid), prefix, MAX_SEGMENTS)
+        """Segments of this shape whose passes fit the limit: the vision tower's, the prefix's."""
+        read = self.limit.prefill_segments(len(video), len(self.prompts.system()))
+        return min(self.limit.vision_segments(grid), read, MAX_SEGMENTS)

@@ -230,7 +230,7 @@ def test_what_was_not_recorded_or_not_so(traces):
         answer_attention(make_trace())
     with pytest.raises(TraceError, match=r"reduced in another way[\s\S]*llm_key_group"):
         answer_attention(traces["none"])
-    with pytest.raises(TraceError, match="made of traces"):
+    with pytest.raises(TraceError, match="this analysis takes traces"):
         attention("trace.nc")
 
 
@@ -323,7 +323,7 @@ def test_the_answers_figure_is_on_seconds(traces):
 
 @pytest.mark.parametrize("layers", [0, [], "all", [0.5]])
 def test_layers_that_are_no_numbers(traces, layers):
-    with pytest.raises(TraceError, match="layers are chosen by number"):
+    with pytest.raises(TraceError, match="layers must be a list"):
         attention(traces["key_group"], layers=layers)
 
 

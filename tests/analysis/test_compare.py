@@ -88,7 +88,7 @@ def test_swapped_segments_are_compared_at_their_places(one):
 
 @pytest.mark.parametrize("effects", [None, "effects", 3])
 def test_what_is_no_attribution_is_refused(one, effects):
-    with pytest.raises(TraceError, match="made of attributions"):
+    with pytest.raises(TraceError, match="this analysis takes attributions"):
         compare(one[0], effects)
     with pytest.raises(TraceError, match="resamples=0"):
         compare(*one, resamples=0)
@@ -197,7 +197,7 @@ def test_what_does_not_belong_together_is_refused(one):
 
 def test_figures_show_measures_ranks_and_intervals(one):
     result = compare(*one)
-    figure, axes = plots.compare(result, disagreements=1)
+    figure, axes = plots.compare(result, top_k=1)
     figure.canvas.draw()
     for each, name in zip(axes, MEASURES, strict=False):
         bars = [patch for patch in each.patches if patch.get_height() != 1][-5:]

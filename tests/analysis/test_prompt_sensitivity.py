@@ -144,7 +144,7 @@ def test_a_saved_one_is_the_same_and_subtracts(result, tmp_path):
     ("wordings", "words"),
     [
         ({}, "asked: none"),
-        ({RELEASED: " yes?"}, "'released' is always there"),
+        ({RELEASED: " yes?"}, "'released' is always added"),
         ({"x": 3}, "asked: x"),
         ({"x": " is it relevant?"}, "unknown: relevant"),
         ({"x": Wording(" is it Relevant to me, exactly?")}, "unknown: Relevant, exactly"),

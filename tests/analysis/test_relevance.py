@@ -198,15 +198,15 @@ def test_a_saved_one_is_the_same_and_subtracts(tmp_path):
     ("call", "words"),
     [
         (lambda: relevance([]), "found: none"),
-        (lambda: relevance(of([1.0])), "one segment alone has no rank"),
+        (lambda: relevance(of([1.0])), "a ranking needs two segments"),
         (lambda: relevance(of([1.0, 1.0, 1.0])), r"a ranking of 3 segments[\s\S]*logit is 1"),
         (lambda: relevance([of([1.0, 2.0]), of([0.0, 0.0])]), "a ranking of 2"),
-        (lambda: relevance(of([1.0, np.nan])), r"2 finite logits[\s\S]*found: 1 of them"),
+        (lambda: relevance(of([1.0, np.nan])), r"2 finite logits[\s\S]*found: 1 finite"),
         (lambda: relevance(of([1.0, 2.0]), [YES]), "asked: 2 segments"),
         (lambda: relevance(of([1.0, 2.0]), [[YES, NO]]), "asked: 2 segments"),
         (lambda: relevance([of([1.0, 2.0])], [[YES, NO]] * 2), r"1 traces[\s\S]*truth of 2"),
         (lambda: relevance(of([1.0, 2.0]), [0.3, 0.7]), "true|evidence"),
-        (lambda: relevance(of([1.0, 2.0]), most=0), "most=0"),
+        (lambda: relevance(of([1.0, 2.0]), top_k=0), "top_k=0"),
         (lambda: relevance(of([1.0, 2.0]), controls=of([2.0, 1.0])), "without truth"),
     ],
 )
@@ -222,7 +222,7 @@ def test_what_has_no_meaning_is_refused(call, words):
         (of([2.0, 1.0], "b", "x?"), "of b, 2 segments"),
         (of([2.0, 1.0, 0.0], "a", "x?"), "of a, 3 segments"),
         ([of([2.0, 1.0], "a", "x?")] * 2, "found: 2 controls"),
-        (of([2.0, 2.0], "a", "x?"), "all scores are equal"),
+        (of([2.0, 2.0], "a", "x?"), "equal scores"),
     ],
 )
 def test_what_is_no_control_is_refused(control, words):
@@ -348,7 +348,14 @@ def test_spans_that_mark_nothing(spans, words):
 
 
 def test_truth_that_is_none():
-    with pytest.raises(TraceError, match="truth says of each segment"):
+    with pytest.raises(TraceError, match="truth must say of each segment"):
         relevance([of([1.0, 0.0])], 5)
-    with pytest.raises(TraceError, match="most is a whole number"):
-        relevance(of([1.0, 0.0]), [YES, NO], most="all")
+    with pytest.raises(TraceError, match="top_k must be a whole number"):
+        relevance(of([1.0, 0.0]), [YES, NO], top_k="all")
+
+
+def test_the_old_name_of_top_k_works_and_warns():
+    trace = of([3.0, 2.0, 1.0])
+    with pytest.warns(DeprecationWarning, match=r"relevance\(most=\) .* use top_k="):
+        renamed = relevance(trace, [YES, NO, NO], most=2)
+    assert renamed.data.identical(relevance(trace, [YES, NO, NO], top_k=2).data)

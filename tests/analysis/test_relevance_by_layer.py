@@ -38,7 +38,7 @@ def test_the_decision_by_hand():
     result = relevance_by_layer(
         lens([[1, 1, 1, 1], [-1, -2, 3, -1], [1, -1, 1, -1], [-2, -3, 4, -1]]),
         [False, False, True, False],
-        most=0.75,
+        min_agreement=0.75,
     )
     found = result.data
     # as the last: one of four, all, three, all; agreement of 3/4 from layer 1 to the end
@@ -48,6 +48,14 @@ def test_the_decision_by_hand():
     assert found["auc"].to_numpy().tolist() == [[0.5, 1, pytest.approx(5 / 6), 1]]
     assert np.isnan(found["rank_agreement"][0, 0])  # all equal: no order
     assert float(found["rank_agreement"][0, 3]) == 1
+
+
+def test_the_old_name_of_min_agreement_works_and_warns():
+    trace = lens([[1, 2, 3, -1], [1, 2, 3, 4]])
+    with pytest.warns(DeprecationWarning, match=r"relevance_by_layer\(most=\) .* min_agreement="):
+        found = relevance_by_layer(trace, most=0.75)
+    assert int(found.data["decided_layer"][0]) == 0
+    assert int(relevance_by_layer(trace).data["decided_layer"][0]) == 1
 
 
 def test_a_decision_that_is_taken_back_was_none():
@@ -74,10 +82,10 @@ def test_several_are_stacked_saved_and_subtracted(tmp_path):
     ("call", "words"),
     [
         (lambda: relevance_by_layer(make_trace()), r"layer_relevance=True"),
-        (lambda: relevance_by_layer(lens([[1, 2]])), "one layer alone"),
+        (lambda: relevance_by_layer(lens([[1, 2]])), "several layers to compare"),
         (
             lambda: relevance_by_layer(lens([[1, 2], [3, -4]], logit=[3, 5])),
-            r"layer 1, which is up to 9 away",
+            "layer 1, whose logits differ by 9",
         ),
         (
             lambda: relevance_by_layer(
@@ -85,10 +93,13 @@ def test_several_are_stacked_saved_and_subtracted(tmp_path):
             ),
             r"layers \[0, 1\][\s\S]*\[0, 2\]",
         ),
-        (lambda: relevance_by_layer(lens([[1], [2]])), "one segment alone"),
-        (lambda: relevance_by_layer(lens([[1, 2], [3, 3]])), "all scores are equal"),
+        (lambda: relevance_by_layer(lens([[1], [2]])), "needs two segments"),
+        (lambda: relevance_by_layer(lens([[1, 2], [3, 3]])), "equal scores"),
         (lambda: relevance_by_layer(lens([[1, 2], [3, 4]]), [True]), "2 segments"),
-        (lambda: relevance_by_layer(lens([[1, 2], [3, 4]]), most=0.5), "most=0.5"),
+        (
+            lambda: relevance_by_layer(lens([[1, 2], [3, 4]]), min_agreement=0.5),
+            r"use 0\.5 < min_agreement <= 1",
+        ),
     ],
 )
 def test_what_has_no_meaning_is_refused(call, words):

@@ -13,7 +13,7 @@ from tempo_lab import plots
 from tempo_lab.analysis import Result, rollout
 from tempo_lab.common.errors import CaptureError, QueryError, TraceError
 from tempo_lab.session.capture import attention as recorder
-from tests.session.test_capture import eager_maps
+from tests.session.capture.conftest import eager_maps
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -111,10 +111,10 @@ def test_it_says_what_it_is(result, tmp_path):
     ("change", "kind", "says"),
     [
         ({"rows": ["decison"]}, CaptureError, "did you mean 'decision'"),
-        ({"segment": 6}, TraceError, r"6 segments[\s\S]*nearest is 5"),
-        ({"segment": -1}, TraceError, "nearest is 0"),
-        ({"residual": 1.5}, TraceError, "0 to 1"),
-        ({"limit_mib": 0.1}, CaptureError, r"3 layers of \d+ x \d+[\s\S]*limit_mib = 0\.1"),
+        ({"segment": 6}, TraceError, "use 0 <= segment <= 5"),
+        ({"segment": -1}, TraceError, "use 0 <= segment <= 5"),
+        ({"residual": 1.5}, TraceError, "use 0 <= residual <= 1"),
+        ({"max_bytes": 100}, CaptureError, r"3 layers of \d+ x \d+[\s\S]*max_bytes=100"),
         ({"question": 3}, QueryError, "3"),
     ],
 )
@@ -147,9 +147,17 @@ def test_on_the_embedded_model_it_is_a_distribution():
     np.testing.assert_allclose(found.data["rollout"].sum("key"), 1, atol=1e-5)
 
 
+def test_the_old_name_of_the_limit_works_and_warns(session):
+    with (
+        pytest.warns(DeprecationWarning, match=r"rollout\(limit_mib=\) .* use max_bytes="),
+        pytest.raises(CaptureError, match=f"found: max_bytes={2**20 // 8}"),
+    ):
+        rollout(session, QUESTION, 1, limit_mib=0.125)
+
+
 @pytest.mark.parametrize("segment", ["1", 1.5, -1, 6])
 def test_a_segment_that_is_none(session, segment):
-    with pytest.raises(TraceError, match="no such segment"):
+    with pytest.raises(TraceError, match=r"use 0 <= segment <= 5"):
         rollout(session, QUESTION, segment)
     with pytest.raises(CaptureError, match="asked: none"):
         rollout(session, QUESTION, 1, rows=[])

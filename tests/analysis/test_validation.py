@@ -4,16 +4,13 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from tempo_lab import Intervention, analysis
 from tempo_lab.analysis.validation import (
     by_place,
-    check_count,
     check_model,
     check_traces,
-    nearest,
     question_read,
     recorded,
 )
@@ -86,18 +83,6 @@ def test_whose_memory_stands_where():
     assert by_place(trace, "relevance").to_numpy().tolist() == own.tolist()
     swapped = replace(trace, data=trace.data.assign(memory_from=("segment", [2, 1, 0])))
     assert by_place(swapped, "relevance").to_numpy().tolist() == own[::-1].tolist()
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None])
-def test_what_is_no_count_is_refused(value):
-    with pytest.raises(TraceError, match="draws is a whole number, 1 or more"):
-        check_count("draws", value)
-    assert check_count("draws", np.int64(3)) == 3
-
-
-def test_advice_for_numbers_that_are_not_there():
-    assert [nearest(n, 5) for n in (-2, 7, 2.4)] == [f"the nearest is {n}" for n in (0, 4, 2)]
-    assert nearest("7", 5) == "a whole number, 0 to 4"
 
 
 def test_what_was_not_recorded_says_how_to_record_it():

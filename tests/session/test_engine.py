@@ -90,7 +90,7 @@ def test_a_long_question_is_read_within_the_byte_limit(nano, many_segments, pass
     np.testing.assert_allclose(logit, expected, atol=1e-5)
     assert torch.allclose(memory, whole, atol=1e-5)
     assert most < kept + limit
-    need = BatchLimit(nano.model.compressor.svlm.config, 4, limit).bytes_read
+    need = BatchLimit(nano.model.compressor.svlm.config, 4, limit).prefill_bytes
     assert all(rows == 1 or rows * need(new, past) <= limit for rows, new, past in passes)
     asked = [rows for rows, new, _ in passes if new == len(nano.prompts.question(question))]
     assert sum(asked) == 24
@@ -117,7 +117,7 @@ def test_what_a_pass_needs_is_what_it_was_said_to_need(tiny, new):
         most = most_allocated(
             lambda: qwen.prefill(compressor.svlm, more, grown, qwen.copy_cache(cache)),
         )
-    said = rows * BatchLimit(compressor.svlm.config, 4, 1).bytes_read(new, past)
+    said = rows * BatchLimit(compressor.svlm.config, 4, 1).prefill_bytes(new, past)
     assert 0.5 * said < most < said
 
 
@@ -248,7 +248,7 @@ def test_a_micro_batch_that_was_interrupted_goes_on_where_it_was(tiny, frames_fi
         return relevance(self, prefix, question)
 
     monkeypatch.setattr(
-        BatchLimit, "segments_read", lambda self, new, past: 1 if past > 200 else 64
+        BatchLimit, "prefill_segments", lambda self, new, past: 1 if past > 200 else 64
     )
     monkeypatch.setattr(Compressor, "relevance", interrupted)
     with tiny.open(frames_file, progress=False, batch_bytes=1 << 30) as session:

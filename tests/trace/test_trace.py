@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tempo_lab.allocation.ata import allocate
 from tempo_lab.common.errors import TempoLabWarning, TraceError
-from tempo_lab.common.netcdf import SEALED, _seal
+from tempo_lab.common.netcdf import CHECKSUM_ATTRIBUTE, checksum
 from tempo_lab.trace.tables import facts
 from tempo_lab.trace.trace import Trace
 from tests.traces import make_trace
@@ -117,7 +117,7 @@ def test_a_trace_must_name_its_strategy_and_mode(tmp_path, name, value):
     trace = make_trace()
     path = trace.save(tmp_path / "a.nc")
     with xr.load_dataset(path, engine="h5netcdf") as data:
-        del data.attrs[name], data.attrs[SEALED]
+        del data.attrs[name], data.attrs[CHECKSUM_ATTRIBUTE]
         if value is not None:
             data.attrs[name] = value
         data.to_netcdf(path, engine="h5netcdf")
@@ -343,7 +343,7 @@ def test_a_lost_checksum_is_noticed_and_an_earlier_file_said(tmp_path):
     with pytest.raises(TraceError, match="checksum is missing"):
         Trace.load(tmp_path / "b.nc")
     with h5py.File(tmp_path / "b.nc", "r+") as file:
-        del file.attrs[SEALED]
+        del file.attrs[CHECKSUM_ATTRIBUTE]
     with pytest.warns(TempoLabWarning, match="no checksum"):
         same(Trace.load(tmp_path / "b.nc"), trace)
 
@@ -377,10 +377,10 @@ def huge(file, secret):
 @pytest.mark.parametrize(
     ("tamper", "words"),
     [
-        (elsewhere, "lies in another file"),
+        (elsewhere, "is stored in another file"),
         (linked, "link to something else"),
-        (virtual, "lies in another file"),
-        (huge, "declares 1099511627776 bytes and holds 0"),
+        (virtual, "is stored in another file"),
+        (huge, "declares 1099511627776 bytes and contains 0"),
     ],
 )
 def test_a_file_names_no_other_file_and_takes_no_more_than_it_holds(tmp_path, tamper, words):
@@ -391,7 +391,7 @@ def test_a_file_names_no_other_file_and_takes_no_more_than_it_holds(tmp_path, ta
     with h5py.File(tmp_path / "b.nc", "r+") as file:
         tamper(file, secret)
     content = (tmp_path / "b.nc").read_bytes()
-    for name, seal in (("open", b""), ("sealed", _seal(content))):
+    for name, seal in (("open", b""), ("sealed", checksum(content))):
         (tmp_path / name).write_bytes(content + seal)
         with pytest.raises(TraceError, match=words):
             Trace.load(tmp_path / name)
@@ -414,7 +414,7 @@ def test_texts_of_another_kind_are_refused(tmp_path, part, value):
         record = json.loads(file.attrs["record"])
         file.attrs["record"] = json.dumps({**record, part: value})
     content = (tmp_path / "b.nc").read_bytes()
-    (tmp_path / "c.nc").write_bytes(content + _seal(content))
+    (tmp_path / "c.nc").write_bytes(content + checksum(content))
     with pytest.raises(TraceError, match="damaged"):
         Trace.load(tmp_path / "c.nc")
 

@@ -1,4 +1,4 @@
-"""Which parts of what the model was given made it answer so: attribution, by captum's methods."""
+"""Attribution: which parts of the input made the model answer as it did, by captum's methods."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.attribution.combinations import AttributionSetup, choose
-from tempo_lab.analysis.attribution.methods import Measured
+from tempo_lab.analysis.attribution.combinations import AttributionSetup, attribution_setup
+from tempo_lab.analysis.attribution.methods import TargetFunction
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.analysis.validation import check_count, check_model, check_session, nearest
+from tempo_lab.analysis.validation import check_model, check_session
 from tempo_lab.common.errors import TraceError
+from tempo_lab.common.validation import check_whole
 from tempo_lab.trace.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from tempo_lab.analysis.attribution.masked_forward import Passes
+    from tempo_lab.analysis.attribution.masked_forward import MaskedForward
     from tempo_lab.session.session import Session
 
 
 COMPLETE = ("shapley_value_sampling", "kernel_shap", "integrated_gradients")
-"""Methods whose values sum to the whole, given enough samples."""
-BEFORE_MEMORY = ("question", "patch", "swap")
-"""Interventions that change what the SVLM reads and writes, or where that stands."""
-MOST_MISSED = 0.1
-"""Share of the whole by which their sum may be wrong without a word of caution."""
+"""Methods whose values sum to the total effect, given enough samples."""
+SVLM_INTERVENTIONS = ("question", "patch", "swap")
+"""Interventions that change what the SVLM reads or writes, or where its memory is placed."""
+TOLERANCE = 0.1
+"""Share of the total effect by which the sum of the values may be wrong without a caution."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attribution(Result):
     """What each unit adds to the target.
 
-    Positive: with the unit, the target is higher. Units are labelled in `data.unit`; where they
-    have seconds, `start` and `end` say them, and patches have `pair`, `patch_row`, `patch_column`.
-    `provenance` names units, target, method, baseline and what it means.
+    A positive value means that the target is higher with the unit. Units are labelled in
+    `data.unit`; units with a time have `start` and `end` in seconds, and patches have `pair`,
+    `patch_row`, `patch_column`. `provenance` names units, target, method, baseline and its meaning.
 
-    Feature ablation is the effect of taking one unit away from all; nothing makes the effects sum
-    to the whole, and `delta` says by how much they do not. Shapley values do sum to it, in the
-    limit of many samples, and Integrated Gradients in that of many steps: a sure model changes its
-    mind within a short part of the path, so look at `delta` before believing a value.
+    Feature ablation is the effect of removing one unit from the full input. These effects do not
+    need to sum to the total effect; `delta` is the difference. Shapley values sum to it in the
+    limit of many samples, and Integrated Gradients in the limit of many steps. The output of a
+    confident model changes within a short part of the path, so check `delta` before you trust a
+    value.
     """
 
     QUANTITIES: ClassVar = {
@@ -55,17 +57,17 @@ class Attribution(Result):
     SAME: ClassVar = ("units", "target", "segment")
 
     def top(self, k: int = 5) -> pd.DataFrame:
-        """The k units of the largest values, whatever their sign, largest first."""
+        """Return the k units with the largest absolute values, largest first."""
         order = np.argsort(-np.abs(self.data["value"].to_numpy()), kind="stable")
         return self.to_pandas().iloc[order[:k]]
 
     @property
     def caution(self) -> str | None:
-        """What a reader should know, if values that should sum to the whole do not."""
+        """A warning for readers if values that should sum to the total effect do not."""
         numbers = self.numbers()
         whole = abs(numbers["all"] - numbers["none"])
         complete = self.provenance.get("method") in COMPLETE
-        if not complete or abs(numbers["delta"]) <= MOST_MISSED * whole:
+        if not complete or abs(numbers["delta"]) <= TOLERANCE * whole:
             return None
         missed = f"{abs(numbers['delta']) / whole:.0%} of it" if whole else "a whole of 0"
         return f"the values miss the whole by {missed}: take more samples"
@@ -88,77 +90,80 @@ def attribution(
     batch: int = 16,
     progress: bool = True,
 ) -> Attribution:
-    """How much each unit of the input adds to a target.
+    """Run the model on a session with parts removed, and return what each part adds to a target.
 
-    The question is asked first; how its tokens were shared then holds for all changed inputs.
-    Nothing of the model or of what the session keeps is changed. An interrupted call raises
-    `KeyboardInterrupt`, and leaves both as they were.
+    The question is asked first; its allocation is used for all changed inputs. The model and the
+    session's cache do not change. An interrupted call raises `KeyboardInterrupt` and leaves both
+    as they were.
 
     Args:
         session: the opened video.
-        question: the question; or a trace of it, whose allocation and interventions are taken.
-            Of a run in which segments were swapped, segments are places in time.
+        question: the question, or a trace of it, whose allocation and interventions are used. If
+            segments were swapped in that run, segments are places in time.
         units: "segments" (their memory tokens in the LLM's prompt), "slots", "pairs" or "patches"
             (memory slots, frame pairs, merged patches of one segment), or "words" of the question.
         target: a name in `tempo_lab.analysis.TARGETS`: "yes_no_logit" (relevance of one segment),
-            "answer_logprob", "answer_margin", or one of your own (`register_target`).
-        method: "feature_ablation", "shapley_value_sampling", "kernel_shap", on masks;
-            "integrated_gradients", "layer_gradient_x_activation", on embeddings.
-        baseline: what stands for a unit that is taken away; the first of its kind by default.
-        answer: whose probability is the target; the model's own by default.
-        against: for "answer_margin": another answer.
-        segment: for units or targets of one segment; the most relevant by default.
-        budget: memory tokens for the whole video, as of `Session.ask`.
-        seed: of methods that draw.
+            "answer_logprob", "answer_margin", or your own (`register_target`).
+        method: "feature_ablation", "shapley_value_sampling" or "kernel_shap", on masks;
+            "integrated_gradients" or "layer_gradient_x_activation", on embeddings.
+        baseline: what replaces a unit that is removed; by default the first that the units have.
+        answer: the answer whose probability is the target; by default the model's own.
+        against: another answer, for "answer_margin".
+        segment: the segment, for units or targets of one segment; by default the most relevant.
+        budget: memory tokens for the whole video, as in `Session.ask`.
+        seed: the seed of methods that draw samples.
         samples: permutations of Shapley sampling, masks of Kernel SHAP, steps of Integrated
             Gradients.
-        batch: inputs that the model takes at once.
-        progress: show a bar.
+        batch: inputs per forward pass.
+        progress: show a progress bar.
 
     Raises:
-        TraceError: unknown names; what does not go together (the message lists what does); a
-            segment or a number of samples that has no meaning; a trace of another model or video,
-            or of a run in which the SVLM was changed, for units that it reads.
-        QueryError: an answer with words that the model does not know.
+        TraceError: a name is unknown; the combination is impossible (the message lists what is
+            possible); `segment` or `samples` is invalid; the trace is of another model or video,
+            or the SVLM was changed in its run and the units are what the SVLM reads.
+        QueryError: an answer has words that the model does not know.
     """
     import torch
     from tqdm.auto import tqdm
 
-    from tempo_lab.analysis.attribution.masked_forward import Passes, frozen
+    from tempo_lab.analysis.attribution.masked_forward import MaskedForward, frozen
 
     check_session(session)
-    choice = choose(units, target, method, baseline)
-    _check_counts(samples, batch, choice)
-    check_count("seed", seed, 0)
-    _check_against(against, choice)
-    trace = _asked(session, question, budget)
-    _check_undone(trace, choice)
-    if segment is not None and not choice.of_segment:
+    setup = attribution_setup(units, target, method, baseline)
+    _check_numbers(samples, batch, seed, setup)
+    _check_against(against, setup)
+    trace = _trace_of(session, question, budget)
+    _check_interventions(trace, setup)
+    if segment is not None and not setup.of_segment:
         raise TraceError(
-            "no segment is asked about",
+            "neither the units nor the target belong to one segment",
             asked=f"segment={segment}",
             found=f"units={units!r}, target={target!r}",
             fix="leave segment out",
         )
-    which = _segment(segment, trace)
-    given = trace.answer if answer is None else answer
-    passes = Passes(session, trace, which, given, against)
+    if segment is None:
+        segment = int(trace.data["logit"].to_numpy().argmax())
+    segment = check_whole("segment", segment, 0, len(session) - 1, error=TraceError)
+    target_answer = trace.answer if answer is None else answer
+    forward = MaskedForward(session, trace, segment, target_answer, against)
     for text in (answer, against):
         if text is not None:
-            passes.asked(trace.question, text)  # refuses what the model cannot write
+            forward.teacher_forced(trace.question, text)  # refuses what the model cannot write
 
     with frozen(session.checkpoint.model), torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        chosen = choice.kind(passes, choice.baseline, choice.target.reads)
-        count, how = chosen.count, choice.how
-        taken = how.samples(count) if samples is None else samples
-        _check_enough(count, taken, choice)
-        total = 2 + how.evaluations(count, taken)
+        parts = setup.unit_type(forward, setup.baseline, setup.target.reads)
+        algorithm = setup.algorithm
+        if samples is None:
+            samples = algorithm.samples(parts.count)
+        _check_enough(parts.count, samples, setup)
+        total = 2 + algorithm.evaluations(parts.count, samples)
         with tqdm(total=total, desc=method, unit="pass", delay=1, disable=not progress) as bar:
-            measured = Measured(chosen, choice.target, batch, bar.update)
-            with_all, with_none = measured(torch.eye(2)[:, :1].expand(2, count)).tolist()
-            found = how.run(measured, taken).detach().float().cpu()
-    values = (_by_unit(found, chosen.groups) if how.gradients else found[0]).numpy().astype(float)
+            function = TargetFunction(parts, setup.target, batch, bar.update)
+            with_all, with_none = function(torch.eye(2)[:, :1].expand(2, parts.count)).tolist()
+            attributed = algorithm.run(function, samples).detach().float().cpu()
+    by_unit = _by_unit(attributed, parts.groups) if algorithm.gradients else attributed[0]
+    values = by_unit.numpy().astype(float)
 
     data = xr.Dataset(
         {
@@ -167,112 +172,99 @@ def attribution(
             "none": ((), with_none),
             "delta": ((), values.sum() - (with_all - with_none)),
         },
-        {"unit": chosen.labels},
+        {"unit": parts.labels},
     )
-    for name, place in chosen.places.items():
-        attrs = {"units": place.units, "long_name": place.meaning}
-        data = data.assign_coords({name: ("unit", np.asarray(place.values), attrs)})
-    return Attribution(data, _provenance(choice, passes, taken, seed))
+    for name, coordinate in parts.coordinates.items():
+        attrs = {"units": coordinate.units, "long_name": coordinate.meaning}
+        data = data.assign_coords({name: ("unit", np.asarray(coordinate.values), attrs)})
+    return Attribution(data, _provenance(setup, forward, samples, seed))
 
 
-def _by_unit(found: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
-    """[unit]: sums over the embeddings of each unit, of [1, token, ...]."""
-    each = found[0].flatten(1).sum(dim=1)
+def _by_unit(attributed: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    """Return [unit], sums of [1, token, ...] over the embeddings of each unit."""
+    each = attributed[0].flatten(1).sum(dim=1)
     inside = groups.cpu() >= 0
     sums = each.new_zeros(int(groups.max()) + 1)
     return sums.index_add_(0, groups.cpu()[inside], each[inside])
 
 
-def _asked(session: Session, question: str | Trace, budget: int | None) -> Trace:
+def _trace_of(session: Session, question: str | Trace, budget: int | None) -> Trace:
     if not isinstance(question, Trace):
         return session.ask(question, budget=budget)
     check_model(question, session)
     if budget is not None or question.provenance.get("history"):
         raise TraceError(
-            "a trace brings its own budget, and no earlier turns can be taken into account",
+            "a trace has its own budget, and earlier turns are not supported",
             asked=f"budget={budget}",
             found=f"budget {question.data.attrs['budget']}, "
             f"{len(question.provenance.get('history') or ())} earlier turns",
-            fix="give the question instead of the trace",
+            fix="pass the question instead of the trace",
         )
     return question
 
 
-def _check_undone(trace: Trace, choice: AttributionSetup) -> None:
-    """Memory is taken as the LLM read it; what the SVLM reads is changed here alone."""
-    kinds = {one["kind"] for one in trace.provenance.get("interventions", ())}
-    if choice.units not in ("segments", "slots") and kinds & set(BEFORE_MEMORY):
+def _check_interventions(trace: Trace, setup: AttributionSetup) -> None:
+    """Refuse to change what the SVLM reads where the run of the trace changed it, too."""
+    kinds = {intervention["kind"] for intervention in trace.provenance.get("interventions", ())}
+    if setup.units not in ("segments", "slots") and kinds & set(SVLM_INTERVENTIONS):
         raise TraceError(
-            "what the SVLM read, or where its memory stands, was changed in this run",
-            asked=f"units={choice.units!r}",
+            "what the SVLM read, or where its memory is placed, was changed in this run",
+            asked=f"units={setup.units!r}",
             found="; ".join(trace.interventions),
-            fix='units="segments" or "slots", or a trace without these interventions',
+            fix='use units="segments" or "slots", or a trace without these interventions',
         )
 
 
-def _segment(segment: int | None, trace: Trace) -> int:
-    count = trace.data.sizes["segment"]
-    if segment is None:
-        return int(trace.data["logit"].to_numpy().argmax())
-    if isinstance(segment, str) or segment not in range(count):
-        raise TraceError(
-            "no such segment",
-            asked=f"segment={segment}",
-            found=f"{count} segments, 0 to {count - 1}",
-            fix=nearest(segment, count),
-        )
-    return int(segment)
-
-
-def _check_counts(samples: int | None, batch: int, choice: AttributionSetup) -> None:
-    draws = choice.how.samples(1) > 0
-    if samples is not None and not draws:
+def _check_numbers(samples: int | None, batch: int, seed: int, setup: AttributionSetup) -> None:
+    check_whole("batch", batch, 1, error=TraceError)
+    check_whole("seed", seed, 0, error=TraceError)
+    if samples is None:
+        return
+    if setup.algorithm.samples(1) == 0:
         raise TraceError(
             "this method takes no samples",
             asked=f"samples={samples}",
-            found=choice.method,
+            found=setup.method,
             fix="leave samples out",
         )
-    for name, number in (("samples", samples), ("batch", batch)):
-        if number is not None:
-            check_count(name, number)
+    check_whole("samples", samples, 1, error=TraceError)
 
 
-def _check_enough(count: int, samples: int, choice: AttributionSetup) -> None:
-    if choice.method == "kernel_shap" and (count < 2 or samples < count + 2):
+def _check_enough(count: int, samples: int, setup: AttributionSetup) -> None:
+    if setup.method == "kernel_shap" and (count < 2 or samples < count + 2):
         raise TraceError(
-            "Kernel SHAP fits a line through masks: 2 units or more, and more masks than units",
+            "Kernel SHAP is a regression on masks: it needs 2 units, and more masks than units",
             asked=f"{count} units, {samples} samples",
             fix=f"samples={4 * count + 64}" if count > 1 else 'method="feature_ablation"',
         )
 
 
-def _check_against(against: str | None, choice: AttributionSetup) -> None:
-    if against is not None and choice.target.reads != "answer":
+def _check_against(against: str | None, setup: AttributionSetup) -> None:
+    if against is not None and setup.target.reads != "answer":
         raise TraceError(
-            "this target compares no answers",
+            "this target does not compare answers",
             asked=f"against={against!r}",
-            found=choice.target.name,
+            found=setup.target.name,
             fix='target="answer_margin"',
         )
 
 
 def _provenance(
-    choice: AttributionSetup, passes: Passes, samples: int, seed: int
+    setup: AttributionSetup, forward: MaskedForward, samples: int, seed: int
 ) -> dict[str, Any]:
-    trace = passes.trace
-    answers = choice.target.reads == "answer"
+    trace = forward.trace
+    answers = setup.target.reads == "answer"
     return {
         "question": trace.question,
-        "answer": passes.answer if answers else None,
-        "against": passes.against,
-        "units": choice.units,
-        "segment": passes.segment if choice.of_segment else None,
-        "target": choice.target.name,
-        "target_units": choice.target.units,
-        "method": choice.method,
-        "baseline": choice.baseline,
-        "baseline_means": choice.meaning,
+        "answer": forward.answer if answers else None,
+        "against": forward.against,
+        "units": setup.units,
+        "segment": forward.segment if setup.of_segment else None,
+        "target": setup.target.name,
+        "target_units": setup.target.units,
+        "method": setup.method,
+        "baseline": setup.baseline,
+        "baseline_means": setup.meaning,
         "samples": samples,
         "seed": seed,
         "budget": trace.data.attrs["budget"],

@@ -1,4 +1,4 @@
-"""Which units, targets, methods and baselines there are, and which go together."""
+"""Units, targets, methods and baselines, and which combinations are possible."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tempo_lab.analysis.attribution.image_units import Pairs, Patches
+from tempo_lab.analysis.attribution.image_units import PairUnits, PatchUnits
 from tempo_lab.analysis.attribution.methods import METHODS, Method
 from tempo_lab.analysis.attribution.targets import TARGETS, Target
-from tempo_lab.analysis.attribution.units import Segments, Slots, Words
+from tempo_lab.analysis.attribution.units import SegmentUnits, SlotUnits, WordUnits
 from tempo_lab.common.errors import TraceError, did_you_mean
 
 UNITS: dict[str, type[Any]] = {
-    "segments": Segments,
-    "pairs": Pairs,
-    "patches": Patches,
-    "slots": Slots,
-    "words": Words,
+    "segments": SegmentUnits,
+    "pairs": PairUnits,
+    "patches": PatchUnits,
+    "slots": SlotUnits,
+    "words": WordUnits,
 }
-"""By name. Pairs, patches and slots are those of one segment."""
-OF_SEGMENTS = ("pairs", "patches", "slots")
+"""By name. Pairs, patches and slots belong to one segment."""
+OF_ONE_SEGMENT = ("pairs", "patches", "slots")
 
 
 @dataclass(frozen=True)
 class AttributionSetup:
-    """What was chosen, and is possible together.
+    """A possible combination of units, target, method and baseline.
 
     Attributes:
-        units, target, method: as named.
-        baseline: name of what stands for a unit that is taken away.
-        meaning: of the baseline.
+        units, target, method: as in `attribution`.
+        baseline: the name of what replaces a unit that is removed.
+        meaning: what the baseline does, in words.
     """
 
     units: str
@@ -40,65 +40,64 @@ class AttributionSetup:
     meaning: str
 
     @property
-    def kind(self) -> type[Any]:
+    def unit_type(self) -> type[Any]:
         """The class of the units."""
         return UNITS[self.units]
 
     @property
-    def how(self) -> Method:
-        """The method."""
+    def algorithm(self) -> Method:
+        """The method's entry in `METHODS`."""
         return METHODS[self.method]
 
     @property
     def of_segment(self) -> bool:
-        """Whether one segment is asked about."""
-        return self.units in OF_SEGMENTS or self.target.reads == "relevance"
+        """Whether the units or the target belong to one segment."""
+        return self.units in OF_ONE_SEGMENT or self.target.reads == "relevance"
 
 
-def choose(units: str, target: str, method: str, baseline: str | None) -> AttributionSetup:
-    """The choice, if it is one.
-
-    Args:
-        baseline: None for the usual one.
+def attribution_setup(
+    units: str, target: str, method: str, baseline: str | None
+) -> AttributionSetup:
+    """Return the combination, with the default baseline where `baseline` is None.
 
     Raises:
-        TraceError: an unknown name, or what does not go together; says what does.
+        TraceError: a name is unknown, or the combination is impossible; possible ones are listed.
     """
-    kind, aim = _find("units", units, UNITS), _find("target", target, TARGETS)
+    unit_type, aim = _find("units", units, UNITS), _find("target", target, TARGETS)
     _find("method", method, METHODS)
-    if aim.reads not in kind.reads:
+    if aim.reads not in unit_type.reads:
         raise _impossible(f"units={units!r} with target={target!r}")
-    allowed = baselines_of(kind, method)
+    allowed = baselines_of(unit_type, method)
     if not allowed:
         raise _impossible(f"units={units!r} with method={method!r}")
     if baseline is None:
         baseline = allowed[0]
-    _find("baseline", baseline, kind.baselines)
+    _find("baseline", baseline, unit_type.baselines)
     if baseline not in allowed:
         raise _impossible(f"baseline={baseline!r} with units={units!r} and method={method!r}")
-    return AttributionSetup(units, aim, method, baseline, kind.baselines[baseline])
+    return AttributionSetup(units, aim, method, baseline, unit_type.baselines[baseline])
 
 
-def baselines_of(kind: type[Any], method: str) -> tuple[str, ...]:
-    """Baselines of units that a method can take, the usual one first."""
+def baselines_of(unit_type: type[Any], method: str) -> tuple[str, ...]:
+    """Return the baselines of units that a method can use, the default first."""
     if not METHODS[method].gradients:
-        return tuple(kind.baselines)
-    if method == "layer_gradient_x_activation":  # a first-order step from nothing at all
-        return ("zero",) if "zero" in kind.smooth else ()
-    return tuple(kind.smooth)
+        return tuple(unit_type.baselines)
+    if method == "layer_gradient_x_activation":  # a first-order step from zero
+        return ("zero",) if "zero" in unit_type.path_baselines else ()
+    return tuple(unit_type.path_baselines)
 
 
-def possible() -> list[str]:
-    """What goes together, a line for each kind of units and each kind of methods."""
+def combinations() -> list[str]:
+    """Return the possible combinations, one line per units and group of methods."""
     lines = []
-    for name, kind in UNITS.items():
-        targets = [target.name for target in TARGETS.values() if target.reads in kind.reads]
-        alike: dict[tuple[str, ...], list[str]] = {}
+    for name, unit_type in UNITS.items():
+        targets = [target.name for target in TARGETS.values() if target.reads in unit_type.reads]
+        by_baselines: dict[tuple[str, ...], list[str]] = {}
         for method in METHODS:
-            alike.setdefault(baselines_of(kind, method), []).append(method)
+            by_baselines.setdefault(baselines_of(unit_type, method), []).append(method)
         lines += [
             f"{name}; {', '.join(targets)}; {', '.join(methods)}; baseline {', '.join(baselines)}"
-            for baselines, methods in alike.items()
+            for baselines, methods in by_baselines.items()
             if baselines
         ]
     return lines
@@ -106,11 +105,11 @@ def possible() -> list[str]:
 
 def _impossible(asked: str) -> TraceError:
     return TraceError(
-        "these do not go together",
+        "this combination is impossible",
         asked=asked,
         found="possible are (units; targets; methods; baselines)\n         "
-        + "\n         ".join(possible()),
-        fix="choose from one line",
+        + "\n         ".join(combinations()),
+        fix="choose from one of these lines",
     )
 
 

@@ -1,8 +1,8 @@
-"""The model's passes for one question, from any point on: pictures, features, memory, words.
+"""The forward pass for one question, started from changed pixels, features, memory or words.
 
-They run beside the session: what it keeps is copied or computed again, never changed, and with
-gradients where a method wants them. Units (`units.py`) decide what goes in;
-targets (`targets.py`) read what comes out, an `MaskedOutput`.
+It does not change the session: what the session caches is copied or computed again, with
+gradients where a method needs them. Units (`units.py`) decide what goes in, and targets
+(`targets.py`) read what comes out, a `MaskedOutput`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SegmentInput:
-    """One segment as the vision tower takes it.
+    """One segment as the input of the vision tower.
 
     Attributes:
         patches: uint8 [patch, value].
-        blurred: the same of blurred frames.
-        grid: of the patches.
-        video: the visual part of its prompt.
+        blurred: the patches of blurred frames, uint8 [patch, value].
+        grid: the grid of the patches.
+        video: the visual part of the segment's prompt.
         seconds: float [pair, 2], start and end on the sampled clock.
     """
 
@@ -49,14 +49,14 @@ class SegmentInput:
     seconds: np.ndarray
 
 
-class Passes:
-    """What the model makes of one question about one video, given changed input.
+class MaskedForward:
+    """The model's output for one question about one video, given changed input.
 
     Args:
         session: the opened video.
-        trace: of the question; its allocation holds for every changed input.
-        segment: whose pictures can be changed, and whose relevance is read.
-        answer: whose probability is read.
+        trace: the trace of the question; its allocation is used for every changed input.
+        segment: the segment whose frames can be changed and whose relevance is read.
+        answer: the answer whose probability is read.
         against: the answer to compare with; None for the best other first token.
     """
 
@@ -67,21 +67,20 @@ class Passes:
         self.answer, self.against = answer, against
         self.model, self.prompts = session.checkpoint.model, session.checkpoint.prompts
         self.compressor, self.allocation = self.model.compressor, trace.allocation()
-        self._kept: PrefixCache | None = None
-        self._asked: dict[tuple[str, str], TeacherForced] = {}
+        self._teacher_forced: dict[tuple[str, str], TeacherForced] = {}
 
     @cached_property
     def memory(self) -> list[torch.Tensor]:
-        """[k, hidden] at each place in time: what the LLM read, with the run's interventions."""
+        """Return what the LLM read at each place in time, [k, hidden], interventions included."""
         from tempo_lab.session.interventions.apply import kept_memory
 
-        # copies: what is read in inference mode can enter no gradient
-        kept = kept_memory(self.session.engine, self.trace, self.allocation)
-        return [tokens.clone() for tokens in kept]
+        # copies: tensors made in inference mode cannot take part in a gradient
+        memory = kept_memory(self.session.engine, self.trace, self.allocation)
+        return [tokens.clone() for tokens in memory]
 
     @cached_property
-    def picture(self) -> SegmentInput:
-        """The segment, decoded anew: the session keeps no pixels."""
+    def segment_input(self) -> SegmentInput:
+        """Decode the segment again: the session keeps no pixels."""
         import torch
         from PIL import Image, ImageFilter
 
@@ -106,8 +105,8 @@ class Passes:
     def _system(self) -> SystemPrefix:
         return self.compressor.system(self.prompts.system())
 
-    def see(self, patches: torch.Tensor) -> torch.Tensor:
-        """Visual features of changed pictures of the segment.
+    def encode_vision(self, patches: torch.Tensor) -> torch.Tensor:
+        """Return the visual features of changed patches of the segment.
 
         Args:
             patches: uint8 [mask, patch, value].
@@ -117,30 +116,32 @@ class Passes:
         """
         import torch
 
-        features = self.compressor.encode_vision(patches, self.picture.grid)
+        features = self.compressor.encode_vision(patches, self.segment_input.grid)
         return torch.stack([features.merged, *features.deepstack], dim=2)
 
     def _prefix(self, features: torch.Tensor) -> PrefixCache:
         from tempo_lab.model.qwen import VisualFeatures
 
         merged, *deepstack = features.unbind(dim=2)
-        videos = [self.picture.video] * len(features)
+        videos = [self.segment_input.video] * len(features)
         return self.compressor.prefix(self._system, videos, VisualFeatures(merged, deepstack))
 
-    def read(self, features: torch.Tensor) -> list[DecodeState]:
-        """The SVLM reads the question after changed features [mask, token, level, hidden]."""
+    def prefill(self, features: torch.Tensor) -> list[DecodeState]:
+        """Prefill the SVLM with the question after features [mask, token, level, hidden]."""
         question = self.prompts.question(self.trace.question)
         return self.compressor.relevance(self._prefix(features), question)
 
-    def ask_segment(self, question: str) -> DecodeState:
-        """The SVLM reads other words after the segment as it is."""
-        if self._kept is None:
-            self._kept = self._prefix(self.see(self.picture.patches[None]))
-        (state,) = self.compressor.relevance(self._kept, self.prompts.question(question))
+    def prefill_question(self, question: str) -> DecodeState:
+        """Prefill the SVLM with other words after the unchanged segment."""
+        (state,) = self.compressor.relevance(self._unchanged, self.prompts.question(question))
         return state
 
-    def write(self, states: Sequence[DecodeState]) -> list[list[torch.Tensor]]:
-        """Memory tokens of all segments [mask][segment], where this segment's are new.
+    @cached_property
+    def _unchanged(self) -> PrefixCache:
+        return self._prefix(self.encode_vision(self.segment_input.patches[None]))
+
+    def memory_tokens(self, states: Sequence[DecodeState]) -> list[list[torch.Tensor]]:
+        """Return the memory tokens of all segments, [mask][segment]; only this segment's change.
 
         Raises:
             TraceError: the allocation keeps none of this segment.
@@ -150,10 +151,10 @@ class Passes:
         needed = int(self.allocation.needed[self.segment])
         if not needed:
             raise TraceError(
-                "nothing of this segment reaches the answer",
+                "this segment has no memory tokens that the answer could depend on",
                 asked=f"segment {self.segment}",
                 found="0 memory tokens",
-                fix="a larger budget, or another segment",
+                fix="use a larger budget, or choose another segment",
             )
         before, after = self.memory[: self.segment], self.memory[self.segment + 1 :]
         return [
@@ -162,69 +163,68 @@ class Passes:
         ]
 
     @cached_property
-    def _other_words(self) -> CompressorEngine:
-        """Reads the video for changed questions, with what it keeps its own."""
+    def _engine(self) -> CompressorEngine:
+        """An engine for changed questions, with a cache of its own."""
         from tempo_lab.session.engine import CompressorEngine
 
-        theirs = self.session.engine
-        return CompressorEngine(theirs.checkpoint, theirs.video, cache_bytes=theirs.cache_bytes)
+        engine = self.session.engine
+        return CompressorEngine(engine.checkpoint, engine.video, cache_bytes=engine.cache_bytes)
 
-    def rewrite(self, question: str) -> list[torch.Tensor]:
-        """Memory tokens [segment] that the SVLM writes for other words, as many as before."""
+    def reworded_memory(self, question: str) -> list[torch.Tensor]:
+        """Return the memory tokens [segment] for another question, as many as before."""
         from tempo_lab.allocation.ata import keep_tokens
 
-        engine = self._other_words
-        tokens = engine.memory_tokens(engine.score(question), self.allocation.needed)
+        tokens = self._engine.memory_tokens(self._engine.score(question), self.allocation.needed)
         return [
             keep_tokens(part.clone(), self.allocation, segment)
             for segment, part in enumerate(tokens)
         ]
 
-    def asked(self, question: str, text: str) -> TeacherForced:
-        """The LLM's prompt for a question, and the tokens of an answer to it.
+    def teacher_forced(self, question: str, text: str) -> TeacherForced:
+        """Return the LLM's prompt for a question, and the tokens of an answer to it.
 
         Raises:
-            QueryError: the answer is no text, or has words that the model does not know.
+            QueryError: the answer is not text, or has words that the model does not know.
         """
         from tempo_lab.session.scoring import TeacherForced
 
-        if (question, text) not in self._asked:
-            self._asked[question, text] = TeacherForced(self.session, question, text)
-        return self._asked[question, text]
+        if (question, text) not in self._teacher_forced:
+            self._teacher_forced[question, text] = TeacherForced(self.session, question, text)
+        return self._teacher_forced[question, text]
 
     def answer_logprobs(
         self, memory: Sequence[Sequence[torch.Tensor]], questions: Sequence[str], text: str
     ) -> torch.Tensor:
-        """The LLM reads changed memory, and an answer as if it had written it (teacher-forced).
+        """Return the LLM's log-probabilities of a teacher-forced answer, given changed memory.
 
         Args:
-            memory: [k, hidden] by [mask][segment]; none of a segment: its timestamp goes too.
+            memory: [k, hidden] by [mask][segment]; a segment without tokens loses its timestamp.
             questions: [mask].
             text: the answer.
 
         Returns:
-            float32 [mask, answer token, vocabulary], log-probabilities before each token; the last
-            one is the end's.
+            float32 [mask, answer token, vocabulary], the distribution that predicts each token;
+            the last token is the end of the answer.
         """
         import torch
 
-        ids = self.asked(self.trace.question, text).ids
+        ids = self.teacher_forced(self.trace.question, text).ids
         written = self.model.get_input_embeddings()(ids[:-1])
         rows = []
         for segments, question in zip(memory, questions, strict=True):
-            kept = np.array([len(tokens) for tokens in segments])
-            prompt = self.asked(question, text).prompt(kept)
+            counts = np.array([len(tokens) for tokens in segments])
+            prompt = self.teacher_forced(question, text).prompt(counts)
             projected = self.model.project(torch.cat(list(segments)))
             rows.append(torch.cat([self.model.embed(prompt, [projected])[0], written]))
         # shorter prompts are padded in front, where causal attention masks the padding
         longest = max(map(len, rows))
         padded = [torch.cat([row.new_zeros(longest - len(row), row.shape[1]), row]) for row in rows]
-        there = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-        there = there.to(self.model.device)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        mask = mask.to(self.model.device)
         logits = self.model(
             inputs_embeds=torch.stack(padded),
-            attention_mask=there,
-            position_ids=(there.cumsum(1) - 1).clamp_min(0),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp_min(0),
             logits_to_keep=len(ids),
             use_cache=False,
         ).logits
@@ -233,60 +233,60 @@ class Passes:
 
 @dataclass(frozen=True, eq=False)
 class MaskedOutput:
-    """What came out for some masks; targets read it.
+    """The output for some masks; targets read it.
 
     Attributes:
-        passes: the model, the question, the answer.
+        forward: the model, the question and the answer.
         logit: float32 [mask], Yes - No of the segment, where a target reads "relevance".
-        memory: [k, hidden] by [mask][segment], where it reads "answer".
-        questions: what the LLM is asked, [mask].
+        memory: [k, hidden] by [mask][segment], where a target reads "answer".
+        questions: the LLM's questions, [mask].
     """
 
-    passes: Passes
+    forward: MaskedForward
     logit: torch.Tensor | None = None
     memory: list[list[torch.Tensor]] | None = None
     questions: Sequence[str] = ()
 
     @property
     def answer(self) -> str:
-        """The answer that is asked about."""
-        return self.passes.answer
+        """The answer whose probability is read."""
+        return self.forward.answer
 
     @property
     def against(self) -> str | None:
-        """The answer to compare with, if one was given."""
-        return self.passes.against
+        """The answer to compare with, if there is one."""
+        return self.forward.against
 
     def ids(self, text: str) -> list[int]:
-        """Tokens of an answer, and the end."""
-        ids: list[int] = self.passes.asked(self.passes.trace.question, text).ids.tolist()
+        """Return the tokens of an answer and of its end."""
+        ids: list[int] = self.forward.teacher_forced(self.forward.trace.question, text).ids.tolist()
         return ids
 
     def logprobs(self, text: str) -> torch.Tensor:
-        """Log-probabilities while an answer is read, float32 [mask, answer token, vocabulary]."""
+        """Return log-probabilities of an answer, float32 [mask, answer token, vocabulary]."""
         assert self.memory is not None
-        return self.passes.answer_logprobs(self.memory, self.questions, text)
+        return self.forward.answer_logprobs(self.memory, self.questions, text)
 
     def logprob(self, text: str) -> torch.Tensor:
-        """Log-probability of a whole answer and its end, float32 [mask]."""
+        """Return the log-probability of a whole answer and its end, float32 [mask]."""
         import torch
 
         logprobs = self.logprobs(text)
-        chosen = torch.tensor(self.ids(text), device=logprobs.device)[None, :, None]
-        return logprobs.gather(2, chosen.expand(len(logprobs), -1, -1)).sum(dim=(1, 2))
+        ids = torch.tensor(self.ids(text), device=logprobs.device)[None, :, None]
+        return logprobs.gather(2, ids.expand(len(logprobs), -1, -1)).sum(dim=(1, 2))
 
 
 @contextmanager
 def frozen(model: TempoForConditionalGeneration) -> Iterator[None]:
-    """No parameter takes part in a gradient while this is open; afterwards all are as before."""
+    """Keep all parameters out of gradients inside the `with` block, and restore them after it."""
     import torch
 
-    wanted = [part for part in model.parameters() if part.requires_grad]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        for part in wanted:
-            part.requires_grad_(False)
+        for parameter in trainable:
+            parameter.requires_grad_(False)
         with torch.inference_mode(False):
             yield
     finally:
-        for part in wanted:
-            part.requires_grad_(True)
+        for parameter in trainable:
+            parameter.requires_grad_(True)

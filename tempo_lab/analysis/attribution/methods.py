@@ -1,4 +1,4 @@
-"""Methods of attribution: captum's own classes, put to units and a target."""
+"""Attribution methods: captum's classes, applied to units and a target."""
 
 from __future__ import annotations
 
@@ -12,46 +12,45 @@ if TYPE_CHECKING:
     import torch
 
     from tempo_lab.analysis.attribution.targets import Target
-    from tempo_lab.analysis.attribution.units import Embedded, Units
+    from tempo_lab.analysis.attribution.units import EmbeddedUnits, Units
 
 
 @dataclass(eq=False)
-class Measured:
+class TargetFunction:
     """The target as a function of masks or embeddings; captum calls it.
 
     Attributes:
-        units: what is masked.
-        target: what is read.
-        batch: inputs that the model takes at once.
-        step: called with the number of values that were just found.
+        units: the units that are masked.
+        target: the number that is read.
+        batch: inputs per forward pass.
+        step: called with the number of values just computed.
     """
 
     units: Units
     target: Target
     batch: int
     step: Callable[[int], object]
-    _known: dict[tuple[bool, ...], float] = field(default_factory=dict)
+    _cache: dict[tuple[bool, ...], float] = field(default_factory=dict)
 
     def __call__(self, masks: torch.Tensor) -> torch.Tensor:
-        """float32 [mask] of masks [mask, unit], 1 for what stays; each mask is computed once."""
+        """Return float32 [mask] of masks [mask, unit], 1 keeps a unit; each is computed once."""
         import torch
 
         rows = [tuple(row) for row in masks.bool().tolist()]
-        new = list(dict.fromkeys(row for row in rows if row not in self._known))
+        new = list(dict.fromkeys(row for row in rows if row not in self._cache))
         for first in range(0, len(new), self.batch):
-            some = new[first : first + self.batch]
-            values = self._checked(
-                self.target.of(self.units.outcome(torch.tensor(some))), len(some)
-            )
-            self._known.update(zip(some, values.tolist(), strict=True))
-            self.step(len(some))
+            batch = new[first : first + self.batch]
+            output = self.units.output(torch.tensor(batch))
+            values = self._checked(self.target.of(output), len(batch))
+            self._cache.update(zip(batch, values.tolist(), strict=True))
+            self.step(len(batch))
         self.step(len(rows) - len(new))
-        return torch.tensor([self._known[row] for row in rows], dtype=torch.float32)
+        return torch.tensor([self._cache[row] for row in rows], dtype=torch.float32)
 
-    def of(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """float32 [step] of embeddings [step, token, ...]."""
+    def of_embeddings(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Return float32 [step] of embeddings [step, token, ...]."""
         units: Any = self.units
-        values = self._checked(self.target.of(units.outcome_of(embeddings)), len(embeddings))
+        values = self._checked(self.target.of(units.output_of(embeddings)), len(embeddings))
         self.step(len(embeddings))
         return values
 
@@ -61,7 +60,7 @@ class Measured:
                 f"the target {self.target.name!r} must give one finite number for each mask",
                 asked=f"[{count}]",
                 found=f"{list(values.shape)}, {int((~values.isfinite()).sum())} not finite",
-                fix="correct the target, or take another answer",
+                fix="correct the target, or use another answer",
             )
         return values.float()
 
@@ -76,79 +75,80 @@ class WeightedLeastSquares:
         ((masks, values, weights),) = [tuple(part.double() for part in each) for each in data]
         design = torch.cat([masks, torch.ones_like(masks[:, :1])], dim=1)
         root = weights.sqrt()[:, None]
-        found = torch.linalg.lstsq(design * root, values[:, None] * root, driver="gelsd")
-        self.weights = found.solution[None, :-1, 0].float()
+        fit = torch.linalg.lstsq(design * root, values[:, None] * root, driver="gelsd")
+        self.weights = fit.solution[None, :-1, 0].float()
 
     def representation(self) -> torch.Tensor:
-        """float32 [1, unit]."""
+        """Return the weights, float32 [1, unit]."""
         return self.weights
 
 
-def feature_ablation(measured: Measured, samples: int) -> torch.Tensor:
-    """What is lost when one unit alone is taken away."""
+def feature_ablation(function: TargetFunction, samples: int) -> torch.Tensor:
+    """Return how much the target drops when one unit is removed."""
     import torch
     from captum.attr import FeatureAblation
 
-    everything = torch.ones(1, measured.units.count)
-    return FeatureAblation(measured).attribute(everything, perturbations_per_eval=measured.batch)
+    everything = torch.ones(1, function.units.count)
+    return FeatureAblation(function).attribute(everything, perturbations_per_eval=function.batch)
 
 
-def shapley_value_sampling(measured: Measured, samples: int) -> torch.Tensor:
-    """What a unit adds on average, in random orders of adding them (Strumbelj et al. 2010)."""
+def shapley_value_sampling(function: TargetFunction, samples: int) -> torch.Tensor:
+    """Return what a unit adds on average over random orders (Strumbelj et al. 2010)."""
     import torch
     from captum.attr import ShapleyValueSampling
 
-    everything = torch.ones(1, measured.units.count)
-    return ShapleyValueSampling(measured).attribute(
-        everything, n_samples=samples, perturbations_per_eval=measured.batch
+    everything = torch.ones(1, function.units.count)
+    return ShapleyValueSampling(function).attribute(
+        everything, n_samples=samples, perturbations_per_eval=function.batch
     )
 
 
-def kernel_shap(measured: Measured, samples: int) -> torch.Tensor:
-    """Shapley values by weighted regression on random masks (Lundberg and Lee 2017)."""
+def kernel_shap(function: TargetFunction, samples: int) -> torch.Tensor:
+    """Return Shapley values by weighted regression on random masks (Lundberg and Lee 2017)."""
     import torch
     from captum.attr import KernelShap
 
-    kernel = KernelShap(measured)
+    kernel = KernelShap(function)
     kernel.interpretable_model = WeightedLeastSquares()
-    everything = torch.ones(1, measured.units.count)
-    return kernel.attribute(everything, n_samples=samples, perturbations_per_eval=measured.batch)
+    everything = torch.ones(1, function.units.count)
+    return kernel.attribute(everything, n_samples=samples, perturbations_per_eval=function.batch)
 
 
-def integrated_gradients(measured: Measured, samples: int) -> torch.Tensor:
-    """Gradients along the straight path from the baseline (Sundararajan et al. 2017)."""
+def integrated_gradients(function: TargetFunction, samples: int) -> torch.Tensor:
+    """Return gradients along the straight path from the baseline (Sundararajan et al. 2017)."""
     from captum.attr import IntegratedGradients
 
-    units: Embedded = measured.units  # type: ignore[assignment]
+    units: EmbeddedUnits = function.units  # type: ignore[assignment]
     whole, none = units.ends()
-    return IntegratedGradients(measured.of).attribute(
-        whole, none, n_steps=samples, internal_batch_size=measured.batch
+    return IntegratedGradients(function.of_embeddings).attribute(
+        whole, none, n_steps=samples, internal_batch_size=function.batch
     )
 
 
-def layer_gradient_x_activation(measured: Measured, samples: int) -> torch.Tensor:
-    """The gradient at the input times the input, both at the layer that the units enter."""
+def layer_gradient_x_activation(function: TargetFunction, samples: int) -> torch.Tensor:
+    """Return gradient times activation, both at the layer that the units enter."""
     import torch
     from captum.attr import LayerGradientXActivation
 
-    units: Embedded = measured.units  # type: ignore[assignment]
+    units: EmbeddedUnits = function.units  # type: ignore[assignment]
     entrance = torch.nn.Identity()  # captum's hooks stay off the model
     whole, _ = units.ends()
-    return LayerGradientXActivation(lambda x: measured.of(entrance(x)), entrance).attribute(whole)
+    method = LayerGradientXActivation(lambda x: function.of_embeddings(entrance(x)), entrance)
+    return method.attribute(whole)
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method of attribution.
+    """An attribution method.
 
     Attributes:
-        run: [1, unit] of masks, or [1, token, ...] where `gradients`.
-        gradients: whether it needs a straight path, so embeddings.
-        samples: by default, for so many units; 0 where it draws and steps through none.
-        evaluations: of the target, for so many units and samples.
+        run: returns [1, unit] of masks, or [1, token, ...] where `gradients`.
+        gradients: whether it needs gradients along a straight path, so embeddings.
+        samples: units -> samples by default; 0 for a method that takes none.
+        evaluations: (units, samples) -> evaluations of the target.
     """
 
-    run: Callable[[Measured, int], torch.Tensor]
+    run: Callable[[TargetFunction, int], torch.Tensor]
     gradients: bool = False
     samples: Callable[[int], int] = lambda units: 0
     evaluations: Callable[[int, int], int] = lambda units, samples: samples
@@ -167,4 +167,4 @@ METHODS: dict[str, Method] = {
         layer_gradient_x_activation, True, evaluations=lambda n, samples: 1
     ),
 }
-"""By name: captum's, as they are called there."""
+"""By name, as captum calls them."""

@@ -1,9 +1,9 @@
-"""Targets: which number of the model's output is explained. Register your own:
+"""Targets: the number of the model's output that is explained. Register your own:
 
 @register_target("answer_length", reads="answer", units="nat")
-def end_now(outcome):
-    \"\"\"Log-probability that nothing is said.\"\"\"
-    return outcome.logprobs("")[:, 0, outcome.ids("")[0]]
+def end_now(output):
+    \"\"\"Log-probability of an empty answer.\"\"\"
+    return output.logprobs("")[:, 0, output.ids("")[0]]
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tempo_lab.analysis.attribution.masked_forward import MaskedOutput
 
 READS = ("relevance", "answer")
-"""What a target may read of an `MaskedOutput`: its `logit`, or `logprob` and `logprobs`."""
+"""What a target may read of a `MaskedOutput`: its `logit`, or `logprob` and `logprobs`."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Target:
     """A number of the model's output.
 
     Attributes:
-        name: in `TARGETS`.
+        name: its name in `TARGETS`.
         reads: "relevance" or "answer".
-        units: of the number.
-        of: [mask] of an outcome.
+        units: the unit of the number.
+        of: returns [mask] of a `MaskedOutput`.
     """
 
     name: str
@@ -46,19 +46,19 @@ Function = Callable[["MaskedOutput"], "torch.Tensor"]
 
 
 def register_target(name: str, *, reads: str, units: str = "nat") -> Callable[[Function], Function]:
-    """Decorator: make a function of an `MaskedOutput` known to `attribution` under `name`.
+    """Return a decorator that registers a function of a `MaskedOutput` as a target.
 
     Args:
-        name: how it is asked for.
+        name: its name in `attribution(..., target=name)`.
         reads: "relevance" (the segment's logit, before any memory token) or "answer".
-        units: of the number that it gives for each mask, float [mask].
+        units: the unit of the number that it returns for each mask, float [mask].
 
     Raises:
-        TraceError: nothing of that name can be read.
+        TraceError: `reads` is neither of the two.
     """
     if reads not in READS:
         raise TraceError(
-            "a target cannot read that",
+            "a target cannot read this",
             asked=f"reads={reads!r}",
             found=", ".join(READS),
             fix=did_you_mean(reads, READS, "use one of these"),
@@ -72,29 +72,30 @@ def register_target(name: str, *, reads: str, units: str = "nat") -> Callable[[F
 
 
 @register_target("yes_no_logit", reads="relevance")
-def yes_no_logit(outcome: MaskedOutput) -> torch.Tensor:
-    """Logit of Yes over No: whether the segment is relevant (METHOD section 3)."""
-    assert outcome.logit is not None
-    return outcome.logit
+def yes_no_logit(output: MaskedOutput) -> torch.Tensor:
+    """Return the Yes-versus-No logit: whether the segment is relevant (METHOD section 3)."""
+    assert output.logit is not None
+    return output.logit
 
 
 @register_target("answer_logprob", reads="answer")
-def answer_logprob(outcome: MaskedOutput) -> torch.Tensor:
-    """Log-probability of the answer and its end, summed over its tokens."""
-    return outcome.logprob(outcome.answer)
+def answer_logprob(output: MaskedOutput) -> torch.Tensor:
+    """Return the log-probability of the answer and its end, summed over its tokens."""
+    return output.logprob(output.answer)
 
 
 @register_target("answer_margin", reads="answer")
-def answer_margin(outcome: MaskedOutput) -> torch.Tensor:
-    """Log-probability of the answer less that of the answer to compare with.
+def answer_margin(output: MaskedOutput) -> torch.Tensor:
+    """Return the log-probability of the answer minus that of the answer to compare with.
 
-    Where none is given: of the first token, less that of the best other first token. Which one is
-    best can change on the way to a baseline, so that Integrated Gradients need more steps.
+    Without an answer to compare with, it is the log-probability of the first token minus that of
+    the best other first token. Which token is best can change along the path to a baseline, so
+    Integrated Gradients need more steps.
     """
-    if outcome.against is not None:
-        return outcome.logprob(outcome.answer) - outcome.logprob(outcome.against)
-    first = outcome.logprobs(outcome.answer)[:, 0]
-    own = first[:, outcome.ids(outcome.answer)[0]]
+    if output.against is not None:
+        return output.logprob(output.answer) - output.logprob(output.against)
+    first = output.logprobs(output.answer)[:, 0]
+    own = first[:, output.ids(output.answer)[0]]
     others = first.clone()
-    others[:, outcome.ids(outcome.answer)[0]] = float("-inf")
+    others[:, output.ids(output.answer)[0]] = float("-inf")
     return own - others.amax(dim=1)

@@ -1,9 +1,8 @@
-"""Units of explanation: parts of a model's input that can be taken away, and what stands there
-instead (the baseline).
+"""Units of explanation: parts of a model's input that can be removed, and their baselines.
 
-Segments and slots are memory tokens in the LLM's prompt; frame pairs and patches are pictures of
-one segment (`image_units.py`); words are the question's. Each turns masks into what
-the model makes of the rest.
+A baseline replaces a unit that is removed. Segments and slots are memory tokens in the LLM's
+prompt; frame pairs and patches are parts of one segment's frames (`image_units.py`); words are
+those of the question. Each unit class turns masks into the model's output for what remains.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from tempo_lab.analysis.attribution.masked_forward import MaskedOutput, Passes
+from tempo_lab.analysis.attribution.masked_forward import MaskedForward, MaskedOutput
 from tempo_lab.common.errors import QueryError, TraceError
 
 if TYPE_CHECKING:
     import torch
 
 
-class Place(NamedTuple):
+class UnitCoordinate(NamedTuple):
     """A coordinate along the units."""
 
     values: Sequence[float] | np.ndarray
@@ -30,57 +29,57 @@ class Place(NamedTuple):
 
 
 class Units(Protocol):
-    """Parts of an input. Made of (passes, baseline, reads).
+    """Parts of an input.
 
     Attributes:
-        baselines: names of what can stand for a part that is taken away, with meanings; the first
-            is the usual one.
-        reads: what of the model's output the units reach, and targets can read.
-        smooth: baselines that stand in the same space as the input, so that there is a straight
-            path from one to the other, and gradients along it.
+        baselines: meanings by name of what can replace a unit that is removed; the first is the
+            default.
+        reads: the parts of the model's output that depend on the units, and that targets can read.
+        path_baselines: baselines in the same space as the input, so that there is a straight path
+            from the baseline to the input, and gradients along it.
         labels: a name for each unit.
-        places: coordinates by unit: seconds, rows, columns.
+        coordinates: seconds, rows or columns of each unit.
     """
 
     baselines: ClassVar[Mapping[str, str]]
     reads: ClassVar[tuple[str, ...]]
-    smooth: ClassVar[tuple[str, ...]]
+    path_baselines: ClassVar[tuple[str, ...]]
     labels: list[str]
-    places: dict[str, Place]
+    coordinates: dict[str, UnitCoordinate]
 
-    def __init__(self, passes: Passes, baseline: str, reads: str) -> None: ...
+    def __init__(self, forward: MaskedForward, baseline: str, reads: str) -> None: ...
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of units."""
         return len(self.labels)
 
-    def outcome(self, masks: torch.Tensor) -> MaskedOutput:
-        """What the model makes of masked inputs, bool [mask, unit]: True stays."""
+    def output(self, masks: torch.Tensor) -> MaskedOutput:
+        """Return the output for masked inputs, bool [mask, unit]: True keeps a unit."""
 
 
-class Embedded(Units, Protocol):
-    """Units that are groups of embeddings, so that gradients have a meaning.
+class EmbeddedUnits(Units, Protocol):
+    """Units that are groups of embeddings, so that gradients are defined.
 
     Attributes:
-        groups: int [token], the unit of each embedding; -1 for those of none.
+        groups: int [token], the unit of each embedding; -1 for embeddings of no unit.
     """
 
     groups: torch.Tensor
 
     def ends(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The embeddings as they are, and all at the baseline: [1, token, ...] each."""
+        """Return the unchanged embeddings, and all at the baseline: [1, token, ...] each."""
 
-    def outcome_of(self, embeddings: torch.Tensor) -> MaskedOutput:
-        """What the model makes of embeddings [step, token, ...]."""
+    def output_of(self, embeddings: torch.Tensor) -> MaskedOutput:
+        """Return the output for embeddings [step, token, ...]."""
 
 
-def stays(masks: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
-    """bool [mask, token] of bool [mask, unit]: tokens of no unit always stay."""
+def mask_tokens(masks: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    """Return bool [mask, token] of bool [mask, unit]: tokens of no unit are always kept."""
     return masks[:, groups.clamp_min(0)] | (groups < 0)
 
 
-class Memory(Embedded):
+class MemoryUnits(EmbeddedUnits):
     """Memory tokens that the allocation keeps, in the order of the LLM's prompt."""
 
     baselines: ClassVar = {
@@ -89,16 +88,16 @@ class Memory(Embedded):
         "zero": "each memory token becomes zero",
     }
     reads = ("answer",)
-    smooth = ("mean", "zero")
+    path_baselines = ("mean", "zero")
 
-    def __init__(self, passes: Passes, baseline: str, reads: str) -> None:
+    def __init__(self, forward: MaskedForward, baseline: str, reads: str) -> None:
         import torch
 
-        self.passes, self.baseline = passes, baseline
-        self.counts = [len(tokens) for tokens in passes.memory]
-        self.tokens = torch.cat(passes.memory)
-        numbers = torch.arange(len(self.counts), device=self.tokens.device)
-        self.segment = numbers.repeat_interleave(torch.tensor(self.counts).to(numbers))
+        self.forward, self.baseline = forward, baseline
+        self.counts = [len(tokens) for tokens in forward.memory]
+        self.tokens = torch.cat(forward.memory)
+        segments = torch.arange(len(self.counts), device=self.tokens.device)
+        self.segment = segments.repeat_interleave(torch.tensor(self.counts).to(segments))
 
     def ends(self) -> tuple[torch.Tensor, torch.Tensor]:
         mean = self.tokens.mean(dim=0, keepdim=True)
@@ -106,103 +105,107 @@ class Memory(Embedded):
         none = other.where((self.groups >= 0)[:, None], self.tokens)
         return self.tokens[None], none[None]
 
-    def outcome(self, masks: torch.Tensor) -> MaskedOutput:
-        alive = stays(masks.to(self.tokens.device), self.groups)
+    def output(self, masks: torch.Tensor) -> MaskedOutput:
+        alive = mask_tokens(masks.to(self.tokens.device), self.groups)
         if self.baseline == "absent":
             memory = [
                 [
                     tokens[on]
-                    for tokens, on in zip(self.passes.memory, self._split(row), strict=True)
+                    for tokens, on in zip(self.forward.memory, self._split(row), strict=True)
                 ]
                 for row in alive
             ]
             return self._outcome(memory)
         whole, none = self.ends()
-        return self.outcome_of(whole.where(alive[..., None], none))
+        return self.output_of(whole.where(alive[..., None], none))
 
-    def outcome_of(self, embeddings: torch.Tensor) -> MaskedOutput:
+    def output_of(self, embeddings: torch.Tensor) -> MaskedOutput:
         return self._outcome([self._split(row) for row in embeddings])
 
     def _split(self, tokens: torch.Tensor) -> list[torch.Tensor]:
         return list(tokens.split(self.counts))
 
     def _outcome(self, memory: list[list[torch.Tensor]]) -> MaskedOutput:
-        return MaskedOutput(self.passes, None, memory, [self.passes.trace.question] * len(memory))
+        return MaskedOutput(self.forward, None, memory, [self.forward.trace.question] * len(memory))
 
 
-class Segments(Memory):
+class SegmentUnits(MemoryUnits):
     """Segments of the video, as the LLM reads them."""
 
-    def __init__(self, passes: Passes, baseline: str, reads: str) -> None:
-        super().__init__(passes, baseline, reads)
+    def __init__(self, forward: MaskedForward, baseline: str, reads: str) -> None:
+        super().__init__(forward, baseline, reads)
         self.groups = self.segment
         self.labels = [f"segment {number}" for number in range(len(self.counts))]
-        data = passes.trace.data
-        self.places = {
-            name: Place(data[name].to_numpy(), "s", "on the sampled clock")
+        data = forward.trace.data
+        self.coordinates = {
+            name: UnitCoordinate(data[name].to_numpy(), "s", "on the sampled clock")
             for name in ("start", "end")
         }
 
 
-class Slots(Memory):
-    """Memory slots of one segment, as far as the allocation keeps them."""
+class SlotUnits(MemoryUnits):
+    """Memory slots of one segment that the allocation keeps."""
 
-    def __init__(self, passes: Passes, baseline: str, reads: str) -> None:
+    def __init__(self, forward: MaskedForward, baseline: str, reads: str) -> None:
         import torch
 
-        super().__init__(passes, baseline, reads)
-        count, allocation = self.counts[passes.segment], passes.allocation
+        super().__init__(forward, baseline, reads)
+        count, allocation = self.counts[forward.segment], forward.allocation
         if not count:
             raise TraceError(
                 "this segment keeps no memory slot",
-                asked=f"slots of segment {passes.segment}",
+                asked=f"slots of segment {forward.segment}",
                 found="0 memory tokens",
-                fix="a larger budget, or another segment",
+                fix="use a larger budget, or choose another segment",
             )
         self.groups = torch.full_like(self.segment, -1)
-        self.groups[self.segment == passes.segment] = torch.arange(count).to(self.groups)
-        slots = allocation.slots(passes.segment)
+        self.groups[self.segment == forward.segment] = torch.arange(count).to(self.groups)
+        slots = allocation.slots(forward.segment)
         number = np.arange(count) if slots is None else slots
         self.labels = [f"{'slot' if slots is not None else 'merged'} {each}" for each in number]
-        self.places = {"slot": Place(number, "1", "number of the memory slot")}
+        self.coordinates = {"slot": UnitCoordinate(number, "1", "number of the memory slot")}
 
 
-class Words(Units):
-    """Words of the question, as both models read it; memory tokens are shared as for all words."""
+class WordUnits(Units):
+    """Words of the question, for both models; the allocation is that of the whole question."""
 
     baselines: ClassVar = {
         "removed": "the word is not there",
         "blank": "an underscore stands for the word",
     }
     reads = ("relevance", "answer")
-    smooth = ()
+    path_baselines = ()
 
-    def __init__(self, passes: Passes, baseline: str, reads: str) -> None:
-        self.passes, self.baseline, self.target_reads = passes, baseline, reads
-        self.question = passes.trace.question
-        self.spans = [found.span() for found in re.finditer(r"\w+(?:['’-]\w+)*", self.question)]
+    def __init__(self, forward: MaskedForward, baseline: str, reads: str) -> None:
+        self.forward, self.baseline, self.target_reads = forward, baseline, reads
+        self.question = forward.trace.question
+        self.spans = [match.span() for match in re.finditer(r"\w+(?:['’-]\w+)*", self.question)]
         if not self.spans:
             raise QueryError(
-                "the question has no words to take away", asked=repr(self.question), found="0 words"
+                "the question has no words to remove", asked=repr(self.question), found="0 words"
             )
         self.labels = [self.question[first:stop] for first, stop in self.spans]
-        self.places = {"word": Place(np.arange(len(self.spans)), "1", "number of the word")}
+        self.coordinates = {
+            "word": UnitCoordinate(np.arange(len(self.spans)), "1", "number of the word")
+        }
 
     def text(self, mask: Sequence[bool]) -> str:
-        """The question with the words that stay, bool [word]."""
+        """Return the question with the words that are kept, bool [word]."""
         text, end = "", 0
-        for (first, stop), on in zip(self.spans, mask, strict=True):
+        for (first, stop), kept in zip(self.spans, mask, strict=True):
             text += self.question[end:first]
-            text += self.question[first:stop] if on else "_" * (self.baseline == "blank")
+            text += self.question[first:stop] if kept else "_" * (self.baseline == "blank")
             end = stop
         text += self.question[end:]
         return text if all(mask) else " ".join(text.split())
 
-    def outcome(self, masks: torch.Tensor) -> MaskedOutput:
+    def output(self, masks: torch.Tensor) -> MaskedOutput:
         import torch
 
         texts = [self.text(mask) for mask in masks.tolist()]
         if self.target_reads == "relevance":
-            logits = [self.passes.ask_segment(text).logit for text in texts]
-            return MaskedOutput(self.passes, torch.stack(logits))
-        return MaskedOutput(self.passes, None, [self.passes.rewrite(text) for text in texts], texts)
+            logits = [self.forward.prefill_question(text).logit for text in texts]
+            return MaskedOutput(self.forward, torch.stack(logits))
+        return MaskedOutput(
+            self.forward, None, [self.forward.reworded_memory(text) for text in texts], texts
+        )

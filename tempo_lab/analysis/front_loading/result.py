@@ -1,4 +1,4 @@
-"""What front-loading is measured by: curves over kept tokens, their knee, the area between them."""
+"""The result of front-loading: curves over kept tokens, their knees and the area between them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.result import Quantity, Result
+from tempo_lab.analysis.result import Quantity, Result, with_interval
 from tempo_lab.common.errors import TraceError, did_you_mean
 from tempo_lab.common.statistics import DIFFERENCE, bootstrap_mean
 
@@ -23,45 +23,42 @@ MEASURES = {
     "logprob": ("nat", "log-probability of the right answer"),
     "kl": ("nat", "KL divergence from the answer with all tokens, mean over its tokens"),
 }
-"""Of each: unit, meaning. More is better, but for "kl"."""
+"""Unit and meaning by name. More is better, except for "kl"."""
 STAGES = ("memory", "projected")
-"""Memory tokens as the SVLM writes them, and as the LLM reads them."""
+"""Memory tokens as the SVLM computes them, and after the projector, as the LLM reads them."""
 
 
 def _curves() -> dict[str, Quantity]:
-    found = {}
+    quantities: dict[str, Quantity] = {}
     for name, (units, meaning) in MEASURES.items():
-        found[name] = Quantity(("arm", "k"), units, meaning)
-        for end in ("low", "high"):
-            found[f"{name}_{end}"] = Quantity(("arm", "k"), units, f"{end} end of {name}")
-        found[f"{name}_each"] = Quantity(("question", "arm", "k"), units, meaning)
-        found[f"{name}_knee"] = Quantity((), "token", f"tokens at the knee of the head's {name}")
+        quantities |= with_interval(name, ("arm", "k"), units, meaning)
+        quantities[f"{name}_each"] = Quantity(("question", "arm", "k"), units, meaning)
+        knee = f"tokens at the knee of the head's {name}"
+        quantities[f"{name}_knee"] = Quantity((), "token", knee)
         area = f"area between head and tail in {name}"
-        found[f"{name}_area"] = Quantity((), "1", area)
-        for end in ("low", "high"):
-            found[f"{name}_area_{end}"] = Quantity((), "1", f"{end} end of the {area}")
-    return found
+        quantities |= with_interval(f"{name}_area", (), "1", area)
+    return quantities
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FrontLoading(Result):
-    """What k memory tokens of each segment carry, by which k they are. See `front_loading`.
+    """What k memory tokens of each segment carry, for several choices of k. See `front_loading`.
 
-    Curves [arm, k] for "accuracy", "logprob" and "kl", with `_low` and `_high`, the interval of
-    the mean over questions when videos are resampled, and `_each` by question. (In the difference
-    of two results the ends are differences too, and no interval; `lead` is right there as well.)
-    Arms are "head", "tail", "random", "tome", and the control "other question". `numbers()` has of
-    each:
+    The curves "accuracy", "logprob" and "kl" are [arm, k]. `_low` and `_high` are the interval of
+    the mean over questions when videos are resampled, and `_each` is the curve by question. (In the
+    difference of two results, `_low` and `_high` are differences, too, and not an interval; `lead`
+    is correct there as well.) Arms are "head", "tail", "random", "tome", and the control "other
+    question". `numbers()` has, for each measure:
 
     * `_knee`: where the head's curve is furthest above the chord from its first point to its last
-      (Satopaa et al. 2011, without smoothing); NaN where it does not rise, or stays below.
-    * `_area`: between head and tail, averaged over k, in units of what the worse of the two lacks
-      at the smallest k, compared with all tokens. 0: both carry the same; 1: the head has
-      everything at once, and the tail nothing before the end; negative: the tail carries more. NaN
-      where more tokens are not better. The unit is held fixed in the interval.
+      (Satopaa et al. 2011, without smoothing); NaN if it does not rise, or is never above.
+    * `_area`: the area between head and tail, averaged over k, divided by how far the worse of the
+      two is, at the smallest k, below the value with all tokens. 0: both carry the same; 1: the
+      head carries everything at the smallest k, and the tail nothing before the last k; negative:
+      the tail carries more; NaN: more tokens are not better. The divisor is fixed in the interval.
 
     By slot: `attention_share` of the LLM, `norm`, `similarity`, and `effective_rank` of the slots
-    up to it, at the stages "memory" (as written) and "projected" (as the LLM reads them).
+    up to it, at the stages "memory" (from the SVLM) and "projected" (as the LLM reads them).
     """
 
     QUANTITIES: ClassVar = {
@@ -70,16 +67,14 @@ class FrontLoading(Result):
         "kind": Quantity(("question",), "", "its kind"),
         "video": Quantity(("question",), "", "its video"),
         "other": Quantity(("question",), "", "the question that the control compresses for"),
-        "attention_share": Quantity(
-            ("slot",), "1", "share of the LLM's attention to memory tokens"
+        **with_interval(
+            "attention_share", ("slot",), "1", "share of the LLM's attention to memory tokens"
         ),
-        "attention_share_low": Quantity(("slot",), "1", "low end of attention_share"),
-        "attention_share_high": Quantity(("slot",), "1", "high end of attention_share"),
         "attention_by_layer": Quantity(
             ("llm_layer", "slot"), "1", "share of one layer's attention to memory tokens"
         ),
-        "attention_to_memory": Quantity((), "1", "attention that goes to memory tokens at all"),
-        "norm": Quantity(("stage", "slot"), "1", "length of the memory token"),
+        "attention_to_memory": Quantity((), "1", "attention to all memory tokens"),
+        "norm": Quantity(("stage", "slot"), "1", "norm of the memory token"),
         "similarity": Quantity(
             ("stage", "slot", "other_slot"), "1", "cosine of memory tokens of one segment"
         ),
@@ -92,62 +87,53 @@ class FrontLoading(Result):
 
     @property
     def slots(self) -> int:
-        """K, memory tokens of a segment."""
+        """K, the number of memory tokens per segment."""
         return self.data.sizes["slot"]
 
     def lead(self, measure: str = "accuracy", over: str = TAIL, *, seed: int = 0) -> pd.DataFrame:
-        """How far the head is ahead of another arm: the paired difference, by k.
+        """Return by how much the head is better than another arm: the paired difference, by k.
 
         Args:
-            measure: "accuracy", "logprob", or "kl", of which less is better: there too a positive
-                number is a lead.
+            measure: "accuracy", "logprob" or "kl". Less is better for "kl"; a positive number is a
+                lead there, too.
             over: the other arm.
-            seed: of the bootstrap.
+            seed: the seed of the bootstrap.
 
         Returns:
-            k, lead, low, high.
+            a table with the columns k, lead, low, high.
 
         Raises:
-            TraceError: no such measure or arm.
+            TraceError: there is no such measure or arm.
         """
+        import pandas as pd
+
         check_name(measure, MEASURES, "measure")
         check_name(over, [str(arm) for arm in self.data["arm"].to_numpy()], "arm")
         each = better(measure, self.data[f"{measure}_each"])
-        ahead = (each.sel(arm=HEAD) - each.sel(arm=over)).to_numpy()  # [question, k]
-        ks = self.data["k"].to_numpy()
-        means = []
-        for k, one in zip(ks, ahead.T, strict=True):
-            # all K tokens are the same ones in most arms: no chance is in that difference
+        leads = (each.sel(arm=HEAD) - each.sel(arm=over)).to_numpy()  # [question, k]
+        rows = []
+        for k, values in zip(self.data["k"].to_numpy(), leads.T, strict=True):
+            # most arms have the same tokens at k = K: that difference is not random
             bounds = DIFFERENCE if measure == "accuracy" and k < self.slots else None
-            means.append(bootstrap_mean(one, self.data["video"], seed=seed, bounds=bounds))
-        return _frame(
-            k=ks,
-            lead=[mean.value for mean in means],
-            low=[mean.low for mean in means],
-            high=[mean.high for mean in means],
-        )
+            mean = bootstrap_mean(values, self.data["video"], seed=seed, bounds=bounds)
+            rows.append((k, mean.value, mean.low, mean.high))
+        return pd.DataFrame(rows, columns=["k", "lead", "low", "high"])
 
     def by_slot(self) -> pd.DataFrame:
-        """A row for each slot and stage; similarity is that to the slot before."""
-        data, near = self.data, self.data["similarity"].to_numpy()
-        before = np.full(near.shape[:2], np.nan)
-        before[:, 1:] = np.diagonal(near, offset=1, axis1=1, axis2=2)
+        """Return a table of similarity to the previous slot, one row per slot and stage."""
+        data, similarity = self.data, self.data["similarity"].to_numpy()
+        before = np.full(similarity.shape[:2], np.nan)
+        before[:, 1:] = np.diagonal(similarity, offset=1, axis1=1, axis2=2)
         names = ["norm", "effective_rank", "attention_share"]
         table = data[names].assign(similarity_to_last=(("stage", "slot"), before))
         return table.to_dataframe(dim_order=["stage", "slot"]).reset_index()
 
 
-def _frame(**columns: object) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(columns)
-
-
 def check_name(name: str, known: Iterable[str], what: str) -> None:
-    """Refuse a name that is none.
+    """Refuse an unknown name.
 
     Raises:
-        TraceError: it is not known; the nearest is named.
+        TraceError: the name is unknown; the message suggests a similar one.
     """
     names = list(known)
     if name not in names:
@@ -160,14 +146,14 @@ def check_name(name: str, known: Iterable[str], what: str) -> None:
 
 
 def better(measure: str, values: V) -> V:
-    """The values with a sign by which more is better."""
+    """Return the values with the sign for which more is better."""
     return -values if measure == "kl" else values
 
 
 def knee(k: np.ndarray, curve: np.ndarray) -> float:
-    """Where a rising curve is furthest above its chord: Kneedle without smoothing.
+    """Return where a rising curve is furthest above its chord: Kneedle without smoothing.
 
-    Both axes are brought to 0..1 by the first and the last point (Satopaa et al., "Finding a
+    Both axes are scaled to 0..1 by the first and the last point (Satopaa et al., "Finding a
     Kneedle in a haystack", 2011).
 
     Args:
@@ -175,8 +161,8 @@ def knee(k: np.ndarray, curve: np.ndarray) -> float:
         curve: [point]; more is better.
 
     Returns:
-        one of `k`; NaN for fewer than three points, a curve whose end is not above its start, and
-        one that is nowhere above the chord.
+        one of `k`; NaN for fewer than three points, for a curve whose end is not above its start,
+        and for a curve that is nowhere above the chord.
 
     >>> knee(np.array([1, 2, 3, 4]), np.array([0.0, 0.9, 1.0, 1.0]))
     2.0
@@ -191,17 +177,17 @@ def knee(k: np.ndarray, curve: np.ndarray) -> float:
 def area(
     k: np.ndarray, head: np.ndarray, tail: np.ndarray, video: np.ndarray, seed: int
 ) -> tuple[float, float, float]:
-    """Area between two bundles of curves, and its interval when videos are resampled.
+    """Return the area between two sets of curves, and its interval when videos are resampled.
 
     Args:
         k: [point], ascending.
         head, tail: [question, point]; more is better, and the last points are the same.
         video: [question].
-        seed: of the bootstrap.
+        seed: the seed of the bootstrap.
 
     Returns:
-        the area divided by the range of k and by what the worse start lacks of the end, in the mean
-        over questions; NaN where both start above it.
+        the area divided by the range of k and by how far the worse start is below the end, mean
+        over questions; NaN if both start above the end.
     """
     span = head[:, -1].mean() - min(head[:, 0].mean(), tail[:, 0].mean())
     if not span > 0:
@@ -212,17 +198,18 @@ def area(
 
 
 def effective_rank(tokens: np.ndarray) -> np.ndarray:
-    """Effective rank of the first 1, 2, ... tokens: exp of the entropy of their spectrum.
+    """Return the effective rank of the first 1, 2, ... tokens: exp(entropy of their spectrum).
 
-    The entropy is that of the squared singular values, divided by their sum. (Roy and Vetterli
-    2007 take the singular values themselves; squared, each direction counts by its energy.)
-    Nothing is centred. From 1 (all on one line) to the number of tokens (orthogonal, equally long).
+    The spectrum is the squared singular values divided by their sum. (Roy and Vetterli 2007 use
+    the singular values themselves; squared, each direction counts by its energy.) Tokens are not
+    centred. The rank is between 1 (all on one line) and the number of tokens (orthogonal, equally
+    long).
 
     Args:
         tokens: [..., slot, hidden].
 
     Returns:
-        float [..., slot]; NaN where all tokens up to there are zero.
+        float [..., slot]; NaN if all tokens up to the slot are zero.
 
     >>> effective_rank(np.eye(2)).round(3).tolist()
     [1.0, 2.0]
@@ -240,7 +227,7 @@ def effective_rank(tokens: np.ndarray) -> np.ndarray:
 
 
 def cosines(tokens: np.ndarray) -> np.ndarray:
-    """Cosine similarity of all pairs of tokens: [..., slot, hidden] -> [..., slot, other_slot]."""
+    """Return cosine similarities, [..., slot, hidden] -> [..., slot, other_slot]."""
     lengths = np.linalg.norm(tokens, axis=-1, keepdims=True)
     unit = tokens / np.maximum(lengths, 1e-12)
     return unit @ unit.swapaxes(-1, -2)

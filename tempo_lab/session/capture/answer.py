@@ -14,7 +14,6 @@ from tempo_lab.model.tempo import TempoForConditionalGeneration
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
 from tempo_lab.session.capture.key_groups import AllKeys, KeyGroupSum, Reduction, TopK, llm_groups
-from tempo_lab.session.capture.selection import resolve
 from tempo_lab.session.capture.spec import Capture
 from tempo_lab.session.capture.to_xarray import attention_variables
 
@@ -41,10 +40,7 @@ class AnswerRecorder:
         segments: int,
         answer_budget: int,
     ) -> None:
-        depth = model.config.num_hidden_layers
-        self.layers = resolve(
-            capture.llm_layers, depth, "layer", option="llm_layers", from_end=True
-        )
+        self.layers = capture.selected("llm_layers", model.config.num_hidden_layers)
         self.reduce = "key_group" if capture.reduce == "patch_grid" else capture.reduce
         self.top, self.segments, self.answer_budget = capture.top, segments, answer_budget
         self.device = model.lm_head.weight.device

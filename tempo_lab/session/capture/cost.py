@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from tempo_lab.common.errors import CaptureError
 from tempo_lab.model.config import TempoConfig
-from tempo_lab.session.capture.selection import resolve
 from tempo_lab.session.capture.spec import Capture, Price, Rows
 from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.validation import default_answer_budget
@@ -111,14 +110,9 @@ def _parts(capture: Capture, sizes: _Sizes) -> Iterator[tuple[str, float]]:
     """Yield (variable, MiB at most)."""
     config, svlm = sizes.config, sizes.config.compressor_config.text_config
     segments, slots = sizes.segments, config.num_compression_tokens
-    layers, llm_layers, heads = (
-        len(resolve(selection, count, noun, option=option, from_end=True))
-        for selection, count, noun, option in (
-            (capture.layers, svlm.num_hidden_layers, "layer", "layers"),
-            (capture.llm_layers, config.num_hidden_layers, "layer", "llm_layers"),
-            (capture.heads, svlm.num_attention_heads, "head", "heads"),
-        )
-    )
+    layers = len(capture.selected("layers", svlm.num_hidden_layers))
+    llm_layers = len(capture.selected("llm_layers", config.num_hidden_layers))
+    heads = len(capture.selected("heads", svlm.num_attention_heads))
 
     def mib(*shape: int) -> float:
         return FLOAT_BYTES * math.prod(shape) / 2**20

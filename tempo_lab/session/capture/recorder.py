@@ -28,7 +28,6 @@ from tempo_lab.session.capture.key_groups import (
     svlm_group_names,
     svlm_groups,
 )
-from tempo_lab.session.capture.selection import resolve
 from tempo_lab.session.capture.spec import Capture, Rows
 from tempo_lab.session.capture.to_xarray import (
     Chunk,
@@ -78,9 +77,8 @@ class Recorder:
         model = engine.checkpoint.model
         self.config = model.config.compressor_config.text_config
         self.compressor = model.compressor
-        depth, heads = self.config.num_hidden_layers, self.config.num_attention_heads
-        self.layers = resolve(capture.layers, depth, "layer", option="layers", from_end=True)
-        self.heads = resolve(capture.heads, heads, "head", option="heads", from_end=True)
+        self.layers = capture.selected("layers", self.config.num_hidden_layers)
+        self.heads = capture.selected("heads", self.config.num_attention_heads)
         self._attention: AttentionRecorder | None = None
         self._hidden: HiddenRecorder | None = None
         self._answer: AnswerRecorder | None = None

@@ -238,12 +238,25 @@ class Capture:
         """
         if not hasattr(session, "capture_cost"):
             raise CaptureError(
-                "a price needs an opened video",
+                "the cost of a capture can be estimated only for an opened video",
                 asked=one_line(repr(session), 120),
                 found=type(session).__name__,
                 fix="with tempo.open(PATH) as video: capture.price(video)",
             )
         return session.capture_cost(self, question, max_new_tokens=max_new_tokens)
+
+    def selected(self, option: str, count: int) -> tuple[int, ...]:
+        """Return the selected layers or heads in ascending order.
+
+        Args:
+            option: "layers", "heads" or "llm_layers".
+            count: number of layers or heads of the model.
+
+        Raises:
+            CaptureError: the model does not have one of them.
+        """
+        noun = "head" if option == "heads" else "layer"
+        return resolve(getattr(self, option), count, noun, option=option, from_end=True)
 
     def describe(self) -> dict[str, Any]:
         """Return the capture as plain data, for the trace's provenance."""

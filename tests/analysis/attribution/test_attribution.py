@@ -215,11 +215,11 @@ def own_target():
     calls = []
 
     @register_target("interrupted", reads="answer", units="1")
-    def interrupted(outcome):
-        calls.append(len(outcome.questions))
+    def interrupted(output):
+        calls.append(len(output.questions))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return outcome.logprob(outcome.answer)
+        return output.logprob(output.answer)
 
     yield calls
     del TARGETS["interrupted"]
@@ -240,8 +240,8 @@ def test_an_interrupted_call_raises_and_leaves_all_as_it_was(session, trace, own
 
 def test_a_target_that_gives_no_numbers_is_refused(session, trace):
     @register_target("one_number", reads="answer")
-    def one_number(outcome):
-        return outcome.logprob(outcome.answer).sum()
+    def one_number(output):
+        return output.logprob(output.answer).sum()
 
     try:
         with pytest.raises(TraceError, match="one finite number for each mask"):
@@ -264,12 +264,12 @@ def test_margins_are_of_two_answers_or_of_the_first_token(session, trace):
 
 
 def test_what_does_not_go_together_is_refused_with_what_does(session, trace):
-    for name, kind in UNITS.items():
+    for name, unit_type in UNITS.items():
         for target in TARGETS.values():
             for method in METHODS:
-                if target.reads in kind.reads and baselines_of(kind, method):
+                if target.reads in unit_type.reads and baselines_of(unit_type, method):
                     continue
-                with pytest.raises(TraceError, match="do not go together") as error:
+                with pytest.raises(TraceError, match="this combination is impossible") as error:
                     explain(session, trace, units=name, target=target.name, method=method)
                 assert "words; yes_no_logit, answer_logprob, answer_margin; feature_ablation" in (
                     str(error.value)
@@ -290,7 +290,7 @@ def test_what_does_not_go_together_is_refused_with_what_does(session, trace):
         ({"batch": 0}, "batch=0"),
         ({"method": "kernel_shap", "samples": 2.5}, "samples=2.5"),
         ({"segment": 0}, "leave segment out"),
-        ({"units": "pairs", "segment": 3}, "3 segments, 0 to 2"),
+        ({"units": "pairs", "segment": 3}, "use 0 <= segment <= 2"),
         ({"units": "pairs", "target": "yes_no_logit", "against": "a cat"}, "answer_margin"),
         ({"budget": 20}, "found: budget 18"),
     ],
@@ -463,9 +463,9 @@ def test_only_results_of_one_target_subtract(session, trace):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"seed": "x"}, "seed is a whole number"),
-        ({"method": "shapley_value_sampling", "samples": "many"}, "samples is a whole number"),
-        ({"units": "slots", "segment": "1"}, "a whole number, 0 to 2"),
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"method": "shapley_value_sampling", "samples": "many"}, "samples must be a whole number"),
+        ({"units": "slots", "segment": "1"}, "use 0 <= segment <= 2"),
     ],
 )
 def test_numbers_that_are_none(session, trace, options, words):

@@ -11,11 +11,11 @@ from tests.session.capture.conftest import ASK, TOLERANCE, eager_maps
 def test_the_answers_rows_equal_those_of_eager_attention(tiny, frames_file, full):
     with tiny.open(frames_file, progress=False) as session, eager_maps(tiny.model) as maps:
         session.ask(**ASK)
-    found = full.data["answer_attention"]
-    assert found.sizes["answer_token"] == len(full.data["answer_logprob"]) > 1
-    for layer in found.llm_layer.values:
+    recorded = full.data["answer_attention"]
+    assert recorded.sizes["answer_token"] == len(full.data["answer_logprob"]) > 1
+    for layer in recorded.llm_layer.values:
         for token, theirs in enumerate(maps[int(layer)]):
-            ours = found.sel(llm_layer=layer).isel(answer_token=token).values
+            ours = recorded.sel(llm_layer=layer).isel(answer_token=token).values
             last = theirs[0, :, -1].numpy()
             assert np.abs(ours[:, : last.shape[1]] - last).max() < TOLERANCE
             assert np.isnan(ours[:, last.shape[1] :]).all()

@@ -34,14 +34,14 @@ def test_rows_equal_those_of_eager_attention_in_one_pass(tiny, session, full):
                     prompts.question(QUESTION),
                 )
             prompt = session.prompt(QUESTION, segment)
-            found = full.data["attention"].sel(segment=segment)
+            recorded = full.data["attention"].sel(segment=segment)
             needed = int(full.data["tokens"][segment])
             where = {"decision": prompt.decision, "query_last": prompt.positions("query")[-1]}
             where |= {f"memory {i}": p for i, p in enumerate(prompt.positions("memory")[:needed])}
-            assert set(where) == set(found.row.values[~np.isnan(found[0, 0, :, 0])])
-            for layer in found.layer.values:
+            assert set(where) == set(recorded.row.values[~np.isnan(recorded[0, 0, :, 0])])
+            for layer in recorded.layer.values:
                 for name, position in where.items():
-                    ours = found.sel(layer=layer, row=name).values
+                    ours = recorded.sel(layer=layer, row=name).values
                     ours = ours[:, ~np.isnan(ours[0])]
                     theirs = maps[layer][0][0, :, position].numpy()
                     assert np.abs(ours - theirs[:, : ours.shape[1]]).max() < TOLERANCE

@@ -18,12 +18,12 @@ def test_the_price_holds_before_anything_runs(session, reduce):
     assert session.engine.computed["decoded"] == 0
     trace = session.ask(QUESTION, strategy="none", max_new_tokens=6, capture=spec)
     for name, mib in price.parts.items():
-        found = trace.data[name].nbytes
+        nbytes = trace.data[name].nbytes
         if f"{name}_key" in trace.data:
-            found += trace.data[f"{name}_key"].nbytes
-        assert found / 2**20 <= mib + 1e-9, name
+            nbytes += trace.data[f"{name}_key"].nbytes
+        assert nbytes / 2**20 <= mib + 1e-9, name
         if name != "answer_attention":  # the answer may end earlier
-            assert found / 2**20 > 0.97 * mib, name
+            assert nbytes / 2**20 > 0.97 * mib, name
 
 
 def test_each_dial_shrinks_the_price_as_it_says(session):

@@ -35,8 +35,8 @@ def plain(voyage):
 @pytest.fixture(scope="package")
 def recorded(voyage, plain):
     """States of two questions, [segment, layer, hidden_row, hidden] each."""
-    asked = {q: voyage.ask(q, budget=64, capture=STATES) for q in (STAR, MOON)}
-    return {question: trace.data for question, trace in asked.items()}
+    traces = {q: voyage.ask(q, budget=64, capture=STATES) for q in (STAR, MOON)}
+    return {question: trace.data for question, trace in traces.items()}
 
 
 @pytest.fixture(scope="package")

@@ -41,9 +41,9 @@ def test_the_trace_says_what_was_done(voyage, plain, tmp_path, name):
     done = EACH[name] if isinstance(EACH[name], list) else [EACH[name]]
     trace = voyage.ask(STAR, budget=64, seed=3, interventions=EACH[name])
     assert list(I.of(trace)) == done
-    told = trace.provenance["interventions"]
-    assert told == json.loads(json.dumps(told))
-    assert [one["kind"] for one in told] == [one.kind for one in done]
+    described = trace.provenance["interventions"]
+    assert described == json.loads(json.dumps(described))
+    assert [one["kind"] for one in described] == [one.kind for one in done]
     for one in done:
         assert one.kind in repr(trace)
         assert f"<b>Interventions</b> {trace.interventions[0].partition('(')[0]}" in (
@@ -108,23 +108,23 @@ def test_the_rest_stays_as_it_was(voyage, plain):
 
 
 def test_the_budget_holds(voyage, plain):
-    used, most = plain.data.attrs["used"], plain.data.attrs["memory_slots"]
-    grown = used - int(plain.data["tokens"][0]) + most
-    done = I.allocate({0: most})
+    used, slots = plain.data.attrs["used"], plain.data.attrs["memory_slots"]
+    grown = used - int(plain.data["tokens"][0]) + slots
+    done = I.allocate({0: slots})
     assert voyage.ask(STAR, budget=grown, interventions=done).data.attrs["used"] <= grown
-    many = [I.allocate(dict.fromkeys(range(6), most))]
+    many = [I.allocate(dict.fromkeys(range(6), slots))]
     least = voyage.checkpoint.model.config.min_tokens
     with pytest.raises(BudgetError, match="budget of 64") as caught:
         voyage.ask(STAR, budget=64, interventions=many)
-    assert f"{6 * (most + least)} tokens, by allocate(" in str(caught.value)
+    assert f"{6 * (slots + least)} tokens, by allocate(" in str(caught.value)
     # what only the relevance decides is refused when it is known
     with pytest.raises(BudgetError, match=f"a budget of {used}") as caught:
         voyage.ask(STAR, budget=used, interventions=done)
     assert f"a budget of {grown} or more" in str(caught.value)
     with pytest.raises(BudgetError, match="slots") as caught:
-        voyage.ask(STAR, budget=640, interventions=I.allocate({3: most + 1}))
-    assert f"{most + 1} tokens for segment 3" in str(caught.value)
-    assert f"found: {most} slots" in str(caught.value)
+        voyage.ask(STAR, budget=640, interventions=I.allocate({3: slots + 1}))
+    assert f"{slots + 1} tokens for segment 3" in str(caught.value)
+    assert f"found: {slots} slots" in str(caught.value)
     with pytest.raises(BudgetError, match="by slots"):
         voyage.ask(STAR, budget=24, interventions=I.slots([0, 1, 2]))
 

@@ -56,14 +56,14 @@ def test_a_patch_reaches_what_follows_it_and_nothing_else(voyage, recorded):
     done = I.patch(1, "memory 1", state, [EVIDENCE])
     after = voyage.ask(STAR, budget=64, interventions=done, capture=spec).data
     np.testing.assert_array_equal(after["logit"], before["logit"])
-    found = after["hidden_state"]
-    here = {"segment": EVIDENCE, "layer": 1, "hidden_row": "memory 1"}
-    np.testing.assert_allclose(found.sel(here), state, atol=1e-6)
-    old = before["hidden_state"].sel(hidden_row=found.hidden_row)
-    changed = ((found != old) & ~(found.isnull() & old.isnull())).any("hidden")
+    states = after["hidden_state"]
+    site = {"segment": EVIDENCE, "layer": 1, "hidden_row": "memory 1"}
+    np.testing.assert_allclose(states.sel(site), state, atol=1e-6)
+    old = before["hidden_state"].sel(hidden_row=states.hidden_row)
+    changed = ((states != old) & ~(states.isnull() & old.isnull())).any("hidden")
     assert changed.any(["layer", "hidden_row"]).values.nonzero()[0].tolist() == [EVIDENCE]
     where = changed.sel(segment=EVIDENCE).transpose("layer", "hidden_row").values
-    rows = found.hidden_row.values.tolist()
+    rows = states.hidden_row.values.tolist()
     expected = np.zeros_like(where)
     expected[1:, rows.index("memory 1")] = True
     expected[2:, rows.index("memory 2") :] = True  # by attention, one layer later
