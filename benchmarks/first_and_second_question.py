@@ -140,7 +140,7 @@ def timed_stages() -> dict[str, float]:
         setattr(owner, name, wrapped)
 
     timed(MicroBatcher, "patches", BESIDE)
-    timed(Compressor, "see", "vision")
+    timed(Compressor, "encode_vision", "vision")
     timed(Compressor, "prefix", "SVLM prefix")
     timed(Compressor, "relevance", "SVLM question")
     timed(Compressor, "memory", "SVLM memory tokens")

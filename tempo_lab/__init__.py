@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from tempo_lab.session.session import Session
     from tempo_lab.session.tempo import Tempo, load
     from tempo_lab.trace.trace import Trace
-    from tempo_lab.video.video import Video, plan_sampling
+    from tempo_lab.video import Video, plan_sampling
 
 _HOMES = {
     # video -> model -> session -> trace
-    "Video": "video.video",
-    "plan_sampling": "video.video",
+    "Video": "video",
+    "plan_sampling": "video",
     "load": "session.tempo",
     "Tempo": "session.tempo",
     "Session": "session.session",

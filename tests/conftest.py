@@ -64,3 +64,16 @@ def wheel(tmp_path_factory) -> Path:
     )  # fmt: skip
     (built,) = folder.glob("tempo_lab-*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def world_rows(tmp_path_factory) -> list[dict]:
+    """The rows of a small run of the claims that was never stopped."""
+    from tempo_lab.evaluation.runner import run
+    from tempo_lab.evaluation.store import Store
+    from tempo_lab.nano.claims.answering import answer_video
+    from tempo_lab.nano.claims.plan import MAIN
+    from tests.small_runs import small_jobs
+
+    store = Store(tmp_path_factory.mktemp("world"), {})
+    return run(small_jobs(), answer_video, {MAIN: "nano"}, store)

@@ -7,14 +7,14 @@ import signal
 import sys
 import time
 
-from tempo_lab.video.decoders.base import VideoInfo, register_decoder
+from tempo_lab.video import VideoInfo, register_decoder
 from tests.media import numbered
 
 
 class Fake:
     """Gives numbered frames, and something worse from frame 20 on."""
 
-    def __init__(self, path, tick):
+    def __init__(self, path, heartbeat):
         self.info = VideoInfo(path, "video", 64, 48, 60, 30.0, 2.0, "fake", "fake")
 
     def read(self, indices):
@@ -40,7 +40,7 @@ class Hangs(Fake):
 
 @register_decoder("tests.fake_decoders:hangs-at-open")
 class HangsAtOpen(Fake):
-    def __init__(self, path, tick):
+    def __init__(self, path, heartbeat):
         Hangs.worse(self)
 
 
@@ -62,15 +62,15 @@ class Raises(Fake):
 class Slow(Fake):
     """Works for three seconds without a frame, but says so."""
 
-    def __init__(self, path, tick):
-        super().__init__(path, tick)
-        self.tick = tick
+    def __init__(self, path, heartbeat):
+        super().__init__(path, heartbeat)
+        self.heartbeat = heartbeat
 
     def read(self, indices):
         until = time.monotonic() + 3.0
         while time.monotonic() < until:
             time.sleep(0.05)
-            self.tick()
+            self.heartbeat()
         for index in indices:
             yield index / 30, numbered(index)
 
@@ -89,10 +89,10 @@ class Chatty(Fake):
 class OpensForEver(Fake):
     """Says all the time that it makes progress."""
 
-    def __init__(self, path, tick):
+    def __init__(self, path, heartbeat):
         while True:
             time.sleep(0.05)
-            tick()
+            heartbeat()
 
 
 @register_decoder("tests.fake_decoders:eats-memory")
@@ -106,5 +106,5 @@ class EatsMemory(Fake):
 
 @register_decoder("tests.fake_decoders:eats-memory-at-open")
 class EatsMemoryAtOpen(Fake):
-    def __init__(self, path, tick):
+    def __init__(self, path, heartbeat):
         EatsMemory.worse(self)

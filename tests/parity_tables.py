@@ -16,7 +16,7 @@ from tempo_lab.model.pixels import image_size, video_size
 from tempo_lab.model.prompts import pair_seconds, segment_seconds
 from tempo_lab.model.prompts import timestamp as stamp
 from tempo_lab.video.resize import ReleasedResize
-from tempo_lab.video.video import plan_sampling
+from tempo_lab.video.sampling import plan_sampling
 from tests.parity_cases import worst
 
 EMPTY = "no cases in the table"

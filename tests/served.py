@@ -1,4 +1,4 @@
-"""A page or a JupyterLab in a process of its own, for tests."""
+"""Starts a page or a JupyterLab in its own process, for tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# what runs in a shell's background inherits that SIGINT is ignored
+# a process in a shell's background inherits that SIGINT is ignored
 CODE = """import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from tempo_lab.apps.cli import app
@@ -25,7 +25,7 @@ LAB = ["-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", "--notebo
 
 @dataclass
 class Served:
-    """A server that runs, its address with the token, and what it printed."""
+    """A running server, its address with the token, and its log."""
 
     process: subprocess.Popen
     url: str
@@ -33,20 +33,20 @@ class Served:
 
     @property
     def root(self) -> str:
-        """The address alone."""
+        """The address without the token."""
         return self.url.split("?")[0]
 
     @property
     def token(self) -> str:
         return self.url.split("token=")[1]
 
-    def told(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
 
 @contextmanager
 def served(folder: Path, command: list[str] | None = None, **environment: str) -> Iterator[Served]:
-    """Run a server in `folder`, where all lies that it makes, until the end of the block."""
+    """Run a server until the end of the block; all its files are in `folder`."""
     log = folder / "log.txt"
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
     with open(log, "w") as out:
@@ -56,13 +56,13 @@ def served(folder: Path, command: list[str] | None = None, **environment: str) -
         )  # fmt: skip
     try:
         for _ in range(3000):
-            if found := re.search(r"http://127\.0\.0\.1:\d+/\S*\?token=\S+", log.read_text()):
+            if address := re.search(r"http://127\.0\.0\.1:\d+/\S*\?token=\S+", log.read_text()):
                 break
             assert process.poll() is None, log.read_text()
             time.sleep(0.1)
         else:
-            raise AssertionError(f"no address was told: {log.read_text()}")
-        yield Served(process, found[0], log)
+            raise AssertionError(f"no address was printed: {log.read_text()}")
+        yield Served(process, address[0], log)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

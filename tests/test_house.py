@@ -167,7 +167,7 @@ def test_the_root_of_the_package_holds_rooms_alone():
             "tempo_lab.trace is not allowed",
         ),
         ("plots/style.py", "def late():\n    import torch", "tempo_lab.plots is not allowed"),
-        ("model/device.py", "import tempo_lab.model.tempo", "No cycles are allowed in"),
+        ("video/sampling.py", "import tempo_lab.video.video", "No cycles are allowed in"),
     ],
     ids=["upward", "upward, for types alone", "torch, inside a function", "a circle in a room"],
 )

@@ -1,19 +1,20 @@
-"""Strategies that mend min-max: allocation that looks at the scores themselves.
+"""Strategies that fix min-max: allocation by the scores themselves, not only by their order.
 
-The formula of `allocation/ata.py` sees only how scores compare: some segment always gets all K
-tokens, also where nothing is relevant; one outlier starves the rest; and scores that hardly differ
-are spread over all numbers of tokens. Each strategy here mends some of that, and all keep the head:
+The formula of `ata.py` only compares scores: some segment always gets all K tokens, even if no
+segment is relevant; one outlier starves the rest; and scores that hardly differ are spread over
+the whole range of tokens. Each strategy here fixes part of that, and all of them keep the head:
 
-* "abstain": nothing relevant, nothing spent: every segment gets the minimum. Else the formula.
-* "floor": every segment is sure of a share of the budget; the formula shares out the rest.
-* "threshold": below it the minimum; above it, tokens follow relevance itself instead of its rank.
-* "temperature": tokens follow relevance itself, softened or sharpened.
+* "abstain": if no segment is relevant, every segment gets the minimum. Otherwise the formula.
+* "floor": a fraction of the budget is shared evenly; the formula shares out the rest.
+* "threshold": below it the minimum; above it, tokens in proportion to relevance.
+* "temperature": tokens in proportion to relevance, softened or sharpened.
 
-`allocate` knows each by its name with the defaults below. Others are registered in one line:
+`allocate` knows each by its name with the defaults below. For other parameters, pass an object:
+`allocate(..., strategy=Abstain(threshold=0.8))`, or register it under a name:
 
     register_strategy("abstain-80")(Abstain(threshold=0.8))
 
-Scores are read as probabilities, which is what relevance is. numpy only.
+Scores are read as probabilities, which relevance is. numpy only.
 """
 
 from __future__ import annotations
@@ -31,46 +32,47 @@ from tempo_lab.allocation.strategies import (
     share_by,
 )
 from tempo_lab.common.errors import BudgetError
-from tempo_lab.common.text import one_line
+from tempo_lab.common.validation import check_number
 
 RELEVANT = 0.5
-"""Relevance from which a segment counts as relevant: where the model's own answer turns to Yes."""
+"""Relevance from which a segment counts as relevant: the model answers Yes rather than No."""
 
 
-def _check_number(name: str, value: object, *, share: bool) -> None:
-    """Refuse what is no number in its range: a share from 0 to 1, or anything above 0.
+def _check_parameter(
+    strategy: Strategy,
+    name: str,
+    minimum: float,
+    maximum: float | None = None,
+    fix: str | None = None,
+) -> None:
+    """Replace a parameter of a frozen strategy by the number that it is.
 
     Raises:
-        BudgetError: it is not.
+        BudgetError: it is not a number within its limits.
     """
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if number and (0 <= value <= 1 if share else 0 < value < np.inf):  # type: ignore[operator]
-        return
-    raise BudgetError(
-        f"{name} is a share" if share else f"a {name} is a number above 0",
-        asked=one_line(f"{name}={value!r}", 120),
-        found=type(value).__name__,
-        fix="a number from 0 to 1" if share else "1 leaves relevance as it is",
+    value = check_number(
+        name, getattr(strategy, name), minimum, maximum, error=BudgetError, fix=fix
     )
+    object.__setattr__(strategy, name, value)
 
 
 def _check_probabilities(scores: Floats, mode: Mode, strategy: str) -> None:
     if mode == "strict" and not (scores.min() >= 0 and scores.max() <= 1):
         raise BudgetError(
-            f"the strategy {strategy!r} reads scores as probabilities",
+            f"the strategy {strategy!r} needs scores that are probabilities",
             asked="0 to 1",
             found=f"{scores.min():g} to {scores.max():g}",
-            fix='the sigmoid of logits, or strategy "head", which only compares scores',
+            fix='use the sigmoid of logits, or strategy "head", which only compares scores',
         )
 
 
 @register_strategy("abstain")
 @dataclass(frozen=True)
 class Abstain(Strategy):
-    """ATA that looks at the scores themselves first: if none is relevant, all get the minimum.
+    """ATA if any segment is relevant; otherwise the minimum for every segment.
 
-    Min-max normalisation cannot know that nothing is relevant: some segment is always the most
-    relevant one, and is given all its tokens. With `min_tokens=0` abstaining keeps nothing.
+    Min-max normalisation cannot tell that nothing is relevant: some segment always has z = 1, and
+    gets all its slots. With `min_tokens=0` abstaining keeps nothing.
 
     Attributes:
         threshold: probability from which a segment is relevant.
@@ -79,31 +81,31 @@ class Abstain(Strategy):
     threshold: float = RELEVANT
 
     def __post_init__(self) -> None:
-        _check_number("threshold", self.threshold, share=True)
+        _check_parameter(self, "threshold", 0, 1)
 
     def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
         _check_probabilities(scores, mode, self.name)
         if scores.max() < self.threshold:
-            least = np.full(len(scores), low, dtype=np.int64)
-            return least, least
+            lowest = np.full(len(scores), low, dtype=np.int64)
+            return lowest, lowest
         return super().allocate(scores, budget, low, high, mode)
 
 
 @register_strategy("floor")
 @dataclass(frozen=True)
 class Floor(Strategy):
-    """ATA over what is left when every segment has got its part of a share of the budget.
+    """ATA over the rest of the budget, after a fraction of it is shared evenly.
 
     Attributes:
-        coverage: share of the budget that is dealt out evenly first, 0 (ATA) to 1 (uniform).
+        coverage: fraction of the budget that is shared evenly first, 0 (ATA) to 1 (uniform).
     """
 
     coverage: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_number("coverage", self.coverage, share=True)
+        _check_parameter(self, "coverage", 0, 1)
 
     def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
@@ -114,22 +116,22 @@ class Floor(Strategy):
 
 
 class Absolute(Strategy):
-    """Tokens that follow the scores themselves; subclasses say how far (`weigh`).
+    """Tokens in proportion to weights of the scores, which subclasses define (`weigh`).
 
-    As the formula of `tempo_lab.allocation.ata`, with these weights in place of min-max.
+    It is the formula of `ata.py` with these weights in place of z.
     """
 
     scale_invariant = False
 
     def weigh(self, scores: Floats) -> Floats:
-        """Where between the minimum (0) and all K tokens (1) each segment stands, [segment]."""
-        raise NotImplementedError(f"strategy {self.name!r} says no weights")
+        """Return weights [segment], from 0 (the minimum) to 1 (all K tokens)."""
+        raise NotImplementedError(f"strategy {self.name!r} defines no weights")
 
     def allocate(
         self, scores: Floats, budget: int, low: int, high: int, mode: Mode
     ) -> tuple[Ints, Ints]:
         _check_probabilities(scores, mode, self.name)
-        with np.errstate(all="ignore"):  # certain ones have an infinite logit
+        with np.errstate(all="ignore"):  # scores of 0 and 1 have infinite logits
             weights = self.weigh(scores)
         return share_by(weights, scores, budget, low, high, mode)
 
@@ -137,7 +139,7 @@ class Absolute(Strategy):
 @register_strategy("threshold")
 @dataclass(frozen=True)
 class Threshold(Absolute):
-    """Segments below a probability get the minimum, the others in proportion to theirs.
+    """The minimum for segments below a probability; tokens in proportion to it for the others.
 
     Attributes:
         threshold: probability from which a segment is relevant.
@@ -146,7 +148,7 @@ class Threshold(Absolute):
     threshold: float = RELEVANT
 
     def __post_init__(self) -> None:
-        _check_number("threshold", self.threshold, share=True)
+        _check_parameter(self, "threshold", 0, 1)
 
     def weigh(self, scores: Floats) -> Floats:
         return np.where(scores >= self.threshold, scores, np.float32(0))
@@ -155,17 +157,18 @@ class Threshold(Absolute):
 @register_strategy("temperature")
 @dataclass(frozen=True)
 class Temperature(Absolute):
-    """Weights sigmoid(logit / temperature), of each segment whatever the others are.
+    """Weights sigmoid(logit / temperature), for each segment independently of the others.
 
     Attributes:
-        temperature: 1 leaves relevance as it is; above 1 the model is believed less, so that
-            what seems irrelevant keeps some tokens; below 1 it comes near to yes or no.
+        temperature: 1 leaves relevance as it is; above 1 relevance is softened, so that segments
+            that seem irrelevant keep some tokens; below 1 it is sharpened towards 0 and 1.
     """
 
     temperature: float = 2.0
 
     def __post_init__(self) -> None:
-        _check_number("temperature", self.temperature, share=False)
+        fix = "use a temperature above 0; 1 leaves relevance as it is"
+        _check_parameter(self, "temperature", np.nextafter(0, 1), fix=fix)
 
     def weigh(self, scores: Floats) -> Floats:
         p = scores.astype(np.float64)

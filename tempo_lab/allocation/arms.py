@@ -1,7 +1,7 @@
-"""Arms: the ways of giving tokens to segments that are compared with each other.
+"""Arms: the allocations that an evaluation compares.
 
-Budgets are shares of K, the memory tokens of a segment: with the same few tokens for every model,
-a model whose minimum is as large would share evenly whatever its scores.
+Budgets are fractions of K, the memory tokens of a segment. With the same few tokens for every
+model, a model with a minimum as large would share evenly whatever its scores are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tempo_lab.allocation.strategies import Mode
 Scores = Literal["own", "shuffled", "oracle"]
 
 PRIOR = "prior"
-"""Stands in an arm's place in rows that hold relevance instead of an answer."""
+"""The arm of rows that hold relevance instead of an answer."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Arm:
     """One way of answering a question.
 
     Attributes:
-        family: what it is called in tables and figures.
-        strategy: of `tempo_lab.allocation.strategies`.
-        budget: tokens a segment; None for all of them.
-        scores: what decides: the model's own relevance, the same shuffled among the segments
-            (control), or 1 where the evidence is and 0 elsewhere (ceiling).
+        family: its name in tables and figures.
+        strategy: a name in `tempo_lab.allocation.STRATEGIES`.
+        budget: tokens per segment; None for all of them.
+        scores: what to allocate by: the model's own relevance, the same shuffled among the
+            segments (control), or 1 for segments with evidence and 0 for the others (ceiling).
         mode: of the allocation.
-        sparse: all tokens of so few segments, sampled over the whole video, that they fit the
+        sparse: keep all tokens of fewer segments, sampled over the whole video, which fit the
             budget.
-        logprob: also measure the log-probability of the right answer.
+        logprob: whether to measure the log-probability of the right answer as well.
     """
 
     family: str
@@ -46,19 +46,19 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """Unique among the arms of a question."""
+        """Name, unique among the arms of a question."""
         return self.family if self.budget is None else f"{self.family} {self.budget}"
 
     def forced(
         self, relevance: np.ndarray, evidence: np.ndarray, draw: np.random.Generator
     ) -> np.ndarray | None:
-        """The scores that decide instead of the model's own; None where its own do.
+        """Return the scores to allocate by instead of the model's own; None to use its own.
 
         Args:
             relevance: the model's own, [segment].
-            evidence: whether a segment holds some, bool [segment]. An oracle to whom all or
-                nothing is evidence has nothing to tell.
-            draw: shuffles.
+            evidence: whether a segment holds evidence, bool [segment]. If all or no segments do,
+                an oracle uses the model's own scores.
+            draw: the generator that shuffles.
         """
         if self.scores == "shuffled":
             return draw.permutation(relevance)
@@ -75,21 +75,21 @@ STRICT: dict[str, tuple[str, Mode]] = {
     "ATA, abstaining": ("abstain", "strict"),
     "ATA, floor": ("floor", "strict"),
 }
-"""Strategy and mode of the strictness arms, by family."""
+"""Strategy and mode of the arms that compare allocator variants, by family."""
 
 
 def quarter(slots: int) -> int:
-    """A quarter of K, at least one token: the budget per segment that the claims are about."""
+    """Return a quarter of K, at least one token: the budget per segment of the claims."""
     return max(1, slots // 4)
 
 
 def half(slots: int) -> int:
-    """Half of K, at least one token: the budget per segment at which strictness is compared."""
+    """Return half of K, at least one token: the budget per segment of allocator variants."""
     return max(1, slots // 2)
 
 
 def budgets(slots: int) -> tuple[int, ...]:
-    """Tokens per segment of the curves: an eighth, a quarter and a half of K."""
+    """Return the tokens per segment of the curves: an eighth, a quarter and a half of K."""
     return tuple(sorted({max(1, slots // 8), quarter(slots), half(slots)}))
 
 
@@ -97,14 +97,14 @@ def _family(family: str, strategy: str, budgets: Iterable[int], **more: object) 
     return tuple(Arm(family, strategy, budget, **more) for budget in budgets)  # type: ignore[arg-type]
 
 
-def allocation_arms(curves: Iterable[int], rivals: Iterable[int]) -> tuple[Arm, ...]:
-    """The arms of the allocation claim.
+def allocation_arms(curves: Iterable[int], baselines: Iterable[int]) -> tuple[Arm, ...]:
+    """Return the arms of the allocation claim.
 
     Args:
         curves: budgets of ATA head and the two uniform arms, whose curves are drawn.
-        rivals: budgets of all others.
+        baselines: budgets of all others.
     """
-    main, others = tuple(curves), tuple(rivals)
+    main, others = tuple(curves), tuple(baselines)
     return (
         ALL,
         *_family(ATA, "head", main),
@@ -121,12 +121,12 @@ def allocation_arms(curves: Iterable[int], rivals: Iterable[int]) -> tuple[Arm, 
 
 
 def ata(slots: int) -> Arm:
-    """The arm that the claims are about."""
+    """Return the arm that the claims are about."""
     return Arm(ATA, "head", quarter(slots))
 
 
 def brief_arms(slots: int) -> tuple[Arm, ...]:
-    """The arms that tell most, at one budget: for kinds of questions whose curves are not drawn."""
+    """Return the main arms at one budget, for kinds of questions whose curves are not drawn."""
     budget = (quarter(slots),)
     return (
         ALL,
@@ -140,14 +140,14 @@ def brief_arms(slots: int) -> tuple[Arm, ...]:
 
 
 def strictness_arms(slots: int) -> tuple[Arm, ...]:
-    """The released rule and two stricter ones."""
+    """Return the released rule and two variants."""
     return tuple(
         Arm(family, strategy, half(slots), mode=mode) for family, (strategy, mode) in STRICT.items()
     )
 
 
 def front_loading_arms(kept: Iterable[int]) -> tuple[Arm, ...]:
-    """First, last and random k memory tokens of every segment, for each k."""
+    """Return arms of the first, last and random k memory tokens of every segment, for each k."""
     ways = (("first", "uniform"), ("last", "uniform-tail"), ("random", "uniform-random"))
     return tuple(
         Arm(f"{way} tokens", strategy, k, logprob=True) for k in kept for way, strategy in ways
@@ -155,7 +155,7 @@ def front_loading_arms(kept: Iterable[int]) -> tuple[Arm, ...]:
 
 
 def kept_lengths(slots: int, every: bool) -> tuple[int, ...]:
-    """Numbers of tokens kept of K: all of 1..K, or only the powers of two and K itself.
+    """Return numbers of tokens to keep of K: 1 to K, or only the powers of two and K itself.
 
     A quarter of K, at which head and tail are compared, is always among them.
     """

@@ -149,9 +149,9 @@ def _maps(session: Session, question: str, segment: int) -> list[np.ndarray]:
     recorder = AttentionRecorder(text, range(text.config.num_hidden_layers), "SVLM")
     every = torch.arange(positions, device=compressor.compression_tokens.device)
     request = AttentionRequest("one pass", every, HeadMean(), positions)
-    with torch.inference_mode(), recorder.installed(), recorder.at(request):
+    with torch.inference_mode(), recorder.installed(), recorder.recording(request):
         compressor.in_one_pass(torch.from_numpy(patches), grid, *parts)
-    return [request.found.pop(layer)[0][0, 0].numpy() for layer in recorder.layers]
+    return [request.recorded.pop(layer)[0][0, 0].numpy() for layer in recorder.layers]
 
 
 def _labelled(

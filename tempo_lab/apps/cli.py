@@ -1,6 +1,6 @@
 """tempo-lab: the command line.
 
-What takes long to import is imported inside the commands, so that --help answers at once.
+Slow imports are inside the commands, so that --help is fast.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from typer.core import TyperGroup
 
-from tempo_lab.apps.output_paths import check_places, check_truth
+from tempo_lab.apps.output_paths import check_output_paths, check_truth_path, save_figure
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning, UnfamiliarVideoWarning
 from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
+    from tempo_lab.nano.claims.claims import Verdict
     from tempo_lab.trace.trace import Trace
 
 REFUSED, INTERRUPTED = 2, 130
-NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+VERDICT_COLORS = {"reached": "green", "not reached": "red"}
 
 
 def _warn(
@@ -37,26 +41,26 @@ def _warn(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning on purpose as errors look: without the line of code that Python shows with one."""
-    told = warnings.formatwarning(message, category, filename, lineno, line)
+    """Print a warning of this library like an error: without the line of code that Python shows."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
     if issubclass(category, TempoLabWarning):
-        told = escape_control_chars(f"tempo-lab: warning: {message}") + "\n"
-    print(told, end="", file=file or sys.stderr)
+        text = escape_control_chars(f"tempo-lab: warning: {message}") + "\n"
+    print(text, end="", file=file or sys.stderr)
 
 
 class _Commands(TyperGroup):
-    """Errors and warnings on purpose become one message on stderr; Ctrl-C ends quietly."""
+    """Prints each error and warning as one message on stderr; Ctrl-C ends quietly."""
 
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a terminal may lack letters of an answer
+                stream.reconfigure(errors="replace")  # a terminal may lack characters of answers
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _warn
-                done = super().invoke(ctx)
-                sys.stdout.flush()  # what cannot be written fails here, where it is reported
-                return done
+                result = super().invoke(ctx)
+                sys.stdout.flush()  # a failed write fails here, where it is reported
+                return result
         except TempoLabError as error:
             print(escape_control_chars(f"tempo-lab: {error}"), file=sys.stderr)
             raise typer.Exit(REFUSED) from None
@@ -64,10 +68,10 @@ class _Commands(TyperGroup):
             print("tempo-lab: interrupted", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in DISK_FULL:
                 raise
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (Python would try once more)
-            print(f"tempo-lab: nothing more can be written: {error.strerror}", file=sys.stderr)
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (Python would try again)
+            print(f"tempo-lab: cannot write the output: {error.strerror}", file=sys.stderr)
             raise typer.Exit(REFUSED) from None
 
 
@@ -78,21 +82,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Ask a video a question, and see where the model's tokens went.",
 )
-world = typer.Typer(no_args_is_help=True, help="Procedural videos with known answers.")
+world = typer.Typer(no_args_is_help=True, help="Make procedural videos with known answers.")
 app.add_typer(world, name="world")
 evaluate = typer.Typer(no_args_is_help=True, help="Measure the method's claims.")
 app.add_typer(evaluate, name="evaluate")
 
-Fps = Annotated[float, typer.Option(help="Frames sampled a second.")]
-MaxFrames = Annotated[int, typer.Option(help="Frames sampled at most.")]
+Fps = Annotated[float, typer.Option(help="Frames sampled per second.")]
+MaxFrames = Annotated[int, typer.Option(help="Maximum number of sampled frames.")]
 VideoStream = Annotated[
     int | None,
     typer.Option(
-        help="Number of the video stream to read, as ffprobe counts.", show_default="as players do"
+        help="Index of the video stream, as ffprobe counts.", show_default="the one players choose"
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Figure = Annotated[Path | None, typer.Option(help="Save the allocation as a picture, here.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
+Figure = Annotated[Path | None, typer.Option(help="Save a figure of the allocation to this file.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -109,14 +113,16 @@ def _version(
 @app.command()
 def ask(
     video: Annotated[str, typer.Argument(help="A video, GIF, image, .npy or folder of frames.")],
-    question: Annotated[str, typer.Argument()],
-    model: Annotated[str, typer.Option(help="nano, a folder, or a hub name.")] = "nano",
+    question: Annotated[str, typer.Argument(help="A question about it.")],
+    model: Annotated[str, typer.Option(help="nano, a folder, or a Hugging Face name.")] = "nano",
     base: Annotated[
-        str | None, typer.Option(help="Folder or hub name of a released checkpoint's Qwen3-VL.")
+        str | None, typer.Option(help="Folder or Hugging Face name of the checkpoint's Qwen3-VL.")
     ] = None,
     budget: Annotated[
         int | None,
-        typer.Option(help="Memory tokens for the whole video.", show_default="8192, with none all"),
+        typer.Option(
+            help="Memory tokens for the whole video.", show_default="8192; all with strategy none"
+        ),
     ] = None,
     fps: Fps = 2.0,
     max_frames: MaxFrames = 1024,
@@ -124,13 +130,14 @@ def ask(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="Which tokens stay: head, tail, random, tome; topk, uniform, none; or, mending "
-            "min-max, abstain, floor, temperature, threshold.",
+            help="Allocation strategy: head, tail, random, tome; the baselines topk, uniform, "
+            "uniform-tail, uniform-random, uniform-tome, none; abstain, floor, temperature, "
+            "threshold, which fix faults of the min-max normalization.",
             show_default="head",
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, mps.", show_default="the best there is")
+        str | None, typer.Option(help="cpu, cuda, mps.", show_default="the fastest available")
     ] = None,
     dtype: Annotated[
         str | None,
@@ -138,15 +145,15 @@ def ask(
             help="float32, bfloat16, float16.", show_default="float32 on CPU, else bfloat16"
         ),
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Save the whole trace, here.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the trace to this file.")] = None,
     figure: Figure = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a question about a video."""
-    check_places(save, figure, video)
+    """Ask a question about a video, and show which segments got tokens."""
+    check_output_paths(save, figure, video)
     import tempo_lab as tl
 
-    warnings.simplefilter("ignore", UnfamiliarVideoWarning)  # the trace has it, too
+    warnings.simplefilter("ignore", UnfamiliarVideoWarning)  # the trace has it as well
     tempo = tl.load(model, base=base, device=device, dtype=dtype)
     with tempo.open(video, fps=fps, max_frames=max_frames, stream=stream) as session:
         trace = session.ask(
@@ -165,39 +172,41 @@ def ask(
 
 @app.command()
 def trace(
-    file: Annotated[Path, typer.Argument(help="What `tempo-lab ask --save` wrote.")],
-    every: Annotated[bool, typer.Option("--all", help="Show every segment.")] = False,
+    file: Annotated[Path, typer.Argument(help="A file written by `tempo-lab ask --save`.")],
+    all_segments: Annotated[bool, typer.Option("--all", help="Show every segment.")] = False,
     figure: Figure = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a saved trace. Needs no model."""
-    check_places(None, figure, file)
+    """Show a saved trace. No model is needed."""
+    check_output_paths(None, figure, file)
     from tempo_lab.trace.tables import facts
     from tempo_lab.trace.trace import Trace
 
     loaded = Trace.load(file)
     if not as_json:
-        shown = {"question": loaded.question, "answer": loaded.answer, **loaded.provenance}
-        shown.pop("warnings", None)  # `_show` has them
-        _console().print(facts(shown))
+        values = {"question": loaded.question, "answer": loaded.answer, **loaded.provenance}
+        values.pop("warnings", None)  # `_show` prints them
+        _console().print(facts(values))
         print()
-    _show(loaded, as_json=as_json, rows=None if every else 16)
+    _show(loaded, as_json=as_json, rows=None if all_segments else 16)
     _write(loaded, None, figure)
 
 
 @app.command()
 def info(
-    what: Annotated[str, typer.Argument(help="A video, or a checkpoint's folder or name.")],
+    name: Annotated[
+        str, typer.Argument(metavar="WHAT", help="A video, or a checkpoint's folder or name.")
+    ],
     fps: Fps = 2.0,
     max_frames: MaxFrames = 1024,
     stream: VideoStream = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a video or a checkpoint is."""
+    """Show information about a video or a checkpoint."""
     from tempo_lab.apps.describe import describe
     from tempo_lab.trace.tables import facts, plain
 
-    values = describe(what, fps=fps, max_frames=max_frames, stream=stream)
+    values = describe(name, fps=fps, max_frames=max_frames, stream=stream)
     if as_json:
         print(json.dumps(plain(values), indent=2, allow_nan=False))
     else:
@@ -206,14 +215,16 @@ def info(
 
 @world.command("make")
 def world_make(
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same video.")] = 0,
-    segments: Annotated[int, typer.Option(min=1, help="Length, four seconds each.")] = 8,
-    out: Annotated[Path, typer.Option(help="A file that ends in .mp4, or a folder.")] = Path(),
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same video.")] = 0,
+    segments: Annotated[
+        int, typer.Option(min=1, help="Number of segments, four seconds each.")
+    ] = 8,
+    out: Annotated[Path, typer.Option(help="Output file that ends in .mp4, or folder.")] = Path(),
 ) -> None:
-    """Make a video (H.264) and its questions and answers (JSON)."""
+    """Make a video (H.264) with its questions and answers (JSON)."""
     from tempo_lab.nano.world.files import make
 
-    check_truth(out)
+    check_truth_path(out)
     try:
         for path in make(seed, segments, out):
             print(path)
@@ -227,23 +238,25 @@ def world_make(
 def app_(
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Of the page.", show_default="8866, or the next free"),
+        typer.Option(min=0, max=65535, help="Port.", show_default="8866, or the next free"),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="nano, a folder, or a hub name.", show_default="TEMPO_LAB_MODEL or nano"),
+        typer.Option(
+            help="nano, a folder, or a Hugging Face name.", show_default="TEMPO_LAB_MODEL or nano"
+        ),
     ] = None,
     visitors: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Visitors at the same time at most.",
-            show_default="as many as half of the free memory holds",
+            help="Maximum number of visitors at the same time.",
+            show_default="as many as fit in half of the free memory",
         ),
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """Ask about your own videos on a web page, on this machine alone. Ctrl-C ends it."""
+    """Serve a web page for your own videos, on this machine only. Press Ctrl-C to stop."""
     from tempo_lab.apps.page import serve
 
     serve(
@@ -251,7 +264,7 @@ def app_(
         model=model,
         visitors=visitors,
         browser=browser,
-        say=lambda line: print(line, flush=True),
+        report=lambda line: print(line, flush=True),
     )
 
 
@@ -259,16 +272,16 @@ def app_(
 def train(
     recipe: Annotated[str, typer.Argument(help="nano, nano-plain, small, or tiny.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")
+        Path | None, typer.Option(help="Output folder.", show_default="runs/RECIPE")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with what is in the folder.")] = True,
+    resume: Annotated[bool, typer.Option(help="Continue the run in the folder.")] = True,
     base: Annotated[
         list[str] | None,
-        typer.Option(help="A run or checkpoint to start from; may come several times."),
+        typer.Option(help="Run or checkpoint to start from; can be repeated."),
     ] = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Leave a GPU alone.")] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Do not use a GPU.")] = False,
 ) -> None:
-    """Train the embedded model from nothing, or finish a run that was stopped."""
+    """Train the embedded model from scratch, or continue a stopped run."""
     from tempo_lab.nano.training.distributed import CPU_ONLY
     from tempo_lab.nano.training.train import train as train_recipe
 
@@ -279,44 +292,48 @@ def train(
 
 @evaluate.command("world")
 def evaluate_world(
-    quick: Annotated[bool, typer.Option("--quick", help="Ten minutes, not a night.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Every seed has its own videos.")] = 0,
-    model: Annotated[str, typer.Option(help="nano, a folder, or a hub name.")] = "nano",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Ask fewer questions: ten minutes instead of a night.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Each seed has its own videos.")] = 0,
+    model: Annotated[str, typer.Option(help="nano, a folder, or a Hugging Face name.")] = "nano",
     out: Annotated[
-        Path | None, typer.Option(help="Folder.", show_default="results/world-MODEL-SIZE-SEED")
+        Path | None,
+        typer.Option(help="Output folder.", show_default="results/world-MODEL-SIZE-SEED"),
     ] = None,
     before: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint from before compressor training: before, in a run's folder."),
+        typer.Option(
+            help="Checkpoint from before compressor training: the folder `before` of a run."
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes.", show_default="one a core, 8 at most")
+        int | None, typer.Option(min=1, help="Processes.", show_default="one per core, 8 at most")
     ] = None,
 ) -> None:
-    """Measure the claims on held-out videos. A run that was stopped goes on where it was."""
+    """Measure the claims on held-out videos, or continue a stopped run."""
     import matplotlib
 
     matplotlib.use("agg")
-    from tempo_lab.apps.reports.html import on_terminal
     from tempo_lab.apps.reports.world.evaluate import evaluate_world as measure
 
     size = "quick" if quick else "full"
-    found = measure(model, size=size, seed=seed, out=out, before=before, workers=workers)
-    _console().print(on_terminal(found.verdicts))
-    print(f"\n{found.folder / 'report.html'}")
+    evaluation = measure(model, size=size, seed=seed, out=out, before=before, workers=workers)
+    _console().print(_verdict_table(evaluation.verdicts))
+    print(f"\n{evaluation.folder / 'report.html'}")
 
 
 @app.command()
 def report(
-    model: Annotated[str, typer.Option(help="nano, a folder, or a hub name.")] = "nano",
-    seed: Annotated[int, typer.Option(min=0, help="Every seed has its own videos.")] = 0,
-    videos: Annotated[int, typer.Option(min=2)] = 12,
-    segments: Annotated[int, typer.Option(min=4, help="Of each video.")] = 8,
+    model: Annotated[str, typer.Option(help="nano, a folder, or a Hugging Face name.")] = "nano",
+    seed: Annotated[int, typer.Option(min=0, help="Each seed has its own videos.")] = 0,
+    videos: Annotated[int, typer.Option(min=2, help="Number of videos.")] = 12,
+    segments: Annotated[int, typer.Option(min=4, help="Number of segments per video.")] = 8,
     out: Annotated[
-        Path | None, typer.Option(help="Folder.", show_default="results/report-MODEL-SEED")
+        Path | None, typer.Option(help="Output folder.", show_default="results/report-MODEL-SEED")
     ] = None,
 ) -> None:
-    """Run every analysis on held-out videos, onto one page. A stopped run goes on."""
+    """Run every analysis on held-out videos and write one page, or continue a stopped run."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -335,12 +352,12 @@ def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
         console = _console()
         console.print(tables.ledger(trace, rows))
         console.print(tables.totals(trace), markup=False)
-    for each in trace.warnings:
-        print(escape_control_chars(f"tempo-lab: warning: {each}"), file=sys.stderr)
+    for warning in trace.warnings:
+        print(escape_control_chars(f"tempo-lab: warning: {warning}"), file=sys.stderr)
 
 
 def _write(trace: Trace, save: Path | None, figure: Path | None) -> None:
-    """Write what was asked for. It is told first: what then fails to be written is not lost."""
+    """Write the files, after the output: if a file cannot be written, the answer is not lost."""
     sys.stdout.flush()
     try:
         if save is not None:
@@ -354,26 +371,11 @@ def _console() -> Console:
     return Console(highlight=False, markup=False)
 
 
-def save_figure(trace: Trace, path: Path) -> None:
-    """Draw the allocation into a file, whatever the display."""
-    import matplotlib
+def _verdict_table(verdicts: list[Verdict]) -> Table:
+    from tempo_lab.apps.reports.html import VERDICT_COLUMNS
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    from tempo_lab import plots
-    from tempo_lab.common.files import write_atomic
-
-    drawn, _ = plots.allocation(trace)
-    content = io.BytesIO()
-    drawn.savefig(content, format=path.suffix.lstrip(".").lower(), dpi=150)
-    pyplot.close(drawn)
-    try:
-        write_atomic(path, content.getvalue())
-    except OSError as error:
-        raise TempoLabError(
-            "the figure could not be saved",
-            asked=path,
-            found=error.strerror or error,
-            fix="save it to a folder that can be written to and has room",
-        ) from error
+    table = Table(*VERDICT_COLUMNS, box=None, pad_edge=False, header_style="bold")
+    for verdict in verdicts:
+        reached = Text(verdict.reached, style=VERDICT_COLORS.get(verdict.reached, "dim"))
+        table.add_row(verdict.claim, verdict.asked, verdict.measured, reached)
+    return table

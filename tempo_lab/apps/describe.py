@@ -1,4 +1,4 @@
-"""What a video or a checkpoint is, without decoding the one or loading the other."""
+"""Information about a video or a checkpoint, without decoding the video or loading the model."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from tempo_lab.video.video import Video
 
 
 def describe(
-    what: str, *, fps: float = 2.0, max_frames: int = 1024, stream: int | None = None
+    name: str, *, fps: float = 2.0, max_frames: int = 1024, stream: int | None = None
 ) -> dict[str, Any]:
-    """Facts about a checkpoint (embedded, a folder with a config.json, a hub name) or a video.
+    """Return facts about a checkpoint or a video.
 
     Args:
-        what: which one.
-        fps, max_frames, stream: how a video would be opened (see `Video`).
+        name: a checkpoint (embedded, a folder with a config.json, a Hugging Face name) or a video.
+        fps, max_frames, stream: options for opening a video (see `Video`).
 
     Raises:
         VideoError, CheckpointError: it is neither, or cannot be read.
     """
-    path = Path(what).expanduser()
-    if what in EMBEDDED or (path / "config.json").is_file():
-        return describe_checkpoint(what)
+    path = Path(name).expanduser()
+    if name in EMBEDDED or (path / "config.json").is_file():
+        return describe_checkpoint(name)
     if not path.exists() and not path.parent.exists():
-        from tempo_lab.model.hub import is_hub_name  # brings torch, which a video does not need
+        from tempo_lab.model.hub import is_hub_name  # imports torch, which a video does not need
 
-        if is_hub_name(what):
-            return describe_checkpoint(what)
-    return describe_video(what, fps=fps, max_frames=max_frames, stream=stream)
+        if is_hub_name(name):
+            return describe_checkpoint(name)
+    return describe_video(name, fps=fps, max_frames=max_frames, stream=stream)
 
 
 def describe_video(source: str, **options: Any) -> dict[str, Any]:
-    """What a video is, and how it would be sampled with these options of `Video`."""
+    """Return facts about a video, and how these options of `Video` would sample it."""
     with Video(source, **options) as video:
         facts = {name: value for name, value in asdict(video.info).items() if value not in ("", ())}
-        facts.pop("reason", None)  # only what asks for decord needs it
+        facts.pop("reason", None)  # only requests for decord need it
         facts["sampled_frames"] = len(video.plan.indices)
         facts["sampled_fps"] = float(video.plan.fps)
         facts["segments"] = f"{len(video)} of {video.window} frames"
@@ -46,7 +46,7 @@ def describe_video(source: str, **options: Any) -> dict[str, Any]:
 
 
 def describe_checkpoint(name: str) -> dict[str, Any]:
-    """What a checkpoint is; of one on the hub, only its descriptions are fetched."""
+    """Return facts about a checkpoint; from the hub, only its JSON files are downloaded."""
     from tempo_lab.model.checkpoint import read_config
     from tempo_lab.model.hub import fetch, find_folder
 
@@ -56,11 +56,11 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "checkpoint": name,
         "folder": str(folder),
-        "memory_tokens_a_segment": config.num_compression_tokens,
-        "frames_a_segment": config.segment_frames,
+        "memory_tokens_per_segment": config.num_compression_tokens,
+        "frames_per_segment": config.segment_frames,
         "frame_size": "x".join(map(str, config.frame_size)) if config.frame_size else "as released",
         "projector": config.mm_projector_type,
-        "context": config.tokenizer_model_max_length or config.max_position_embeddings,
+        "context": config.context_length,
         "llm": f"{config.num_hidden_layers} layers, {config.hidden_size} wide",
     }
     svlm = config.compressor_config
@@ -78,7 +78,7 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
 
 
 def _parameters(folder: Path) -> int:
-    """How many numbers the weights hold, from the headers of their files."""
+    """Return the number of parameters, from the headers of the weight files."""
     from safetensors import safe_open
 
     from tempo_lab.model.hub import weight_files

@@ -1,19 +1,33 @@
-"""Where the command line may write: what it refuses before any work."""
+"""Output files of the command line: refused before any work, or written whole."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.common.files import is_special, same_file
+from tempo_lab.common.files import is_special, same_file, write_atomic
+
+if TYPE_CHECKING:
+    from tempo_lab.trace.trace import Trace
 
 FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
 
-def check_places(save: Path | None, figure: Path | None, source: str | Path) -> None:
-    """Refuse before the work what could not be written after it, or would overwrite `source`."""
+def check_output_paths(save: Path | None, figure: Path | None, source: str | Path) -> None:
+    """Refuse paths that cannot be written to after the work, or that would overwrite `source`.
+
+    Args:
+        save: path of the trace.
+        figure: path of the figure.
+        source: what is read.
+
+    Raises:
+        TempoLabError: a path is refused.
+    """
     from tempo_lab.video.decoders.images import IMAGE_SUFFIXES
 
     for option, path in (("--save", save), ("--figure", figure)):
@@ -22,7 +36,7 @@ def check_places(save: Path | None, figure: Path | None, source: str | Path) -> 
         folder = Path(os.path.realpath(path)).parent
         if path.is_dir() or not folder.is_dir() or is_special(path):
             raise TempoLabError(
-                f"{option} needs the name of a plain file in a folder that exists",
+                f"{option} needs the name of a regular file in a folder that exists",
                 asked=path,
                 found="a folder"
                 if path.is_dir()
@@ -30,39 +44,71 @@ def check_places(save: Path | None, figure: Path | None, source: str | Path) -> 
                 if not folder.is_dir()
                 else "a device, pipe or socket",
             )
-        frame = path.suffix.lower() in IMAGE_SUFFIXES and same_file(folder, source)
-        if frame or same_file(path, source):
+        is_frame = path.suffix.lower() in IMAGE_SUFFIXES and same_file(folder, source)
+        if is_frame or same_file(path, source):
             raise TempoLabError(
-                f"{option} would write over what is read",
+                f"{option} would overwrite the input",
                 asked=path,
-                found="a frame of it" if frame else f"the same file as {source}",
-                fix="another name or folder",
+                found="a frame of the input" if is_frame else f"the same file as {source}",
+                fix="use another name or folder",
             )
     if save is not None and figure is not None and same_file(save, figure):
         raise TempoLabError(
-            "--save and --figure name the same file", asked=save, fix="another name for one of them"
+            "--save and --figure name the same file", asked=save, fix="use two different names"
         )
     if figure is not None and figure.suffix.lower() not in FIGURES:
         raise TempoLabError(
-            "no picture can be saved under this name",
+            "the figure's format is unknown",
             asked=figure,
-            fix=f"end it in one of {', '.join(FIGURES)}",
+            fix=f"use a name that ends in one of {', '.join(FIGURES)}",
         )
 
 
-def check_truth(video: Path) -> None:
-    """Refuse a video whose truth would replace a JSON file that is not one."""
+def check_truth_path(video: Path) -> None:
+    """Refuse a video whose ground truth would overwrite a JSON file that is not a ground truth.
+
+    Raises:
+        TempoLabError: it would.
+    """
     path = video.with_suffix(".json")
     if video.suffix.lower() != ".mp4" or not path.exists():
         return
     try:
-        known = {"seed", "segments", "questions"} <= set(json.loads(path.read_bytes()))
+        is_truth = {"seed", "segments", "questions"} <= set(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
-        known = False
-    if not known:
+        is_truth = False
+    if not is_truth:
         raise TempoLabError(
-            "the video's truth would write over a file of another kind",
+            "the video's ground truth would overwrite a file of another kind",
             asked=video,
             found=path,
-            fix="another name for the video, or move that file",
+            fix="use another name for the video, or move that file",
         )
+
+
+def save_figure(trace: Trace, path: Path) -> None:
+    """Draw the allocation into a file, without a display.
+
+    Raises:
+        TempoLabError: the file cannot be written.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    from tempo_lab import plots
+
+    figure, _ = plots.allocation(trace)
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.lstrip(".").lower(), dpi=150)
+    pyplot.close(figure)
+    try:
+        write_atomic(path, content.getvalue())
+    except OSError as error:
+        raise TempoLabError(
+            "the figure could not be saved",
+            asked=path,
+            found=error.strerror or error,
+            fix="save it to a folder that is writable and has room",
+        ) from error

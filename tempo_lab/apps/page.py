@@ -1,7 +1,7 @@
-"""The notebook "Your own video" as a web page, for people without Jupyter: served by Voila.
+"""The notebook "Your own video" as a web page for people without Jupyter, served by Voila.
 
-Voila alone, not as a part of a Jupyter server: a page's visitor may look and press, and cannot run
-code of their own. Every visitor has a kernel of their own; nothing of one reaches another.
+Voila runs alone, not as part of a Jupyter server: visitors can use the widgets, but cannot run
+their own code. Every visitor has their own kernel; visitors cannot reach each other's data.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from tempo_lab.common.machine import free_memory
 from tempo_lab.course.setup import MODEL
 
 NOTEBOOK = "notebooks/11_your_own_video.ipynb"
-HOST, PORT, TRIED = "127.0.0.1", 8866, 20
-"""The port that is taken where none is asked for: the first free one of `TRIED` from `PORT` on."""
+HOST, PORT, PORTS_TRIED = "127.0.0.1", 8866, 20
+"""The default port is the first free one of `PORTS_TRIED`, from `PORT` on."""
 UPLOAD_BYTES = 256 << 20
 VISITOR_BYTES = 600 << 20
-"""Memory of a visitor's kernel without the weights of its model."""
+"""Memory of one visitor's kernel, without the model's weights."""
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "connect-src 'self' ws://127.0.0.1:{port}; frame-ancestors 'self'"
 )
-"""The page asks nothing of any other machine, whatever its templates name."""
+"""The page loads nothing from other machines, whatever its templates name."""
 IDLE_SECONDS = 600
-"""After which the kernel of a visitor who never opened the page ends."""
+"""The kernel of a visitor who never opened the page is stopped after this time."""
 
 
-def free_port(asked: int | None) -> int:
-    """A port of this machine that nothing listens on.
+def free_port(port: int | None) -> int:
+    """Return a port of this machine that nothing listens on.
 
     Raises:
-        TempoLabError: the one that was asked for is taken, or may not be used.
+        TempoLabError: this port, or every default port, is taken or may not be used.
     """
-    found: OSError | None = None
-    for port in range(PORT, PORT + TRIED) if asked is None else [asked]:
+    last_error: OSError | None = None
+    for candidate in range(PORT, PORT + PORTS_TRIED) if port is None else [port]:
         with socket.socket() as trial:
-            if os.name != "nt":  # a port that was left a moment ago is free
+            if os.name != "nt":  # a port that was closed a moment ago is free
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                trial.bind((HOST, port))
+                trial.bind((HOST, candidate))
             except OSError as error:
-                found = error
+                last_error = error
             else:
                 return int(trial.getsockname()[1])
     raise TempoLabError(
-        "the page cannot be served there",
-        asked=f"port {asked or f'{PORT} to {PORT + TRIED - 1}'} of {HOST}",
-        found=found and (found.strerror or found),
-        fix="another --port, or end what listens there",
+        "the page cannot be served on this port",
+        asked=f"port {port or f'{PORT} to {PORT + PORTS_TRIED - 1}'} of {HOST}",
+        found=last_error and (last_error.strerror or last_error),
+        fix="use another --port, or stop the program that listens there",
     )
 
 
@@ -66,21 +66,22 @@ def serve(
     model: str | None = None,
     visitors: int | None = None,
     browser: bool = True,
-    say: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
 ) -> None:
-    """Serve the page on this machine alone until it is interrupted.
+    """Serve the page on this machine only, until it is interrupted.
 
     Args:
-        port: of the page; by default the first free one from 8866 on, and 0 for any.
-        model: nano, a folder, or a hub name; by default TEMPO_LAB_MODEL of the environment.
-        visitors: how many can use it at the same time; by default as many as fit into half of the
-            memory that is free now.
+        port: port of the page; by default the first free one from 8866 on, and 0 for any.
+        model: nano, a folder, or a Hugging Face name; by default TEMPO_LAB_MODEL of the
+            environment.
+        visitors: maximum number of visitors at the same time; by default as many as fit in half
+            of the memory that is free now.
         browser: open the page in a browser.
-        say: is told the address, with the token without which nobody is let in.
+        report: called with the address, which includes the token that the page requires.
 
     Raises:
-        TempoLabError: the port is taken, or the environment's limit of uploads is no number.
-        CheckpointError: there is no such model.
+        TempoLabError: the port is taken, or the environment's upload limit is not a number.
+        CheckpointError: the model does not exist.
     """
     from tempo_lab.widgets.ask import UPLOAD_VARIABLE, upload_limit
 
@@ -89,60 +90,64 @@ def serve(
     if model not in EMBEDDED:
         from tempo_lab.apps.describe import describe_checkpoint
 
-        describe_checkpoint(model)  # an error here, and not on the page
+        describe_checkpoint(model)  # raises here, not on the page
         local = Path(model).expanduser()  # the page's kernels run in another folder
         model = str(local.resolve()) if local.is_dir() else model
     os.environ[MODEL] = model
     os.environ.setdefault(UPLOAD_VARIABLE, str(UPLOAD_BYTES))
-    most = visitors_that_fit(model) if visitors is None else visitors
-    # Voila imports what it needs for half a second; --help does not wait for it.
+    max_visitors = visitors_that_fit(model) if visitors is None else visitors
+    # importing Voila takes half a second; --help does not wait for it
     from tornado.ioloop import IOLoop
 
     from tempo_lab.apps.page_server import PageServer
 
-    # Jupyter's own ping settings, in milliseconds, make tornado warn of each connection.
+    # Jupyter's own ping settings, in milliseconds, make tornado warn about each connection
     logging.getLogger("tornado.general").setLevel(logging.ERROR)
     token = secrets.token_urlsafe(24)
     url = f"http://{HOST}:{port}/?token={token}"
-    with tempfile.TemporaryDirectory(prefix="tempo-lab-page-", ignore_cleanup_errors=True) as own:
-        # What visitors upload lies here, and goes even where their kernel was killed.
-        os.environ["TMPDIR"] = tempfile.tempdir = own
-        page = PageServer(**_settings(port, token, most, upload_limit()))
+    with tempfile.TemporaryDirectory(
+        prefix="tempo-lab-page-", ignore_cleanup_errors=True
+    ) as folder:
+        # uploads are stored here, and are removed even if their kernel was killed
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        page = PageServer(**_settings(port, token, max_visitors, upload_limit()))
         page.initialize([str(shipped(NOTEBOOK))])
-        # once the server listens: an address that is told is an address that answers
-        IOLoop.current().add_callback(say, f"Your own video: {url}")
-        many = f"The number of visitors at the same time is limited to {most} (--visitors)."
-        IOLoop.current().add_callback(say, many)
+        # printed only once the server listens
+        IOLoop.current().add_callback(report, f"Your own video: {url}")
+        limit = (
+            f"The number of visitors at the same time is limited to {max_visitors} (--visitors)."
+        )
+        IOLoop.current().add_callback(report, limit)
         if browser:
             IOLoop.current().add_callback(_open, url)
         page.start()
 
 
 def visitors_that_fit(model: str) -> int:
-    """How many visitors half of the free memory holds, at least 1; 1 for a model on the hub."""
+    """Return how many visitors fit in half of the free memory, at least 1; 1 for a hub model."""
     folder = EMBEDDED.get(model, Path(model))
     if not folder.is_dir():
         return 1
-    weights = sum(each.stat().st_size for each in folder.glob("*.safetensors"))
-    visitor = VISITOR_BYTES + 2 * weights  # bfloat16 becomes float32
-    return int(max(1, free_memory() // 2 // visitor))
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    visitor_bytes = VISITOR_BYTES + 2 * weights  # bfloat16 becomes float32
+    return int(max(1, free_memory() // 2 // visitor_bytes))
 
 
-def _settings(port: int, token: str, visitors: int, upload: int) -> dict[str, Any]:
+def _settings(port: int, token: str, max_visitors: int, upload_bytes: int) -> dict[str, Any]:
     from jupyter_server import DEFAULT_STATIC_FILES_PATH
     from traitlets.config import Config
 
-    from tempo_lab.apps.page_server import SPARE_BYTES, Visitors
+    from tempo_lab.apps.page_server import SPARE_BYTES, VisitorKernelManager
 
     config = Config()
-    config.VoilaConfiguration.multi_kernel_manager_class = Visitors
-    config.Visitors.most = visitors
+    config.VoilaConfiguration.multi_kernel_manager_class = VisitorKernelManager
+    config.VisitorKernelManager.max_visitors = max_visitors
     config.VoilaConfiguration.file_allowlist = ["$^"]  # no file of the notebook's folder
     config.MappingKernelManager.cull_idle_timeout = IDLE_SECONDS
     config.MappingKernelManager.cull_interval = 60
     return {
         "config": config,
-        "config_file_paths": [],  # a voila.json that happens to lie around is not for this page
+        "config_file_paths": [],  # ignore any voila.json
         "ip": HOST,
         "port": port,
         "port_retries": 0,
@@ -150,8 +155,8 @@ def _settings(port: int, token: str, visitors: int, upload: int) -> dict[str, An
         "open_browser": False,
         "log_level": "ERROR",
         "tornado_settings": {
-            "upload_bytes": upload,
-            "websocket_max_message_size": upload + SPARE_BYTES,
+            "upload_bytes": upload_bytes,
+            "websocket_max_message_size": upload_bytes + SPARE_BYTES,
             "static_path": DEFAULT_STATIC_FILES_PATH,  # without it, Jupyter's own pages fail
             "static_url_prefix": "/voila/static/",
             "headers": {"Content-Security-Policy": POLICY.format(port=port)},
@@ -160,10 +165,10 @@ def _settings(port: int, token: str, visitors: int, upload: int) -> dict[str, An
 
 
 def _open(url: str) -> None:
-    """Open the page once the server listens; where there is no browser, the address is enough."""
+    """Open the page once the server listens; without a browser, the printed address is enough."""
     import threading
     import webbrowser
 
-    waiting = threading.Timer(1.0, webbrowser.open, [url])
-    waiting.daemon = True
-    waiting.start()
+    timer = threading.Timer(1.0, webbrowser.open, [url])
+    timer.daemon = True
+    timer.start()

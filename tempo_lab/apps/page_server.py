@@ -1,7 +1,7 @@
-"""The server of the page: Voila, with a bound on visitors, on messages, and with pages for errors.
+"""The server of the page: Voila with limits on visitors and messages, and with pages for errors.
 
-Every visitor has a kernel, which costs memory; and what one visitor sends must not stop the server
-for all others.
+Every visitor has a kernel, which needs memory. A message of one visitor must not stop the server
+for the others.
 """
 
 from __future__ import annotations
@@ -21,112 +21,111 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PARTS, HEADER_BYTES = 1024, 1 << 16
-"""What a message of a kernel may have at most: parts, and bytes of its header."""
+"""Limits of a kernel message: number of parts, and bytes of its header."""
 SPARE_BYTES = 1 << 20
-"""What a message may have beyond the upload in it."""
-LEFT_SECONDS, AGAIN_SECONDS = 20, 5
-"""After which a visitor whose page is gone has left, and a waiting page asks again."""
-FULL = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="{again}">
+"""Size of a message beyond the upload in it."""
+LEFT_SECONDS, RETRY_SECONDS = 20, 5
+"""A visitor whose page is closed for so long has left; a waiting page tries again after so long."""
+WAIT_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="{retry}">
 <title>Your own video: please wait</title></head>
 <body style="font-family: sans-serif; max-width: 36em; margin: 4em auto; line-height: 1.5">
 <h1>Please wait</h1>
-<p role="status">The page is in use. The number of visitors at the same time is limited to {most},
-because each visitor needs memory of this machine. Keep this page open: it tries again every {again}
-seconds and lets you in as soon as somebody leaves.</p>
-<p>Whoever started the page can allow more: <code>tempo-lab app --visitors {more}</code>.</p>
+<p role="status">The page is in use. The number of visitors at the same time is limited to {n},
+because each visitor needs memory of this machine. Keep this page open: it tries again every {retry}
+seconds and opens as soon as another visitor leaves.</p>
+<p>The person who started the page can allow more: <code>tempo-lab app --visitors {more}</code>.</p>
 </body></html>
 """
-
-
-SCRIPT = """<script>
+UPLOAD_SCRIPT = """<script>
 (() => {{
   const read = FileReader.prototype.readAsArrayBuffer;
   FileReader.prototype.readAsArrayBuffer = function (file) {{
-    if (file.size > {most}) throw `${{file.name}}, ${{(file.size / 2 ** 20).toPrecision(3)}} MiB`;
+    const size = `${{(file.size / 2 ** 20).toPrecision(3)}} MiB`;
+    if (file.size > {upload_bytes}) throw `${{file.name}}, ${{size}}`;
     return read.call(this, file);
   }};
 }})();
 </script>"""
 """Refuses an upload before it is read: a message that is too large would end the connection. The
-panel is told of it as of any file that cannot be read."""
+panel handles it like any file that cannot be read."""
 
 
-class Full(Exception):
-    """As many visitors are there as there may be."""
+class NoVisitorSlotError(Exception):
+    """The maximum number of visitors is reached."""
 
 
-class Visitors(AsyncMappingKernelManager):  # type: ignore[misc]
-    """The kernels of all visitors, no more than `most` of them."""
+class VisitorKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
+    """The kernels of all visitors, at most `max_visitors` of them."""
 
-    most = Int(1, config=True)
-    _coming = Set()
+    max_visitors = Int(1, config=True)
+    _starting = Set()
 
     async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]
-        """A new visitor's kernel.
+        """Start a new visitor's kernel.
 
         Raises:
-            Full: there are as many as there may be, or on their way.
+            NoVisitorSlotError: the maximum number of kernels run or are being started.
         """
-        if len(self._coming.union(self.list_kernel_ids())) >= self.most:
-            raise Full
+        if len(self._starting.union(self.list_kernel_ids())) >= self.max_visitors:
+            raise NoVisitorSlotError
         kernel_id = self.new_kernel_id()
-        self._coming.add(kernel_id)
+        self._starting.add(kernel_id)
         try:
             return str(await super().start_kernel(kernel_id=kernel_id, **options))
         finally:
-            self._coming.discard(kernel_id)
+            self._starting.discard(kernel_id)
 
-    async def end_if_left(self, kernel_id: str) -> None:
-        """End a kernel whose page is gone."""
+    async def stop_if_left(self, kernel_id: str) -> None:
+        """Stop a kernel whose page is closed."""
         if kernel_id in self and not self.kernel_model(kernel_id)["connections"]:
             await self.shutdown_kernel(kernel_id)
 
 
-class Visit(TornadoVoilaHandler):  # type: ignore[misc]
-    """The page, or one that says that there is no room yet."""
+class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
+    """Serves the page, or a page to wait on while all visitor slots are taken."""
 
     async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
-        script = SCRIPT.format(most=self.settings["upload_bytes"])
+        script = UPLOAD_SCRIPT.format(upload_bytes=self.settings["upload_bytes"])
         async for html in super().get_generator(path):
             yield html.replace("</head>", f"{script}</head>")
 
     async def get(self, path: str | None = None) -> None:
         try:
             await super().get(path)
-        except Full:
-            most = self.kernel_manager.most
+        except NoVisitorSlotError:
+            visitors = self.kernel_manager.max_visitors
             self.set_status(503)
-            self.set_header("Retry-After", AGAIN_SECONDS)
-            self.write(FULL.format(most=most, more=most + 1, again=AGAIN_SECONDS))
+            self.set_header("Retry-After", RETRY_SECONDS)
+            self.write(WAIT_PAGE.format(n=visitors, more=visitors + 1, retry=RETRY_SECONDS))
 
 
-class Socket(VoilaKernelWebsocketHandler):  # type: ignore[misc]
-    """A page's connection with its kernel. What is no message closes it before anything reads it.
+class KernelSocketHandler(VoilaKernelWebsocketHandler):  # type: ignore[misc]
+    """A page's connection with its kernel; an invalid message closes it before it is parsed.
 
-    Jupyter takes the number of parts that a message declares on trust, in both of its protocols, so
-    that a few bytes keep the server busy for everybody. Pages speak the newer one.
+    Jupyter trusts the number of parts that a message declares, in both of its protocols, so a few
+    bytes could keep the server busy for everybody. Pages use the newer protocol.
     """
 
     async def get(self, kernel_id: str) -> None:
         offered = self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")
         if PROTOCOL not in map(str.strip, offered):
-            raise HTTPError(400, f"a page speaks {PROTOCOL}")
+            raise HTTPError(400, f"the protocol must be {PROTOCOL}")
         await super().get(kernel_id)
 
     def on_message(self, message: str | bytes) -> None:
         if is_message(message):
             super().on_message(message)
         else:
-            self.close(1003, "this is not a message for a kernel")
+            self.close(1003, "not a kernel message")
 
     def on_close(self) -> None:
         super().on_close()
-        IOLoop.current().call_later(LEFT_SECONDS, self.kernel_manager.end_if_left, self.kernel_id)
+        IOLoop.current().call_later(LEFT_SECONDS, self.kernel_manager.stop_if_left, self.kernel_id)
 
 
-class Templates(TemplateStaticFileHandler):  # type: ignore[misc]
-    """Files of Voila's templates; there is nothing under any other address."""
+class TemplateFileHandler(TemplateStaticFileHandler):  # type: ignore[misc]
+    """Files of Voila's templates; every other address is not found."""
 
     def parse_url_path(self, path: str) -> str:
         try:
@@ -136,28 +135,30 @@ class Templates(TemplateStaticFileHandler):  # type: ignore[misc]
 
 
 def is_message(message: str | bytes) -> bool:
-    """Whether this is a message of `PROTOCOL`: offsets of its parts, in order, within it."""
+    """Return whether this is a message of `PROTOCOL`, with ascending offsets within the message."""
     if isinstance(message, str) or len(message) < 8:
         return False
     count = int.from_bytes(message[:8], "little")
     if not 6 <= count <= min(PARTS, len(message) // 8 - 1):
         return False
     offsets = struct.unpack_from(f"<{count}Q", message, 8)
-    rising = list(offsets) == sorted(offsets) and offsets[-1] <= len(message)
-    return rising and offsets[2] - offsets[1] <= HEADER_BYTES
+    ascending = list(offsets) == sorted(offsets) and offsets[-1] <= len(message)
+    return ascending and offsets[2] - offsets[1] <= HEADER_BYTES
 
 
 class PageServer(Voila):  # type: ignore[misc]
-    """Voila with these handlers, and room for a message that comes in one piece."""
+    """Voila with these handlers, and a buffer for a message that arrives in one frame."""
 
     def init_handlers(self) -> list[tuple[Any, ...]]:
-        own = {
-            TornadoVoilaHandler: Visit,
-            VoilaKernelWebsocketHandler: Socket,
-            TemplateStaticFileHandler: Templates,
+        replaced = {
+            TornadoVoilaHandler: PageHandler,
+            VoilaKernelWebsocketHandler: KernelSocketHandler,
+            TemplateStaticFileHandler: TemplateFileHandler,
         }
-        every = super().init_handlers()
-        return [(route, own.get(handler, handler), *rest) for route, handler, *rest in every]
+        return [
+            (route, replaced.get(handler, handler), *rest)
+            for route, handler, *rest in super().init_handlers()
+        ]
 
     def listen(self) -> None:
         largest = self.tornado_settings["websocket_max_message_size"]

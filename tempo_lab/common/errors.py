@@ -1,4 +1,4 @@
-"""The few ways in which Tempo Lab refuses; each says what was asked, what was found, the fix."""
+"""Errors and warnings of Tempo Lab. A message says what was asked, what was found, and the fix."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tempo_lab.common.text import escape_control_chars
 
 
 class TempoLabError(Exception):
-    """Base of every error that Tempo Lab raises on purpose.
+    """Base class of the errors that Tempo Lab raises.
 
     Args:
         message: what went wrong, in one sentence.
         asked: what the caller asked for.
-        found: what was there instead.
-        fix: what to do about it.
+        found: what Tempo Lab found instead.
+        fix: what the caller can do.
     """
 
     def __init__(
@@ -46,30 +46,30 @@ class CheckpointError(TempoLabError):
 
 
 class BudgetError(TempoLabError):
-    """A token budget, or the context, cannot hold what was asked."""
+    """A token budget or the context is too small for the request."""
 
 
 class QueryError(TempoLabError):
-    """A question cannot be put to this model."""
+    """This model cannot read the question."""
 
 
 class CaptureError(TempoLabError):
-    """Something that was to be recorded or changed cannot be, or was not."""
+    """A capture or an intervention is not possible, or had no effect."""
 
 
 class TraceError(TempoLabError):
-    """A trace cannot be made, saved, or read."""
+    """A trace cannot be created, saved or loaded."""
 
 
 class TempoLabWarning(UserWarning):
-    """Base of every warning that Tempo Lab gives."""
+    """Base class of the warnings of Tempo Lab."""
 
 
 class UnfamiliarVideoWarning(TempoLabWarning):
-    """A video is unlike those that the model was trained on."""
+    """A video is out of distribution: unlike the videos that the model was trained on."""
 
 
 def did_you_mean(asked: object, names: Iterable[str], otherwise: str) -> str:
-    """The fix for a name that is none: the nearest one, or else what `otherwise` says."""
+    """Return the fix for an unknown name: the most similar known name, or else `otherwise`."""
     near = get_close_matches(str(asked).lower(), list(names), n=1)
     return f"did you mean {near[0]!r}?" if near else otherwise

@@ -1,6 +1,6 @@
-"""What comes with the package, and writing files: whole, to a temporary name, then moved.
+"""Files that come with the package, and atomic writing: to a temporary name, then renamed.
 
-Only plain files are ever replaced.
+Only regular files are replaced.
 """
 
 from __future__ import annotations
@@ -14,28 +14,31 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
 EMBEDDED = {name: PACKAGE / "model" / name for name in ("nano", "nano-plain")}
-"""The models that come with the package, and their folders."""
+"""Folders of the models that come with the package, by name."""
 
 
-def shipped(place: str) -> Path:
-    """A file of the repository that also comes with the installed package, as data/clips/x.mp4.
+def shipped(name: str) -> Path:
+    """Return the path of a file that is in the repository and in the installed package.
+
+    Args:
+        name: path in the repository, as "data/clips/voyage.mp4".
 
     Raises:
-        FileNotFoundError: it comes with neither.
+        FileNotFoundError: the file is in neither of them.
     """
     for root in (PACKAGE / "shipped", PACKAGE.parent):
-        if (root / place).is_file():
-            return root / place
-    raise FileNotFoundError(errno.ENOENT, "this does not come with Tempo Lab", place)
+        if (root / name).is_file():
+            return root / name
+    raise FileNotFoundError(errno.ENOENT, "this does not come with Tempo Lab", name)
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write a file so that at any time it holds the old content or the new, never a part.
+    """Write a file atomically: at any time it has either the old or the new content.
 
-    A link stays a link: the file that it names is written.
+    If `path` is a link, it stays one; its target is written.
 
     Raises:
-        OSError: it cannot be written; what was there has not changed.
+        OSError: the file cannot be written; its old content has not changed.
     """
     path = Path(path)
     target = Path(os.path.realpath(path))
@@ -58,10 +61,10 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> Path:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write to, moved to `path` at the end; removed where writing fails.
+    """Yield a temporary path to write to. It is renamed to `path` at the end, or removed on errors.
 
     Raises:
-        OSError: it cannot be moved.
+        OSError: the file cannot be renamed.
     """
     part = path.with_name(f"{path.name}.part")
     try:
@@ -73,13 +76,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether there is something that is neither a plain file nor a folder, as a pipe or device."""
+    """Whether the path exists and is neither a regular file nor a folder: a pipe or a device."""
     path = Path(path)
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two paths name one file, there or yet to be made; links are followed."""
+    """Whether two paths name one file, which need not exist yet; links are followed."""
     with suppress(OSError, ValueError):
         return os.path.samefile(one, other)
     return os.path.realpath(one) == os.path.realpath(other)

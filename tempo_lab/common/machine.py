@@ -1,4 +1,4 @@
-"""What this machine has free; without torch, for what loads no model."""
+"""Free main memory, within the limits of control groups. No torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-# of a version of control groups: which line of /proc/self/cgroup, where its folders are, its files
+# per version of control groups: mark of the line in /proc/self/cgroup, folder, names of the files
 _GROUPS = (
     ("0::", "", "memory.max", "memory.current", "inactive_file"),
     (":memory:", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -15,18 +15,18 @@ _GROUPS = (
 
 
 def free_memory() -> int:
-    """Bytes of main memory that are free, within the limit of this process's control group."""
+    """Return the free bytes of main memory, within the limit of this process's control group."""
     return int(min(psutil.virtual_memory().available, cgroup_free_bytes()))
 
 
 def cgroup_free_bytes(
     groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> float:
-    """Bytes that the control groups of this process leave it; infinity where none has a limit.
+    """Return the free bytes within this process's control groups; infinity if none has a limit.
 
     Args:
-        groups: the folder of all groups.
-        own: says which groups this process is in.
+        groups: folder of all control groups.
+        own: file that lists the groups of this process.
     """
     free = math.inf
     lines = own.read_text().splitlines() if own.is_file() else []
@@ -35,11 +35,11 @@ def cgroup_free_bytes(
             if mark not in line:
                 continue
             group = groups / folder / line.partition(mark)[2].lstrip("/")
-            for each in (group, *group.parents):  # a limit of any group above counts, too
-                most, used = each / limit, each / usage
-                if most.is_file() and used.is_file() and most.read_text().strip() != "max":
+            for each in (group, *group.parents):  # the limits of parent groups count, too
+                maximum, used = each / limit, each / usage
+                if maximum.is_file() and used.is_file() and maximum.read_text().strip() != "max":
                     rows = (each / "memory.stat").read_text().splitlines()
                     stat = dict(row.split() for row in rows)
-                    left = int(most.read_text()) - int(used.read_text()) + int(stat[cached])
+                    left = int(maximum.read_text()) - int(used.read_text()) + int(stat[cached])
                     free = min(free, left)
     return free

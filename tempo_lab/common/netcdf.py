@@ -1,8 +1,8 @@
-"""Files of traces and results: NetCDF with the texts beside the numbers. No torch.
+"""Files of traces and results: NetCDF with numbers, and texts as JSON in an attribute. No torch.
 
-A checksum of all bytes stands behind the NetCDF, where other readers do not look. What a file
-declares is checked before any of it is read: a file from elsewhere names no other file, and takes
-no more memory than it holds.
+A checksum of all bytes follows the NetCDF, where other readers do not look. Declarations in a file
+are checked before its data are read, so that an untrusted file cannot refer to other files, or use
+more memory than it contains data.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from tempo_lab.common.text import one_line
 
 FORMAT, FORMAT_VERSION = "tempo-lab", 1
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_SEAL, _SEAL_BYTES = b"\nsha256 ", 73
-SEALED = "checksum"
-"""Attribute of a file that must have one, so that a lost one is noticed."""
-MOST_PACKED, UNWRITTEN = 1100, 2**20
-"""Bytes that compression makes of one, at most; and bytes that an array may have without any."""
+_CHECKSUM, _CHECKSUM_BYTES = b"\nsha256 ", 73
+CHECKSUM_ATTRIBUTE = "checksum"
+"""Attribute of a file with a checksum, so that a lost checksum is noticed."""
+MAX_COMPRESSION, MAX_UNWRITTEN = 1100, 2**20
+"""Maximum ratio of compression; maximum bytes of an array of which no byte is stored."""
 _FIX = {
     "trace": "name a file that Trace.save or `tempo-lab ask --save` wrote",
     "result": "name a file that a result's save wrote",
@@ -40,7 +40,7 @@ _FIX = {
 
 
 def plain_json(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping as JSON would give it back, so that a saved record equals the one in memory."""
+    """Return the mapping after a round trip through JSON: a loaded record equals the saved one."""
 
     def simple(value: Any) -> Any:
         return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else str(value)
@@ -50,22 +50,26 @@ def plain_json(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_record(path: Path, kind: str, data: xr.Dataset, texts: dict[str, Any]) -> Path:
-    """Write a NetCDF file; an older one stays as it was until the new one is complete.
+    """Write a NetCDF file atomically: an older file is unchanged until the new one is complete.
 
     Args:
-        path: where.
+        path: path of the file.
         kind: "trace" or "result".
         data: the numbers.
-        texts: what else there is, by name, as plain JSON values.
+        texts: everything else by name, as plain JSON values.
 
     Raises:
-        TraceError: something in it cannot be stored, or the file cannot be written.
+        TraceError: a value cannot be stored, or the file cannot be written.
     """
-    # ASCII JSON carries what NetCDF text cannot: NUL, lone surrogates, nesting.
-    header = {"format": f"{FORMAT} {kind}", "format_version": FORMAT_VERSION, SEALED: "at the end"}
+    # ASCII JSON can contain what NetCDF text cannot: NUL, lone surrogates, nesting.
+    header = {
+        "format": f"{FORMAT} {kind}",
+        "format_version": FORMAT_VERSION,
+        CHECKSUM_ATTRIBUTE: "at the end",
+    }
     data = data.assign_attrs(**header, record=json.dumps(texts))
     try:
-        # Made in memory first: a disk that fills up is then a plain OSError.
+        # Written to memory first: a full disk is then an OSError of `write_atomic`.
         content = bytes(data.to_netcdf(engine="h5netcdf", encoding=_encoding(data)))
     except Exception as error:
         raise TraceError(
@@ -75,7 +79,7 @@ def write_record(path: Path, kind: str, data: xr.Dataset, texts: dict[str, Any])
             fix="names without NUL, and whole numbers of 64 bits at most",
         ) from error
     try:
-        return write_atomic(path, content + _seal(content))
+        return write_atomic(path, content + checksum(content))
     except OSError as error:
         raise TraceError(
             f"the {kind} could not be saved; nothing that was there has changed",
@@ -85,21 +89,22 @@ def write_record(path: Path, kind: str, data: xr.Dataset, texts: dict[str, Any])
         ) from error
 
 
-def _seal(content: bytes) -> bytes:
-    """The checksum as it stands at the end of a file."""
-    return _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
+def checksum(content: bytes) -> bytes:
+    """Return the checksum as it is written at the end of a file."""
+    return _CHECKSUM + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def read_record(
     path: Path, kind: str, names: Mapping[str, type]
 ) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Read what `write_record` wrote: the numbers, and the texts of these names and types.
+    """Read a file of `write_record`; return the numbers, and the texts of these names and types.
 
-    A file of an earlier version has no checksum: it is read, with a warning.
+    A file of an earlier version has no checksum: it is read with a warning.
 
     Raises:
-        TraceError: no such file, not of this kind, damaged, or written by a later version; or one
-            that points to other files, or declares more than it holds or memory can.
+        TraceError: the file does not exist, is not of this kind, is damaged or was written by a
+            later version; or it refers to other files, or declares more data than it contains or
+            than fit into memory.
     """
     try:
         content = _read(path)
@@ -110,10 +115,10 @@ def read_record(
             found=error.strerror or type(error).__name__,
             fix=_FIX[kind],
         ) from error
-    body, seal = content[:-_SEAL_BYTES], content[-_SEAL_BYTES:]
-    sealed = seal.startswith(_SEAL)
-    if sealed and seal != _seal(body):
-        raise _unreadable(path, kind, content, "its checksum is another one", damaged=True)
+    body, stored = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+    has_checksum = stored.startswith(_CHECKSUM)
+    if has_checksum and stored != checksum(body):
+        raise _unreadable(path, kind, content, "its checksum does not match", damaged=True)
     try:
         _check_declared(content)
         data = xr.load_dataset(
@@ -129,9 +134,9 @@ def read_record(
         if version <= FORMAT_VERSION:
             record = json.loads(data.attrs["record"])
             texts = {name: record[name] for name in names}
-            for name, made_of in names.items():
-                if not isinstance(texts[name], made_of):
-                    raise ValueError(f"{name} is not a {made_of.__name__}")
+            for name, expected in names.items():
+                if not isinstance(texts[name], expected):
+                    raise ValueError(f"{name} is not a {expected.__name__}")
     except Exception as error:
         raise _unreadable(path, kind, content, error, damaged=True) from error
     if version > FORMAT_VERSION:
@@ -141,28 +146,28 @@ def read_record(
             found=f"format {version}; this version reads up to {FORMAT_VERSION}",
             fix="pip install --upgrade tempo-lab",
         )
-    if not sealed and SEALED in data.attrs:
+    if not has_checksum and CHECKSUM_ATTRIBUTE in data.attrs:
         raise _unreadable(path, kind, content, "its checksum is missing", damaged=True)
-    if not sealed:
+    if not has_checksum:
         warnings.warn(
-            f"the {kind} has no checksum, as an earlier version saved it: damage to its numbers "
-            f"cannot be noticed ({path.name}). Save it again to add one.",
+            f"The {kind} has no checksum, because an earlier version saved it ({path.name}). "
+            "Damage to its numbers cannot be detected. Save it again to add a checksum.",
             TempoLabWarning,
             stacklevel=3,
         )
     data.attrs = {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in data.attrs.items()
-        if name not in ("format", "format_version", "record", SEALED)
+        if name not in ("format", "format_version", "record", CHECKSUM_ATTRIBUTE)
     }
     return data, texts
 
 
 def _read(path: Path) -> bytes:
-    """All bytes of a plain file that memory holds.
+    """Return all bytes of a regular file.
 
     Raises:
-        OSError: there is none.
+        OSError: there is no such file, or it does not fit into memory.
     """
     if is_special(path):
         raise OSError(errno.EINVAL, "a device, pipe or socket, not a plain file", str(path))
@@ -172,10 +177,10 @@ def _read(path: Path) -> bytes:
 
 
 def _check_declared(content: bytes) -> None:
-    """Refuse data that lies elsewhere, and sizes that are only declared, before they are read.
+    """Refuse data in other files, and sizes that are only declared, before any data are read.
 
     Raises:
-        ValueError: says which.
+        ValueError: names the array.
     """
     total = 0
     with h5py.File(io.BytesIO(content), "r") as file:
@@ -186,10 +191,10 @@ def _check_declared(content: bytes) -> None:
             if not isinstance(array, h5py.Dataset):
                 raise ValueError(f"{name!r} is not an array")
             if array.is_virtual or array.external:
-                raise ValueError(f"{name!r} lies in another file")
+                raise ValueError(f"{name!r} is stored in another file")
             stored = array.id.get_storage_size()
-            if array.nbytes > MOST_PACKED * stored + UNWRITTEN:
-                raise ValueError(f"{name!r} declares {array.nbytes} bytes and holds {stored}")
+            if array.nbytes > MAX_COMPRESSION * stored + MAX_UNWRITTEN:
+                raise ValueError(f"{name!r} declares {array.nbytes} bytes and contains {stored}")
             total += array.nbytes
     if total > (free := psutil.virtual_memory().available):
         raise ValueError(f"its numbers need {total} bytes of memory; {free} are free")
@@ -202,16 +207,16 @@ def _unreadable(
         f"the {kind} is damaged" if damaged else f"the file is not a {kind}",
         asked=str(path),
         found=one_line(f"{len(content)} bytes; {found}", 300),
-        fix="take another copy of it, or make it and save again" if damaged else _FIX[kind],
+        fix="use another copy, or create it and save again" if damaged else _FIX[kind],
     )
 
 
 def _encoding(data: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """How NetCDF stores each variable: NaN is a number here, and truth values are mostly runs."""
-    how: dict[str, dict[str, Any]] = {}
+    """Return how NetCDF stores each variable: NaN is a value, and booleans are compressed."""
+    encoding: dict[str, dict[str, Any]] = {}
     for name in map(str, data.variables):
         if data[name].dtype.kind == "f":
-            how[name] = {"_FillValue": None}
+            encoding[name] = {"_FillValue": None}
         elif data[name].dtype.kind == "b" and data[name].ndim:
-            how[name] = {"zlib": True}
-    return how
+            encoding[name] = {"zlib": True}
+    return encoding

@@ -1,4 +1,4 @@
-"""Progress of what takes long: a bar, or what the caller would rather have."""
+"""Progress of long computations: a bar, or a display of the caller."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from tqdm.auto import tqdm
 
 Progress = bool | Callable[[str, int], AbstractContextManager[Any]]
-"""Whether to show bars for what takes longer than a second; or a function of a stage's name and
-its number of segments, which gives a context whose `update(segments)` tells what was just done.
-What that raises, ends the work as Ctrl-C does."""
+"""Whether to show a bar for each stage that takes longer than a second. Or a function: it takes the
+stage's name and number of segments and returns a context manager whose `update(segments)` is called
+after each step. An exception that `update` raises ends the computation, as Ctrl-C does."""
 
 
 def stage(progress: Progress, name: str, segments: int) -> AbstractContextManager[Any]:
-    """Where the progress of one stage is told."""
+    """Return the context manager that shows the progress of one stage."""
     if callable(progress):
         return progress(name, segments)
     return tqdm(

@@ -1,4 +1,4 @@
-"""Scores of rankings, of probabilities, and how sure a mean is. numpy only."""
+"""Rank statistics, calibration, and means with bootstrap intervals. numpy only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ COVERAGE = 0.95
 
 
 def auc(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> float:
-    """Chance that a relevant segment scores above an irrelevant one, ties counting half.
+    """Return the chance that a relevant segment scores above an irrelevant one; ties count half.
 
     Args:
-        scores: [segment], in any unit that ranks.
+        scores: [segment], in any unit.
         relevant: bool [segment].
 
     Returns:
@@ -32,15 +32,15 @@ def auc(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> float:
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
 
 
-def recall_at(scores: npt.ArrayLike, relevant: npt.ArrayLike, most: int) -> np.ndarray:
-    """Share of the relevant segments among the k that score highest, k = 1 to `most`.
+def recall_at(scores: npt.ArrayLike, relevant: npt.ArrayLike, top_k: int) -> np.ndarray:
+    """Return the share of relevant segments among the k highest scores, for k = 1 to `top_k`.
 
-    Ties are broken by lot: what is expected of it is given.
+    Of tied segments, the mean over all their orders counts.
 
     Args:
-        scores: [segment], in any unit that ranks.
+        scores: [segment], in any unit.
         relevant: bool [segment].
-        most: largest k.
+        top_k: largest k.
 
     Returns:
         float [k]; NaN where none is relevant.
@@ -50,15 +50,15 @@ def recall_at(scores: npt.ArrayLike, relevant: npt.ArrayLike, most: int) -> np.n
     """
     values, flags = np.asarray(scores, float), np.asarray(relevant, bool)
     if not flags.any():
-        return np.full(most, np.nan)
-    mine = values[flags][:, None]
-    above, equal = (values > mine).sum(axis=1), (values == mine).sum(axis=1)
-    places = np.arange(1, most + 1)[:, None] - above
+        return np.full(top_k, np.nan)
+    each = values[flags][:, None]
+    above, equal = (values > each).sum(axis=1), (values == each).sum(axis=1)
+    places = np.arange(1, top_k + 1)[:, None] - above
     return np.clip(places / equal, 0, 1).mean(axis=1)
 
 
 def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float | np.ndarray:
-    """Spearman's rank correlation along the last axis; equal values share their mean rank.
+    """Return Spearman's rank correlation along the last axis; equal values share their mean rank.
 
     Returns:
         -1 to 1, without the last axis; NaN where all values of one are equal.
@@ -70,7 +70,7 @@ def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float | np.ndarray:
 
 
 def ranks(values: npt.ArrayLike) -> np.ndarray:
-    """Rank of each value along the last axis, the lowest 1; equal values share their mean rank.
+    """Return the ranks along the last axis, the lowest 1; equal values share their mean rank.
 
     >>> ranks([5, 7, 5])
     array([1.5, 3. , 1.5])
@@ -91,7 +91,7 @@ def ranks(values: npt.ArrayLike) -> np.ndarray:
 
 
 def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float | np.ndarray:
-    """Pearson's correlation along the last axis, -1 to 1; NaN where all values of one are equal."""
+    """Return Pearson's correlation along the last axis; NaN where all values of one are equal."""
     a, b = np.asarray(first, float), np.asarray(second, float)
     constant = (a.min(-1) == a.max(-1)) | (b.min(-1) == b.max(-1))
     a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
@@ -102,7 +102,7 @@ def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float | np.ndarr
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often what was given a probability is true, by bins of that probability.
+    """How often predictions are true, by bins of their predicted probability.
 
     Attributes:
         edges: [bin + 1], from 0 to 1.
@@ -126,12 +126,12 @@ class Reliability:
 
 
 def reliability(probability: npt.ArrayLike, true: npt.ArrayLike, bins: int = BINS) -> Reliability:
-    """Calibration in bins of equal width.
+    """Return the calibration of predictions in bins of equal width.
 
     Args:
         probability: [prediction], 0 to 1.
         true: bool [prediction].
-        bins: how many.
+        bins: number of bins.
     """
     p, outcome = np.asarray(probability, float), np.asarray(true, float)
     edges = np.linspace(0, 1, bins + 1)
@@ -145,10 +145,10 @@ def reliability(probability: npt.ArrayLike, true: npt.ArrayLike, bins: int = BIN
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and the interval it lies in.
+    """A mean and its interval.
 
     Attributes:
-        value: the mean; NaN if there was nothing.
+        value: the mean; NaN if there is no value.
         low, high: ends of the interval; NaN for fewer than two videos.
         n: questions.
         videos: groups that were resampled.
@@ -176,26 +176,26 @@ def bootstrap_mean(
     seed: int = 0,
     bounds: tuple[float, float] | None = None,
 ) -> Estimate:
-    """Mean of values with a percentile interval that resamples whole videos.
+    """Return the mean of values, with a percentile interval that resamples whole videos.
 
-    Questions about one video share its luck: they are drawn together. Given the differences of
-    two arms on the same questions, this is the paired bootstrap.
+    Questions about one video are not independent, so they are drawn together. On the differences
+    of two arms on the same questions, this is the paired bootstrap.
 
-    Answers that are all right, or all wrong, resample to themselves, whatever their number. Where
-    the bounds of scores are known, their interval is the exact binomial one over questions
-    (Clopper-Pearson): all of n answers right give [(alpha / 2)**(1 / n), 1].
+    If all answers are right, or all wrong, every resample is the same. Where the bounds of scores
+    are known, the interval is then the exact binomial one over questions (Clopper-Pearson): n of n
+    right answers give [(alpha / 2)**(1 / n), 1].
 
     Args:
         values: [question]; NaN are left out.
-        videos: [question], what identifies the video of each.
-        bounds: smallest and largest value that there can be, if any.
+        videos: [question], identifies the video of each.
+        bounds: smallest and largest possible value, if there are any.
         resamples: how many times videos are drawn with replacement.
         coverage: of the interval.
         seed: of the draws.
     """
     array, labels = np.asarray(values, float), np.asarray(videos)
-    there = ~np.isnan(array)
-    array, labels = array[there], labels[there]
+    present = ~np.isnan(array)
+    array, labels = array[present], labels[present]
     if not len(array):
         return NOTHING
     names, group = np.unique(labels, return_inverse=True)
@@ -205,7 +205,7 @@ def bootstrap_mean(
         return Estimate(mean, float("nan"), float("nan"), n, len(names))
     tail = (1 - coverage) / 2
     if bounds is not None and array.min() == array.max() and mean in (*bounds, 0, sum(bounds)):
-        others = 1 - tail ** (1 / n)  # share of other values that could still be there
+        others = 1 - tail ** (1 / n)  # largest share of other values that n equal ones allow
         low, high = (mean + others * (bound - mean) for bound in bounds)
         return Estimate(mean, low, high, n, len(names))
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Text from users, files and models, made safe to show. It never reaches a terminal or page raw."""
+"""Text from users, files and models, escaped for terminals and pages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SHORT.maxstring, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxlevel = 80, 8, 8, 1
 
 
 def escape_control_chars(text: str, longest: int | None = None) -> str:
-    r"""The text with control characters and lone surrogates written out, as in \x1b.
+    r"""Return the text with control characters and lone surrogates escaped, as in \x1b.
 
-    Line ends and tabs stay. With `longest`, what is beyond that many characters becomes " ...".
+    Line ends and tabs stay. " ..." replaces what exceeds `longest` characters.
 
     >>> escape_control_chars("red\x1b[31m", longest=6)
     'red\\x1b[3 ...'
@@ -25,12 +25,12 @@ def escape_control_chars(text: str, longest: int | None = None) -> str:
 
 
 def one_line(text: str, longest: int | None = None) -> str:
-    """The same on one line: any run of blanks is one blank."""
+    """Return the escaped text on one line; each run of white space becomes one space."""
     return " ".join(escape_control_chars(" ".join(text.split()), longest).split())
 
 
 def format_call(name: str, arguments: Mapping[str, Any]) -> str:
-    """A call in one line, its long texts and lists shortened.
+    """Return a call as one line of text, with long strings and lists shortened.
 
     >>> format_call("drop", {"segments": list(range(100))})
     'drop(segments=[0, 1, 2, 3, 4, 5, 6, 7, ...])'

@@ -1,4 +1,4 @@
-"""Checks of single numbers; each takes the error class of the room that asks."""
+"""Checks of single numbers. The caller passes the error class that a check raises."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def check_whole(
     error: type[TempoLabError],
     fix: str | None = None,
 ) -> int:
-    """Return a whole number within its limits; numpy's integers count, True and 3.0 do not.
+    """Return `value` as an int. NumPy integers are whole numbers; True and 3.0 are not.
 
     Args:
         name: the argument's name, for the message.
-        value: what was given.
+        value: the argument's value.
         minimum, maximum: limits, both included.
-        error: the class that is raised.
-        fix: what to do instead; None states the limits.
+        error: class of the error.
+        fix: the fix in the message; by default the limits.
 
     Raises:
-        TempoLabError: of class `error`, the value is not a whole number or is beyond a limit.
+        TempoLabError: an `error`: the value is not a whole number, or it is out of range.
     """
     try:
         if type(value).__name__ in ("bool", "bool_"):
@@ -40,7 +40,7 @@ def check_whole(
     except TypeError:
         raise error(
             f"{name} must be a whole number",
-            asked=f"{name}={one_line(repr(value), 120)}",
+            asked=f"{name}={_shown(value)}",
             found=type(value).__name__,
             fix=fix or _limits(name, minimum, maximum),
         ) from None
@@ -53,12 +53,16 @@ def check_number(
     minimum: float | None = None,
     maximum: float | None = None,
     *,
+    above: float | None = None,
     error: type[TempoLabError],
     fix: str | None = None,
 ) -> float:
-    """Return a finite number within its limits; numpy's scalars count, True does not.
+    """Return `value` as a float. It must be finite; NumPy scalars are numbers, True is not.
 
-    Args and errors are those of `check_whole`.
+    Args:
+        above: lower limit that is not included itself.
+
+    The other arguments and the errors are those of `check_whole`.
     """
     try:
         if isinstance(value, str) or type(value).__name__ in ("bool", "bool_"):
@@ -69,11 +73,11 @@ def check_number(
     except (TypeError, ValueError, OverflowError):
         raise error(
             f"{name} must be a finite number",
-            asked=f"{name}={one_line(repr(value), 120)}",
+            asked=f"{name}={_shown(value)}",
             found=type(value).__name__,
-            fix=fix or _limits(name, minimum, maximum),
+            fix=fix or _limits(name, minimum, maximum, above),
         ) from None
-    return _check_limits(name, number, minimum, maximum, error, fix)
+    return _check_limits(name, number, minimum, maximum, error, fix, above)
 
 
 def _check_limits(
@@ -83,22 +87,31 @@ def _check_limits(
     maximum: float | None,
     error: type[TempoLabError],
     fix: str | None,
+    above: float | None = None,
 ) -> N:
-    if (minimum is None or number >= minimum) and (maximum is None or number <= maximum):
+    low = (minimum is not None and number < minimum) or (above is not None and number <= above)
+    if not low and (maximum is None or number <= maximum):
         return number
-    shown = str(number)
-    if isinstance(number, int) and number.bit_length() > 64:  # its digits would fill a page
-        shown = f"about 2**{number.bit_length() - 1}"
     raise error(
         f"{name} is out of range",
-        asked=f"{name}={shown}",
-        fix=fix or _limits(name, minimum, maximum),
+        asked=f"{name}={_shown(number)}",
+        fix=fix or _limits(name, minimum, maximum, above),
     )
 
 
-def _limits(name: str, minimum: float | None, maximum: float | None) -> str:
-    if minimum is not None and maximum is not None:
-        return f"use {minimum} <= {name} <= {maximum}"
-    if minimum is not None:
-        return f"use {name} >= {minimum}"
+def _limits(
+    name: str, minimum: float | None, maximum: float | None, above: float | None = None
+) -> str:
+    lowest = f"{above} < " if above is not None else f"{minimum} <= " if minimum is not None else ""
+    if lowest and maximum is not None:
+        return f"use {lowest}{name} <= {maximum}"
+    if lowest:
+        return f"use {name} > {above}" if above is not None else f"use {name} >= {minimum}"
     return f"use {name} <= {maximum}" if maximum is not None else f"give {name} as a number"
+
+
+def _shown(value: Any) -> str:
+    """The value as text, at most 120 characters."""
+    if isinstance(value, int) and value.bit_length() > 64:  # its digits would fill a page
+        return f"about 2**{value.bit_length() - 1}"
+    return one_line(repr(value), 120)

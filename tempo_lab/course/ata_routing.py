@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.allocation.ata import STRATEGIES, allocate
+from tempo_lab.allocation import STRATEGIES, allocate
 from tempo_lab.course.checking import check, number, numbers, words
 
 _WANTED = [2, 9, 2, 16, 5, 2]

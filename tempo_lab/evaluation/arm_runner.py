@@ -1,87 +1,76 @@
-"""One held-out video through the real pipeline: written as H.264, decoded, compressed, answered.
-
-Each question is compressed once: all arms are answered from the memory tokens that its session
-keeps. Only fewer frames (sparse sampling) need a session of their own.
-"""
+"""Asks cases under arms; all arms of a question share what its session has cached."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+import warnings
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tempo_lab.allocation import rivals  # noqa: F401  (registers strategies)
-from tempo_lab.allocation.arms import PRIOR, Arm, ata, quarter
-from tempo_lab.common.errors import BudgetError
+from tempo_lab.common.errors import BudgetError, UnfamiliarVideoWarning
 from tempo_lab.common.statistics import auc
-from tempo_lab.model.prompts import encode_text
-from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, Item, Job
-from tempo_lab.nano.world.files import write_video
-from tempo_lab.session.scoring import ROOM_LEFT, answer_logprob
-from tempo_lab.session.session import Session
-from tempo_lab.session.tempo import Tempo
-from tempo_lab.trace.trace import Trace
 
-Row = dict[str, Any]
-Key = tuple[str, int, str, str]
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from tempo_lab.allocation.arms import Arm
+    from tempo_lab.evaluation.cases import Case
+    from tempo_lab.session.session import Session
+    from tempo_lab.trace.trace import Trace
 
 
-def key_of(row: Row) -> Key:
-    """What a row is the result of: video, question, model, arm."""
-    return row["video"], row["item"], row["model"], row["arm"]
+@dataclass(frozen=True, eq=False)
+class ArmAnswer:
+    """The answer to a case under an arm.
 
-
-def keys_of(job: Job, models: Collection[str]) -> list[Key]:
-    """The keys of all rows that a video gives with these models (by role)."""
-    keys: list[Key] = []
-    for item in job.items:
-        arms = {MAIN: [PRIOR, *(arm.name for arm in item.arms)], BEFORE: [PRIOR]}
-        arms[PLAIN] = [arm.name for arm in item.plain_arms]
-        keys += [(job.video, item.number, m, arm) for m in models for arm in arms[m]]
-    return keys
-
-
-def answer_video(
-    job: Job,
-    models: Mapping[str, Tempo],
-    done: Collection[Key],
-    write: Callable[[list[Row]], object],
-) -> None:
-    """Ask everything about one video that has not been asked.
-
-    Args:
-        job: the video and its questions.
-        models: by role.
-        done: keys of finished rows, which are not repeated.
-        write: called with the rows of one question as soon as they are there.
+    Attributes:
+        case, arm: what was asked, and how.
+        session: the one that answered: the case's own, or one with fewer frames of its video.
+        trace: of the run.
     """
-    left = {key for key in keys_of(job, models) if key not in done}
-    if not left:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = write_video(job.scene, Path(folder) / "video.mp4")
-        for role, tempo in models.items():
-            if not any(key[2] == role for key in left):
-                continue
-            with ArmRunner(path, tempo, job, role) as desk:
-                for item in job.items:
-                    names = {key[3] for key in left if key[1:3] == (item.number, role)}
-                    if names:
-                        write(list(desk.rows(item, names)))
+
+    case: Case
+    arm: Arm
+    session: Session
+    trace: Trace
+
+    @property
+    def score(self) -> float:
+        """How right the answer is, 0 to 1."""
+        return float(self.case.scored(self.trace.answer))
+
+    @property
+    def used(self) -> int:
+        """Memory tokens that the LLM read."""
+        return int(self.trace.data.attrs["used"])
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of a result row: said, score, used.
+
+        Also logprob and answer_tokens, of the right answer, where the arm asks for them.
+        """
+        row = {"said": self.trace.answer, "score": self.score, "used": self.used}
+        if self.arm.logprob:
+            from tempo_lab.session.scoring import answer_logprob
+
+            each = answer_logprob(self.session, self.trace, self.case.answer)
+            row |= {"logprob": float(each.sum()), "answer_tokens": len(each)}
+        return row
 
 
 class ArmRunner:
-    """One video opened with one model, once for each number of frames that is needed."""
+    """Asks cases under arms, each in its own session.
 
-    def __init__(self, path: Path, tempo: Tempo, job: Job, role: str) -> None:
-        self.path, self.tempo, self.job, self.role = path, tempo, job, role
+    For sparse frames it opens the video of a session again, once for each number of frames. These
+    sessions are closed with the runner: use it in a `with`.
+    """
+
+    def __init__(self) -> None:
         self._stack = ExitStack()
-        self._sparse: dict[int, Session] = {}
-        self.session = self._stack.enter_context(tempo.open(path, progress=False))
+        self._sparse: dict[tuple[Session, int], Session] = {}
+        self._priors: dict[tuple[Session, str], xr.Dataset] = {}
 
     def __enter__(self) -> ArmRunner:
         return self
@@ -89,100 +78,112 @@ class ArmRunner:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def rows(self, item: Item, names: Collection[str]) -> Iterator[Row]:
-        """The rows of one question under the arms of these names."""
-        first = ata(self.job.slots)  # never refused; it tells the relevance that other arms need
-        trace = self._ask(self.session, item, first)
-        relevance = trace.data["relevance"].to_numpy()
-        evidence = np.isin(np.arange(len(relevance)), item.question.evidence)
-        if PRIOR in names:
-            yield self._prior(item, trace.data["logit"].to_numpy())
-        for arm in {arm.name: arm for arm in (*item.arms, *item.plain_arms)}.values():
-            if arm.name not in names:
-                continue
-            if arm == first:
-                yield self._row(item, arm, self.session, trace)
-                continue
-            try:
-                session = self._sparser(arm) if arm.sparse else self.session
-                draw = np.random.default_rng([self.job.seed, item.number])
-                scores = arm.forced(relevance, evidence, draw)
-                asked = self._ask(session, item, arm, scores)
-            except BudgetError as error:
-                yield {**self._head(item, arm), "error": str(error).splitlines()[0]}
-            else:
-                yield self._row(item, arm, session, asked)
+    def ask(
+        self,
+        case: Case,
+        arm: Arm,
+        *,
+        draw: np.random.Generator,
+        seed: int = 0,
+        max_new_tokens: int | None = None,
+    ) -> ArmAnswer:
+        """Ask a case under an arm.
 
-    def _sparser(self, arm: Arm) -> Session:
-        """The video in so few frames that all tokens of their segments fit the budget."""
-        assert arm.budget is not None
-        budget, slots = arm.budget * self.job.part.segments, self.tempo.slots
-        if budget < slots:
-            raise BudgetError(
-                "the budget does not hold one segment", asked=budget, found=f"{slots} tokens"
+        Args:
+            case: the question.
+            arm: how the budget is shared.
+            draw: shuffles the scores, if the arm's are shuffled.
+            seed: of strategies that draw.
+            max_new_tokens: length of the answer in tokens at most.
+
+        Raises:
+            BudgetError: the context cannot hold the tokens; or the budget is less than one
+                segment's tokens, or the video's frames cannot be thinned, where the arm takes
+                sparse frames.
+        """
+        session, budget, scores = case.session, None, None
+        if arm.sparse:
+            session = self._thinned(session, arm)
+        elif arm.budget is not None:
+            budget = arm.budget * len(session)
+        if arm.scores != "own":
+            relevance = self._prior(case, budget)["relevance"].to_numpy()
+            scores = arm.forced(relevance, case.evidence, draw)
+        with warnings.catch_warnings():
+            if arm.sparse:  # frames so far apart are meant to look strange
+                warnings.simplefilter("ignore", UnfamiliarVideoWarning)
+            trace = session.ask(
+                case.question,
+                budget=budget,
+                strategy=arm.strategy,
+                mode=arm.mode,
+                seed=seed,
+                scores=scores,
+                max_new_tokens=max_new_tokens,
             )
-        frames = budget // slots * self.tempo.config.segment_frames
-        if frames not in self._sparse:
-            opened = self.tempo.open(self.path, max_frames=frames, progress=False)
-            self._sparse[frames] = self._stack.enter_context(opened)
-        return self._sparse[frames]
+        if not arm.sparse and scores is None:
+            self._remember(case, trace)
+        return ArmAnswer(case, arm, session, trace)
 
-    def _ask(
-        self, session: Session, item: Item, arm: Arm, scores: np.ndarray | None = None
-    ) -> Trace:
-        whole = arm.budget is None or arm.sparse
-        right = encode_text(self.tempo.prompts.llm, item.question.answer)
-        return session.ask(
-            item.question.text,
-            budget=None if whole else (arm.budget or 0) * self.job.part.segments,
-            strategy=arm.strategy,
-            mode=arm.mode,
-            seed=item.number,
-            scores=scores,
-            max_new_tokens=len(right) + ROOM_LEFT,
-        )
+    def prior_row(
+        self, case: Case, budget: int | None = None, control: Case | None = None
+    ) -> dict[str, Any]:
+        """Return the columns of a result row about relevance: evidence, logit, auc.
 
-    def _head(self, item: Item, arm: Arm | None) -> Row:
-        return {
-            "video": self.job.video,
-            "segments": self.job.part.segments,
-            "seed": self.job.seed,
-            "item": item.number,
-            "kind": item.question.kind,
-            "model": self.role,
-            "arm": PRIOR if arm is None else arm.name,
-            "family": PRIOR if arm is None else arm.family,
-            "budget": None if arm is None else arm.budget,
-            "question": item.question.text,
-            "truth": item.question.answer,
-        }
-
-    def _row(self, item: Item, arm: Arm, session: Session, trace: Trace) -> Row:
-        row = {
-            **self._head(item, arm),
-            "said": trace.answer,
-            "score": float(item.question.score(trace.answer)),
-            "used": int(trace.data.attrs["used"]),
-        }
-        if arm.logprob:
-            each = answer_logprob(session, trace, item.question.answer)
-            row |= {"logprob": float(each.sum()), "answer_tokens": len(each)}
-        return row
-
-    def _prior(self, item: Item, logit: np.ndarray) -> Row:
-        evidence = item.question.evidence
-        relevant = np.isin(np.arange(len(logit)), evidence)
-        row = {
-            **self._head(item, None),
-            "evidence": list(evidence),
+        Args:
+            case: the question.
+            budget: memory tokens for the whole video, where the case was not asked before.
+                Relevance does not depend on it.
+            control: a case whose question is about something else, in the same session. Adds the
+                columns control and control_auc.
+        """
+        logit = self._prior(case, budget)["logit"].to_numpy()
+        row: dict[str, Any] = {
+            "evidence": np.flatnonzero(case.evidence).tolist(),
             "logit": [round(float(x), 4) for x in logit],
         }
-        if relevant.any() and not relevant.all():
-            row["auc"] = auc(logit, relevant)
-        if item.control is not None:
-            budget = quarter(self.job.slots) * self.job.part.segments
-            asked = self.session.ask(item.control.text, budget=budget, max_new_tokens=1)
-            elsewhere = np.isin(np.arange(len(logit)), item.control.evidence)
-            row["control"] = item.control.text
-            row["control_auc"] = auc(asked.data["logit"].to_numpy(), elsewhere)
+        if case.evidence.any() and not case.evidence.all():
+            row["auc"] = auc(logit, case.evidence)
+        if control is not None:
+            row["control"] = control.question
+            logit = self._prior(control, budget)["logit"].to_numpy()
+            row["control_auc"] = auc(logit, control.evidence)
         return row
+
+    def _prior(self, case: Case, budget: int | None) -> xr.Dataset:
+        """The model's own relevance and logit [segment]."""
+        key = case.session, case.question
+        if key not in self._priors:
+            self._remember(case, case.session.ask(case.question, budget=budget, max_new_tokens=1))
+        return self._priors[key]
+
+    def _remember(self, case: Case, trace: Trace) -> None:
+        key = case.session, case.question
+        self._priors.setdefault(key, trace.data[["relevance", "logit"]])
+
+    def _thinned(self, session: Session, arm: Arm) -> Session:
+        """The whole video in so few frames that all tokens of their segments fit the budget."""
+        from tempo_lab.session.tempo import Tempo
+
+        assert arm.budget is not None
+        tempo = Tempo(session.checkpoint)
+        budget = arm.budget * len(session)
+        segments = budget // tempo.slots
+        if not segments:
+            raise BudgetError(
+                "the budget does not hold one segment", asked=budget, found=f"{tempo.slots} tokens"
+            )
+        key = session, segments
+        if key not in self._sparse:
+            frames = segments * tempo.config.segment_frames
+            opened = tempo.open(session.video.info.path, max_frames=frames, progress=False)
+            self._sparse[key] = self._stack.enter_context(opened)
+        thinned = self._sparse[key]
+        if len(thinned) > segments:
+            raise BudgetError(
+                "the frames of this source were sampled before: it cannot be thinned",
+                asked=f"{segments} segments",
+                found=f"{len(thinned)} in {session.video.info.path}",
+                fix="give the video file, or leave sparse frames out",
+            )
+        return thinned

@@ -1,4 +1,4 @@
-"""Cases: questions about opened videos, with what is known to be true."""
+"""Cases: questions about opened videos, with their right answers and evidence."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One question about one opened video, and the truth.
+    """One question about one opened video, with its right answer and evidence.
 
     Attributes:
         session: the video, opened with a model.
-        question: its words.
-        answer: the right one.
+        question: plain text.
+        answer: the right answer.
         evidence: bool [segment], which segments hold what is needed to answer.
-        kind: of question.
-        video: a name; what is asked about one video is resampled together.
+        kind: of the question.
+        video: a name; questions about one video are resampled together.
         score: how right an answer is, 0 to 1; by default 1 for the same answer (`same_answer`).
-        group: of questions, for tables; by default their kind.
+        group: of the question, for tables; by default its kind.
 
     Raises:
-        TraceError: evidence that has not one entry a segment.
-        QueryError: a question that is no text.
+        TraceError: the evidence does not have one entry per segment.
+        QueryError: the question is not text.
     """
 
     session: Session
@@ -55,31 +55,31 @@ class Case:
         if not self.video:
             object.__setattr__(self, "video", str(self.session.video.info.path))
 
-    def scored(self, given: str) -> float:
-        """How right an answer is, 0 to 1."""
-        return (self.score or same_answer(self.answer))(given)
+    def scored(self, answer: str) -> float:
+        """Return how right an answer is, 0 to 1."""
+        return (self.score or same_answer(self.answer))(answer)
 
 
 def check_truth(truth: Sequence[bool] | np.ndarray, segments: int) -> np.ndarray:
-    """The truth as bool [segment].
+    """Return the truth as bool [segment].
 
     Raises:
-        TraceError: not one entry a segment, or not true and false.
+        TraceError: it does not have one entry per segment, or other values than true and false.
     """
     array = np.asarray(truth)
     if array.shape != (segments,) or not np.isin(array, (0, 1)).all():
         raise TraceError(
-            "truth says of each segment whether it holds the evidence",
+            "truth must say of each segment whether it holds evidence",
             asked=f"{segments} segments",
             found=f"{array.dtype} of shape {array.shape}",
-            fix="bool [segment]; numpy.isin(range(n), numbers) makes it from numbers, "
+            fix="give bool [segment]; numpy.isin(range(n), numbers) makes it from numbers, "
             "tempo_lab.analysis.within(trace, spans) from seconds",
         )
     return array.astype(bool)
 
 
 def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Which segments overlap spans of time, bool [segment]: LVBench's time references, say.
+    """Return which segments overlap spans of time, bool [segment].
 
     Segments and spans are half-open: (8, 12) does not reach the segment that begins at 12. A moment
     (8, 8) is in the one segment that holds it.
@@ -89,8 +89,8 @@ def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
         spans: (first, last) in seconds, on the clock of the trace's `start` and `end`.
 
     Raises:
-        TraceError: something else than a trace or such pairs, an end before its beginning, or a
-            span outside of the video.
+        TraceError: the arguments are not a trace and such pairs, or a span ends before it begins
+            or lies outside the video.
     """
     if not isinstance(trace, Trace):
         raise TraceError(
@@ -108,19 +108,19 @@ def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
         raise TraceError(
             "spans are pairs of seconds",
             asked=one_line(repr(spans), 120),
-            fix="a list of (first, last), as [(32.0, 36.0)]",
+            fix="give a list of (first, last), such as [(32.0, 36.0)]",
         )
     truth = np.zeros(len(start), dtype=bool)
     for first, last in pairs:
         if not first <= last:
             raise TraceError("a span ends before it begins", asked=f"{first:g} to {last:g} s")
-        here = (end > first) & ((start < last) | (start <= first))
-        if not here.any():
+        overlaps = (end > first) & ((start < last) | (start <= first))
+        if not overlaps.any():
             raise TraceError(
-                "a span lies outside of the video",
+                "a span lies outside the video",
                 asked=f"{first:g} to {last:g} s",
                 found=f"a video from {start[0]:g} to {end[-1]:g} s",
-                fix="seconds from the beginning of the video",
+                fix="count seconds from the beginning of the video",
             )
-        truth |= here
+        truth |= overlaps
     return truth

@@ -6,75 +6,103 @@ import multiprocessing
 import queue
 import signal
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tqdm.auto import tqdm
 
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.evaluation.arm_runner import Key, Row, answer_video, key_of, keys_of
-from tempo_lab.evaluation.store import Store
-from tempo_lab.nano.claims.plan import Job
-from tempo_lab.session.tempo import Tempo, load
+from tempo_lab.evaluation.store import Key, Row, Store, key_of
+
+if TYPE_CHECKING:
+    from tempo_lab.session.tempo import Tempo
 
 POLL_SECONDS = 1.0
-"""How often it is looked whether workers are still alive."""
+"""How often a process looks whether the other ones are still alive."""
+
+
+class Job(Protocol):
+    """Everything that is asked about one video."""
+
+    def keys(self, models: Collection[str], /) -> list[Key]:
+        """The keys of all rows that the job gives with these models (by role), in their order."""
+
+
+J = TypeVar("J", bound=Job)
+Answer = Callable[[J, Mapping[str, "Tempo"], Collection[Key]], Iterator[list[Row]]]
+"""Answers a job: (job, models by role, keys of finished rows) -> the missing rows, a list for each
+question as soon as it is finished. Worker processes get it by its name: a function of a module."""
 
 
 def run(
-    jobs: Sequence[Job], models: Mapping[str, str], store: Store, *, workers: int = 1
+    jobs: Sequence[J],
+    answer: Answer[J],
+    models: Mapping[str, str],
+    store: Store,
+    *,
+    workers: int = 1,
 ) -> list[Row]:
-    """Answer what has not been answered yet; called again after Ctrl-C or a kill, it goes on.
+    """Answer what has not been answered yet. After Ctrl-C or a kill, the same call continues.
 
     Args:
         jobs: videos with their questions.
+        answer: answers one of them.
         models: names for `tempo_lab.load`, by role.
         store: where rows are kept.
         workers: processes; with 1, everything happens in this one.
 
     Returns:
-        the rows of these jobs, in the order of the jobs.
+        the rows of these jobs, in the order of their keys.
     """
-    wanted = [key for job in jobs for key in keys_of(job, models)]
+    wanted = [key for job in jobs for key in job.keys(models)]
     rows = {key_of(row): row for row in store}
     done = {key for key in wanted if key in rows}
     with tqdm(total=len(wanted), initial=len(done), unit="answer", smoothing=0.05) as bar:
 
-        def write(fresh: list[Row]) -> None:
-            store.append(fresh)
-            rows.update((key_of(row), row) for row in fresh)
-            bar.update(len(fresh))
+        def write(new: list[Row]) -> None:
+            store.append(new)
+            rows.update((key_of(row), row) for row in new)
+            bar.update(len(new))
 
-        left = [job for job in jobs if not done.issuperset(keys_of(job, models))]
-        if not left:
+        unfinished = [job for job in jobs if not done.issuperset(job.keys(models))]
+        if not unfinished:
             pass
         elif workers == 1:
-            loaded = {role: load(name) for role, name in models.items()}
-            for job in left:
-                answer_video(job, loaded, done, write)
+            loaded = _load(models)
+            for job in unfinished:
+                for new in answer(job, loaded, done):
+                    write(new)
         else:
-            _run_in_processes(left, models, done, write, min(workers, len(left)))
+            count = min(workers, len(unfinished))
+            _run_in_processes(unfinished, answer, models, done, write, count)
     return [rows[key] for key in wanted]
 
 
+def _load(models: Mapping[str, str]) -> dict[str, Tempo]:
+    from tempo_lab.session.tempo import load
+
+    return {role: load(name) for role, name in models.items()}
+
+
 def _run_in_processes(
-    jobs: Sequence[Job],
+    jobs: Sequence[J],
+    answer: Answer[J],
     models: Mapping[str, str],
     done: Collection[Key],
-    write: Any,
+    write: Callable[[list[Row]], None],
     workers: int,
 ) -> None:
     context = multiprocessing.get_context("spawn")
     waiting: Any = context.Queue()
     results: Any = context.Queue()
     for job in jobs:
-        keys = keys_of(job, models)
-        waiting.put((job, [key for key in keys if key in done]))
+        waiting.put((job, [key for key in job.keys(models) if key in done]))
     for _ in range(workers):
         waiting.put(None)
     processes = [
-        context.Process(target=_work, args=(dict(models), waiting, results)) for _ in range(workers)
+        context.Process(target=_work, args=(answer, dict(models), waiting, results))
+        for _ in range(workers)
     ]
     try:
         for process in processes:
@@ -95,7 +123,7 @@ def _run_in_processes(
             else:
                 write(rows)
         for process in processes:
-            process.join()  # what is stopped while it ends leaves semaphores behind
+            process.join()  # a process that is stopped while it ends leaves semaphores behind
     finally:
         for process in processes:
             if process.pid is not None:
@@ -109,25 +137,21 @@ def _check(processes: Sequence[SpawnProcess]) -> None:
             raise TempoLabError(
                 "a worker of the evaluation died",
                 found=f"exit status {process.exitcode}",
-                fix="run the command again: it goes on; with less memory, --workers 1",
+                fix="run the command again, it continues; with less memory, use --workers 1",
             )
 
 
-def _work(models: dict[str, str], waiting: Any, results: Any) -> None:
-    """One worker: jobs in, rows out, until there are no more or nobody waits for them."""
+def _work(answer: Answer[Any], models: dict[str, str], waiting: Any, results: Any) -> None:
+    """Run one worker: jobs in, rows out, until no job is left or the parent has ended."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
 
     def stop_if_alone() -> None:
         if parent is not None and not parent.is_alive():
             raise SystemExit
-
-    def write(rows: list[Row]) -> None:
-        stop_if_alone()
-        results.put(rows)
 
     def next_job() -> Any:
         while True:
@@ -138,9 +162,12 @@ def _work(models: dict[str, str], waiting: Any, results: Any) -> None:
                 continue
 
     try:
-        loaded: dict[str, Tempo] = {role: load(name) for role, name in models.items()}
-        while (job := next_job()) is not None:
-            answer_video(job[0], loaded, frozenset(job[1]), write)
+        loaded = _load(models)
+        while (entry := next_job()) is not None:
+            job, done = entry
+            for rows in answer(job, loaded, frozenset(done)):
+                stop_if_alone()
+                results.put(rows)
         results.put(None)
     except TempoLabError as error:
         results.put(TempoLabError(str(error)))

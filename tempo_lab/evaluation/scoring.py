@@ -1,8 +1,8 @@
-"""Whether a free answer says what is right: the default score of a `Case`. No torch.
+"""Whether a free-form answer is right: the default score of a `Case`. No torch.
 
-An answer is right where it is the right one but for case, articles and punctuation at its ends, or
-where it is one plain statement that ends in it: "The star is red." Nothing else counts: an answer
-that denies, hedges, lists, or speaks of several things is not right by a word that it has.
+An answer is right if it equals the right one, apart from case, articles and punctuation at its
+ends, or if it is one plain statement that ends in it: "The star is red." Nothing else counts: an
+answer that denies, hedges or lists several things is not right because it contains the right word.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _NOT_ONE = re.compile(
     rf"{_VERB}|[?;]|\b(?:no|not|never|none|neither|nor|nothing|nobody|cannot|without|or|either|if"
     r"|unless|maybe|perhaps|and|but|while|whereas|than|wrong|false|incorrect)\b|n['’]t\b"
 )
-"""What must not come beside the statement: a second one, a denial, an alternative, a doubt."""
+"""What the statement must not be combined with: a second one, a denial, an alternative, a doubt."""
 
 
 def same_answer(answer: str) -> Callable[[str], float]:
-    """Scores 1 for an answer that says the same, else 0.
+    """Return a score: 1 for an answer that says the same, else 0.
 
     >>> score = same_answer("red")
     >>> [score(said) for said in ("Red.", "The star is red.", "not red", "red or blue")]
@@ -34,16 +34,18 @@ def same_answer(answer: str) -> Callable[[str], float]:
     [1.0, 1.0, 0.0, 0.0]
 
     Raises:
-        QueryError: the right answer is no text.
+        QueryError: the right answer is not text.
     """
     if not isinstance(answer, str):
-        raise QueryError("a right answer is text", asked=repr(answer), found=type(answer).__name__)
+        raise QueryError(
+            "the right answer must be text", asked=repr(answer), found=type(answer).__name__
+        )
     wanted = _plain(answer)
     return lambda said: float(_says(unicodedata.normalize("NFKC", said), wanted))
 
 
 def _plain(text: str) -> str:
-    """In lower case, without articles and punctuation at its ends."""
+    """The text in lower case, without articles and punctuation at its ends."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return _LEAD.sub("", folded.strip(_ENDS), count=1).strip(_ENDS)
 

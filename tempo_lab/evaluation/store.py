@@ -1,6 +1,6 @@
-"""Rows on disk, a line of JSON each: only ever appended, so that a killed run loses nothing.
+"""Rows on disk, one line of JSON each. Rows are only appended, so a killed run loses nothing.
 
-Each has a checksum of its own; a damaged one is set aside, and asked again.
+Each row has its own checksum. A damaged row is set aside, and its question is asked again.
 """
 
 from __future__ import annotations
@@ -19,13 +19,21 @@ ROWS, DAMAGED, SETTINGS = "answers.jsonl", "answers.damaged", "settings.json"
 CHECK = "check"
 """Name of a row's checksum in its line."""
 
+Row = dict[str, Any]
+Key = tuple[str, int, str, str]
+
+
+def key_of(row: Row) -> Key:
+    """What a row is the result of: video, number of the question, role of the model, arm."""
+    return row["video"], row["item"], row["model"], row["arm"]
+
 
 class Store:
-    """The rows of one run in its folder, which is made if need be.
+    """The rows of one run, in a folder that is created if needed.
 
     Args:
         folder: of the run.
-        settings: what the rows depend on, as plain JSON values; a folder with rows of other
+        settings: what the rows depend on, as plain JSON values. A folder with rows of other
             settings is refused.
 
     Raises:
@@ -44,7 +52,7 @@ class Store:
                 "the folder of the evaluation cannot be written to",
                 asked=self.folder,
                 found=error.strerror or type(error).__name__,
-                fix="make room, or name another with --out",
+                fix="free some space, or choose another folder with --out",
             ) from error
 
     def _claim(self, settings: dict[str, Any]) -> None:
@@ -53,30 +61,30 @@ class Store:
             write_atomic(path, json.dumps(settings, indent=1).encode())
             return
         try:
-            found = json.loads(path.read_bytes())
+            stored = json.loads(path.read_bytes())
         except ValueError:
-            found = "something else"
-        if found == settings:
+            stored = None
+        if stored == settings:
             return
-        differ = "settings that cannot be read"
-        if isinstance(found, dict):
-            names = sorted(settings.keys() | found.keys())
-            differ = ", ".join(
-                f"{name} {found.get(name)!r} instead of {settings.get(name)!r}"
+        differences = "settings that cannot be read"
+        if isinstance(stored, dict):
+            names = sorted(settings.keys() | stored.keys())
+            differences = ", ".join(
+                f"{name} {stored.get(name)!r} instead of {settings.get(name)!r}"
                 for name in names
-                if found.get(name) != settings.get(name)
+                if stored.get(name) != settings.get(name)
             )
         raise TempoLabError(
             "another evaluation is in this folder",
             asked=self.folder,
-            found=differ,
-            fix="name another folder with --out, or delete this one",
+            found=differences,
+            fix="choose another folder with --out, or delete this one",
         )
 
     def _set_damage_aside(self) -> None:
-        """Move lines that are not what was written to a file of their own, with a warning.
+        """Move damaged lines to a file of their own, with a warning.
 
-        What a killed run left of its last line is only dropped.
+        The rest of a last line that a killed run did not finish is dropped.
         """
         if not self.path.exists():
             return
@@ -93,11 +101,11 @@ class Store:
                 stacklevel=3,
             )
         if damaged or torn:
-            kept = [line for line in lines if _row(line) is not None]
-            write_atomic(self.path, b"".join(line + b"\n" for line in kept))
+            intact = [line for line in lines if _row(line) is not None]
+            write_atomic(self.path, b"".join(line + b"\n" for line in intact))
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write rows so that they outlive the process.
+        """Append rows, so that they outlive the process.
 
         Raises:
             TempoLabError: they cannot be written.
@@ -108,10 +116,10 @@ class Store:
                 file.write(lines.encode())
         except OSError as error:
             raise TempoLabError(
-                "answers of the evaluation cannot be written; those before them are kept",
+                "answers of the evaluation cannot be written; earlier answers are kept",
                 asked=self.path,
                 found=error.strerror or type(error).__name__,
-                fix="make room, and run the command again: it goes on",
+                fix="free some space, then run the command again: it continues",
             ) from error
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -125,7 +133,7 @@ def _check(row: dict[str, Any]) -> str:
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """The row of a line; None if it is not what was written."""
+    """The row of a line, or None if the line is damaged."""
     try:
         row = json.loads(line)
         check = row.pop(CHECK)

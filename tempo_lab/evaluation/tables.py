@@ -1,4 +1,4 @@
-"""Rows of an evaluation as tables, one for each claim, with bootstrap intervals. No torch."""
+"""Rows of an evaluation as tables, with bootstrap intervals. No torch."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def to_frame(
 
 
 def estimate(frame: pd.DataFrame, column: str = "score") -> Estimate:
-    """Mean of a column over questions; the interval resamples videos."""
+    """Return the mean of a column over questions; its interval resamples videos."""
     bounds = SHARE if column in SHARES else None
     return bootstrap_mean(frame[column], frame["video"], bounds=bounds)
 
 
 def contrast(frame: pd.DataFrame, weights: Mapping[str, float]) -> Estimate:
-    """Weighted sum of the scores of arms, on the questions that all of them answered.
+    """Return the weighted sum of the scores of arms, on the questions that all of them answered.
 
     Args:
         frame: rows of one model.
@@ -69,37 +69,43 @@ def contrast(frame: pd.DataFrame, weights: Mapping[str, float]) -> Estimate:
 
 
 def paired_difference(frame: pd.DataFrame, one: str, other: str) -> Estimate:
-    """Score of one arm minus that of another, on the questions that both answered."""
+    """Return the score of one arm minus that of another, on the questions that both answered."""
     return contrast(frame, {one: 1, other: -1})
 
 
 def calibration(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], Reliability]:
-    """How relevance as a probability agrees with the evidence, by (model, length).
+    """Return how well relevance, as a probability, agrees with the evidence, by (model, length).
 
-    Over all segments of all questions whose evidence is some segments, but not all.
+    All segments count of all questions whose evidence is some segments, but not all.
     """
-    found: dict[tuple[str, int], tuple[list[float], list[bool]]] = {}
+    pooled: dict[tuple[str, int], tuple[list[float], list[bool]]] = {}
     for row in rows:
         if row["arm"] != PRIOR or row.get("auc") is None:
             continue
-        logit, flags = found.setdefault((row["model"], row["segments"]), ([], []))
+        logit, flags = pooled.setdefault((row["model"], row["segments"]), ([], []))
         logit += row["logit"]
         flags += np.isin(np.arange(len(row["logit"])), row["evidence"]).tolist()
     return {
         key: reliability(1 / (1 + np.exp(-np.asarray(logit))), flags)
-        for key, (logit, flags) in sorted(found.items())
+        for key, (logit, flags) in sorted(pooled.items())
     }
 
 
 def refused_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Arms that were impossible at some budget or length, and why."""
+    """Return the arms that were refused at some budget or length, and why."""
     some = frame[frame["error"].notna()]
     table = some.groupby(["model", "segments", "arm", "error"]).size()
     return table.rename("questions").reset_index()
 
 
 def score_by(frame: pd.DataFrame, columns: list[str], also: str | None = None) -> pd.DataFrame:
-    """Mean score with its interval and mean tokens, by these columns; `also` one column more."""
+    """Return the mean score with its interval, and mean tokens, by these columns.
+
+    Args:
+        frame: of `to_frame`.
+        columns: to group by.
+        also: another column whose mean and interval are wanted.
+    """
     measures = [name for name in (also, "score") if name is not None]
     rows = []
     for values, part in frame[frame["score"].notna()].groupby(columns, dropna=False):
@@ -112,7 +118,7 @@ def score_by(frame: pd.DataFrame, columns: list[str], also: str | None = None) -
 
 
 def as_columns(mean: Estimate, name: str) -> dict[str, Any]:
-    """An estimate as the columns NAME, NAME_low, NAME_high, n and videos of one row."""
+    """Return an estimate as the columns NAME, NAME_low, NAME_high, n and videos of one row."""
     columns = asdict(mean)
     return {
         name: columns.pop("value"),

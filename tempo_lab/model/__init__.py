@@ -1,6 +1,6 @@
-"""The model: compressor (SVLM + memory tokens), projector and LLM.
+"""The model: compressor (SVLM and memory tokens), projector and LLM; its checkpoints and prompts.
 
-Importing this package registers the type `tempo_qwen` with transformers' auto classes.
+Importing this package registers the model type `tempo_qwen` with transformers' auto classes.
 """
 
 from tempo_lab.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

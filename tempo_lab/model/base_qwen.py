@@ -1,4 +1,4 @@
-"""What a released checkpoint needs of its base Qwen3-VL: configuration, tokenizer, two rows."""
+"""Read the base Qwen3-VL of a released checkpoint: its configuration, tokenizer and two rows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.hub import check_plain, find_base, read_object, weight_files
 from tempo_lab.model.prompts import Prompts
 
-MOST_LAYERS = 1000
+MAX_LAYERS = 1000
 
 
 def complete_config(
     config: TempoConfig, folder: str | Path, base: str | Path | None
 ) -> Path | None:
-    """Fill in the SVLM's configuration of a released checkpoint.
+    """Add the SVLM's configuration to the configuration of a released checkpoint.
 
     Returns:
-        the base's folder, or None where the checkpoint is self-contained.
+        the folder of the base, or None if the checkpoint is self-contained.
     """
     if config.compressor_config is not None and base is None:
         return None
@@ -38,28 +38,28 @@ def complete_config(
         config.compressor_config = Qwen3VLConfig(**plain_values(values))
     except CheckpointError:
         raise
-    except Exception as err:  # transformers checks with kinds of errors of its own
+    except Exception as err:  # transformers raises errors of several kinds
         raise CheckpointError(
             "the base is not a Qwen3-VL",
             asked=path,
             found=str(err),
-            fix="give the base Qwen3-VL's folder as base=",
+            fix="pass the base Qwen3-VL's folder as base=",
         ) from None
     config.mm_hidden_size = config.compressor_config.text_config.hidden_size
     return base_folder
 
 
 def plain_values(values: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what would choose code to run, and without labels, which it makes.
+    """Return a configuration without entries that choose code to run, and without labels.
 
     Raises:
-        ValueError: more layers than any model has (a list is made of them before they are built),
-            or a number that makes every output NaN.
+        ValueError: more layers than any model has (transformers makes a list of them first), or a
+            number that makes every output NaN.
     """
     left_out = ("auto_map", "attn_implementation", "_attn_implementation", "num_labels")
     for name in ("num_hidden_layers", "depth"):
-        if not isinstance(depth := values.get(name, 0), int) or depth > MOST_LAYERS:
-            raise ValueError(f"{name} must be a whole number up to {MOST_LAYERS}, not {depth}")
+        if not isinstance(depth := values.get(name, 0), int) or depth > MAX_LAYERS:
+            raise ValueError(f"{name} must be a whole number up to {MAX_LAYERS}, not {depth}")
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} must be a finite number, not {value}")
@@ -73,7 +73,7 @@ def plain_values(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_yes_no_rows(base_folder: Path) -> torch.Tensor:
-    """The output-embedding rows of Yes and No of the base, [2, hidden]; nothing else is read."""
+    """Return the base's output-embedding rows of Yes and No, [2, hidden]; it reads nothing else."""
     files = weight_files(base_folder)
     tied = read_object(base_folder / "config.json").get("tie_word_embeddings", False)
     names = ["model.language_model.embed_tokens.weight", "model.embed_tokens.weight"]
@@ -81,10 +81,10 @@ def read_yes_no_rows(base_folder: Path) -> torch.Tensor:
     key = next((name for name in names if name in files), None)
     if key is None:
         raise CheckpointError(
-            "the base has no output embedding to read the Yes and No rows from",
+            "the base has no output embedding with rows for Yes and No",
             asked=" or ".join(names),
             found=f"{len(files)} other keys in {base_folder}",
-            fix="give the folder of the base Qwen3-VL, weights included",
+            fix="pass the folder of the base Qwen3-VL, with its weights",
         )
     tokenizer = load_tokenizer(base_folder)
     ids = Prompts(tokenizer, tokenizer).yes_no
@@ -94,23 +94,23 @@ def read_yes_no_rows(base_folder: Path) -> torch.Tensor:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder, from its files alone.
+    """Return the tokenizer of a folder, built only from its tokenizer files.
 
     Raises:
-        CheckpointError: they are missing or damaged, or make a tokenizer that reads nothing.
+        CheckpointError: they are missing or damaged, or the tokenizer returns no tokens.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder,
-            config=PreTrainedConfig(),  # its own files say what it is; config.json was checked
+            config=PreTrainedConfig(),  # the tokenizer files are enough; config.json is not read
             local_files_only=True,
             trust_remote_code=False,
             use_fast=True,
         )
         if not tokenizer.encode("What color is it?", add_special_tokens=False):
-            raise ValueError("a tokenizer without words: it reads nothing")
+            raise ValueError("the tokenizer has no vocabulary: it returns no tokens")
         return tokenizer
-    except Exception as err:  # the tokenizers library has no kind of error of its own
+    except Exception as err:  # the tokenizers library raises plain Exceptions
         raise CheckpointError(
             "the tokenizer cannot be read",
             asked=folder,

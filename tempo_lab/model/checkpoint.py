@@ -1,8 +1,8 @@
-"""Reading and writing checkpoints: the embedded one, a folder, or a hub name.
+"""Load and save checkpoints: an embedded one, a folder, or a hub name.
 
-A released checkpoint is two folders: the Tempo one, and the base Qwen3-VL, of which only the
-configuration, the tokenizer and two rows of the output embedding are used. A folder that we saved
-holds all of it. Only safetensors are read, and nothing is fetched unless a hub name was given.
+A released checkpoint consists of two folders: the Tempo folder and the base Qwen3-VL, of which only
+the configuration, the tokenizer and two rows of the output embedding are used. A folder that
+Tempo Lab saved is complete. Only safetensors are read. Only a hub name is downloaded.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tempo_lab.model.tempo import RELEASED_LEFTOVER, TempoForConditionalGenerati
 from tempo_lab.model.weights import check_depths, check_shapes, read_headers, read_tensors
 
 SVLM_FILES = "compressor"
-"""Where a folder that we saved keeps the SVLM's tokenizer."""
+"""Subfolder with the SVLM's tokenizer in a folder that Tempo Lab saved."""
 ROWS_KEY = "model.vision_tower_aux_list.0.yes_no_rows"
 
 
@@ -51,13 +51,13 @@ class Checkpoint:
 
     Attributes:
         model: the model, in eval mode, on its device.
-        prompts: the prompts of its two tokenizers.
-        name: what was asked for.
+        prompts: the prompt builder with the checkpoint's two tokenizers.
+        name: the name or path as passed to `load_checkpoint`.
         digest: hexadecimal digest of configuration, weights, tokenizers, relevance rows and rope.
         rope: "correct" or "released".
-        revision: of a hub name: the commit, or what was asked for; None of a folder.
-        lock: held while a question is read and answered: captures and interventions change the
-            model meanwhile, and what is kept of a video grows.
+        revision: commit of a hub name, or the revision as passed; None for a folder.
+        lock: held while a question is answered, because captures and interventions change the
+            model, and the cache of a video grows.
     """
 
     model: TempoForConditionalGeneration
@@ -79,22 +79,22 @@ def load_checkpoint(
     rope: str = "correct",
     free: int | None = None,
 ) -> Checkpoint:
-    """Load a Tempo onto a device.
+    """Load a Tempo checkpoint onto a device.
 
     Args:
         name: `nano`, a folder, or a hub name such as `Vision-CAIR/Tempo-6B`.
-        base: folder or hub name of the base Qwen3-VL; only needed by released checkpoints whose
-            configuration does not lead to it.
-        revision: of a hub name; by default its main branch.
-        device: `cpu`, `cuda` or `mps`; by default the best there is.
-        dtype: by default float32 on CPU (bfloat16 where that does not fit into memory, with a
-            warning) and bfloat16 on an accelerator.
+        base: folder or hub name of the base Qwen3-VL. Only released checkpoints whose configuration
+            does not name a base that exists need it.
+        revision: branch, tag or commit of a hub name; by default the main branch.
+        device: `cpu`, `cuda` or `mps`; by default the best available device.
+        dtype: by default float32 on CPU (bfloat16, with a warning, if float32 does not fit into
+            memory) and bfloat16 on an accelerator.
         rope: `correct`, or `released` for the rounded rotary frequencies of the released code.
-        free: bytes of memory that are free on the device; by default they are measured.
+        free: bytes of free memory on the device; by default they are measured.
 
     Raises:
-        CheckpointError: files are missing or unreadable; keys are missing, extra or misshapen; or
-            it does not fit into memory.
+        CheckpointError: files are missing or unreadable; keys are missing, unexpected or of another
+            shape; or the checkpoint does not fit into memory.
     """
     if rope not in ("correct", "released"):
         raise CheckpointError(
@@ -103,7 +103,7 @@ def load_checkpoint(
             found="correct, released",
             fix=did_you_mean(rope, ("correct", "released"), "use one of these"),
         )
-    place = pick_device(device)
+    target = pick_device(device)
     folder = find_folder(name, revision)
     config = read_config(folder)
     base_folder = complete_config(config, folder, base)
@@ -112,24 +112,23 @@ def load_checkpoint(
     headers = read_headers(folder)
     check_depths(config, headers, folder)
     model = _build(config, folder)
-    wanted = model.state_dict()
     unread = [f"model.{RELEASED_LEFTOVER}"]
     unread += ["lm_head.weight"] if config.tie_word_embeddings else []
     unread += [ROWS_KEY] if base_folder is not None else []
-    read = {key: tensor for key, tensor in wanted.items() if key not in unread}
-    headers = check_shapes(read, headers, unread)
-    kind = fitting_dtype(
+    expected = {key: tensor for key, tensor in model.state_dict().items() if key not in unread}
+    headers = check_shapes(expected, headers, unread)
+    fitting = fitting_dtype(
         headers.values(),
-        pick_dtypes(dtype, place),
-        place,
-        free_bytes(place) if free is None else free,
+        pick_dtypes(dtype, target),
+        target,
+        free_bytes(target) if free is None else free,
     )
-    tensors = read_tensors(headers, kind, place)
+    tensors = read_tensors(headers, fitting, target)
     if base_folder is not None:
-        tensors[ROWS_KEY] = read_yes_no_rows(base_folder).to(place, kind)
+        tensors[ROWS_KEY] = read_yes_no_rows(base_folder).to(target, fitting)
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
-    _rebuild_rotary(model, place)
+    _rebuild_rotary(model, target)
     if rope == "released":
         round_as_released(model)
     model.generation_config = _greedy(folder, prompts)
@@ -146,15 +145,15 @@ def load_checkpoint(
 
 
 def _build(config: TempoConfig, folder: Path) -> TempoForConditionalGeneration:
-    """The model without its weights."""
+    """Return the model without weights, on the meta device."""
     try:
         with torch.device("meta"):
             return TempoForConditionalGeneration(config)
     except TempoLabError:
         raise
-    except Exception as err:  # whatever transformers makes of a configuration without meaning
+    except Exception as err:  # transformers raises errors of many kinds for such a configuration
         raise CheckpointError(
-            "this configuration describes no model",
+            "no model can be built from this configuration",
             asked=folder / "config.json",
             found=f"{type(err).__name__}: {err}",
             fix="use the config.json that belongs to the weights",
@@ -162,7 +161,7 @@ def _build(config: TempoConfig, folder: Path) -> TempoForConditionalGeneration:
 
 
 def read_config(folder: Path) -> TempoConfig:
-    """config.json of a Tempo checkpoint."""
+    """Return the configuration in a Tempo checkpoint's config.json."""
     path = folder / "config.json"
     try:
         values = read_object(path)
@@ -178,18 +177,18 @@ def read_config(folder: Path) -> TempoConfig:
             "this is not a Tempo checkpoint",
             asked=f"model_type = {TempoConfig.model_type!r}",
             found=f"{values.get('model_type')!r} in {path}",
-            fix="give the Tempo folder, and the base Qwen3-VL as base=",
+            fix="pass the Tempo folder, and the base Qwen3-VL as base=",
         )
     if "num_compression_tokens" not in values:
         raise CheckpointError(
-            "this configuration does not say how many memory tokens a segment has",
+            "this configuration does not contain the number of memory tokens per segment",
             asked="num_compression_tokens",
             found=f"not in {path}",
             fix="add it (128 in the released checkpoint)",
         )
     try:
         config = TempoConfig(**plain_values(values))
-    except Exception as err:  # transformers checks with kinds of errors of its own
+    except Exception as err:  # transformers raises errors of several kinds
         raise CheckpointError(
             "this configuration is not valid", asked=path, found=str(err), fix="correct it"
         ) from err
@@ -198,7 +197,7 @@ def read_config(folder: Path) -> TempoConfig:
 
 
 def svlm_folder(config: TempoConfig, folder: Path, base_folder: Path | None) -> Path:
-    """Where the SVLM's tokenizer is."""
+    """Return the folder with the SVLM's tokenizer."""
     if base_folder is not None:
         return base_folder
     if config.shared_tokenizer:
@@ -214,7 +213,7 @@ def svlm_folder(config: TempoConfig, folder: Path, base_folder: Path | None) -> 
 
 
 def _prompts(config: TempoConfig, folder: Path, svlm: Path) -> Prompts:
-    """The prompts of both tokenizers, which may have no more tokens than the models embed."""
+    """Return the prompt builder. A tokenizer may not have more tokens than its model embeds."""
     tokenizers = {folder: load_tokenizer(folder)}
     if svlm != folder:
         tokenizers[svlm] = load_tokenizer(svlm)
@@ -231,13 +230,13 @@ def _prompts(config: TempoConfig, folder: Path, svlm: Path) -> Prompts:
 
 
 def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
-    """Greedy decoding that stops at `<|im_end|>` and at the checkpoint's own stop tokens."""
+    """Return greedy decoding that stops at `<|im_end|>` and at the checkpoint's stop tokens."""
     stops = [int(prompts.llm.convert_tokens_to_ids(IM_END))]
     path = folder / "generation_config.json"
     if path.is_file():
         try:
-            written = read_object(path).get("eos_token_id")
-            stops += [written] if isinstance(written, int) else [int(i) for i in written or []]
+            eos = read_object(path).get("eos_token_id")
+            stops += [eos] if isinstance(eos, int) else [int(i) for i in eos or []]
         except (OSError, ValueError, TypeError, AttributeError) as err:
             raise CheckpointError(
                 "the stop tokens cannot be read",
@@ -250,7 +249,7 @@ def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
 
 
 def _rebuild_rotary(model: TempoForConditionalGeneration, device: torch.device) -> None:
-    """Compute the rotary frequencies, which no file holds, in float32."""
+    """Compute the rotary frequencies in float32; they are not in the files."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if hasattr(child, "inv_freq"):
@@ -260,10 +259,10 @@ def _rebuild_rotary(model: TempoForConditionalGeneration, device: torch.device) 
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
-    """Write a self-contained folder: no base is needed to load it again.
+    """Write a self-contained folder that can be loaded without a base.
 
-    Everything is written beside `folder` first and then moved, so an interrupted or failed call
-    leaves what was there. Weights of a checkpoint that was there before do not survive.
+    All files are written to a temporary folder and then moved, so an interrupted or failed call
+    does not change `folder`. Older weights in `folder` are deleted.
 
     Raises:
         CheckpointError: the folder cannot be written.
@@ -290,5 +289,5 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
             "the checkpoint cannot be saved",
             asked=folder,
             found=err.strerror or str(err),
-            fix="name a folder that can be written and has room",
+            fix="use a folder that is writable, on a disk with free space",
         ) from err

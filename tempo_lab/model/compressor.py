@@ -1,12 +1,12 @@
-"""The compressor: an SVLM reads a segment with the question and writes memory tokens.
+"""The compressor: an SVLM reads a segment and the question, and writes memory tokens.
 
-Three calls, exact by causality (METHOD sections 2 to 4):
+Causal attention makes three separate calls exact (METHOD sections 2 to 4):
 
-    prefix     the video, which does not depend on the question
-    relevance  the question; the Yes/No decision exists before any memory token
-    memory     the first k memory tokens; later ones continue from those that are there
+    prefix     prefills the video, which does not depend on the question
+    relevance  prefills the question; its last token gives the Yes/No logit
+    memory     computes the first k memory tokens; more can be computed later
 
-`in_one_pass` is the plain form that says what the three mean together.
+`in_one_pass` computes the same in one forward pass.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from tempo_lab.model.token_map import VISION, TokenMap, concatenate, rope_positi
 
 @dataclass(frozen=True)
 class SystemPrefix:
-    """Keys and values of the system turn, the same for every segment."""
+    """KV cache of the system turn, the same for every segment."""
 
     cache: DynamicCache
     next_position: int
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of the KV cache."""
         return qwen.cache_bytes(self.cache)
 
 
 @dataclass(frozen=True)
 class PrefixCache:
-    """What is known of some segments of one shape before any question.
+    """KV cache of the system turn and the video, for segments of one shape.
 
     Attributes:
-        cache: keys and values of [system + video], one row a segment.
-        next_position: rotary position of the token that follows.
+        cache: keys and values of [system + video], one row per segment.
+        next_position: rotary position of the next token.
     """
 
     cache: DynamicCache
@@ -55,29 +55,29 @@ class PrefixCache:
 
     @property
     def positions(self) -> int:
-        """Positions of each segment."""
+        """Number of positions per segment."""
         return self.cache.get_seq_length()
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of the KV cache."""
         return qwen.cache_bytes(self.cache)
 
     def rows(self, first: int, stop: int) -> PrefixCache:
-        """Some of the segments; nothing is copied."""
+        """Return some of the segments; the tensors are shared."""
         return replace(self, cache=qwen.rows(self.cache, first, stop))
 
 
 @dataclass(frozen=True)
 class DecodeState:
-    """One segment after the question was read, and the memory tokens written since.
+    """State of one segment after the question, and the memory tokens computed so far.
 
     Attributes:
         hidden: [hidden], final-norm state of the decision token.
         logit: float32 [], h . (W[Yes] - W[No]); its sigmoid is the relevance.
-        prefix: what was known of this segment before the question.
-        suffix: keys and values of what followed, piece by piece: the question, then `tokens`.
-        next_position: rotary position of the memory token that follows.
+        prefix: KV cache of the segment before the question.
+        suffix: KV caches of what follows, in order: the question, then the memory tokens.
+        next_position: rotary position of the next memory token.
         tokens: [k, hidden], the memory tokens so far.
     """
 
@@ -90,17 +90,17 @@ class DecodeState:
 
     @property
     def positions(self) -> int:
-        """Positions read so far."""
+        """Number of positions so far."""
         return self.prefix.positions + sum(part.get_seq_length() for part in self.suffix)
 
     @property
     def batch_key(self) -> tuple[int, int, int]:
-        """What states must have in common to be continued together."""
+        """States with the same key can be continued in one batch."""
         return self.positions, self.next_position, len(self.tokens)
 
     @property
     def nbytes(self) -> int:
-        """Bytes held for this question, beyond those of the prefix."""
+        """Bytes for this question, without those of the prefix."""
         tensors = self.hidden.nbytes + self.logit.nbytes + self.tokens.nbytes
         return tensors + sum(qwen.cache_bytes(part) for part in self.suffix)
 
@@ -118,7 +118,7 @@ class Compressor(nn.Module):
 
     Args:
         config: the SVLM's configuration.
-        slots: K, memory tokens a segment.
+        slots: K, memory tokens per segment.
     """
 
     yes_no_rows: torch.Tensor
@@ -128,7 +128,7 @@ class Compressor(nn.Module):
         hidden = config.text_config.hidden_size
         spread = config.text_config.initializer_range
         self.compression_tokens = nn.Parameter(torch.randn(1, slots, hidden) * spread)
-        # output-embedding rows of Yes and No of the BASE model, not of the tuned tower
+        # output-embedding rows of Yes and No in the BASE model, not in the tuned tower
         self.register_buffer("yes_no_rows", torch.zeros(2, hidden))
         self.vlm = _Tower(config)
         qwen.prepare(self.svlm)
@@ -140,7 +140,7 @@ class Compressor(nn.Module):
 
     @property
     def slots(self) -> int:
-        """K, memory tokens a segment."""
+        """K, memory tokens per segment."""
         return self.compression_tokens.shape[1]
 
     def _embed(self, ids: np.ndarray) -> torch.Tensor:
@@ -151,25 +151,30 @@ class Compressor(nn.Module):
         return torch.as_tensor(positions, device=self.compression_tokens.device)
 
     def system(self, tokens: TokenMap) -> SystemPrefix:
-        """Read the system turn once (METHOD section 8 c)."""
+        """Prefill the system turn, once for all segments (METHOD section 8 c)."""
         cache = DynamicCache()
         positions, following = rope_positions(tokens)
         qwen.prefill(self.svlm, self._embed(tokens.ids)[None], self._positions(positions), cache)
         return SystemPrefix(cache, following)
 
     def encode_vision(self, patches: torch.Tensor, grid: PatchGrid) -> qwen.VisualFeatures:
-        """Visual features of segments of one shape; uint8 [segment, patch, value] in."""
+        """Return the visual features of segments of one shape.
+
+        Args:
+            patches: uint8 [segment, patch, rgb * temporal * patch * patch].
+            grid: patches of each segment.
+        """
         return qwen.encode_vision(self.svlm, patches, grid)
 
     def prefix(
         self, system: SystemPrefix, videos: Sequence[TokenMap], features: qwen.VisualFeatures
     ) -> PrefixCache:
-        """Read the visual part of some segments.
+        """Prefill the visual part of some segments.
 
         Args:
             system: the shared system turn.
-            videos: one map a segment, all of the same roles (`Prompts.video`).
-            features: what `encode_vision` returned of these segments.
+            videos: one token map per segment, all with the same roles (`Prompts.video`).
+            features: the visual features of these segments (`encode_vision`).
         """
         embeddings = self._embed(np.stack([video.ids for video in videos]))
         visual = torch.as_tensor(videos[0].role == VISION, device=embeddings.device)
@@ -180,9 +185,9 @@ class Compressor(nn.Module):
         return PrefixCache(cache, following)
 
     def relevance(self, prefix: PrefixCache, question: TokenMap) -> list[DecodeState]:
-        """Read the question after the video; the last token decides (METHOD section 3).
+        """Prefill the question after the video; its last token decides (METHOD section 3).
 
-        `prefix` stays usable for other questions.
+        `prefix` does not change and can be used for other questions.
 
         Raises:
             CheckpointError: a logit is NaN or infinite.
@@ -207,32 +212,32 @@ class Compressor(nn.Module):
         ]
 
     def logit(self, hidden: torch.Tensor) -> torch.Tensor:
-        """float32 h . (W[Yes] - W[No]) of decision states [..., hidden]."""
+        """Return float32 h . (W[Yes] - W[No]) for decision states [..., hidden]."""
         yes, no = self.yes_no_rows.float()
         return hidden.float() @ (yes - no)
 
     def memory(self, states: Sequence[DecodeState], slots: int) -> list[DecodeState]:
-        """Write memory tokens up to the first `slots` (METHOD section 4).
+        """Compute memory tokens up to the first `slots` (METHOD section 4).
 
-        Those that are there are not computed again: token k depends on the prompt and on tokens
-        < k only.
+        Token k depends only on the prompt and on tokens < k, so existing tokens are not computed
+        again.
 
         Args:
-            states: segments that have read the same question, all with the same `batch_key`.
-            slots: k, from one more than are there to K.
+            states: segments after the same question, all with the same `batch_key`.
+            slots: k, more than the states have, at most K.
 
         Returns:
-            the states with k tokens each; the old ones stay usable.
+            new states with k tokens each; the old states do not change.
 
         Raises:
             CheckpointError: a memory token has NaN or infinite numbers.
         """
         first = states[0]
-        there = len(first.tokens)
-        new = slots - there
+        existing = len(first.tokens)
+        new = slots - existing
         cache = qwen.concat_caches([(state.prefix.cache, *state.suffix) for state in states])
         positions = first.next_position + torch.arange(new, device=first.logit.device)
-        embeddings = self.compression_tokens[:, there:slots].expand(len(states), -1, -1)
+        embeddings = self.compression_tokens[:, existing:slots].expand(len(states), -1, -1)
         written = qwen.prefill(self.svlm, embeddings, positions.expand(3, -1), cache)
         check_finite(written, "the memory tokens", self)
         return [
@@ -253,10 +258,10 @@ class Compressor(nn.Module):
         video: TokenMap,
         question: TokenMap,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the three calls compute, in one forward pass over one segment.
+        """Compute what the three calls compute, in one forward pass over one segment.
 
         Returns:
-            relevance logit float32 [], and all memory tokens [K, hidden].
+            the relevance logit float32 [], and all memory tokens [K, hidden].
         """
         prompt = concatenate([system, video, question])
         positions, following = rope_positions(prompt)

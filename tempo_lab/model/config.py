@@ -1,4 +1,4 @@
-"""TempoConfig: the released `tempo_qwen` configuration, made self-contained."""
+"""TempoConfig: the released `tempo_qwen` configuration, with fields that make it self-contained."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from transformers import Qwen3Config, Qwen3VLConfig
 
 @strict
 class TempoConfig(Qwen3Config):
-    """Configuration of a Tempo: the LLM's own fields (a Qwen3), and what the compressor adds.
+    """Configuration of a Tempo: the fields of the LLM (a Qwen3) and of the compressor.
 
-    Field names are those of the released `config.json`; the ones below `# ours` are additional and
-    make a saved folder self-contained.
+    Field names are those of the released `config.json`. The fields below `# ours` are additional
+    and make a saved folder self-contained.
 
     Args:
         mm_projector_type: `linear` or `mlp2x_gelu`.
         mm_hidden_size: width of the memory tokens (the SVLM's hidden size).
-        num_compression_tokens: K, memory tokens a segment.
-        mm_vision_tower_aux_list: where the base SVLM is: a folder or a hub name.
+        num_compression_tokens: K, memory tokens per segment.
+        mm_vision_tower_aux_list: folders or hub names of the base SVLM.
         dynamic_compress: whether ATA is on by default.
-        tokenizer_model_max_length: context of the LLM in tokens.
-        compressor_config: the SVLM's configuration; None in a released file (read from the base).
+        tokenizer_model_max_length: context length of the LLM in tokens.
+        compressor_config: the SVLM's configuration; None in a released file (the base has it).
         frame_size: (width, height) in pixels of every frame; None for the released resize chain.
-        segment_frames: sampled frames in a segment.
-        min_tokens: fewest memory tokens that ATA gives a segment.
+        segment_frames: sampled frames per segment.
+        min_tokens: minimum number of memory tokens per segment in ATA.
         shared_tokenizer: whether the SVLM and the LLM have one tokenizer.
-        training: how the weights were made (commit, seed, time, data version).
-        example_questions: kinds of questions that the model can answer, of one whose vocabulary is
-            small; questions with other words are refused.
-        familiar: whether the weights say what the training frames look like (`model/familiar.py`).
+        training: how the weights were trained (commit, seed, time, data version).
+        example_questions: kinds of questions that a model with a small vocabulary can answer;
+            questions with other words are refused.
+        familiar: whether the weights contain statistics of the training frames
+            (`model/out_of_distribution.py`).
     """
 
     model_type = "tempo_qwen"
@@ -42,7 +43,7 @@ class TempoConfig(Qwen3Config):
     dynamic_compress: bool = True
     tokenizer_model_max_length: int | None = 16384
     # ours
-    compressor_config: Any = None  # a Qwen3VLConfig once made; a dict in a file
+    compressor_config: Any = None  # a Qwen3VLConfig; a dict in a file
     frame_size: list[int] | tuple[int, ...] | None = None
     segment_frames: int = 8
     min_tokens: int = 4
@@ -57,11 +58,16 @@ class TempoConfig(Qwen3Config):
         super().__post_init__(**kwargs)
         self._validate()
 
+    @property
+    def context_length(self) -> int:
+        """Tokens that the LLM can hold."""
+        return int(self.tokenizer_model_max_length or self.max_position_embeddings)
+
     def _validate(self) -> None:
-        """Refuse what would only fail later, or answer wrongly.
+        """Refuse values that would fail later or give wrong answers.
 
         Raises:
-            ValueError: a size that no video can have.
+            ValueError: names the field.
         """
         for name in ("num_compression_tokens", "segment_frames", "tokenizer_model_max_length"):
             value = getattr(self, name)

@@ -1,4 +1,4 @@
-"""Where a model runs, and in which kind of numbers."""
+"""Choose the device on which a model runs, and its dtype."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DEVICES = ("cpu", "cuda", "mps")
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The asked device, or the best one there is.
+    """Return the requested device, or by default the best one available.
 
     Raises:
-        CheckpointError: no such device, or none here.
+        CheckpointError: the device is unknown or not available.
     """
     if device is None:
         if torch.cuda.is_available():
@@ -24,7 +24,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
             "unknown device",
             asked=repr(device),
             found=", ".join(DEVICES),
-            fix="use one of these, or leave it out for the best there is",
+            fix="use one of these, or omit device= for the best one",
         )
     try:
         picked = torch.device(device)
@@ -34,25 +34,25 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
             "this device cannot be used",
             asked=device,
             found=str(err).splitlines()[0],
-            fix='leave device out, or use "cpu"',
+            fix='omit device=, or use device="cpu"',
         ) from None
     return picked
 
 
 def pick_dtypes(dtype: str | torch.dtype | None, device: torch.device) -> list[torch.dtype]:
-    """The asked dtype, or the best ones first: float32 on CPU only, and bfloat16.
+    """Return the requested dtype, or by default the preferred ones, best first.
 
     Raises:
-        CheckpointError: no such dtype.
+        CheckpointError: the dtype is unknown.
     """
     if dtype is None:
         return [torch.float32, torch.bfloat16] if device.type == "cpu" else [torch.bfloat16]
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if found not in (torch.float32, torch.bfloat16, torch.float16):
+    picked = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if picked not in (torch.float32, torch.bfloat16, torch.float16):
         raise CheckpointError(
             "unknown dtype",
             asked=dtype,
             found="float32, bfloat16, float16",
             fix="use one of these",
         )
-    return [found]
+    return [picked]

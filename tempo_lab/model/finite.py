@@ -1,7 +1,7 @@
-"""Numbers that a model cannot go on with: NaN and infinity.
+"""Check that a model computes finite numbers.
 
-Nothing fails by itself on them: an answer of NaN logits is the vocabulary's first token again and
-again. Weights are searched only once such a number is found.
+NaN and infinity cause no error by themselves: from NaN logits the answer is the vocabulary's first
+token, repeated. The weights are searched only if such a number occurs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ def check_finite(numbers: torch.Tensor, what: str, model: nn.Module) -> None:
     """Refuse numbers that are NaN or infinite.
 
     Args:
-        numbers: of any shape.
-        what: they are, in the plural.
-        model: computed them.
+        numbers: a tensor of any shape.
+        what: what the numbers are, in the plural, for the message.
+        model: the model that computed them.
 
     Raises:
-        CheckpointError: names damaged weights, or the dtype whose range is wide enough.
+        CheckpointError: names damaged weights, or a dtype with a sufficient range.
     """
     if bool(numbers.isfinite().all()):
         return
@@ -32,7 +32,7 @@ def check_finite(numbers: torch.Tensor, what: str, model: nn.Module) -> None:
     damaged = [name for name, weights in model.state_dict().items() if wrong(weights).any()]
     wider = None if damaged else WIDER.get(dtype)
     raise CheckpointError(
-        f"{what} are not finite numbers, so they mean nothing",
+        f"{what} are not finite numbers",
         asked=f"finite numbers, computed in {str(dtype).removeprefix('torch.')}",
         found=f"{int((~numbers.isfinite()).sum())} of {numbers.numel()} are NaN or infinite"
         + (f"; so are numbers in {len(damaged)} weights, first {damaged[0]}" if damaged else ""),

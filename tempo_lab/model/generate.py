@@ -1,4 +1,4 @@
-"""Greedy answering by transformers' own `generate`, with a stream of text if wanted."""
+"""Generate an answer greedily with transformers' `generate`, and stream its text."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tempo_lab.model.tempo import TempoForConditionalGeneration
 
 @dataclass(frozen=True)
 class Answer:
-    """What the LLM wrote.
+    """An answer of the LLM.
 
     Attributes:
-        text: without control tokens, stripped.
+        text: the text without control tokens, stripped.
         ids: int [token], as generated, with the stop token if there was one.
         logprobs: float32 [token], natural logarithm of each token's probability.
-        stopped: "end" at a stop token, "max_new_tokens" where the answer was cut.
-        logits: float32 [token, vocabulary] before each token, if asked for.
+        stopped: "end" at a stop token, "max_new_tokens" if the answer was cut.
+        logits: float32 [token, vocabulary] before each token, if requested.
     """
 
     text: str
@@ -34,7 +34,7 @@ class Answer:
 
 
 class _GreedyLogprob(LogitsProcessor):
-    """Notes the probability of each step's best token; the vocabulary's logits are not kept."""
+    """Records the log-probability of each step's best token, without keeping all logits."""
 
     def __init__(self) -> None:
         self.logprobs: list[float] = []
@@ -46,7 +46,7 @@ class _GreedyLogprob(LogitsProcessor):
 
 
 class _TextStream(BaseStreamer):
-    """Hands on text as soon as it is whole: a character can take several tokens."""
+    """Passes text on as soon as its characters are complete: one can take several tokens."""
 
     def __init__(self, tokenizer: Any, write: Callable[[str], object]) -> None:
         self.tokenizer, self.write = tokenizer, write
@@ -57,12 +57,12 @@ class _TextStream(BaseStreamer):
         self.ids += value.flatten().tolist()
         text = self.tokenizer.decode(self.ids, skip_special_tokens=True)
         if not text.endswith("\ufffd"):
-            self._hand_on(text)
+            self._pass_on(text)
 
     def end(self) -> None:
-        self._hand_on(self.tokenizer.decode(self.ids, skip_special_tokens=True))
+        self._pass_on(self.tokenizer.decode(self.ids, skip_special_tokens=True))
 
-    def _hand_on(self, text: str) -> None:
+    def _pass_on(self, text: str) -> None:
         if len(text) > self.written:
             self.write(text[self.written :])
             self.written = len(text)
@@ -80,28 +80,28 @@ def answer(
     """Answer greedily until a stop token (METHOD section 6).
 
     Args:
-        model: the model; its `generation_config` names the stop tokens.
-        tokenizer: the LLM's.
+        model: the model; its `generation_config` has the stop tokens.
+        tokenizer: the LLM's tokenizer.
         embeddings: [1, position, hidden], the whole prompt.
-        max_new_tokens: tokens at most.
+        max_new_tokens: maximum number of tokens.
         stream: called with each new piece of text.
-        logits: keep the logits of the whole vocabulary at each step.
+        logits: whether to return the logits of the whole vocabulary at each step.
     """
-    noted = _GreedyLogprob()
+    greedy = _GreedyLogprob()
     output: Any = model.generate(
         inputs_embeds=embeddings,
         attention_mask=torch.ones(embeddings.shape[:2], dtype=torch.long, device=embeddings.device),
         max_new_tokens=max_new_tokens,
         do_sample=False,
-        logits_processor=LogitsProcessorList([noted]),
+        logits_processor=LogitsProcessorList([greedy]),
         return_dict_in_generate=True,
         output_logits=logits,
         streamer=_TextStream(tokenizer, stream) if stream is not None else None,
     )
     ids = output.sequences[0].cpu().numpy()
     stopped = "end" if ids[-1] in model.generation_config.eos_token_id else "max_new_tokens"
-    kept = (
+    all_logits = (
         torch.stack([step[0].float() for step in output.logits]).cpu().numpy() if logits else None
     )
     text = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    return Answer(text, ids, np.array(noted.logprobs, dtype=np.float32), stopped, kept)
+    return Answer(text, ids, np.array(greedy.logprobs, dtype=np.float32), stopped, all_logits)

@@ -1,7 +1,4 @@
-"""Where a checkpoint's files are: an embedded one, a folder, or a hub name.
-
-Nothing is fetched unless a hub name was given.
-"""
+"""Find a checkpoint's files: an embedded one, a folder, or a hub name, which is downloaded."""
 
 from __future__ import annotations
 
@@ -26,12 +23,12 @@ _HASHED_WHOLE = 64 << 20
 
 
 def as_path(name: object) -> Path:
-    """The path that was named.
+    """Return the name of a checkpoint as a path.
 
     Raises:
-        CheckpointError: neither text nor a path.
+        CheckpointError: the name is empty, or neither a string nor a path.
     """
-    if isinstance(name, str | os.PathLike):
+    if isinstance(name, str | os.PathLike) and os.fspath(name):
         return Path(name)
     raise CheckpointError(
         "a checkpoint has a name or a path",
@@ -42,7 +39,7 @@ def as_path(name: object) -> Path:
 
 
 def find_folder(name: str | Path, revision: str | None = None) -> Path:
-    """The folder of a checkpoint; a hub name is fetched through the hub's own cache."""
+    """Return the folder of a checkpoint; a hub name is downloaded into the hub's cache."""
     folder = EMBEDDED.get(str(name), as_path(name).expanduser())
     if folder.is_dir():
         if revision is not None:
@@ -50,10 +47,10 @@ def find_folder(name: str | Path, revision: str | None = None) -> Path:
                 "only a hub name has revisions",
                 asked=f"revision {revision!r} of {name}",
                 found=f"the folder {folder}",
-                fix="leave it out, or give the hub name",
+                fix="omit revision=, or use the hub name",
             )
         return folder
-    # `runs/nanox` is a mistyped path where there is a folder `runs`, not a hub name
+    # if there is a folder `runs`, `runs/nanox` is a mistyped path, not a hub name
     if not is_hub_name(str(name)) or folder.parent.is_dir():
         raise CheckpointError(
             "no such checkpoint",
@@ -77,13 +74,13 @@ def fetch(
     offline: bool = False,
     patterns: list[str] | None = None,
 ) -> Path:
-    """The folder of a hub name, through the hub's own client and cache.
+    """Return the folder of a hub name, with the hub's own client and cache.
 
     Args:
         name: `owner/name`.
         revision: branch, tag or commit; by default the main branch.
-        offline: only look into the cache.
-        patterns: which files; by default all that a checkpoint has.
+        offline: whether to use the cache only.
+        patterns: names of the files; by default all files of a checkpoint.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -99,33 +96,34 @@ def fetch(
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as err:
         raise CheckpointError(
-            "this hub name cannot be fetched",
+            "this hub name cannot be downloaded",
             asked=name if revision is None else f"{name}, revision {revision!r}",
-            found="no such folder here; of the hub: "
+            found="no such local folder; the hub says: "
             + (str(err).strip() or type(err).__name__).splitlines()[0],
             fix="check the name and the connection, or download the folder and give its path",
         ) from err
 
 
 def find_base(folder: Path, names: Sequence[str], base: str | Path | None) -> Path:
-    """The folder of the base Qwen3-VL.
+    """Return the folder of the base Qwen3-VL.
 
     Args:
-        folder: of the Tempo checkpoint.
-        names: `mm_vision_tower_aux_list`: paths, from the checkpoint or from here, or hub names.
-        base: what the user gave, which wins.
+        folder: folder of the Tempo checkpoint.
+        names: `mm_vision_tower_aux_list`: hub names, or paths relative to the checkpoint or to the
+            working directory.
+        base: the user's choice, which has priority.
     """
     if base is not None:
         return find_folder(base)
     tried = []
-    for written in names:
-        for candidate in (folder / written, folder.parent / written, Path(written)):
+    for name in names:
+        for candidate in (folder / name, folder.parent / name, Path(name)):
             tried.append(str(candidate))
             if candidate.is_dir():
                 return candidate
-        if is_hub_name(written):
-            # a hub checkpoint was asked for by name, so its base may be fetched too
-            return fetch(written, offline=folder.is_dir() and not _in_hub_cache(folder))
+        if is_hub_name(name):
+            # the base is downloaded only if the checkpoint itself came from the hub
+            return fetch(name, offline=folder.is_dir() and not _in_hub_cache(folder))
     raise CheckpointError(
         "this checkpoint needs its base Qwen3-VL, which was not found",
         asked=f"mm_vision_tower_aux_list = {list(names)}",
@@ -141,15 +139,15 @@ def _in_hub_cache(folder: Path) -> bool:
 
 
 def commit_of(folder: Path) -> str | None:
-    """The commit of a folder in the hub's cache, which is named by it; None of others."""
+    """Return the commit of a folder in the hub's cache (its name); None for other folders."""
     return folder.name if _in_hub_cache(folder) and folder.parent.name == "snapshots" else None
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """Return the object in a JSON file.
 
     Raises:
-        OSError, ValueError: the file cannot be read, or holds something else.
+        OSError, ValueError: the file cannot be read, or does not contain an object.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -161,45 +159,45 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def check_plain(folder: Path, values: dict[str, Any]) -> None:
-    """Refuse weights that are not all there is: adapters beside them, and quantized ones.
+    """Refuse quantized weights, and folders with an adapter.
 
     Args:
-        folder: of the checkpoint.
-        values: of its configuration.
+        folder: folder of the checkpoint.
+        values: values of its configuration.
 
     Raises:
-        CheckpointError: says how to make a plain checkpoint of it.
+        CheckpointError: says how to make a plain checkpoint.
     """
     parts = [values, *(part for part in values.values() if isinstance(part, dict))]
-    beside = [name for name in _QUANTIZED if (folder / name).exists()]
-    if beside or any(_QUANTIZATION in part for part in parts):
+    quantized = [name for name in _QUANTIZED if (folder / name).exists()]
+    if quantized or any(_QUANTIZATION in part for part in parts):
         raise CheckpointError(
             "quantized weights cannot be loaded",
             asked=folder,
-            found=", ".join(beside) or f"{_QUANTIZATION} in config.json",
-            fix="take the checkpoint in float32, bfloat16 or float16",
+            found=", ".join(quantized) or f"{_QUANTIZATION} in config.json",
+            fix="use the checkpoint in float32, bfloat16 or float16",
         )
     if adapters := sorted(path.name for name in _ADAPTERS for path in folder.glob(name)):
         raise CheckpointError(
-            "an adapter beside the weights cannot be applied",
+            "an adapter in the checkpoint's folder cannot be applied",
             asked=folder,
             found=", ".join(adapters),
-            fix="merge it into the weights (peft: merge_and_unload), or take it out of the folder",
+            fix="merge it into the weights (peft: merge_and_unload), or move it to another folder",
         )
 
 
 def weight_files(folder: Path) -> dict[str, Path]:
-    """Which safetensors file each key of a checkpoint is in."""
+    """Return the safetensors file of each key of a checkpoint."""
     index = folder / _INDEX
     try:
         if index.is_file():
-            written = dict(read_object(index)["weight_map"])
-            if not all(isinstance(name, str) for name in written.values()):
-                raise ValueError("weight_map does not lead from keys to file names")
-            strange = sorted(name for name in set(written.values()) if Path(name).name != name)
-            if strange:
-                raise ValueError(f"file names with a path: {', '.join(strange)}")
-            return {key: folder / name for key, name in written.items()}
+            weight_map = dict(read_object(index)["weight_map"])
+            if not all(isinstance(name, str) for name in weight_map.values()):
+                raise ValueError("weight_map does not map keys to file names")
+            paths = sorted(name for name in set(weight_map.values()) if Path(name).name != name)
+            if paths:
+                raise ValueError(f"file names with a path: {', '.join(paths)}")
+            return {key: folder / name for key, name in weight_map.items()}
         with safe_open(folder / _WEIGHTS, framework="pt") as file:
             return dict.fromkeys(file.keys(), folder / _WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as err:
@@ -212,10 +210,10 @@ def weight_files(folder: Path) -> dict[str, Path]:
 
 
 def digest(paths: Iterable[Path], *more: bytes) -> str:
-    """A digest of files, by content, and of what else decides what a model answers.
+    """Return a digest of the contents of files, and of further bytes that identify a model.
 
-    Files up to 64 MiB are hashed whole; of larger ones the size and 64 blocks of 1 MiB, evenly
-    spread (the header among them), so that a 6B checkpoint is identified in under a second.
+    Files up to 64 MiB are hashed completely. For larger files the size and 64 evenly spaced blocks
+    of 1 MiB (with the header) are hashed, so that a 6B checkpoint takes less than a second.
     """
     sha = hashlib.sha256()
     for part in more:

@@ -1,4 +1,4 @@
-"""How much memory is free, and in which kind of numbers a checkpoint fits into it."""
+"""Free memory of a device, and the dtype in which a checkpoint fits into it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tempo_lab.model.weights import Header
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that are free on a device; for the CPU, within the limit of its control group."""
-    if device.type == "cuda":  # what torch holds ready is free, too
+    """Return the free bytes of a device; for the CPU, within the limit of its control group."""
+    if device.type == "cuda":  # memory that torch has reserved but not allocated is free, too
         ready = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + ready
     free = free_memory()
     if device.type == "mps":
-        most = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-        return int(min(free, most))
+        on_device = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return int(min(free, on_device))
     return free
 
 
 def needed_bytes(headers: Collection[Header], dtype: torch.dtype, device: torch.device) -> int:
-    """Bytes that must be free for weights in `dtype`, with an eighth of them to compute in.
+    """Return the bytes that weights in `dtype` need, plus an eighth for computing.
 
-    On a CPU, weights that are stored in `dtype` are mapped from disk and take no memory of their
-    own: the system reads them when they are used, and may drop them.
+    On a CPU, weights that are stored in `dtype` are memory-mapped and need no memory of their own:
+    the system reads them when they are used, and may drop them.
     """
     total = sum(header.numel for header in headers) * dtype.itemsize
     mapped = sum(header.numel for header in headers if header.dtype == dtype) * dtype.itemsize
@@ -41,15 +41,17 @@ def fitting_dtype(
     device: torch.device,
     free: int,
 ) -> torch.dtype:
-    """The first of `dtypes` in which the weights fit into `free` bytes; warns if it is a later one.
+    """Return the first of `dtypes` in which the weights fit into `free` bytes.
+
+    It warns if this is not the first dtype.
 
     Raises:
-        CheckpointError: none fits; says what would.
+        CheckpointError: the weights fit in none of them; says which dtype needs the least memory.
     """
     needs = {dtype: needed_bytes(headers, dtype, device) for dtype in dtypes}
     fits = next((dtype for dtype in dtypes if needs[dtype] <= free), None)
     first = dtypes[0]
-    asked, here = f"{needs[first] / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
+    needed, available = f"{needs[first] / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
     if fits is None:
         others = (torch.bfloat16, torch.float16, torch.float32)
         least = min(others, key=lambda dtype: needed_bytes(headers, dtype, device))
@@ -59,17 +61,17 @@ def fitting_dtype(
             fix = f"free {need / 1e9:.1f} GB and use dtype={_name(least)!r}, or a smaller model"
         raise CheckpointError(
             "this checkpoint does not fit into memory",
-            asked=f"{asked} for the weights as {_name(first)}, and to compute with them",
-            found=f"{here} free on {device}",
+            asked=f"{needed} for the weights as {_name(first)}, and to compute with them",
+            found=f"{available} free on {device}",
             fix=fix if device.type == "cpu" else f'{fix}, or device="cpu"',
         )
     if fits != first:
         warnings.warn(
-            f"The weights need {asked} as {_name(first)}, and {here} are free on {device}. They "
-            f"are loaded as {_name(fits)}, which has fewer digits. Pass dtype={_name(fits)!r} to "
-            "ask for that without this warning.",
+            f"The weights need {needed} as {_name(first)}, and {available} are free on {device}. "
+            f"They are loaded as {_name(fits)}, which has fewer digits. Pass dtype={_name(fits)!r} "
+            "to load them so without this warning.",
             TempoLabWarning,
-            stacklevel=4,  # whoever calls `tempo_lab.load`
+            stacklevel=4,  # the caller of `tempo_lab.load`
         )
     return fits
 

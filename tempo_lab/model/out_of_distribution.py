@@ -1,8 +1,8 @@
-"""Whether a video looks like what a model was trained on.
+"""Detect videos that are out of distribution: unlike the videos that a model was trained on.
 
-A model of one small world answers about any video, and nothing in the answer says that it never saw
-the like. Its checkpoint may therefore hold what the visual features of its training frames were:
-their mean, their spread in all directions, and how far they went.
+A small model answers questions about any video, and the answer does not show that the video is out
+of distribution. Its checkpoint may therefore contain statistics of the visual features of its
+training frames: their mean, their covariance, and limits.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from torch import Tensor, nn
 
 from tempo_lab.common.errors import UnfamiliarVideoWarning
 
-EDGE = 0.999
-"""Share of the training frames within each limit. A whole video is judged by its middle frame: 0.7
-of the limit for videos of nano's world, 1.2 and more for photographs."""
+QUANTILE = 0.999
+"""Share of the training frames within each limit. The score of a video is the median of its frames:
+0.7 of the limit for videos of nano's world, 1.2 and more for photographs."""
 
-THINNEST = 1e-4
-"""Directions that vary less than this, of the one that varies most, count as if they varied so
-much: what is left there in bfloat16 is rounding."""
+MIN_VARIANCE = 1e-4
+"""Lower bound on the variance of a direction, relative to the largest one: below it, features in
+bfloat16 contain only rounding."""
 
 
 class FeatureStatistics(nn.Module):
-    """What is known of the frames that a model was trained on.
+    """Statistics of the frames that a model was trained on.
 
-    Frames come in pairs, as the vision tower sees them. Of a pair's visual tokens the mean counts,
-    and how much they differ: a black picture may have the mean of a starry sky, and no stars.
+    The vision tower encodes frames in pairs. Two values of a pair's visual tokens count: their mean
+    and their standard deviation, because a black image may have the mean of a starry sky.
 
     Args:
-        width: of the visual features.
+        width: width of the visual features.
     """
 
     mean: Tensor
@@ -42,31 +42,32 @@ class FeatureStatistics(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("whiten", torch.eye(width))
-        self.register_buffer(
-            "limits", torch.tensor([1.0, 0.0])
-        )  # distance at most, spread at least
+        # maximum distance, minimum spread
+        self.register_buffer("limits", torch.tensor([1.0, 0.0]))
 
     @classmethod
     def of(cls, features: Tensor) -> FeatureStatistics:
-        """Learn from the features of training frames [pair, token, width]."""
+        """Return the statistics of the features of training frames [pair, token, width]."""
         features = features.float()
-        familiar = cls(features.shape[-1])
+        statistics = cls(features.shape[-1])
         pooled = features.mean(1)
         values, vectors = torch.linalg.eigh(torch.cov(pooled.T))
-        familiar.mean = pooled.mean(0)
-        familiar.whiten = vectors / values.clamp(min=THINNEST * float(values.max())).sqrt()
-        distance, spread = familiar._measure(features)
-        furthest, least = torch.quantile(distance, EDGE), torch.quantile(spread, 1 - EDGE)
-        familiar.limits = torch.stack([furthest, least])
-        return familiar
+        statistics.mean = pooled.mean(0)
+        statistics.whiten = vectors / values.clamp(min=MIN_VARIANCE * float(values.max())).sqrt()
+        distance, spread = statistics._measure(features)
+        furthest, least = torch.quantile(distance, QUANTILE), torch.quantile(spread, 1 - QUANTILE)
+        statistics.limits = torch.stack([furthest, least])
+        return statistics
 
     def _measure(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Distance from the training frames in standard deviations, and spread of the tokens."""
-        away = (features.mean(1) - self.mean.float()) @ self.whiten.float()
-        return away.square().mean(-1).sqrt(), features.std(1).mean(-1)
+        """Return the distance from the training frames in standard deviations, and the spread."""
+        whitened = (features.mean(1) - self.mean.float()) @ self.whiten.float()
+        return whitened.square().mean(-1).sqrt(), features.std(1).mean(-1)
 
     def ood_score(self, features: Tensor) -> Tensor:
-        """How unlike the training frames each pair of frames is [pair]; above 1 unlike all of them.
+        """Return the out-of-distribution score of each pair of frames [pair].
+
+        A score above 1 is beyond the limits of the training frames.
 
         Args:
             features: visual features [pair, token, width].
@@ -77,68 +78,68 @@ class FeatureStatistics(nn.Module):
 
 
 class OODMonitor:
-    """A video's strangeness, gathered while it is read.
+    """Computes a video's out-of-distribution score while the video is encoded.
 
     Args:
-        familiar: of the model; None where its checkpoint says nothing about its training frames.
+        statistics: statistics of the model's training frames; None if its checkpoint has none.
     """
 
-    def __init__(self, familiar: FeatureStatistics | None) -> None:
-        self.familiar = familiar
-        self._seen: dict[int, Tensor] = {}
+    def __init__(self, statistics: FeatureStatistics | None) -> None:
+        self.statistics = statistics
+        self._scores: dict[int, Tensor] = {}
         self._warned = False
 
     def add(self, segment: int, merged: Tensor, pairs: int) -> None:
-        """Look at some segments once.
+        """Add the scores of some segments; segments that were added before are skipped.
 
         Args:
-            segment: number of the first.
+            segment: number of the first segment.
             merged: visual features [segment, token, width].
-            pairs: pairs of frames in a segment.
+            pairs: pairs of frames per segment.
         """
-        if self.familiar is not None and segment not in self._seen:
+        if self.statistics is not None and segment not in self._scores:
             features = merged.unflatten(1, (pairs, -1)).flatten(0, 1)
-            self._seen[segment] = self.familiar.ood_score(features).cpu()
+            self._scores[segment] = self.statistics.ood_score(features).cpu()
 
     @property
     def ood_score(self) -> float | None:
-        """Of the middle one of all pairs of frames seen so far; None where nothing is known."""
-        if not self._seen:
+        """Median score of all pairs of frames so far; None without frames or statistics."""
+        if not self._scores:
             return None
-        return round(float(torch.cat(list(self._seen.values())).median()), 3)
+        return round(float(torch.cat(list(self._scores.values())).median()), 3)
 
     @property
     def provenance(self) -> dict[str, float]:
-        """The strangeness, for a trace's provenance."""
-        found = self.ood_score
-        return {} if found is None else {"strangeness": found}
+        """The score as a trace's provenance has it; the key is that of earlier versions."""
+        score = self.ood_score
+        return {} if score is None else {"strangeness": score}
 
     def warnings(self, model: str, path: str | Path) -> list[str]:
-        """What to say about a video that is unlike the training frames; nothing about others.
+        """Return the warning about a video that is out of distribution; an empty list otherwise.
 
         Args:
             model: name or folder of the model.
-            path: of the video. Only the last part of either is named: traces are passed on.
+            path: path of the video. Only the last part of both is named, because traces are shared.
         """
-        strangeness = self.ood_score
-        if strangeness is None or strangeness <= 1:
+        score = self.ood_score
+        if score is None or score <= 1:
             return []
         return [
             f"{Path(path).name} does not look like the videos that {Path(model).name} was trained "
-            f"on (strangeness {strangeness:.2f}; up to 1.00 is usual): the model's answers mean "
-            "nothing here. Make a video of its world with `tempo-lab world make`, or load a larger "
-            "model."
+            f"on (out-of-distribution score {score:.2f}; up to 1.00 is usual): the model's answers "
+            "mean nothing here. Make a video of its world with `tempo-lab world make`, or load a "
+            "larger model."
         ]
 
     def warn(self, model: str, path: str | Path, stacklevel: int = 2) -> None:
-        """Give these warnings as Python's, once per video; each answer's trace has them.
+        """Issue these warnings once per video; the trace of each answer has them, too.
 
         Args:
-            model, path: as of `warnings`.
-            stacklevel: as of `warnings.warn`, seen from the caller.
+            model, path: as in `warnings`.
+            stacklevel: as in `warnings.warn`, relative to the caller.
         """
-        said = self.warnings(model, path)
+        texts = self.warnings(model, path)
         if not self._warned:
-            for text in said:
+            for text in texts:
                 warnings.warn(text, UnfamiliarVideoWarning, stacklevel=stacklevel + 1)
-        self._warned |= bool(said)
+        self._warned |= bool(texts)

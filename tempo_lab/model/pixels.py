@@ -1,6 +1,6 @@
-"""Frames to patches: the last resize and Qwen3-VL's patch order, without torchvision.
+"""Convert frames to patches: the last resize and Qwen3-VL's patch order, without torchvision.
 
-A frame arrives here as the decoder's process left it (see `tempo_lab.video.resize`).
+The decoder's process has done the resizing before (see `tempo_lab.video.resize`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IMAGE_MAX_PIXELS = 16777216
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """How many patches a segment has: temporal pairs x rows x columns, before merging."""
+    """Number of patches in a segment: temporal pairs x rows x columns, before merging."""
 
     pairs: int
     rows: int
@@ -30,7 +30,7 @@ class PatchGrid:
 
     @property
     def tokens_per_pair(self) -> int:
-        """Visual tokens that one temporal patch (two frames) becomes after merging."""
+        """Number of visual tokens per temporal patch (two frames), after merging."""
         return self.rows * self.columns // self.merge**2
 
     @property
@@ -40,27 +40,27 @@ class PatchGrid:
 
 
 def video_size(width: int, height: int) -> tuple[int, int]:
-    """The released chain's last step for a video frame: multiples of 32, at least 131072 px."""
+    """Return the size after the released chain's last step: multiples of 32, 131072 px or more."""
     return smart_size(
         width, height, factor=32, min_pixels=VIDEO_MIN_PIXELS, max_pixels=VIDEO_MAX_PIXELS
     )
 
 
 def image_size(width: int, height: int) -> tuple[int, int]:
-    """The only resize of a single image: multiples of 32, at least 65536 px."""
+    """Return the size after the resize of a single image: multiples of 32, 65536 px or more."""
     return smart_size(
         width, height, factor=32, min_pixels=IMAGE_MIN_PIXELS, max_pixels=IMAGE_MAX_PIXELS
     )
 
 
 def resize_frames(frames: np.ndarray, size: tuple[int, int], *, in_float: bool) -> np.ndarray:
-    """Antialiased bicubic resize.
+    """Resize frames with antialiased bicubic interpolation.
 
     Args:
         frames: uint8 [frame, row, column, rgb].
         size: (width, height) in pixels.
-        in_float: compute in float32 and round once (the released video path), or in uint8
-            (its image path).
+        in_float: compute in float32 and round once (the released path for videos), or in uint8
+            (its path for images).
 
     Returns:
         uint8 [frame, row, column, rgb].
@@ -70,7 +70,7 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int], *, in_float: bool) 
     # one frame at a time: the float copy of a whole segment is eight times as large
     resized = []
     for frame in frames:
-        # channels first in memory too: the kernel is twice as slow on a transposed view
+        # channels first in memory, too: the kernel is half as fast on a transposed view
         x = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))[None]
         x = F.interpolate(
             x.float() if in_float else x,
@@ -89,7 +89,7 @@ def patchify(
 ) -> tuple[np.ndarray, PatchGrid]:
     """Cut frames into patches in Qwen3-VL's order: pairs of frames, blocks of merge x merge.
 
-    An odd number of frames has its last one repeated (two frames make one temporal patch).
+    If the number of frames is odd, the last one is repeated (a temporal patch has two frames).
 
     Args:
         frames: uint8 [frame, row, column, rgb], edges multiples of patch * merge.
@@ -115,5 +115,5 @@ def patchify(
 
 
 def normalize(patches: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """uint8 -> (x - 127.5) / 127.5, computed in float32 as in the released processor."""
+    """Return (x - 127.5) / 127.5 of uint8 x, computed in float32 as in the released processor."""
     return patches.to(torch.float32, copy=True).sub_(127.5).div_(127.5).to(dtype)

@@ -1,8 +1,8 @@
-"""The exact words that the SVLM and the LLM read, and which position is what.
+"""The exact prompts of the SVLM and the LLM, with a map of what each position is.
 
-Words and positions are those of METHOD sections 2 and 6. A prompt is built as token ids, piece by
-piece, together with its map: nothing ever has to search for a token. Text from a user is plain
-text: a control token written in a question is read as the characters that it is made of.
+Texts and positions are those of METHOD sections 2 and 6. A prompt is built as token ids, piece by
+piece, together with its token map, so no code has to search for a token. Text from a user is plain
+text: a control token in a question is read as its characters.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ VIDEO_PAD, IMAGE_PAD = "<|video_pad|>", "<|image_pad|>"
 
 
 def pair_seconds(positions: np.ndarray, fps: float) -> np.ndarray:
-    """Seconds that stand before each temporal patch: the mean position of its two frames / fps.
+    """Return the seconds written before each temporal patch: mean position of its frames / fps.
 
     Args:
-        positions: numbers of the segment's frames among the sampled ones. Where there is an odd
-            number, the repeated last frame counts as the next position.
-        fps: frames a second of the sampled clock.
+        positions: numbers of the segment's frames among the sampled frames. If their number is odd,
+            the repeated last frame counts as the next position.
+        fps: frames per second of the sampled clock.
 
     Returns:
         float [pair].
@@ -66,7 +66,7 @@ def pair_seconds(positions: np.ndarray, fps: float) -> np.ndarray:
 def segment_seconds(
     segments: int, fps: float, window: int = 8, stride: int | None = None
 ) -> np.ndarray:
-    """Seconds that are written before each segment's memory tokens: the middle of a full window.
+    """Return the seconds written before each segment's memory tokens: the middle of a full window.
 
     Args:
         segments: number of segments.
@@ -81,61 +81,63 @@ def segment_seconds(
 
 
 def timestamp(seconds: float) -> str:
-    """`<2.0 seconds>`, as released weights were trained (not the `<t=2.0s>` of the figures)."""
+    """Return `<2.0 seconds>`: released weights were trained with it, not with `<t=2.0s>`."""
     return f"<{seconds:.1f} seconds>"
 
 
 def encode_text(tokenizer: Any, trusted: str, plain: str = "") -> list[int]:
-    """Token ids of `trusted + plain` in which nothing in `plain` becomes a control token.
+    """Return the token ids of `trusted + plain`, where nothing in `plain` is a control token.
 
-    A control token (`<|im_end|>`, `<think>`, ...) written in `plain`, in whatever case, is cut
+    The name of a control token (`<|im_end|>`, `<think>`, ...) in `plain`, in any case, is split
     after its first character, so that the tokenizer reads it as ordinary text.
     """
     if not plain:
         return list(tokenizer.encode(trusted, add_special_tokens=False))
     added = tokenizer.get_added_vocab()
-    added.pop(tokenizer.unk_token, None)  # what unknown words become controls nothing
+    added.pop(tokenizer.unk_token, None)  # the token of unknown words controls nothing
     controls = sorted((t for t in added if t[0] == "<" and t[-1] == ">"), key=len, reverse=True)
     pieces = [trusted + plain]
     if controls:
-        found = re.finditer("|".join(map(re.escape, controls)), plain, re.IGNORECASE)
-        cuts = [0, *(len(trusted) + match.start() + 1 for match in found), len(trusted + plain)]
+        matches = re.finditer("|".join(map(re.escape, controls)), plain, re.IGNORECASE)
+        cuts = [0, *(len(trusted) + match.start() + 1 for match in matches), len(trusted + plain)]
         pieces = [(trusted + plain)[a:b] for a, b in pairwise(cuts)]
     ids: list[int] = []
     for piece in pieces:
         ids += tokenizer.encode(piece, add_special_tokens=False)
     if not {added[token] for token in controls}.isdisjoint(ids):
-        # a tokenizer that changes text before it looks for control tokens: letter by letter
+        # the tokenizer changes text before it looks for control tokens: encode letter by letter
         return [i for piece in (trusted, *plain) for i in encode_text(tokenizer, piece)]
     return ids
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
-    """Words (runs of letters) that the tokenizer has no token for, in their order, each once.
+    """Return the words (runs of letters) without a token, in their order, each once.
 
-    A tokenizer that spells out what it does not know has none. Markup and punctuation are no words.
+    A tokenizer that can spell any word has none. Markup and punctuation are not words.
     """
     known = known_words(tokenizer, text)
     return [word for word in _words(tokenizer, text) if word not in known]
 
 
 def known_words(tokenizer: Any, text: str) -> list[str]:
-    """The same of words that it has a token for."""
+    """Return the words that have a token, in their order, each once."""
     unknown = tokenizer.unk_token_id
     return [word for word, token in _words(tokenizer, text).items() if token != unknown]
 
 
 def _words(tokenizer: Any, text: str) -> dict[str, int]:
-    read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     pieces = {
         text[first:stop].strip(): token
-        for token, (first, stop) in zip(read["input_ids"], read["offset_mapping"], strict=True)
+        for token, (first, stop) in zip(
+            encoded["input_ids"], encoded["offset_mapping"], strict=True
+        )
     }
     return {piece: token for piece, token in pieces.items() if piece.isalpha()}
 
 
 def _opening(tokenizer: Any, system: str, sentence: str = "") -> TokenMap:
-    """A system turn, its last sentence plain text, and the opening of the user's turn after it."""
+    """Return the system turn, with `sentence` as plain text, and the start of the user's turn."""
     start, end = (int(tokenizer.convert_tokens_to_ids(token)) for token in (IM_START, IM_END))
     ids = [start, *encode_text(tokenizer, f"system\n{system}", sentence), end]
     ids += [*encode_text(tokenizer, "\n"), start, *encode_text(tokenizer, "user\n")]
@@ -148,10 +150,10 @@ class Prompts:
     """Builds the prompts of one model.
 
     Args:
-        svlm_tokenizer: the base Qwen3-VL's tokenizer.
-        llm_tokenizer: the Tempo checkpoint's tokenizer.
-        sentence: what asks the SVLM for Yes or No, plain text after its instructions; "" for
-            nothing, as in training.
+        svlm_tokenizer: tokenizer of the base Qwen3-VL.
+        llm_tokenizer: tokenizer of the Tempo checkpoint.
+        sentence: the sentence that asks the SVLM for Yes or No, plain text after its instructions;
+            "" for none, as in training.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class Prompts:
 
     @cached_property
     def yes_no(self) -> tuple[int, int]:
-        """Ids of `Yes` and `No` in the SVLM's vocabulary."""
+        """Token ids of `Yes` and `No` in the SVLM's vocabulary."""
         ids = [self.svlm.encode(word, add_special_tokens=False) for word in ("Yes", "No")]
         if any(len(word) != 1 for word in ids):
             raise CheckpointError(
@@ -191,15 +193,15 @@ class Prompts:
         return int(self.llm.convert_tokens_to_ids(token))
 
     def system(self, *, relevance: bool = True) -> TokenMap:
-        """The SVLM's system turn and the opening of the user's, the same for all segments.
+        """Return the SVLM's system turn and the start of the user's turn, for all segments.
 
         Args:
-            relevance: with the Yes/No sentence, as at inference; without, as in training.
+            relevance: whether to include the Yes/No sentence, as at inference.
         """
         return _opening(self.svlm, COMPRESSOR_SYSTEM, self.sentence if relevance else "")
 
     def video(self, grid: PatchGrid, seconds: np.ndarray | None) -> TokenMap:
-        """The visual part of one segment: a timestamp and visual tokens for each temporal pair.
+        """Return a segment's visual part: a timestamp and visual tokens for each temporal pair.
 
         Args:
             grid: patches of the segment.
@@ -219,7 +221,7 @@ class Prompts:
         return build.build()
 
     def question(self, query: str) -> TokenMap:
-        """What follows the video in the SVLM's prompt; its last token is the decision."""
+        """Return the SVLM's prompt after the video; its last token is the decision."""
         query = query if query.strip() else BLANK_QUERY
         build = MapBuilder()
         build.add(encode_text(self.svlm, "\nQuery:\n", query), QUERY)
@@ -234,40 +236,40 @@ class Prompts:
     def segment(
         self, video: TokenMap, query: str, slots: int = 0, *, relevance: bool = True
     ) -> TokenMap:
-        """The SVLM's whole prompt for one segment, with its memory slots: for reading."""
+        """Return the SVLM's whole prompt for one segment, with its memory slots."""
         before, after = self.around(query, slots, relevance=relevance)
         return concatenate([before, video, after])
 
     def around(
         self, query: str, slots: int = 0, *, relevance: bool = True
     ) -> tuple[TokenMap, TokenMap]:
-        """What stands before and after the video in that prompt, the same for all segments."""
+        """Return the parts of that prompt before and after the video, for all segments."""
         memory = MapBuilder()
         memory.add(np.full(slots, -1), MEMORY, index=np.arange(slots))
         after = concatenate([self.question(query), memory.build()])
         return self.system(relevance=relevance), after
 
     def opening(self) -> TokenMap:
-        """The LLM's system turn and the opening of the user's, before the video."""
+        """Return the LLM's system turn and the start of the user's turn, before the video."""
         return _opening(self.llm, LLM_SYSTEM)
 
     def timestamp(self, seconds: float) -> list[int]:
-        """Ids of the timestamp before a segment's memory tokens in the LLM's prompt."""
+        """Return the token ids of a timestamp before memory tokens in the LLM's prompt."""
         return encode_text(self.llm, timestamp(seconds))
 
     def closing(self, query: str, history: tuple[tuple[str, str], ...] = ()) -> TokenMap:
-        """What follows the video in the LLM's prompt.
+        """Return the LLM's prompt after the video.
 
         Args:
             query: the question, plain text.
             history: earlier (question, answer) turns of the conversation, oldest first.
         """
         build = MapBuilder()
-        questions = [*(asked for asked, _ in history), query]
+        questions = [*(question for question, _ in history), query]
         answers = [answer for _, answer in history]
-        for turn, asked in enumerate(questions):
+        for turn, question in enumerate(questions):
             opening = "\n" if turn == 0 else "user\n"
-            build.add(encode_text(self.llm, opening, asked), QUERY, index=turn)
+            build.add(encode_text(self.llm, opening, question), QUERY, index=turn)
             build.add([self._llm_id(IM_END)], TEXT)
             build.add(encode_text(self.llm, "\n"), TEXT)
             build.add([self._llm_id(IM_START)], TEXT)
@@ -284,24 +286,24 @@ class Prompts:
 
     def conversation(
         self,
-        clocks: list[list[int]] | None,
-        kept: np.ndarray,
+        timestamps: list[list[int]] | None,
+        tokens: np.ndarray,
         query: str,
         history: tuple[tuple[str, str], ...] = (),
     ) -> TokenMap:
-        """The LLM's whole prompt.
+        """Return the LLM's whole prompt.
 
         Args:
-            clocks: timestamp ids of each segment; None for a single image.
-            kept: int [segment], memory tokens of each segment. One with 0 has no timestamp either.
+            timestamps: token ids of each segment's timestamp; None for a single image.
+            tokens: int [segment], number of memory tokens. A segment with 0 has no timestamp.
             query: the question.
             history: earlier turns.
         """
         build = MapBuilder()
-        for segment, count in enumerate(kept):
+        for segment, count in enumerate(tokens):
             if count:
-                if clocks is not None:
-                    build.add(clocks[segment], TIMESTAMP, segment=segment)
+                if timestamps is not None:
+                    build.add(timestamps[segment], TIMESTAMP, segment=segment)
                 build.add(np.full(count, -1), MEMORY, index=np.arange(count), segment=segment)
-        empty = [] if not build.pieces else [build.build()]
-        return concatenate([self.opening(), *empty, self.closing(query, history)])
+        video = [build.build()] if build.pieces else []
+        return concatenate([self.opening(), *video, self.closing(query, history)])

@@ -1,9 +1,9 @@
-"""The one place that knows how transformers' Qwen3-VL is called.
+"""The only module that calls transformers' Qwen3-VL, and knows its interface.
 
-Everything here hands tensors to transformers' own modules. Four things are ours: all frames go
-through the vision tower as one batch (its own loop runs them one after another), patches are
-embedded by a matrix product, what follows a short cache is read without a mask, and a key-value
-cache can be continued many times without being copied first.
+It passes tensors to transformers' own modules, with four changes: the vision tower encodes all
+frames as one batch (its own loop runs them one after another), a matrix product embeds the patches,
+a prefill after a short cache uses no mask, and a KV cache can be continued many times without a
+copy.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CACHE_ARGUMENT = (
     else "past_key_values"
 )
 PATCHES_AT_ONCE = 512
-"""Patches that are floats at one time: few enough to stay near a CPU."""
+"""Number of patches that are converted to float at a time: few enough for a CPU's cache."""
 
 
 def frames_sdpa(
@@ -52,11 +52,11 @@ def frames_sdpa(
     patches_per_frame: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """sdpa over all temporal patches at once: none attends to another (METHOD section 2).
+    """Compute sdpa over all temporal patches at once; none attends to another (METHOD section 2).
 
     Args:
         query, key, value: [1, head, frame * patch, width].
-        patches_per_frame: patches of one temporal patch; None for one long sequence.
+        patches_per_frame: patches per temporal patch; None for one long sequence.
 
     Returns:
         [1, frame * patch, head, width], None.
@@ -80,10 +80,10 @@ def continued_sdpa(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """sdpa that is causal without a mask after a cache that is not longer than what is new.
+    """Compute causal sdpa without a mask, after a cache that is not longer than the new positions.
 
-    The kernels know causality of squares only, and then leave out half of the scores. Queries of
-    zeros in the place of what is cached make a square; what they find is dropped.
+    The kernels support causality without a mask only for square scores, of which they skip half.
+    Queries of zeros for the cached positions make the scores square; their output is dropped.
 
     Args:
         query: [segment, head, new position, width].
@@ -96,7 +96,7 @@ def continued_sdpa(
     if attention_mask is not None or past == 0 or new == 1:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     query = nn.functional.pad(query, (0, 0, past, 0))
-    # not every kernel takes fewer key heads than heads
+    # not every kernel accepts fewer key heads than query heads
     key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
     output = nn.functional.scaled_dot_product_attention(
         query, key, value, is_causal=True, scale=kwargs["scaling"]
@@ -105,14 +105,14 @@ def continued_sdpa(
 
 
 def needs_mask(new: int, past: int) -> bool:
-    """Whether `new` positions after `past` cached ones are read with a mask."""
+    """Whether the prefill of `new` positions after `past` cached ones needs a mask."""
     return past > new
 
 
 def continued_mask(
     *, q_length: int, kv_length: int, attention_mask: torch.Tensor | None = None, **kwargs: Any
 ) -> torch.Tensor | None:
-    """The mask of `continued_sdpa`: sdpa's, or None where causality needs none."""
+    """Return the mask of `continued_sdpa`: sdpa's, or None if causality needs no mask."""
     masked = attention_mask is not None or needs_mask(q_length, kv_length - q_length)
     if kwargs["allow_is_causal_skip"] and not masked:
         return None
@@ -127,40 +127,43 @@ AttentionMaskInterface.register(CONTINUED_SDPA, continued_mask)
 
 
 class LinearPatchEmbed(Qwen3VLVisionPatchEmbed):
-    """The patch embedding as one matrix product: its convolution's stride is its kernel.
+    """The patch embedding as one matrix product, since the convolution's stride is its kernel size.
 
-    Same parameters and keys; the convolution's own kernels are several times slower at this shape.
+    Parameters and keys are the same. Convolution kernels are several times slower at this shape.
     """
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """uint8 patches [patch, rgb * temporal * patch * patch] -> [patch, hidden]."""
+        """Embed uint8 patches [patch, rgb * temporal * patch * patch] as [patch, hidden]."""
         weight, bias = self.proj.weight.flatten(1), self.proj.bias
-        parts = patches.split(PATCHES_AT_ONCE)  # the floats of all would be the largest tensor
+        parts = patches.split(PATCHES_AT_ONCE)  # all patches as floats: the largest tensor
         return torch.cat(
             [nn.functional.linear(normalize(part, weight.dtype), weight, bias) for part in parts]
         )
 
 
 def prepare(model: Qwen3VLModel) -> None:
-    """Put our shortcuts into transformers' modules; their parameters stay as they are."""
+    """Replace parts of transformers' modules by the faster ones here; parameters do not change."""
     model.visual.patch_embed = LinearPatchEmbed(model.visual.config)
-    for part, shortcut in ((model.visual, FRAMES_SDPA), (model.language_model, CONTINUED_SDPA)):
+    for part, attention in ((model.visual, FRAMES_SDPA), (model.language_model, CONTINUED_SDPA)):
         if part.config._attn_implementation == "sdpa":
-            part.set_attn_implementation(shortcut)
+            part.set_attn_implementation(attention)
 
 
 def cache_argument(cache: Cache | None) -> dict[str, Cache | None]:
-    """The cache as a keyword argument of the text model or a layer; its name changed in 5.24."""
+    """Return the cache as keyword argument of the text model or a layer.
+
+    transformers 5.24 renames `past_key_values` to `cache`.
+    """
     return {_CACHE_ARGUMENT: cache}
 
 
 @dataclass(frozen=True)
 class VisualFeatures:
-    """What the vision tower made of some segments of one shape.
+    """Output of the vision tower for segments of one shape.
 
     Attributes:
         merged: [segment, visual token, hidden].
-        deepstack: one [segment, visual token, hidden] for each deepstack level.
+        deepstack: one [segment, visual token, hidden] per deepstack level.
     """
 
     merged: torch.Tensor
@@ -168,7 +171,7 @@ class VisualFeatures:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of the features."""
         return self.merged.nbytes + sum(level.nbytes for level in self.deepstack)
 
 
@@ -184,7 +187,7 @@ def encode_vision(model: Qwen3VLModel, patches: torch.Tensor, grid: PatchGrid) -
     visual = model.visual
     device = visual.patch_embed.proj.weight.device
     pixels = patches.to(device).flatten(0, 1)
-    # one row a temporal patch, so that position interpolation and rope see frames, not segments
+    # one row per temporal patch: position interpolation and rope work per frame, not per segment
     frames = torch.tensor([[1, grid.rows, grid.columns]], device=device)
     frames = frames.expand(segments * grid.pairs, 3)
     options: dict[str, Any] = {}
@@ -207,13 +210,13 @@ def prefill(
     features: VisualFeatures | None = None,
     visual: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Run the SVLM's text model on a continuation of `cache`, which grows in place.
+    """Run the SVLM's text model on new positions after `cache`, which grows in place.
 
     Args:
         model: transformers' Qwen3VLModel.
         embeddings: [segment, position, hidden].
         positions: int [3, position], the same for all segments.
-        cache: keys and values of what came before; None to keep none.
+        cache: KV cache of the positions before; None to use and build none.
         features: visual features of these positions, if there are any.
         visual: bool [position], which positions are visual.
 
@@ -249,14 +252,14 @@ def _with_tensors(
 
 
 def copy_cache(cache: DynamicCache, *, repeat: int | None = None) -> DynamicCache:
-    """A cache that can be continued while `cache` stays as it is.
+    """Return a cache that can be continued while `cache` does not change.
 
-    The tensors are shared, not copied: transformers grows a dynamic cache by concatenation, which
-    makes new ones.
+    The tensors are shared, not copied: transformers extends a dynamic cache by concatenation, which
+    creates new tensors.
 
     Args:
         cache: the cache to continue.
-        repeat: make this many rows of a cache with one.
+        repeat: number of rows to make from a cache with one row.
     """
     return _with_tensors(
         cache, lambda i, name, x: x if repeat is None else x.expand(repeat, -1, -1, -1)
@@ -264,25 +267,25 @@ def copy_cache(cache: DynamicCache, *, repeat: int | None = None) -> DynamicCach
 
 
 def rows(cache: DynamicCache, first: int, stop: int) -> DynamicCache:
-    """Some rows of a cache; the tensors are shared, not copied."""
+    """Return some rows of a cache; the tensors are shared, not copied."""
     return _with_tensors(cache, lambda i, name, x: x[first:stop])
 
 
 def tail(cache: DynamicCache, row: int, positions: int) -> DynamicCache:
-    """The last positions of one row of a cache, copied so that the rest can be freed."""
+    """Return the last positions of one row of a cache, copied so that the rest can be freed."""
     return _with_tensors(cache, lambda i, name, x: x[row : row + 1, :, -positions:].clone())
 
 
 def concat_caches(rows: Sequence[Sequence[DynamicCache]]) -> DynamicCache:
-    """One cache of several equally long rows, each given as parts of any lengths in order."""
+    """Return one cache of equally long rows; each row is a sequence of caches of any length."""
 
-    def every(i: int, name: str, x: torch.Tensor) -> torch.Tensor:
+    def concatenate(i: int, name: str, x: torch.Tensor) -> torch.Tensor:
         whole = (torch.cat([getattr(part.layers[i], name) for part in row], dim=-2) for row in rows)
         return torch.cat(list(whole))
 
-    return _with_tensors(rows[0][0], every)
+    return _with_tensors(rows[0][0], concatenate)
 
 
 def cache_bytes(cache: DynamicCache) -> int:
-    """Bytes that the keys and values of a cache hold."""
+    """Return the bytes of a cache's keys and values."""
     return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)

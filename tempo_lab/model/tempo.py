@@ -1,4 +1,4 @@
-"""TempoForConditionalGeneration: compressor + projector + LLM, in the released key layout."""
+"""TempoForConditionalGeneration: compressor, projector and LLM, with the released key names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RELEASED_LEFTOVER = "vision_tower_aux_list.0.linear_layer.weight"
 
 
 def build_projector(config: TempoConfig) -> nn.Module:
-    """Memory width -> LLM width: `linear`, or `mlp2x_gelu` (linear, GELU, linear)."""
+    """Return the projector from memory width to LLM width: `linear`, or `mlp2x_gelu`."""
     source, target = config.compressor_config.text_config.hidden_size, config.hidden_size
     if config.mm_projector_type == "linear":
         return nn.Linear(source, target)
@@ -39,13 +39,13 @@ def build_projector(config: TempoConfig) -> nn.Module:
 
 
 class TempoModel(Qwen3Model):
-    """The LLM's body, with the compressor and the projector beside it."""
+    """The LLM without its head, and the compressor and the projector."""
 
     def __init__(self, config: TempoConfig) -> None:
         super().__init__(config)
         if config.compressor_config is None:
             raise CheckpointError(
-                "this configuration does not say what the compressor is",
+                "this configuration does not describe the compressor",
                 asked="compressor_config",
                 found=f"None (base: {list(config.mm_vision_tower_aux_list)})",
                 fix="load the checkpoint with base=<folder of the base Qwen3-VL>",
@@ -62,18 +62,18 @@ class TempoModel(Qwen3Model):
 class TempoForConditionalGeneration(Qwen3ForCausalLM):
     """A Tempo as a transformers model.
 
-    Keys are those of the released checkpoint, plus the buffer `yes_no_rows` (the two base rows of
-    the relevance prior). `generate` and everything else of transformers work on the LLM with
-    `inputs_embeds` from `embed`.
+    Its keys are those of the released checkpoint, plus the buffer `yes_no_rows` (the two rows of
+    the base for the relevance prior). `generate` and other methods of transformers work on the LLM,
+    with `inputs_embeds` from `embed`.
     """
 
     config: TempoConfig
     config_class = TempoConfig
-    # a released training run may have saved its router; the base's rows are the truth
+    # a released training run may have saved its router; the base's rows are used instead
     _keys_to_ignore_on_load_unexpected: ClassVar = [rf".*{RELEASED_LEFTOVER}"]
 
     def __init__(self, config: TempoConfig) -> None:
-        # not Qwen3ForCausalLM.__init__, which would build the LLM's body a first time
+        # Qwen3ForCausalLM.__init__ would build the LLM a first time
         Qwen3PreTrainedModel.__init__(self, config)
         self.model = TempoModel(config)
         self.vocab_size = config.vocab_size
@@ -82,7 +82,7 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As transformers'; a released checkpoint also needs its base (found, or `base=`)."""
+        """Load a checkpoint as transformers does; `base=` is the base of a released checkpoint."""
         base, report = kwargs.pop("base", None), kwargs.pop("output_loading_info", False)
         config = kwargs.pop("config", None)
         if not isinstance(config, TempoConfig):
@@ -110,7 +110,7 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
 
     @wraps(Qwen3ForCausalLM.forward)
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As Qwen3's; logits that are NaN or infinite are a `CheckpointError`."""
+        """Run Qwen3's forward pass; raise `CheckpointError` if logits are NaN or infinite."""
         output = super().forward(*args, **kwargs)
         logits = output[0] if isinstance(output, tuple) else output.logits
         check_finite(logits, "the logits of the LLM", self)
@@ -118,12 +118,12 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
 
     @property
     def compressor(self) -> Compressor:
-        """SVLM and memory tokens."""
+        """The SVLM and its memory tokens."""
         return cast(Compressor, self.model.vision_tower_aux_list[0])
 
     @property
     def projector(self) -> nn.Module:
-        """Memory width -> LLM width."""
+        """The projector from memory width to LLM width."""
         return self.model.mm_projector
 
     @property
@@ -132,15 +132,15 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
         return self.model.familiar
 
     def project(self, memory: torch.Tensor) -> torch.Tensor:
-        """Memory tokens [..., hidden] -> LLM embeddings [..., LLM hidden]."""
+        """Return the LLM embeddings [..., LLM hidden] of memory tokens [..., hidden]."""
         return self.model.mm_projector(memory)
 
     def embed(self, prompt: TokenMap, memory: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The LLM's input (METHOD section 6).
+        """Return the LLM's input embeddings (METHOD section 6).
 
         Args:
-            prompt: `Prompts.conversation`.
-            memory: projected tokens [k, LLM hidden] of each segment, in order.
+            prompt: a prompt of `Prompts.conversation`.
+            memory: projected memory tokens [k, LLM hidden] of each segment, in order.
 
         Returns:
             [1, position, LLM hidden].

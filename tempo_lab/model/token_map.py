@@ -1,6 +1,6 @@
-"""TokenMap: what each position of a prompt is. The only thing that knows which index is what.
+"""TokenMap: what each position of a prompt is.
 
-A map is built together with its prompt, so nothing ever has to search for a token.
+A map is built together with its prompt, so no code has to search for a token.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ ROLES = (
 
 @dataclass(frozen=True)
 class TokenMap:
-    """What each position of one prompt is. All arrays have one entry a position.
+    """What each position of one prompt is. All arrays have one entry per position.
 
     Attributes:
-        ids: token ids; memory slots and visual tokens of the LLM have -1 (they are embeddings).
-        role: an index into `ROLES`.
-        index: which one of its kind: temporal pair of a vision token or timestamp, slot of a memory
-            token, -1 elsewhere.
-        segment: segment that an LLM position belongs to, -1 for text.
-        row, column: place of a vision token in the merged grid, -1 elsewhere.
+        ids: token ids; -1 for memory slots and visual tokens of the LLM (they are embeddings).
+        role: index into `ROLES`.
+        index: number within its role: the temporal pair of a vision token or timestamp, the slot of
+            a memory token; -1 elsewhere.
+        segment: segment of an LLM position; -1 for text.
+        row, column: position of a vision token in the merged grid; -1 elsewhere.
     """
 
     ids: np.ndarray
@@ -40,22 +40,22 @@ class TokenMap:
     def __post_init__(self) -> None:
         lengths = {name: len(value) for name, value in vars(self).items()}
         if len(set(lengths.values())) != 1:
-            raise ValueError(f"a token map has one entry a position in each array: {lengths}")
+            raise ValueError(f"the arrays of a token map have different lengths: {lengths}")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def positions(self, role: str, index: int | None = None) -> np.ndarray:
-        """Positions of a role, e.g. `positions("vision", 3)`: all tokens of frame pair 3."""
-        found = self.role == ROLES.index(role)
+        """Return the positions of a role: `positions("vision", 3)` has those of frame pair 3."""
+        matches = self.role == ROLES.index(role)
         if index is not None:
-            found &= self.index == index
-        return np.flatnonzero(found)
+            matches &= self.index == index
+        return np.flatnonzero(matches)
 
     def runs(self) -> list[tuple[str, int, int, int]]:
-        """Runs of positions of one role and index: (role, index, first, one past the last).
+        """Return the runs of positions with one role and index: (role, index, first, end).
 
-        The memory slots are one run, with index -1.
+        All memory slots are one run, with index -1.
         """
         index = np.where(self.role == MEMORY, -1, self.index)
         changes = (np.diff(self.role) != 0) | (np.diff(index) != 0)
@@ -68,11 +68,11 @@ class TokenMap:
 
     @property
     def decision(self) -> int:
-        """Position of the last prompt token, whose hidden state is the relevance decision."""
+        """Position of the last prompt token, whose hidden state gives the relevance."""
         return int(self.positions("decision")[0])
 
     def text(self, tokenizer: Any) -> str:
-        """The prompt as text, for reading: `<0.2 seconds>...[9 vision tokens]...`."""
+        """Return the prompt as readable text: `<0.2 seconds>...[9 vision tokens]...`."""
         pieces = []
         start = 0
         kinds = np.where(np.isin(self.role, (VISION, MEMORY)), self.role, -1)
@@ -86,21 +86,21 @@ class TokenMap:
         return "".join(pieces)
 
     def names(self) -> list[str]:
-        """A readable name for every position: `vision[pair 0, row 2, column 5]`, `memory[7]`."""
+        """Return a readable name for each position: `vision[pair 0, row 2, column 5]`."""
         return [self.name(i) for i in range(len(self))]
 
     def name(self, position: int) -> str:
-        """A readable name for one position."""
+        """Return a readable name for one position."""
         role, index = ROLES[self.role[position]], self.index[position]
         where = f"segment {self.segment[position]}, " if self.segment[position] >= 0 else ""
         if role == "vision" and self.row[position] >= 0:
-            place = f"row {self.row[position]}, column {self.column[position]}"
-            return f"vision[{where}pair {index}, {place}]"
+            cell = f"row {self.row[position]}, column {self.column[position]}"
+            return f"vision[{where}pair {index}, {cell}]"
         return f"{role}[{where}{index}]" if index >= 0 else role
 
 
 class MapBuilder:
-    """Collects ids and what they are, in reading order."""
+    """Collects the pieces of a prompt and of its token map, in order."""
 
     def __init__(self) -> None:
         self.pieces: list[tuple[np.ndarray, tuple[Any, ...]]] = []
@@ -114,10 +114,12 @@ class MapBuilder:
         row: Any = -1,
         column: Any = -1,
     ) -> None:
+        """Append a piece; each value is one number for the whole piece, or one per position."""
         ids = np.asarray(ids, dtype=np.int64)
         self.pieces.append((ids, (ids, role, index, segment, row, column)))
 
     def build(self) -> TokenMap:
+        """Return the token map of all pieces."""
         columns = np.empty((6, sum(len(ids) for ids, _ in self.pieces)), dtype=np.int64)
         start = 0
         for ids, values in self.pieces:
@@ -128,7 +130,7 @@ class MapBuilder:
 
 
 def concatenate(parts: list[TokenMap]) -> TokenMap:
-    """One map of several that follow each other."""
+    """Return one token map of several that follow each other."""
     return TokenMap(
         *(
             np.concatenate([getattr(part, name) for part in parts])
@@ -138,17 +140,17 @@ def concatenate(parts: list[TokenMap]) -> TokenMap:
 
 
 def rope_positions(part: TokenMap, start: int = 0) -> tuple[np.ndarray, int]:
-    """Three-axis rotary positions of a piece of the SVLM's prompt.
+    """Return the three-axis rotary positions of a part of the SVLM's prompt.
 
-    Text counts up on all axes; the vision token at (row, column) of a frame pair that begins at s
+    Text counts up on all axes. The vision token at (row, column) of a frame pair that begins at s
     has (s, s + row, s + column), and the text after it starts at s + max(rows, columns).
 
     Args:
-        part: any run of whole pieces of the prompt (`system`, `video`, `question`, ...).
+        part: any sequence of whole pieces of the prompt (`system`, `video`, `question`, ...).
         start: position of its first token.
 
     Returns:
-        int [3, position], and the position of the token that follows.
+        int [3, position], and the position of the next token.
     """
     positions = np.empty((3, len(part)), dtype=np.int64)
     vision = part.role == VISION

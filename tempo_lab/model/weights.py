@@ -1,4 +1,4 @@
-"""The weights of a checkpoint: what their headers say, checked before anything is read or built."""
+"""Read the weights of a checkpoint; check their headers before anything is read or built."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FLOATS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of one tensor.
+    """Header of one tensor in a safetensors file.
 
     Attributes:
-        path: of the file.
-        kind: how its numbers are stored, in safetensors' words.
-        shape: of the tensor.
+        path: path of the file.
+        kind: safetensors' name of the dtype.
+        shape: shape of the tensor.
     """
 
     path: Path
@@ -39,17 +39,17 @@ class Header:
 
     @property
     def numel(self) -> int:
-        """How many numbers it has."""
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """Of its numbers; None where they are not plain floats."""
+        """The dtype; None if it is not a plain float type."""
         return FLOATS.get(self.kind)
 
 
 def read_headers(folder: Path) -> dict[str, Header]:
-    """The header of each tensor of a checkpoint, those that no index mentions included.
+    """Return the header of each tensor of a checkpoint, also of tensors that the index lacks.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -64,19 +64,19 @@ def read_headers(folder: Path) -> dict[str, Header]:
                         part = file.get_slice(key)
                         headers[key] = Header(path, part.get_dtype(), tuple(part.get_shape()))
         except (OSError, SafetensorError) as err:
-            raise _unfit([f"unreadable: {path.name}: {err}"], len(files)) from None
+            raise _mismatch([f"unreadable: {path.name}: {err}"], len(files)) from None
     missing = [
         f"missing: {key}, in {path.name}" for key, path in files.items() if key not in headers
     ]
     if missing:
-        raise _unfit(missing, len(files))
+        raise _mismatch(missing, len(files))
     return headers
 
 
 def check_depths(config: TempoConfig, headers: Mapping[str, Header], folder: Path) -> None:
-    """Refuse a configuration of other numbers of layers than the weights have.
+    """Refuse a configuration whose numbers of layers differ from those of the weights.
 
-    What it would build is as large as it says, and takes as long.
+    Building a model with a wrong number of layers could take unlimited memory and time.
 
     Raises:
         CheckpointError: they differ.
@@ -100,39 +100,39 @@ def check_depths(config: TempoConfig, headers: Mapping[str, Header], folder: Pat
 
 
 def check_shapes(
-    wanted: Mapping[str, torch.Tensor], headers: Mapping[str, Header], ignored: Iterable[str]
+    expected: Mapping[str, torch.Tensor], headers: Mapping[str, Header], ignored: Iterable[str]
 ) -> dict[str, Header]:
-    """The headers of the wanted tensors.
+    """Return the headers of the tensors that the model needs.
 
     Args:
-        wanted: as the configuration describes them.
-        headers: as the files describe them.
-        ignored: keys that may be there, and are not read.
+        expected: the tensors according to the configuration.
+        headers: the headers in the files.
+        ignored: keys that may be in the files and are not read.
 
     Raises:
-        CheckpointError: keys are missing, extra, misshapen or of numbers that are no floats.
+        CheckpointError: keys are missing or unexpected, or have another shape or dtype.
     """
     headers = {key: header for key, header in headers.items() if key not in set(ignored)}
-    problems = [f"missing: {key}" for key in wanted if key not in headers]
-    problems += [f"extra: {key}" for key in headers if key not in wanted]
-    for key in wanted.keys() & headers.keys():
-        header, shape = headers[key], tuple(wanted[key].shape)
+    problems = [f"missing: {key}" for key in expected if key not in headers]
+    problems += [f"extra: {key}" for key in headers if key not in expected]
+    for key in expected.keys() & headers.keys():
+        header, shape = headers[key], tuple(expected[key].shape)
         if header.shape != shape:
-            problems.append(f"misshapen: {key} is {header.shape}, not {shape}")
+            problems.append(f"wrong shape: {key} is {header.shape}, not {shape}")
         elif header.dtype is None:
             problems.append(f"no plain floats: {key} is {header.kind}, not {', '.join(FLOATS)}")
     if problems:
-        raise _unfit(problems, len(wanted))
+        raise _mismatch(problems, len(expected))
     return headers
 
 
 def read_tensors(
     headers: Mapping[str, Header], dtype: torch.dtype, device: torch.device
 ) -> dict[str, torch.Tensor]:
-    """Read tensors straight onto the device.
+    """Read tensors directly onto the device.
 
     Raises:
-        CheckpointError: a file cannot be read, or memory ran out.
+        CheckpointError: a file cannot be read, or there is not enough memory.
     """
     tensors: dict[str, torch.Tensor] = {}
     for path in sorted({header.path for header in headers.values()}):
@@ -141,7 +141,7 @@ def read_tensors(
                 for key in (key for key, header in headers.items() if header.path == path):
                     tensors[key] = file.get_tensor(key).to(dtype)
         except (OSError, SafetensorError) as err:
-            raise _unfit([f"unreadable: {path.name}: {err}"], len(headers)) from None
+            raise _mismatch([f"unreadable: {path.name}: {err}"], len(headers)) from None
         except (RuntimeError, MemoryError) as err:
             raise CheckpointError(
                 "the weights could not be read into memory",
@@ -152,7 +152,7 @@ def read_tensors(
     return tensors
 
 
-def _unfit(problems: list[str], tensors: int) -> CheckpointError:
+def _mismatch(problems: list[str], tensors: int) -> CheckpointError:
     shown = problems[:12] + ([f"... and {len(problems) - 12} more"] if problems[12:] else [])
     return CheckpointError(
         "the weights do not fit the configuration",

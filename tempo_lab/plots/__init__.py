@@ -1,6 +1,7 @@
-"""Results to figures: each function takes a result and returns (figure, axes).
+"""Figures of results, without torch: each function takes a result and returns `(Figure, Axes)`.
 
-They never show, never touch a model, never smooth: what is drawn is what was counted. No torch.
+A plot draws in `ax=`, or in `figure=` where it needs several axes, and then returns an array of
+them; `style` sets width and fonts for a paper. Plots never show a figure, run a model, or smooth.
 """
 
 from tempo_lab.common.deprecation import renamed_attributes
@@ -26,6 +27,7 @@ from tempo_lab.plots.relevance import relevance
 from tempo_lab.plots.relevance_by_layer import relevance_by_layer
 from tempo_lab.plots.rollout import rollout
 from tempo_lab.plots.routing import routing
+from tempo_lab.plots.style import style
 
 __all__ = [
     "allocation",
@@ -52,6 +54,7 @@ __all__ = [
     "rollout",
     "routing",
     "allocator_variants",
+    "style",
 ]
 
 __getattr__ = renamed_attributes(__name__, rivals="baselines", strictness="allocator_variants")

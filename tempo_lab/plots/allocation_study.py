@@ -1,4 +1,4 @@
-"""What each strategy would give, and what it is sensitive to."""
+"""The allocation of each strategy, and how sensitive it is."""
 
 from __future__ import annotations
 
@@ -14,61 +14,68 @@ from tempo_lab.plots.style import (
     CYCLE,
     MAP,
     MARKERS,
-    RED,
-    check_kind,
-    edges_of,
+    NARROW,
+    RELEVANCE,
+    check_result,
+    heading,
+    legend_below,
+    new_figure,
+    segment_edges,
     tidy,
-    title,
+    width_of,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 CURVES = {
     "used": "tokens used",
     "outlier": "lost to an outlier\n(share of the others)",
-    "faded": "still used at half the scores\n(share)",
-    "tremble": "moved by a tremble of 0.01\n(share)",
+    "faded": "still used at half\nthe scores (share)",
+    "moved_by_noise": "moved by noise\nof 0.01 (share)",
 }
 
 
 def allocation_study(
-    result: AllocationStudy, *, budget: int | None = None, width: float = 9.0
+    result: AllocationStudy,
+    *,
+    budget: int | None = None,
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Tokens of each segment by strategy, and below what each strategy makes of every budget.
+    """Draw tokens per segment by strategy, and below, each strategy's measures over budgets.
 
     Args:
         result: what to draw.
-        budget: whose tokens are shown by segment; by default the trace's own, or the middle one.
+        budget: budget of the tokens per segment; by default the trace's own, or the middle one.
         width: of the figure, in inches.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes: [relevance, tokens by segment, used, outlier, faded, tremble].
+        the figure and its axes [6], [relevance, tokens, used, outlier, faded, moved_by_noise].
 
     Raises:
-        TraceError: it is no `AllocationStudy`, or has no such budget.
+        TraceError: it is not an `AllocationStudy`, or it does not have this budget.
     """
-    from matplotlib import pyplot
-
-    result = check_kind(result, AllocationStudy, "allocation_study")
+    result = check_result(result, AllocationStudy, "allocation_study")
     data = result.data
-    shown = _budget(result, budget)
+    budget = _budget(result, budget)
     names = [str(name) for name in data["strategy"].to_numpy()]
-    layout: Any = [["score"] * 4, ["tokens"] * 4, [*CURVES]]
-    height = 3.9 + 0.27 * len(names)
-    figure, drawn = pyplot.subplot_mosaic(
-        layout,
-        figsize=(width, height),
-        height_ratios=[0.9, 0.27 * len(names), 2.0],
-        layout="constrained",
-    )
-    upper, lower = drawn["score"], drawn["tokens"]
+    width = width_of(figure, width)
+    curves = [*CURVES]
+    rows: Any = [curves[:2], curves[2:]] if width < NARROW else [curves]
+    heights = [0.9, 0.27 * len(names)]
+    figure = new_figure(figure, width, sum(heights) + 2.2 * len(rows) + 0.8)
+    ratios = [sum(heights) + 0.5, 2.2 * len(rows)]
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=ratios)[:, 0]
+    upper, lower = above.subplots(2, 1, height_ratios=heights)
+    drawn: dict[str, Axes] = below.subplot_mosaic(rows)
     edges = _edges(result)
-    upper.stairs(data["score"], edges, fill=True, color=RED)
+    upper.stairs(data["score"], edges, fill=True, color=RELEVANCE)
     upper.set(ylabel="relevance\n(probability)", ylim=(0, 1.05))
     upper.tick_params(labelbottom=False)
-    _tokens(lower, edges, data["tokens"].sel(budget=shown).to_numpy(), names)
+    _tokens(lower, edges, data["tokens"].sel(budget=budget).to_numpy(), names)
     for each in (upper, lower):
         each.set_xlim(edges[0], edges[-1])
     if "evidence" in data:
@@ -80,47 +87,43 @@ def allocation_study(
         upper.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
     lower.set_xlabel("time (s)" if "start" in data else "segment")
     lower.set_title(
-        f"memory tokens a segment, of a budget of {shown}", loc="left", fontsize="small"
+        f"memory tokens per segment, of a budget of {budget}", loc="left", fontsize="small"
     )
     for quantity, label in CURVES.items():
         _curves(drawn[quantity], result, quantity, names)
         drawn[quantity].set_title(label, loc="left", fontsize="small")
     tidy(upper, *(drawn[quantity] for quantity in CURVES))
-    handles, labels = drawn["used"].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(names), frameon=False,
-        fontsize="small",
-    )  # fmt: skip
+    legend_below(below, width, *drawn["used"].get_legend_handles_labels())
     about = result.provenance.get("question", f"{data.sizes['segment']} scores")
-    figure.suptitle(title(str(about), 95), x=0.01, ha="left", fontsize="medium")
-    return figure, np.array([upper, lower, *(drawn[quantity] for quantity in CURVES)])
+    heading(figure, width, str(about))
+    return figure.figure, np.array([upper, lower, *(drawn[quantity] for quantity in CURVES)])
 
 
-def _budget(result: AllocationStudy, asked: int | None) -> int:
-    there = result.data["budget"].to_numpy()
+def _budget(result: AllocationStudy, budget: int | None) -> int:
+    budgets = result.data["budget"].to_numpy()
     own = result.provenance.get("own_budget")
-    if asked is None:
-        return int(there[len(there) // 2] if own is None or own not in there else own)
-    if asked not in there:
+    if budget is None:
+        return int(budgets[len(budgets) // 2] if own is None or own not in budgets else own)
+    if budget not in budgets:
         raise TraceError(
             "this budget was not studied",
-            asked=asked,
-            found=", ".join(map(str, there)),
-            fix=f"allocation_study(..., budgets=[{asked}])",
+            asked=budget,
+            found=", ".join(map(str, budgets)),
+            fix=f"allocation_study(..., budgets=[{budget}])",
         )
-    return asked
+    return budget
 
 
 def _edges(result: AllocationStudy) -> np.ndarray:
-    """Where segments meet, [segment + 1], in seconds where they are known."""
+    """Return where segments meet, [segment + 1], in seconds if they are known."""
     data = result.data
     if "start" in data:
-        return edges_of(data["start"].to_numpy(), data["end"].to_numpy())
+        return segment_edges(data["start"].to_numpy(), data["end"].to_numpy())
     return np.arange(data.sizes["segment"] + 1) - 0.5
 
 
 def _tokens(axes: Axes, edges: np.ndarray, tokens: np.ndarray, names: list[str]) -> None:
-    """Tokens [strategy, segment] as colours; the first strategy is uppermost."""
+    """Draw tokens [strategy, segment] as colours, the first strategy on top."""
     rows = np.arange(len(names) + 1) - 0.5
     highest = max(1, int(np.abs(tokens).max()))
     signed = bool((tokens < 0).any())  # a difference of two studies
@@ -135,17 +138,17 @@ def _tokens(axes: Axes, edges: np.ndarray, tokens: np.ndarray, names: list[str])
 
 
 def _curves(axes: Axes, result: AllocationStudy, quantity: str, names: list[str]) -> None:
-    """One line a strategy over budgets, in tokens a segment; lines below others are wider."""
+    """Draw one line per strategy over budgets; lines below others are wider."""
     from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-    each = result.data["budget"].to_numpy() / result.data.sizes["segment"]
+    budgets = result.data["budget"].to_numpy() / result.data.sizes["segment"]
     for number, name in enumerate(names):
         values = result.data[quantity].sel(strategy=name)
         color, marker = CYCLE[number % len(CYCLE)], MARKERS[number % len(MARKERS)]
         below = 1 - number / len(names)
         size: dict[str, Any] = {"ms": 3.5 + 4 * below, "lw": 1 + 3.5 * below}
-        axes.plot(each, values, color=color, marker=marker, mew=0, label=name, **size)
+        axes.plot(budgets, values, color=color, marker=marker, mew=0, label=name, **size)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("budget (tokens a segment)", fontsize="small")
+    axes.set_xlabel("budget\n(tokens per segment)", fontsize="small")

@@ -1,4 +1,4 @@
-"""One segment: its frames, what the SVLM reads of it, and which memory slots stay."""
+"""One segment: its frames, the SVLM's prompt, and which memory slots are kept."""
 
 from __future__ import annotations
 
@@ -7,8 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.plots.filmstrip import LEFT, RIGHT
-from tempo_lab.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, PINK, RED, SKY, title
+from tempo_lab.common.deprecation import renamed_keywords
+from tempo_lab.plots.filmstrip import margins
+from tempo_lab.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    PINK,
+    RED,
+    SKY,
+    TOKENS,
+    new_figure,
+    title,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -19,9 +34,10 @@ ROLE_COLORS = {
     "system": PALE, "timestamp": ORANGE, "vision_mark": GREY, "vision": SKY, "query": GREEN,
     "text": PINK, "decision": RED, "memory": BLUE, "answer": BLACK,
 }  # fmt: skip
-"""Of the roles of a prompt's positions; each is named beside its colour as well."""
+"""Colours of the roles of positions in a prompt; each role is also named next to its colour."""
 
 
+@renamed_keywords(into="figure")
 def anatomy(
     frames: np.ndarray | Sequence[np.ndarray],
     times: np.ndarray,
@@ -29,45 +45,48 @@ def anatomy(
     kept: np.ndarray,
     *,
     heading: str = "",
-    width: float = 9.0,
-    into: SubFigure | None = None,
-) -> tuple[Figure | SubFigure, np.ndarray]:
-    """What goes into a segment's memory tokens, and which of them stay.
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> tuple[Figure, np.ndarray]:
+    """Draw what a segment's memory tokens are computed from, and which of them are kept.
 
     Args:
         frames: uint8 [frame, row, column, 3], of the segment.
         times: float [frame], seconds.
-        prompt: what the SVLM reads, from `session.prompt(question, segment)`.
-        kept: bool [slot], the memory slots that stay.
-        heading: above it all.
+        prompt: the SVLM's prompt, from `session.prompt(question, segment)`.
+        kept: bool [slot], True for memory slots that are kept.
+        heading: title of the figure.
         width: of the figure, in inches.
-        into: a part of a larger figure to draw in, as wide as `width`.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes, [prompt, slots, first frame, second frame, ...].
+        the figure and its axes [2 + frame], [prompt, slots, first frame, second frame, ...].
     """
-    from matplotlib import pyplot
     from matplotlib.patches import Patch
 
     frames = list(frames)
-    inches = (RIGHT - LEFT) * width
-    shape = frames[0].shape[0] / frames[0].shape[1]
-    high = min(1.2, inches / len(frames) * shape)
-    figure = into or pyplot.figure(figsize=(width, high + 2.3))
-    total = figure.bbox.height / figure.dpi
-    top = 1 - 0.45 / total
-    pictures = figure.add_gridspec(
-        1, len(frames), left=LEFT, right=RIGHT, top=top, bottom=top - high / total, wspace=0.04
-    )
-    lines = figure.add_gridspec(
-        2, 1, left=LEFT, right=RIGHT, top=top - (high + 0.35) / total, bottom=0.25 / total,
-        hspace=1.5,
+    width = width_of(figure, width)
+    left, right = margins(width)
+    columns = max(3, round(0.88 * width))  # of the legend
+    picture = frames[0].shape[0] / frames[0].shape[1] * (right - left) * width / len(frames)
+    picture = min(1.2, picture)
+    roles = list(dict.fromkeys(role for role, *_ in prompt.runs()))
+    legend = 0.22 * -(-len(roles) // columns)
+    figure = new_figure(figure, width, picture + 2.1 + legend, layout="none")
+    total = max(figure.bbox.height / figure.figure.dpi, picture + 1.5)
+    outer = figure.add_gridspec(  # 0.45 inches above, 0.35 between, 0.25 below
+        2, 1, left=left, right=right, top=1 - 0.45 / total, bottom=0.25 / total,
+        height_ratios=[picture, total - picture - 1.05], hspace=0.7 / (total - 1.05),
     )  # fmt: skip
+    pictures = outer[0].subgridspec(1, len(frames), wspace=0.04)
+    lines = outer[1].subgridspec(2, 1, hspace=1.28 + legend)
     shown = [figure.add_subplot(pictures[number]) for number in range(len(frames))]
-    for axes, frame, time in zip(shown, frames, times, strict=True):
+    every = -(-2 * len(frames) // max(1, round(2.2 * width)))  # labels that fit
+    for number, (axes, frame, time) in enumerate(zip(shown, frames, times, strict=True)):
         axes.imshow(frame, interpolation="antialiased")
         axes.set(xticks=[], yticks=[])
-        axes.set_xlabel(f"{time:.2f} s", fontsize="small", labelpad=2)
+        if number % every == 0:
+            axes.set_xlabel(f"{time:.2f} s", fontsize="small", labelpad=2)
 
     reads = figure.add_subplot(lines[0])
     for role, _, first, last in prompt.runs():
@@ -76,29 +95,27 @@ def anatomy(
     reads.set(xlim=(0, len(prompt)), ylim=(-0.5, 0.5), yticks=[])
     reads.set_ylabel("prompt", rotation=0, ha="right", va="center")
     reads.spines[:].set_visible(False)
-    roles = list(dict.fromkeys(role for role, *_ in prompt.runs()))
     counts = {role: len(prompt.positions(role)) for role in roles}
     reads.legend(
         [Patch(color=ROLE_COLORS[role]) for role in roles],
         [f"{role.replace('_', ' ')} {counts[role]}" for role in roles],
-        loc="upper left", bbox_to_anchor=(0, -0.5), ncols=len(roles), frameon=False,
-        fontsize="small", handlelength=1, columnspacing=1.2, borderaxespad=0,
+        loc="upper left", bbox_to_anchor=(0, -0.5), ncols=min(columns, len(roles)),
+        frameon=False, fontsize="small", handlelength=1, columnspacing=1.2, borderaxespad=0,
     )  # fmt: skip
 
     slots = figure.add_subplot(lines[1])
-    numbers = np.arange(len(kept))
     slots.bar(
-        numbers, 1, width=0.86, color=np.where(kept, BLUE, "white"),
-        edgecolor=np.where(kept, BLUE, "#999999"),
+        np.arange(len(kept)), 1, width=0.86, color=np.where(kept, TOKENS, "white"),
+        edgecolor=np.where(kept, TOKENS, "#999999"),
     )  # fmt: skip
-    if len(kept) <= 32:
-        for number in range(len(kept)):
+    if len(kept) <= 4 * width:
+        for slot in range(len(kept)):
             slots.text(
-                number, 0.5, str(number), ha="center", va="center", fontsize="small",
-                color="white" if kept[number] else "#777777",
+                slot, 0.5, str(slot), ha="center", va="center", fontsize="small",
+                color="white" if kept[slot] else GREY,
             )  # fmt: skip
     slots.set(xlim=(-0.6, len(kept) - 0.4), ylim=(-0.05, 1.05), xticks=[], yticks=[])
     slots.set_ylabel("slots", rotation=0, ha="right", va="center")
     slots.spines[:].set_visible(False)
-    shown[0].set_title(title(heading, 100), loc="left", fontsize="medium")
-    return figure, np.array([reads, slots, *shown])
+    shown[0].set_title(title(heading, 100, width), loc="left", fontsize="medium")
+    return figure.figure, np.array([reads, slots, *shown])

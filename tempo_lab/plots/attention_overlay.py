@@ -1,4 +1,4 @@
-"""Attention on the frames that were read."""
+"""Attention to patches, drawn over the frames."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from tempo_lab.analysis.attention import FRAMES_PER_PAIR, Attention
 from tempo_lab.analysis.rollout import Rollout
 from tempo_lab.common.errors import TraceError, did_you_mean
 from tempo_lab.common.text import one_line
-from tempo_lab.plots.style import MAP, check_kind, title
+from tempo_lab.plots.style import (
+    AROUND_ZERO,
+    MAP,
+    NARROW,
+    check_result,
+    heading,
+    new_figure,
+    width_of,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from tempo_lab.video.video import Video
 
 
-HIGHEST = 3.0
-"""Inches of one picture: an image has no other frames beside it."""
+MAX_HEIGHT = 3.0
+"""Height of one picture in inches; for an image, which has a single frame."""
 
 
 def attention_overlay(
@@ -34,42 +42,43 @@ def attention_overlay(
     shared: bool = True,
     opacity: float = 0.8,
     frames: np.ndarray | None = None,
-    width: float = 9.0,
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Attention of each patch over the first frame of each pair, as it was recorded.
+    """Draw the attention to each patch over the first frame of each frame pair.
 
-    A cell is a visual token: nothing is interpolated. What gets less is more transparent too.
+    A cell is a visual token: nothing is interpolated. Smaller values are also more transparent.
 
     Args:
         result: of `tempo_lab.analysis.attention`, recorded with reduce="patch_grid" or "none"; or
             of `tempo_lab.analysis.rollout`.
         video: the same video (`session.video`); the segment's frames are decoded.
-        segment: its number; a rollout knows its own.
-        rows: names of recorded rows, a line of pictures each.
-        shared: one scale for all rows; else each row has its own.
+        segment: its number; not needed for a rollout, which is of one segment.
+        rows: names of recorded rows; each has its row of pictures.
+        shared: use one scale for all rows instead of one for each.
         opacity: of the largest value's colour over the frames, 0 to 1.
-        frames: of the segment, uint8 [frame, row, column, 3], if they are decoded already.
+        frames: uint8 [frame, row, column, 3], of the segment, if they are decoded already.
         width: of the figure, in inches.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes, [row, pair].
+        the figure and its axes [row, pair].
 
     Raises:
-        TraceError: another result, one without patches or of another video, or no such segment
-            or row.
+        TraceError: it is another result, has no patches, or is of another video; or there is no
+            such segment or row.
         VideoError: the frames cannot be decoded.
     """
-    from matplotlib import pyplot
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     if not isinstance(result, Rollout):
-        result = check_kind(result, Attention, "attention")
+        result = check_result(result, Attention, "attention")
     number, mass, times = _of_segment(result, video, segment)
     rows = (rows,) if isinstance(rows, str) else tuple(rows)
     if not rows or not 0 < opacity <= 1:
         raise TraceError(
-            "one row or more is drawn, and colours are more than invisible",
+            "at least one row is needed, and an opacity above 0 and up to 1",
             asked=f"rows={list(rows)}, opacity={opacity}",
             fix='rows=["decision"], opacity=0.8',
         )
@@ -87,13 +96,14 @@ def attention_overlay(
             frames = next(decoded).frames
     frames = frames[::FRAMES_PER_PAIR]
     mass = mass.sel(row=list(rows)).isel(pair=slice(len(frames)))
-    picture = frames.shape[1] / frames.shape[2] * (width - 1.8) / len(frames)
-    picture = min(picture, HIGHEST)
-    figure, axes = pyplot.subplots(
-        len(rows), len(frames) + 1, squeeze=False, layout="constrained",
-        figsize=(width, len(rows) * (picture + 0.05) + 0.7),
-        width_ratios=[1] * len(frames) + [0.07],
-    )  # fmt: skip
+    width = width_of(figure, width)
+    margin = min(1.8, 0.3 * width)
+    picture = frames.shape[1] / frames.shape[2] * (width - margin) / len(frames)
+    picture = min(picture, MAX_HEIGHT)
+    figure = new_figure(figure, width, len(rows) * (picture + 0.05) + 0.7)
+    axes = figure.subplots(
+        len(rows), len(frames) + 1, squeeze=False, width_ratios=[1] * len(frames) + [0.07]
+    )
     axes, bars = axes[:, :-1], axes[:, -1]
     if shared:  # one bar as high as all rows
         for bar in bars:
@@ -102,37 +112,40 @@ def attention_overlay(
         bars = np.array([whole] * len(rows))
     extent = (0, frames.shape[2], frames.shape[1], 0)
     difference = bool(result.provenance.get("difference"))
-    what = "rollout (share)" if isinstance(result, Rollout) else "attention (probability)"
+    label = "rollout (share)" if isinstance(result, Rollout) else "attention\n(probability)"
     for line, row, bar in zip(axes, rows, bars, strict=True):
-        most = float(np.abs(mass if shared else mass.sel(row=row)).max())
-        scale = Normalize(-most if difference else 0, most)
-        colors = ScalarMappable(scale, "RdBu_r" if difference else MAP)
+        highest = float(np.abs(mass if shared else mass.sel(row=row)).max())
+        scale = Normalize(-highest if difference else 0, highest)
+        colors = ScalarMappable(scale, AROUND_ZERO if difference else MAP)
         if not shared or row == rows[0]:
-            figure.colorbar(colors, cax=bar, label=what)
+            figure.colorbar(colors, cax=bar, label=label)
         for pair, (each, frame) in enumerate(zip(line, frames, strict=True)):
             each.imshow(frame, extent=extent)
             values = mass.sel(row=row).isel(pair=pair).to_numpy()
             each.imshow(
                 values, extent=extent, norm=colors.norm, cmap=colors.cmap,
-                alpha=opacity * np.abs(values) / (most or 1.0), interpolation="nearest",
+                alpha=opacity * np.abs(values) / (highest or 1.0), interpolation="nearest",
             )  # fmt: skip
             each.set(xticks=[], yticks=[])
         line[0].set_ylabel(row)
     for pair, each in enumerate(axes[0]):
         start, end = (float(times[f"pair_{name}"][pair]) for name in ("start", "end"))
-        each.set_title(f"{start:.1f} to {end:.1f} s", fontsize="small")
-    question = result.provenance.get("question", "")
-    heading = f"Segment {number}: {question}"
+        gap = "\n" if width < NARROW else " "
+        each.set_title(f"{start:.1f} to{gap}{end:.1f} s", fontsize="small")
+    about = f"Segment {number}: {result.provenance.get('question', '')}"
     if isinstance(result, Rollout):
-        heading += " Attention rollout, a heuristic"
-    figure.suptitle(title(heading, 95), x=0.01, ha="left", fontsize="medium")
-    return figure, axes
+        about += " Attention rollout, a heuristic"
+    heading(figure, width, about)
+    return figure.figure, axes
 
 
 def _of_segment(
     result: Attention | Rollout, video: Video, segment: int | None
 ) -> tuple[int, xr.DataArray, xr.Dataset]:
-    """Its number, patches [row, pair, patch_row, patch_column], and the pairs' seconds."""
+    """Return a segment's number, its mass [row, pair, patch_row, patch_column], and its times.
+
+    The times are a dataset with pair_start and pair_end [pair], in seconds.
+    """
     data = result.data
     if not hasattr(video, "segments"):
         raise TraceError(
@@ -143,7 +156,7 @@ def _of_segment(
         )
     if "patch_mass" not in data:
         raise TraceError(
-            "this figure is drawn of patches",
+            "this figure shows patches",
             asked="patch_mass",
             found=f"attention over {result.provenance.get('over')}",
             fix='record with reduce="patch_grid"',

@@ -1,4 +1,4 @@
-"""Answers against tokens, by way of sharing them."""
+"""Scores over memory tokens, by allocation strategy."""
 
 from __future__ import annotations
 
@@ -10,57 +10,57 @@ import numpy as np
 from tempo_lab.analysis.baselines import Baselines
 from tempo_lab.common.errors import TraceError, did_you_mean
 from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens
-from tempo_lab.plots.style import check_kind, tidy
+from tempo_lab.plots.style import check_result, side_by_side, tidy, width_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
 def baselines(
-    result: Baselines, *, kinds: Sequence[str] | None = None, width: float = 9.0
+    result: Baselines,
+    *,
+    kinds: Sequence[str] | None = None,
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Score over the tokens that were really used, a panel for each kind of question.
+    """Draw scores over the number of tokens used, one panel per kind of question.
 
-    A line joins one way of sharing at growing budgets. Bars are 95 % bootstrap intervals over
-    videos; there are none for a single video. Hollow are the control and the ceiling, which know
-    nothing and everything.
+    A line connects one strategy at growing budgets. Bars are 95 % bootstrap intervals over videos;
+    a single video has none. Hollow markers are the control and the ceiling.
 
     Args:
         result: what to draw.
         kinds: of questions; by default all.
         width: of the figure, in inches.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes, one a kind.
+        the figure and its axes [kind].
 
     Raises:
-        TraceError: it is no `Baselines`, or has no such kind.
+        TraceError: it is not a `Baselines`, or has no such kind.
     """
-    from matplotlib import pyplot
-
-    data = check_kind(result, Baselines, "baselines").data
-    there = [str(kind) for kind in data["kind"].to_numpy()]
-    shown = there if kinds is None else list(kinds)
+    data = check_result(result, Baselines, "baselines").data
+    known = [str(kind) for kind in data["kind"].to_numpy()]
+    shown = known if kinds is None else list(kinds)
     for kind in shown:
-        if kind not in there:
+        if kind not in known:
             raise TraceError(
                 "no such kind of question was asked",
                 asked=repr(kind),
-                found=", ".join(there),
-                fix=did_you_mean(kind, there, "one of these"),
+                found=", ".join(known),
+                fix=did_you_mean(kind, known, "use one of these"),
             )
-    figure, axes = pyplot.subplots(
-        1, len(shown), figsize=(width, 4.0), sharey=True, squeeze=False, layout="constrained"
-    )
+    width = width_of(figure, width)
+    figure, axes = side_by_side(figure, width, 4.0, len(shown), sharey=True)
     arms = data[["family", "tokens", "mean", "low", "high"]].rename(
         mean="score", low="score_low", high="score_high"
     )
-    for ax, kind in zip(axes[0], shown, strict=True):
-        part = data.sel(kind=kind)
+    for ax, kind in zip(axes, shown, strict=True):
         score_over_tokens(ax, arms.sel(kind=kind).to_dataframe())
-        many = f"{kind} ({int(part['questions'])} questions)"
-        ax.set_title(many, loc="left", fontsize="medium")
-    axes[0, 0].set_ylabel("score")
-    tidy(*axes[0])
+        questions = f"{kind} ({int(data['questions'].sel(kind=kind))} questions)"
+        ax.set_title(questions, loc="left", fontsize="medium")
+    axes[0].set_ylabel("score")
+    tidy(*axes)
     legend_beside(figure, axes)
-    return figure, axes[0]
+    return figure.figure, axes

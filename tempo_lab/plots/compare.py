@@ -1,4 +1,4 @@
-"""Relevance, attention and effect of segments beside each other."""
+"""Relevance, attention and effect of segments, compared."""
 
 from __future__ import annotations
 
@@ -6,82 +6,95 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.plots.style import (
+    ATTENTION,
     BLACK,
-    BLUE,
-    GREEN,
+    NARROW,
     PALE,
-    RED,
-    check_kind,
-    edges_of,
+    RELEVANCE,
+    SKY,
+    check_result,
+    heading,
+    new_figure,
+    segment_edges,
     tidy,
-    title,
+    width_of,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from tempo_lab.analysis.compare import Comparison
 
-COLORS = {"relevance": RED, "attention": GREEN, "effect": BLUE}
+COLORS = {"relevance": RELEVANCE, "attention": ATTENTION, "effect": SKY}
 
 
+@renamed_keywords(disagreements="top_k")
 def compare(
-    result: Comparison, *, width: float = 9.0, disagreements: int = 3
+    result: Comparison,
+    *,
+    width: float | None = None,
+    top_k: int = 3,
+    figure: Figure | SubFigure | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Three measures of the same segments, and how well their rankings agree.
+    """Draw three measures of the same segments, and how well their rankings agree.
 
-    Of one question, the measures are bars over the video's seconds, and the segments whose ranks
-    lie furthest apart are shaded, with the ranks written above. Of several, each point is a
-    segment, at its ranks. At the right, rank correlations with their intervals.
+    For one question, the measures are bars over the video's seconds; the segments whose ranks
+    differ most are shaded, with their ranks above. For several questions, each point is a segment,
+    at its ranks. In the last axes: rank correlations with their intervals.
 
     Args:
         result: of `tempo_lab.analysis.compare`.
-        width: in inches.
-        disagreements: segments that are shaded.
+        width: of the figure, in inches.
+        top_k: number of segments that are shaded.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes, [measure or pair of them, then correlations].
+        the figure and its axes [4], [three measures, or three pairs of them; correlations].
 
     Raises:
-        TraceError: it is no comparison.
+        TraceError: it is not a comparison.
     """
-    from matplotlib import pyplot
-
     from tempo_lab.analysis.compare import Comparison
 
-    data = check_kind(result, Comparison, "compare").data
-    figure = pyplot.figure(figsize=(width, 5.4), layout="constrained")
-    grid = figure.add_gridspec(3, 2, width_ratios=[2, 1])
-    single = len(np.unique(data["trace"])) == 1
-    left = [figure.add_subplot(grid[0, 0])]
-    left += [figure.add_subplot(grid[row, 0], sharex=left[0]) for row in (1, 2)]
-    right = figure.add_subplot(grid[:, 1])
-    if single:
-        _time(left, result, disagreements)
+    data = check_result(result, Comparison, "compare").data
+    width = width_of(figure, width)
+    if width < NARROW:
+        figure = new_figure(figure, width, 7.6)
+        grid = figure.add_gridspec(5, 1)
+        places, last = [grid[row] for row in range(3)], grid[3:]
     else:
-        _scatter(left, data)
+        figure = new_figure(figure, width, 5.4)
+        grid = figure.add_gridspec(3, 2, width_ratios=[2, 1])
+        places, last = [grid[row, 0] for row in range(3)], grid[:, 1]
+    single = len(np.unique(data["trace"])) == 1
+    measures = [figure.add_subplot(places[0])]
+    measures += [figure.add_subplot(place, sharex=measures[0]) for place in places[1:]]
+    correlations = figure.add_subplot(last)
+    if single:
+        _time(measures, result, top_k)
+    else:
+        _scatter(measures, data)
     about = result.provenance.get("of", result.provenance)
-    _intervals(right, data, about["resampled"], single)
-    asked = about["questions"]
-    heading = f"{asked[0]} {about['answers'][0]}" if single else f"{len(asked)} questions"
+    _intervals(correlations, data, about["resampled"], single)
+    questions = about["questions"]
+    question = f"{questions[0]} {about['answers'][0]}" if single else f"{len(questions)} questions"
     effect = "effect: {target} by {method}, {baseline}".format(**about["effect"])
-    figure.suptitle(
-        f"{title(heading, 95)}\n{title(effect, 95)}", x=0.01, ha="left", fontsize="medium"
-    )
-    return figure, np.array([*left, right])
+    heading(figure, width, question, effect)
+    return figure.figure, np.array([*measures, correlations])
 
 
-def _time(axes: list[Axes], result: Comparison, disagreements: int) -> None:
+def _time(axes: list[Axes], result: Comparison, top_k: int) -> None:
     data, about = result.data, result.provenance.get("of", result.provenance)
-    edges = edges_of(data["start"].to_numpy(), data["end"].to_numpy())
+    edges = segment_edges(data["start"].to_numpy(), data["end"].to_numpy())
     units = {
         "relevance": "probability",
         "attention": "probability",
         "effect": about["target_units"],
     }
-    apart = result.disagreements(disagreements).index
+    apart = result.disagreements(top_k).index
     for each, (name, color) in zip(axes, COLORS.items(), strict=True):
         for segment in apart:
             each.axvspan(edges[segment], edges[segment + 1], color=PALE, alpha=0.5, lw=0)
@@ -99,7 +112,7 @@ def _time(axes: list[Axes], result: Comparison, disagreements: int) -> None:
         )  # fmt: skip
         each.axhline(0, color=BLACK, lw=0.8)
         each.set(ylabel=f"{name}\n({units[name]})", xlim=(edges[0], edges[-1]))
-    axes[-1].set_xlabel("time (s); grey: ranks furthest apart, each written above")
+    axes[-1].set_xlabel("time (s)\ngrey: ranks differ most, written above")
     tidy(*axes)
 
 
@@ -107,11 +120,11 @@ def _scatter(axes: list[Axes], data: Any) -> None:
     for each, pair in zip(axes, data["pair"].to_numpy(), strict=True):
         one, other = str(pair).split(", ")
         points = data[f"{one}_rank"].to_numpy(), data[f"{other}_rank"].to_numpy()
-        each.scatter(*points, s=16, color=BLUE, alpha=0.5, lw=0)
+        each.scatter(*points, s=16, color=BLACK, alpha=0.4, lw=0)
         each.set(ylabel=f"rank by\n{other}")
         each.set_xlabel(f"rank by {one} (1 the highest)", fontsize="small")
         each.invert_yaxis()
-    axes[0].invert_xaxis()  # shared: the highest rank, 1, stands at the right and at the top
+    axes[0].invert_xaxis()  # shared: the highest rank, 1, is at the right and at the top
     tidy(*axes)
 
 

@@ -1,4 +1,4 @@
-"""A video as a strip of pictures over its seconds, with what the model made of each segment."""
+"""A video as a strip of frames over its seconds, with relevance and tokens per segment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.errors import TraceError
-from tempo_lab.plots.style import BLACK, BLUE, GREEN, PALE, RED, edges_of, spans, tidy, title
+from tempo_lab.plots.style import (
+    BLACK,
+    EVIDENCE,
+    RELEVANCE,
+    TOKENS,
+    WANTED,
+    fill_segments,
+    new_figure,
+    segment_edges,
+    tidy,
+    title,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,57 +30,63 @@ if TYPE_CHECKING:
     from tempo_lab.trace.trace import Trace
 
 LEFT, RIGHT = 0.09, 0.985
-"""Where the axis of seconds begins and ends, as shares of the figure's width."""
-MOST_PICTURES = 16
-HIGHEST = 0.9
-"""Inches of a picture in the strip."""
+"""Where the time axis begins and ends in a wide figure, as fractions of its width."""
+MAX_PICTURES = 16
+MAX_HEIGHT = 0.9
+"""Height of a picture in the strip, in inches."""
 
 
+def margins(width: float) -> tuple[float, float]:
+    """Return where the time axis begins and ends, as fractions of a figure's width in inches."""
+    return max(LEFT, 0.7 / width), min(RIGHT, 1 - 0.1 / width)
+
+
+@renamed_keywords(into="figure", chosen="segment")
 def filmstrip(
     trace: Trace,
     pictures: Sequence[np.ndarray],
     *,
     truth: np.ndarray | None = None,
-    chosen: int | None = None,
-    width: float = 9.0,
-    into: SubFigure | None = None,
-) -> tuple[Figure | SubFigure, np.ndarray]:
-    """Frames, relevance and tokens over the video's seconds.
+    segment: int | None = None,
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> tuple[Figure, np.ndarray]:
+    """Draw frames, relevance and tokens over the video's seconds.
 
-    A picture stands in the middle of its segment; of many segments, every so many show one.
+    Each picture is drawn in the middle of its segment; of many segments, every n-th has one.
 
     Args:
         trace: what to draw.
-        pictures: uint8 [row, column, 3], one frame a segment.
-        truth: bool [segment], which segments hold the evidence.
-        chosen: a segment to frame.
+        pictures: [segment], uint8 [row, column, 3], one frame per segment.
+        truth: bool [segment], True for segments that hold the evidence.
+        segment: a segment to frame.
         width: of the figure, in inches.
-        into: a part of a larger figure to draw in, as wide as `width`.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes, [strip, relevance, tokens].
+        the figure and its axes [3], [strip, relevance, tokens].
 
     Raises:
-        TraceError: not one picture a segment.
+        TraceError: there is not one picture per segment.
     """
-    from matplotlib import pyplot
-
     data = trace.data
     if len(pictures) != data.sizes["segment"]:
         raise TraceError(
-            "a film strip needs one picture a segment",
+            "a film strip needs one picture per segment",
             asked=f"{len(pictures)} pictures",
             found=f"{data.sizes['segment']} segments",
         )
-    edges = edges_of(data["start"].to_numpy(), data["end"].to_numpy())
-    inches = (RIGHT - LEFT) * width
-    every = -(-len(pictures) // MOST_PICTURES)
+    edges = segment_edges(data["start"].to_numpy(), data["end"].to_numpy())
+    width = width_of(figure, width)
+    left, right = margins(width)
+    inches = (right - left) * width
+    every = -(-len(pictures) // MAX_PICTURES)
     shape = pictures[0].shape[0] / pictures[0].shape[1]
-    high = min(HIGHEST, inches * every / len(pictures) * shape)
-    figure = into or pyplot.figure(figsize=(width, high + 2.9))
-    total = figure.bbox.height / figure.dpi
+    height = min(MAX_HEIGHT, inches * every / len(pictures) * shape)
+    figure = new_figure(figure, width, height + 2.9, layout="none")
+    total = figure.bbox.height / figure.figure.dpi
     grid = figure.add_gridspec(
-        3, 1, height_ratios=[high, 0.8, 0.8], hspace=0.25, left=LEFT, right=RIGHT,
+        3, 1, height_ratios=[height, 0.8, 0.8], hspace=0.25, left=left, right=right,
         top=1 - 0.4 / total, bottom=0.5 / total,
     )  # fmt: skip
     strip = figure.add_subplot(grid[0])
@@ -89,35 +108,35 @@ def filmstrip(
     if every == 1:
         strip.vlines(edges[1:-1], 0, 1, color="white", linewidth=1.5)
 
-    spans(upper, edges, data["relevance"].to_numpy(), RED)
+    fill_segments(upper, edges, data["relevance"].to_numpy(), RELEVANCE)
     upper.set(ylabel="relevance\n(probability)", ylim=(0, 1.12), yticks=[0, 0.5, 1])
     if truth is not None:
         _mark(upper, edges, np.asarray(truth, dtype=bool))
     tokens, wanted = data["tokens"].to_numpy(), data["wanted"].to_numpy()
     if (tokens < wanted).any():
-        lower.stairs(wanted, edges, fill=True, color=PALE)
-    spans(lower, edges, tokens, BLUE)
-    most = max(1, int(tokens.max()), int(wanted.max()))
-    lower.set(ylabel="memory\ntokens", xlabel="time (s)", ylim=(0, 1.1 * most))
+        lower.stairs(wanted, edges, fill=True, color=WANTED)
+    fill_segments(lower, edges, tokens, TOKENS)
+    highest = max(1, int(tokens.max()), int(wanted.max()))
+    lower.set(ylabel="memory\ntokens", xlabel="time (s)", ylim=(0, 1.1 * highest))
     tidy(upper, lower)
     for axes in (strip, upper):
         axes.tick_params(labelbottom=False, bottom=axes is upper)
-    if chosen is not None:
+    if segment is not None:
         for axes in (strip, upper, lower):
             axes.axvspan(
-                edges[chosen], edges[chosen + 1], fill=False, edgecolor=BLACK, linewidth=2,
+                edges[segment], edges[segment + 1], fill=False, edgecolor=BLACK, linewidth=2,
                 clip_on=False, zorder=5,
             )  # fmt: skip
     heading = f"{trace.question} → {trace.answer}"
-    strip.set_title(title(heading, 100), loc="left", fontsize="medium")
-    return figure, np.array([strip, upper, lower])
+    strip.set_title(title(heading, 100, width), loc="left", fontsize="medium")
+    return figure.figure, np.array([strip, upper, lower])
 
 
 def _mark(axes: Axes, edges: np.ndarray, truth: np.ndarray) -> None:
-    """The evidence as a striped band above the bars."""
+    """Draw the evidence as a hatched band above the bars."""
     for number in np.flatnonzero(truth):
         axes.axvspan(
-            edges[number], edges[number + 1], 0.93, 1, facecolor="white", edgecolor=GREEN,
+            edges[number], edges[number + 1], 0.93, 1, facecolor="white", edgecolor=EVIDENCE,
             hatch="/////", linewidth=1,
             label="holds the evidence" if number == np.flatnonzero(truth)[0] else None,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Semantic front-loading: what k memory tokens carry, and what the slots are like."""
+"""Semantic front-loading: answers from k memory tokens per segment, and measures of the slots."""
 
 from __future__ import annotations
 
@@ -15,12 +15,29 @@ from tempo_lab.analysis.front_loading.result import (
     TOME,
     FrontLoading,
 )
-from tempo_lab.plots.style import BLACK, BLUE, GREEN, MAP, ORANGE, PALE, RED, check_kind, tidy
+from tempo_lab.plots.style import (
+    AROUND_ZERO,
+    BLACK,
+    BLUE,
+    GREEN,
+    MAP,
+    NARROW,
+    ORANGE,
+    PALE,
+    RED,
+    check_result,
+    heading,
+    legend_below,
+    new_figure,
+    side_by_side,
+    tidy,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 LINES = {
     HEAD: (BLUE, "-", "first k (head)"),
@@ -36,27 +53,32 @@ LABELS = {
 }
 
 
-def front_loading(result: FrontLoading, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
-    """What k memory tokens of each segment carry, one curve an arm.
+def front_loading(
+    result: FrontLoading,
+    *,
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> tuple[Figure, np.ndarray]:
+    """Draw how well k memory tokens per segment answer, one curve per arm.
 
-    Bands are the intervals of the mean; the dotted line is the knee of the head's curve. The
+    Bands are intervals of the mean; the dotted line is the knee of the head's curve. The
     difference of two results has neither.
 
     Args:
         result: what to draw.
         width: of the figure, in inches.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its three axes, [accuracy, log-probability, KL].
+        the figure and its axes [3], [accuracy, log-probability, KL].
 
     Raises:
-        TraceError: it is no front-loading result.
+        TraceError: it is not a front-loading result.
     """
-    from matplotlib import pyplot
-
-    data = check_kind(result, FrontLoading, "front_loading").data
+    data = check_result(result, FrontLoading, "front_loading").data
     difference = bool(result.provenance.get("difference"))
-    figure, axes = pyplot.subplots(1, 3, figsize=(width, 3.6), layout="constrained")
+    width = width_of(figure, width)
+    figure, axes = side_by_side(figure, width, 3.6, 3)
     k = data["k"].to_numpy()
     for each, measure in zip(axes, MEASURES, strict=True):
         for arm in data["arm"].to_numpy():
@@ -65,52 +87,59 @@ def front_loading(result: FrontLoading, *, width: float = 9.0) -> tuple[Figure, 
                 data[name].sel(arm=arm).to_numpy()
                 for name in (measure, f"{measure}_low", f"{measure}_high")
             )
-            few = {"marker": "o", "markersize": 3.0} if len(k) <= 32 else {}
-            each.plot(k, mean, dashes, color=color, label=label, linewidth=1.6, **few)
+            marker = {"marker": "o", "markersize": 3.0} if len(k) <= 32 else {}
+            each.plot(k, mean, dashes, color=color, label=label, linewidth=1.6, **marker)
             if not difference:  # differences of ends are no interval
                 each.fill_between(k, low, high, color=color, alpha=0.13, linewidth=0)
         if not difference:
-            _numbers(each, float(data[f"{measure}_knee"]), float(data[f"{measure}_area"]))
-        each.set(xlabel="memory tokens of a segment, k", ylabel=LABELS[measure])
+            _knee_and_area(each, float(data[f"{measure}_knee"]), float(data[f"{measure}_area"]))
+        each.set(xlabel="memory tokens\nper segment, k", ylabel=LABELS[measure])
         _whole_numbers(each.xaxis)
     if not difference:
         axes[0].set_ylim(-0.03, 1.03)
     tidy(*axes)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
-    )
+    legend_below(figure, width, *axes[0].get_legend_handles_labels())
     videos = len(set(data["video"].to_numpy().tolist()))
     about = f"{_count(data.sizes['question'], 'question')} about {_count(videos, 'video')}"
-    carry = f"what k of {result.slots} memory tokens carry, {about}"
-    figure.suptitle(_opening(carry, difference), x=0.01, ha="left", fontsize="medium")
-    return figure, axes
+    what = f"answers from k of {result.slots} memory tokens per segment, {about}"
+    heading(figure, width, _opening(what, difference))
+    return figure.figure, axes
 
 
-def front_loading_slots(result: FrontLoading, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
-    """What the memory slots are like: attention, length, effective rank, similarity.
+def front_loading_slots(
+    result: FrontLoading,
+    *,
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> tuple[Figure, np.ndarray]:
+    """Draw attention, norm, effective rank and similarity of the memory slots.
 
     Args:
         result: what to draw.
         width: of the figure, in inches.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its four axes, [attention share, norm, effective rank, similarity]; the
-        last is that of the tokens as the LLM reads them.
+        the figure and its axes [4], [attention share, norm, effective rank, similarity]; the last
+        is of the projected tokens, which the LLM reads.
 
     Raises:
-        TraceError: it is no front-loading result.
+        TraceError: it is not a front-loading result.
     """
-    from matplotlib import pyplot
-
-    data = check_kind(result, FrontLoading, "front_loading").data
+    data = check_result(result, FrontLoading, "front_loading").data
     difference = bool(result.provenance.get("difference"))
-    figure, grid = pyplot.subplots(2, 2, figsize=(width, 0.62 * width), layout="constrained")
-    attention, norm, rank, similarity = axes = grid.ravel()
+    width = width_of(figure, width)
+    if width < NARROW:
+        figure = new_figure(figure, width, 2.4 * width)
+        axes = figure.subplots(4, 1)
+    else:
+        figure = new_figure(figure, width, 0.62 * width)
+        axes = figure.subplots(2, 2).ravel()
+    attention, norm, rank, similarity = axes
     slot = data["slot"].to_numpy()
 
     for layer in data["llm_layer"].to_numpy():
-        label = "one layer each" if layer == 0 else None
+        label = "each layer" if layer == 0 else None
         by_layer = data["attention_by_layer"].sel(llm_layer=layer)
         attention.plot(slot, by_layer, color=PALE, linewidth=1, label=label)
     share = data["attention_share"].to_numpy()
@@ -128,7 +157,7 @@ def front_loading_slots(result: FrontLoading, *, width: float = 9.0) -> tuple[Fi
         for stage, color in colors.items():
             values = data[name].sel(stage=stage)
             each.plot(slot, values, color=color, marker="o", markersize=3, label=stage)
-    norm.set_ylabel("length of the memory token")
+    norm.set_ylabel("norm of the memory token")
     if not difference:
         norm.set_ylim(bottom=0)
     rank.set_ylabel("effective rank of the\nslots up to this one")
@@ -137,13 +166,13 @@ def front_loading_slots(result: FrontLoading, *, width: float = 9.0) -> tuple[Fi
 
     between = data["similarity"].sel(stage="projected").to_numpy()
     edges = (slot[0] - 0.5, slot[-1] + 0.5)
-    colours: dict[str, Any] = {"cmap": MAP}
+    scale: dict[str, Any] = {"cmap": MAP}
     if difference:
-        most = float(np.abs(between).max())
-        colours = {"cmap": "RdBu_r", "vmin": -most, "vmax": most}
+        highest = float(np.abs(between).max())
+        scale = {"cmap": AROUND_ZERO, "vmin": -highest, "vmax": highest}
     extent = (*edges, *edges[::-1])
     image = similarity.imshow(
-        between, extent=extent, aspect="auto", interpolation="nearest", **colours
+        between, extent=extent, aspect="auto", interpolation="nearest", **scale
     )
     bar = figure.colorbar(image, ax=similarity)
     bar.set_label("cosine similarity (projected)")
@@ -153,13 +182,12 @@ def front_loading_slots(result: FrontLoading, *, width: float = 9.0) -> tuple[Fi
         _whole_numbers(each.xaxis)
     _whole_numbers(similarity.yaxis)
     over = f"mean over segments and {_count(data.sizes['question'], 'question')}"
-    like = f"what the {result.slots} memory slots are like, {over}"
-    figure.suptitle(_opening(like, difference), x=0.01, ha="left", fontsize="medium")
-    return figure, axes
+    heading(figure, width, _opening(f"measures of {result.slots} memory slots, {over}", difference))
+    return figure.figure, axes
 
 
-def _numbers(axes: Axes, knee: float, area: float) -> None:
-    """Knee and area in figures above the curves; nothing where there is none."""
+def _knee_and_area(axes: Axes, knee: float, area: float) -> None:
+    """Write knee and area above the curves, if they are numbers."""
     if not np.isnan(knee):
         axes.axvline(knee, color=BLUE, linestyle=":", linewidth=1.2)
         axes.set_title(f"knee at {knee:g}", loc="left", fontsize="small")

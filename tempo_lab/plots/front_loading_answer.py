@@ -1,4 +1,4 @@
-"""One answer from k memory tokens of each segment: the first, the last, or random ones."""
+"""One answer from the first, the last or random k memory tokens per segment."""
 
 from __future__ import annotations
 
@@ -7,73 +7,86 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.common.errors import TraceError
-from tempo_lab.plots.style import BLACK, CYCLE, MARKERS, tidy, title
+from tempo_lab.plots.style import (
+    BLACK,
+    CYCLE,
+    MARKERS,
+    heading,
+    legend_below,
+    side_by_side,
+    tidy,
+    title,
+    width_of,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 HATCHES = ("", "///", "...")
 
 
 def front_loading_answer(
-    data: xr.Dataset, k: int, *, question: str = "", answer: str = "", width: float = 9.0
+    data: xr.Dataset,
+    k: int,
+    *,
+    question: str = "",
+    answer: str = "",
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """The right answer's probability over k, and that of each of its tokens at one k.
+    """Draw the right answer's probability over k, and that of each of its tokens at one k.
 
     Args:
         data: from `tempo_lab.analysis.front_loading.curves.token_probabilities`.
-        k: memory tokens of each segment, one of those that were tried.
+        k: memory tokens per segment, one of the numbers that were tried.
         question, answer: for the title.
         width: of the figure, in inches.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes, [over k, by token].
+        the figure and its axes [2], [over k, by token].
 
     Raises:
-        TraceError: that k was not tried.
+        TraceError: this k was not tried.
     """
-    from matplotlib import pyplot
-
-    tried = data["k"].to_numpy()
-    if k not in tried:
+    ks = data["k"].to_numpy()
+    if k not in ks:
         raise TraceError(
             "this number of memory tokens was not tried",
             asked=f"k={k}",
-            found=", ".join(map(str, tried)),
-            fix="one of these",
+            found=", ".join(map(str, ks)),
+            fix="use one of these",
         )
     arms = [str(arm) for arm in data["arm"].to_numpy()]
-    figure, axes = pyplot.subplots(
-        1, 2, figsize=(width, 4.0), layout="constrained", width_ratios=[1.2, 1]
-    )
-    over, by = axes
-    at = data.sel(k=k)
+    width = width_of(figure, width)
+    figure, axes = side_by_side(figure, width, 4.0, 2, width_ratios=[1.2, 1])
+    over_k, token_probabilities = axes
+    at_k = data.sel(k=k)
     tokens = [str(token) for token in data["answer_token"].to_numpy()]
-    here = np.arange(len(tokens))
+    places = np.arange(len(tokens))
     for number, arm in enumerate(arms):
         color = CYCLE[number]
-        over.plot(
-            tried, data["probability"].sel(arm=arm), color=color, marker=MARKERS[number],
+        over_k.plot(
+            ks, data["probability"].sel(arm=arm), color=color, marker=MARKERS[number],
             markersize=4, label=arm,
         )  # fmt: skip
-        by.bar(
-            here + (number - (len(arms) - 1) / 2) * 0.27, at["token_probability"].sel(arm=arm),
+        token_probabilities.bar(
+            places + (number - (len(arms) - 1) / 2) * 0.27, at_k["token_probability"].sel(arm=arm),
             0.25, color=color, hatch=HATCHES[number % 3], edgecolor="white",
-            label=title(f"{arm}: {at['said'].sel(arm=arm).item()}", 40),
+            label=title(f"{arm}: {at_k['said'].sel(arm=arm).item()}", 40),
         )  # fmt: skip
-    over.axvline(k, color=BLACK, linestyle="--", linewidth=1)
-    over.set(xlabel="memory tokens a segment, k", ylabel="probability of the right answer")
-    over.set(ylim=(-0.03, 1.05), xlim=(tried[0] - 0.5, tried[-1] + 0.5))
-    over.legend(frameon=False, fontsize="small", title="kept")
-    by.set(xticks=here, ylim=(0, 1.05), ylabel="probability of the token")
-    by.set_xticklabels([title(token, 16) for token in tokens])
-    by.set_title(f"k = {k}", loc="left", fontsize="medium")
-    figure.legend(
-        *by.get_legend_handles_labels(), loc="outside lower right", frameon=False, ncols=3,
-        fontsize="small", title="the model's own answer (random: first draw)",
+    over_k.axvline(k, color=BLACK, linestyle="--", linewidth=1)
+    over_k.set(xlabel="memory tokens per segment, k", ylabel="probability of the right answer")
+    over_k.set(ylim=(-0.03, 1.05), xlim=(ks[0] - 0.5, ks[-1] + 0.5))
+    over_k.legend(frameon=False, fontsize="small", title="kept")
+    token_probabilities.set(xticks=places, ylim=(0, 1.05), ylabel="probability of the token")
+    token_probabilities.set_xticklabels([title(token, 16) for token in tokens])
+    token_probabilities.set_title(f"k = {k}", loc="left", fontsize="medium")
+    legend_below(
+        figure, width, *token_probabilities.get_legend_handles_labels(), title_fontsize="small",
+        title="the model's own answer (random: first draw)",
     )  # fmt: skip
     tidy(*axes)
-    heading = f"{question} → {answer}" if answer else question
-    figure.suptitle(title(heading, 95), x=0.01, ha="left", fontsize="medium")
-    return figure, axes
+    heading(figure, width, f"{question} → {answer}" if answer else question)
+    return figure.figure, axes

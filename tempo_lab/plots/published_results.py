@@ -1,4 +1,4 @@
-"""The published table as a picture: accuracy against tokens a frame."""
+"""The published results: accuracy over tokens per frame."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.analysis.published_results import PublishedResults
-from tempo_lab.plots.style import BLUE, GREEN, GREY, RED, check_kind, tidy
+from tempo_lab.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    SMALLEST,
+    check_result,
+    legend_below,
+    new_figure,
+    tidy,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 OURS = "Tempo"
 KINDS = (
@@ -20,34 +31,39 @@ KINDS = (
     ("general open-source", RED, "s"),
 )
 PLACES = np.array([(8, 5), (8, -5), (-8, 5), (-8, -5), (0, 9), (0, -9), (10, 0), (-10, 0)])
-"""Where a number may stand, from its point, in points (1/72 inch); the first free one is taken."""
+"""Offsets of a model's number from its point, in points (1/72 inch); the first free one is used."""
 APART = np.array([9.0, 7.5])
 """Width and height that a number needs, in points."""
 
 
-def published_results(result: PublishedResults, *, width: float = 9.0) -> tuple[Figure, np.ndarray]:
-    """Accuracy over tokens a frame, a panel for each benchmark; numbers name the models.
+def published_results(
+    result: PublishedResults,
+    *,
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> tuple[Figure, np.ndarray]:
+    """Draw accuracy over tokens per frame, one panel per benchmark; numbers name the models.
 
-    Models whose tokens are not known are dotted lines. Hollow: the tokens are at most so many.
+    Models whose tokens are not known are dotted lines. Hollow: the number of tokens is a maximum.
 
     Args:
         result: what to draw.
         width: of the figure, in inches.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes, one a benchmark.
+        the figure and its axes [benchmark].
 
     Raises:
-        TraceError: it is no `PublishedResults`.
+        TraceError: it is not a `PublishedResults`.
     """
-    from matplotlib import pyplot
-
-    data = check_kind(result, PublishedResults, "published_results").data
+    data = check_result(result, PublishedResults, "published_results").data
     count = data.sizes["benchmark"]
-    rows = -(-(count + 1) // 3)
-    figure, grid = pyplot.subplots(
-        rows, 3, figsize=(width, 3.1 * rows), squeeze=False, layout="constrained"
-    )
+    width = width_of(figure, width)
+    columns = max(1, round(width / 3))
+    rows = -(-(count + 1) // columns)
+    figure = new_figure(figure, width, 3.1 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
     axes, legend = grid.flat[:count], grid.flat[count]
     names = [str(name) for name in data["model"].to_numpy()]
     drawn = data["tokens"].notnull().any("benchmark").to_numpy()
@@ -55,24 +71,21 @@ def published_results(result: PublishedResults, *, width: float = 9.0) -> tuple[
     for index, each in enumerate(axes):
         _panel(each, data.isel(benchmark=index))
     lines = [f"{n}  {name}" for name, n in number.items()]
-    legend.text(0, 1, "\n".join(lines), va="top", fontsize=7, transform=legend.transAxes)
+    legend.text(0, 1, "\n".join(lines), va="top", fontsize=SMALLEST, transform=legend.transAxes)
     for unused in grid.flat[count:]:
         unused.set_axis_off()
     for row in grid:
         row[0].set_ylabel("right answers (%)")
     tidy(*axes)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
-    )
-    figure.draw_without_rendering()  # it gives the axes their size
+    legend_below(figure, width, *axes[0].get_legend_handles_labels())
+    figure.figure.draw_without_rendering()  # it gives the axes their size
     for index, each in enumerate(axes):
-        _name(each, data.isel(benchmark=index), number)
-    return figure, np.array(axes)
+        _write_numbers(each, data.isel(benchmark=index), number)
+    return figure.figure, np.array(axes)
 
 
 def _panel(axes: Axes, part: object) -> None:
-    """One benchmark: `part` is what a `PublishedResults` has of it, by model."""
+    """Draw one benchmark; `part` is its part of a `PublishedResults`, by model."""
     data = part.to_dataframe()  # type: ignore[attr-defined]
     data = data[data["score"].notna()]
     kind = np.where(data.index.str.startswith(OURS), OURS, data["group"])
@@ -89,7 +102,7 @@ def _panel(axes: Axes, part: object) -> None:
     for model, row in data[data["tokens"].isna()].iterrows():
         axes.axhline(row["score"], color=GREY, lw=0.8, ls=":")
         axes.text(
-            1, row["score"], str(model), fontsize=6.5, color=GREY, ha="right", va="bottom",
+            1, row["score"], str(model), fontsize=SMALLEST, color=GREY, ha="right", va="bottom",
             transform=axes.get_yaxis_transform(),
         )  # fmt: skip
     axes.set_xscale("log", base=2)
@@ -99,11 +112,11 @@ def _panel(axes: Axes, part: object) -> None:
     first = data.iloc[0]
     about = f"{part['benchmark'].item()}, {first['seconds']:.0f} s"  # type: ignore[index]
     axes.set_title(about, loc="left", fontsize="medium")
-    axes.set_xlabel("tokens a frame", fontsize="small")
+    axes.set_xlabel("tokens per frame", fontsize="small")
 
 
-def _name(axes: Axes, part: object, number: dict[str, int]) -> None:
-    """Write the number of each model beside its point, where it covers nothing else if it can."""
+def _write_numbers(axes: Axes, part: object, number: dict[str, int]) -> None:
+    """Write the number of each model next to its point, where it overlaps others least."""
     data = part.to_dataframe()[["tokens", "score"]].dropna()  # type: ignore[attr-defined]
     points = axes.transData.transform(data.to_numpy()) * 72 / axes.figure.dpi
     taken = points
@@ -113,7 +126,7 @@ def _name(axes: Axes, part: object, number: dict[str, int]) -> None:
         room = gaps.max(axis=2).min(axis=1).clip(max=1)  # 1 where nothing overlaps
         place = PLACES[room.argmax()]
         axes.annotate(
-            str(number[str(model)]), (tokens, score), xytext=place, fontsize=7, ha="center",
-            va="center", textcoords="offset points",
+            str(number[str(model)]), (tokens, score), xytext=place, fontsize=SMALLEST,
+            ha="center", va="center", textcoords="offset points",
         )  # fmt: skip
         taken = np.vstack([taken, point + place])

@@ -1,4 +1,4 @@
-"""How relevant the model finds each segment, and how right it is."""
+"""The model's relevance per segment, compared with the ground truth."""
 
 from __future__ import annotations
 
@@ -10,68 +10,76 @@ from tempo_lab.common.errors import TraceError
 from tempo_lab.plots.style import (
     BLACK,
     BLUE,
-    GREEN,
+    EVIDENCE,
     GREY,
+    NARROW,
     PALE,
-    RED,
-    check_kind,
-    edges_of,
-    spans,
+    RELEVANCE,
+    check_result,
+    fill_segments,
+    new_figure,
+    segment_edges,
     tidy,
     title,
+    width_of,
 )
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from tempo_lab.analysis.relevance import Relevance
 
 
 def relevance(
-    result: Relevance, *, question: int = 0, width: float = 9.0
+    result: Relevance,
+    *,
+    question: int = 0,
+    width: float | None = None,
+    figure: Figure | SubFigure | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Scores of one question over the video's seconds; with truth, how good those of all are.
+    """Draw scores of one question over the video's seconds; with truth, how good all scores are.
 
-    Evidence is the green bar below the scores. Below: recall at k and AUC with shuffled questions
-    in grey, and the reliability curve, on the diagonal where scores are probabilities.
+    The green bar below the scores is the evidence. Further panels: recall at k and AUC, with
+    shuffled questions in grey, and the reliability curve, on the diagonal if the scores are
+    calibrated probabilities.
 
     Args:
         result: what to draw.
-        question: whose scores are drawn over time.
+        question: number of the question whose scores are drawn over time.
         width: of the figure, in inches.
+        figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
         the figure and its axes: [scores], with truth [scores, recall, AUC, reliability].
 
     Raises:
-        TraceError: it is no such result, or has no such question.
+        TraceError: it is another result, or has no such question.
     """
-    from matplotlib import pyplot
-
     from tempo_lab.analysis.relevance import Relevance
 
-    data = check_kind(result, Relevance, "relevance").data
+    data = check_result(result, Relevance, "relevance").data
     check_question(data, question)
     known = "truth" in data
-    layout: list[Any] = (
-        [["scores"] * 3, ["recall", "auc", "reliability"]] if known else [["scores"]]
-    )
-    figure, named = pyplot.subplot_mosaic(
-        layout, figsize=(width, 5.4 if known else 2.6), layout="constrained"
-    )
-    _scores(named["scores"], data.isel(question=question))
+    width = width_of(figure, width)
+    narrow = width < NARROW
+    panels = ["recall", "auc", "reliability"] if known else []
+    rows: list[Any] = [["scores"] * (1 if narrow or not known else 3)]
+    rows += [[panel] for panel in panels] if narrow else [panels] * known
+    figure = new_figure(figure, width, 2.6 + (7.2 if narrow else 2.8) * known)
+    named: dict[str, Any] = figure.subplot_mosaic(rows)
+    _scores(named["scores"], data.isel(question=question), width)
     tidy(*named.values())
     if known:
         _recall(named["recall"], data)
         _areas(named["auc"], data)
         _reliability(named["reliability"], data)
-    return figure, np.array(list(named.values()))
+    return figure.figure, np.array(list(named.values()))
 
 
 def check_question(data: xr.Dataset, question: int) -> None:
-    """Refuse a number that is no question's: a `TraceError`."""
+    """Raise a `TraceError` if the result has no question of this number."""
     if not 0 <= question < data.sizes["question"]:
         raise TraceError(
             "the result has no such question",
@@ -81,23 +89,27 @@ def check_question(data: xr.Dataset, question: int) -> None:
         )
 
 
-def _scores(axes: Axes, data: xr.Dataset) -> None:
+def _scores(axes: Axes, data: xr.Dataset, width: float) -> None:
     one = data.isel(segment=slice(int(data["segments"])))
-    edges = edges_of(one["start"].to_numpy(), one["end"].to_numpy())
-    spans(axes, edges, one["score"].to_numpy(), RED)
+    edges = segment_edges(one["start"].to_numpy(), one["end"].to_numpy())
+    fill_segments(axes, edges, one["score"].to_numpy(), RELEVANCE)
     low = 0.0
     if "truth" in one:
         for segment in np.flatnonzero(one["truth"]):
-            axes.fill_between(edges[segment : segment + 2], -0.07, -0.02, color=GREEN, lw=0)
+            axes.fill_between(edges[segment : segment + 2], -0.07, -0.02, color=EVIDENCE, lw=0)
         low = -0.09
     axes.set(ylim=(low, 1.05), xlim=(edges[0], edges[-1]))
-    seconds = "time (s); green: evidence" if "truth" in one else "time (s)"
-    axes.set(xlabel=seconds, ylabel="relevance\n(probability)")
-    found = f"margin {float(one['margin']):.1f}, {float(one['effective_segments']):.1f} of "
-    found += f"{len(edges) - 1} segments effective"
-    found += f", AUC {float(one['auc']):.2f}" if "auc" in one else ""
-    axes.set_title(title(str(one["text"].item()), 60), loc="left", fontsize="medium")
-    axes.set_title(found, loc="right", fontsize="small")
+    label = "time (s); green: evidence" if "truth" in one else "time (s)"
+    axes.set(xlabel=label, ylabel="relevance\n(probability)")
+    numbers = f"margin {float(one['margin']):.1f}, {float(one['effective_segments']):.1f} of "
+    numbers += f"{len(edges) - 1} segments effective"
+    numbers += f", AUC {float(one['auc']):.2f}" if "auc" in one else ""
+    text = title(str(one["text"].item()), 90 if width < NARROW else 60, width)
+    if width < NARROW:  # no room for both in one line
+        axes.set_title(f"{text}\n{numbers}", loc="left", fontsize="small")
+    else:
+        axes.set_title(text, loc="left", fontsize="medium")
+        axes.set_title(numbers, loc="right", fontsize="small")
 
 
 def _recall(axes: Axes, data: xr.Dataset) -> None:
@@ -136,7 +148,7 @@ def _areas(axes: Axes, data: xr.Dataset) -> None:
     axes.set(ylim=(-0.2, 1.05), xlim=(-0.5, len(kinds) - 0.5), ylabel="AUC of a question")
     axes.set_yticks(np.linspace(0, 1, 6))
     n = int(data["ranked_questions"])
-    axes.set_title(f"ROC, {n} question{'s' * (n != 1)}", loc="left", fontsize="medium")
+    axes.set_title(f"ROC-AUC, {n} question{'s' * (n != 1)}", loc="left", fontsize="medium")
 
 
 def _reliability(axes: Axes, data: xr.Dataset) -> None:
@@ -144,8 +156,8 @@ def _reliability(axes: Axes, data: xr.Dataset) -> None:
     share = data["count"] / data["count"].sum()
     axes.bar(data["bin"], share, width=1.8 * half, color=PALE, label="share of segments")
     axes.plot([0, 1], [0, 1], color=BLACK, lw=0.8, ls=":")
-    there = data["count"].to_numpy() > 0
-    predicted, observed = data["predicted"].to_numpy()[there], data["observed"].to_numpy()[there]
+    filled = data["count"].to_numpy() > 0
+    predicted, observed = (data[name].to_numpy()[filled] for name in ("predicted", "observed"))
     axes.plot(predicted, observed, "o", color=BLUE, ms=5, clip_on=False, label="observed")
     axes.set(xlim=(0, 1), ylim=(0, 1.05), xlabel="score (probability)", ylabel="share relevant")
     axes.legend(frameon=False, fontsize="small", loc="upper center")

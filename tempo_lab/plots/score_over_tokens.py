@@ -1,4 +1,4 @@
-"""Score against the tokens that were really used: one panel, shared by all figures that show it."""
+"""Scores over the number of tokens used: one panel, for all figures that show it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tempo_lab.plots.style import BLACK, HOLLOW, STYLES
+from tempo_lab.plots.style import BLACK, HOLLOW, NARROW, STYLES, legend_below, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 ABOVE_GRID = 3
 """zorder of the lowest line."""
@@ -39,23 +39,30 @@ def score_over_tokens(ax: Axes, arms: pd.DataFrame) -> None:
             color=color, marker=marker, ms=10 if marker == "*" else 6, lw=1.5, elinewidth=0.7,
             label=family, zorder=height, markerfacecolor="white" if family in HOLLOW else color,
         )  # fmt: skip
-    if arms["tokens"].notna().any():
-        low, high = np.log2(arms["tokens"].min()), np.log2(arms["tokens"].max())
-        ticks = 2.0 ** np.arange(np.floor(low), high + 0.01)
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    tokens_axis(ax, arms["tokens"])
     ax.set(xlabel="memory tokens used per segment", ylim=(-0.03, 1.05))
 
 
-def legend_beside(figure: Figure, axes: np.ndarray) -> None:
-    """One legend right of all panels, with every label once."""
+def tokens_axis(ax: Axes, tokens: pd.Series) -> None:
+    """Make the x axis logarithmic, with ticks at the powers of two that these numbers span."""
+    if tokens.notna().any():
+        ticks = 2.0 ** np.arange(np.floor(np.log2(tokens.min())), np.log2(tokens.max()) + 0.01)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def legend_beside(figure: Figure | SubFigure, axes: np.ndarray) -> None:
+    """Write one legend with every label once, right of all panels, or below if it is narrow."""
     handles: dict[str, Any] = {}
     for ax in axes.flat:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    if handles:
-        order = in_order(pd.Series(list(handles)))
-        figure.legend(
-            [handles[label] for label in order], order, loc="outside right center", frameon=False,
-            fontsize="small",
-        )  # fmt: skip
+    if not handles:
+        return
+    order = in_order(pd.Series(list(handles)))
+    ordered = [handles[label] for label in order]
+    width = width_of(figure, None)
+    if width < NARROW:
+        legend_below(figure, width, ordered, order)
+    else:
+        figure.legend(ordered, order, loc="outside right center", frameon=False, fontsize="small")

@@ -13,7 +13,7 @@ from transformers import Qwen3VLConfig
 
 from tempo_lab.common.errors import BudgetError, did_you_mean
 from tempo_lab.common.validation import check_whole
-from tempo_lab.model.batch_limit import keys_values
+from tempo_lab.model.batch_limit import kv_cache_size
 from tempo_lab.model.compressor import DecodeState, PrefixCache
 from tempo_lab.model.pixels import PatchGrid
 from tempo_lab.model.qwen import VisualFeatures
@@ -79,7 +79,7 @@ def cache_cost(
         "features" and "kv", each with all memory tokens of one question; and "question", what "kv"
         caches in addition for a question whose memory tokens are computed on demand.
     """
-    width, position = config.text_config.hidden_size, keys_values(config)
+    width, position = config.text_config.hidden_size, kv_cache_size(config)
     levels = 1 + len(config.vision_config.deepstack_visual_indexes)
     segments, positions = len(videos), sum(map(len, videos))
     visual = sum(int((video.role == VISION).sum()) for video in videos)

@@ -334,7 +334,7 @@ class CompressorEngine:
         Args:
             segments: numbers of all rows of `prefix`.
         """
-        size = self._limit.segments_read(len(question), prefix.positions)
+        size = self._limit.prefill_segments(len(question), prefix.positions)
         for first in range(start, len(prefix), size):
             part = slice(first, first + size)
             with (observer or no_observer)(segments[part]):
@@ -355,7 +355,7 @@ class CompressorEngine:
             segments: number of each state.
         """
         written = len(states[0].tokens)
-        size = self._limit.segments_read(slots - written, states[0].positions)
+        size = self._limit.prefill_segments(slots - written, states[0].positions)
         for first in range(0, len(states), size):
             part = slice(first, first + size)
             with (observer or no_observer)(segments[part], range(written, slots)):

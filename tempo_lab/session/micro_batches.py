@@ -1,9 +1,9 @@
-"""A video as micro-batches that the compressor reads: segments of one shape, as patches.
+"""MicroBatcher: a video as micro-batches for the compressor, segments of one shape as patches.
 
-    decoder's process -> resized frames -> a thread: last resize, patches, digest -> micro-batches
+    decoder process -> resized frames -> thread: final resize, patches, digest -> micro-batches
 
-Memory does not grow with the video: a few segments are decoded, resized and cut ahead of the one
-that is computed.
+Memory does not grow with the length of the video: only a few segments are decoded, resized and cut
+into patches ahead of the one that is computed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tempo_lab.model.token_map import TokenMap
 from tempo_lab.video.resize import ExactResize, ReleasedResize, Resize
 from tempo_lab.video.video import Segment, Video
 
-SEGMENTS_AHEAD = 4
+PREFETCH_SEGMENTS = 4
 """Segments that are resized and cut into patches while others are computed."""
-MOST_AT_ONCE = 64
-"""Segments of a micro-batch at most, however small they are."""
+MAX_SEGMENTS = 64
+"""Segments per micro-batch at most, however small they are."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class MicroBatch:
         videos: the visual part of each one's prompt.
         grid: patches of each one.
         patches: uint8 [segment, patch, rgb * temporal * patch * patch].
-        digest: of the frames and of what the prompts say about them.
+        digest: digest of the frames and of the prompts' visual parts.
     """
 
     segments: list[int]
@@ -60,11 +60,11 @@ class MicroBatcher:
         video: the video.
         config: the model's configuration.
         prompts: the model's prompts.
-        limit: of what is computed at once.
+        limit: limits what is computed at once.
 
     Attributes:
-        decoded: of each segment so far, a digest of its frames and their true presentation seconds,
-            float [frame].
+        decoded: for each segment so far, a digest of its frames and their presentation times in
+            seconds, float [frame].
     """
 
     def __init__(
@@ -76,27 +76,26 @@ class MicroBatcher:
 
     @property
     def resize(self) -> Resize | None:
-        """What happens to a frame in the decoder's process."""
+        """The resize that the decoder process applies to a frame."""
         if self.config.frame_size is not None:
             return ExactResize(*self.config.frame_size)
         return None if self.video.is_image else ReleasedResize()
 
     @property
     def digest(self) -> str:
-        """A digest of all decoded frames, as the model saw them."""
-        return hashlib.sha256("".join(digest for digest, _ in self.decoded).encode()).hexdigest()[
-            :16
-        ]
+        """A digest of all decoded frames, after the decoder process has resized them."""
+        frames = "".join(digest for digest, _ in self.decoded)
+        return hashlib.sha256(frames.encode()).hexdigest()[:16]
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """(width, height) in pixels of a frame as the model sees it."""
+        """(width, height) in pixels of a frame after the final resize."""
         width, height = self.video.info.width, self.video.info.height
         if self.resize is not None:
             width, height = self.resize.size(width, height)
-        return self._last_size(width, height)
+        return self._final_size(width, height)
 
-    def _last_size(self, width: int, height: int) -> tuple[int, int]:
+    def _final_size(self, width: int, height: int) -> tuple[int, int]:
         if self.config.frame_size is not None:
             return width, height
         return (image_size if self.video.is_image else video_size)(width, height)
@@ -113,24 +112,29 @@ class MicroBatcher:
         return self._prompt(segment, positions, grid)
 
     def _prompt(self, segment: int, positions: np.ndarray, grid: PatchGrid) -> TokenMap:
-        """Made once: what keeping costs is known from all of them before they are read."""
+        """Made once per segment: the cost of the cache is computed from all of them beforehand."""
         if (segment, grid) not in self._prompts:
             self._prompts[segment, grid] = self.prompts.video(grid, self._seconds(positions))
         return self._prompts[segment, grid]
 
     def stream(self, start: int) -> Generator[MicroBatch]:
-        """Decode from segment `start` on. Close it to end the decoder's process."""
+        """Yield micro-batches from segment `start` on. Close it to end the decoder process."""
         waiting: list[tuple[int, TokenMap, PatchGrid, np.ndarray]] = []
         size = 1
 
         def flush() -> MicroBatch:
             numbers, videos, grids, patches = zip(*waiting, strict=True)
             waiting.clear()
-            seen = hashlib.sha256(np.stack([video.ids for video in videos]).tobytes())
+            digest = hashlib.sha256(np.stack([video.ids for video in videos]).tobytes())
             for number in numbers:
-                seen.update(f"{number}:{self.decoded[number][0]}".encode())
-            stacked = torch.from_numpy(np.stack(patches))
-            return MicroBatch(list(numbers), list(videos), grids[0], stacked, seen.hexdigest()[:16])
+                digest.update(f"{number}:{self.decoded[number][0]}".encode())
+            return MicroBatch(
+                segments=list(numbers),
+                videos=list(videos),
+                grid=grids[0],
+                patches=torch.from_numpy(np.stack(patches)),
+                digest=digest.hexdigest()[:16],
+            )
 
         with closing(self._prepare(start)) as prepared:
             for segment, patches, grid in prepared:
@@ -148,29 +152,29 @@ class MicroBatcher:
                 yield flush()
 
     def _prepare(self, start: int) -> Generator[tuple[Segment, np.ndarray, PatchGrid]]:
-        """Segments with their patches; a thread makes those of the next while one is computed."""
+        """Yield segments with their patches; a thread prepares the next ones meanwhile."""
         stream = self.video.segments(self.resize, start)
-        coming: deque[tuple[Segment, Future[tuple[str, np.ndarray, PatchGrid]]]] = deque()
+        pending: deque[tuple[Segment, Future[tuple[str, np.ndarray, PatchGrid]]]] = deque()
 
-        def work(segment: Segment) -> tuple[str, np.ndarray, PatchGrid]:
+        def prepare(segment: Segment) -> tuple[str, np.ndarray, PatchGrid]:
             return hashlib.sha256(segment.frames.tobytes()).hexdigest(), *self.patches(segment)
 
         with ThreadPoolExecutor(1) as worker, closing(stream):
-            for following in chain(stream, repeat(None, SEGMENTS_AHEAD)):
+            for following in chain(stream, repeat(None, PREFETCH_SEGMENTS)):
                 if following is not None:
-                    coming.append((following, worker.submit(work, following)))
-                ready = bool(coming) and coming[0][1].done()
-                if ready or len(coming) > SEGMENTS_AHEAD or (following is None and coming):
-                    segment, made = coming.popleft()
-                    digest, patches, grid = made.result()
-                    self._remember(segment, digest)
+                    pending.append((following, worker.submit(prepare, following)))
+                ready = bool(pending) and pending[0][1].done()
+                if ready or len(pending) > PREFETCH_SEGMENTS or (following is None and pending):
+                    segment, prepared = pending.popleft()
+                    digest, patches, grid = prepared.result()
+                    self._check_unchanged(segment, digest)
                     yield segment, patches, grid
 
     def patches(self, segment: Segment) -> tuple[np.ndarray, PatchGrid]:
         """uint8 patches [patch, value] of a decoded segment, and their grid."""
         vision = self.config.compressor_config.vision_config
         frames = segment.frames
-        size = self._last_size(frames.shape[2], frames.shape[1])
+        size = self._final_size(frames.shape[2], frames.shape[1])
         return patchify(
             resize_frames(frames, size, in_float=not self.video.is_image),
             patch=vision.patch_size,
@@ -179,26 +183,26 @@ class MicroBatcher:
         )
 
     def seconds(self, segment: Segment) -> np.ndarray | None:
-        """Seconds written before each temporal pair, [pair]; None for a single image."""
+        """Seconds of the timestamp before each frame pair, [pair]; None for a single image."""
         return self._seconds(segment.positions)
 
     def _seconds(self, positions: np.ndarray) -> np.ndarray | None:
         return None if self.video.is_image else pair_seconds(positions, self.video.plan.fps)
 
-    def _remember(self, segment: Segment, digest: str) -> None:
-        """Note times and digest; a file that changed since the first question is refused."""
+    def _check_unchanged(self, segment: Segment, digest: str) -> None:
+        """Record a segment's digest and times; refuse a file that has changed since then."""
         if segment.index < len(self.decoded):
             if digest != self.decoded[segment.index][0]:
                 raise VideoError(
-                    "the video changed since it was opened",
+                    "the video has changed since it was opened",
                     asked=f"segment {segment.index} of {self.video.info.path}",
                     found="other frames than at the first question",
-                    fix="open it again",
+                    fix="open the video again",
                 )
             return
         self.decoded.append((digest, np.asarray(segment.times, dtype=np.float64)))
 
     def _batch_size(self, grid: PatchGrid, video: TokenMap) -> int:
         """Segments of this shape whose passes fit the limit: the vision tower's, the prefix's."""
-        read = self.limit.segments_read(len(video), len(self.prompts.system()))
-        return min(self.limit.segments_seen(grid), read, MOST_AT_ONCE)
+        read = self.limit.prefill_segments(len(video), len(self.prompts.system()))
+        return min(self.limit.vision_segments(grid), read, MAX_SEGMENTS)

@@ -1,4 +1,4 @@
-"""Where a trace's numbers come from: versions, device, digests of model and video."""
+"""Provenance of a trace: versions, device, digests of model and video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tempo_lab.session.engine import CompressorEngine
 
 
 def provenance(engine: CompressorEngine) -> dict[str, Any]:
-    """What made the numbers of a question that `engine` has scored the video for."""
+    """The provenance of a question for which `engine` has scored the video."""
     import transformers
 
     checkpoint, video = engine.checkpoint, engine.video
@@ -34,7 +34,7 @@ def provenance(engine: CompressorEngine) -> dict[str, Any]:
         "rope": checkpoint.rope,
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "video": escape_control_chars(info.path),  # a file's name may be no text
+        "video": escape_control_chars(info.path),  # a file name may not be valid text
         "video_digest": engine.batches.digest,
         "decoder": info.decoder,
         "frames": len(video.plan.indices),

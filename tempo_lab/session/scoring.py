@@ -1,86 +1,66 @@
-"""How probable the right answer is, given memory tokens of one's choice."""
+"""The probability of an answer, given any memory tokens in place of the video."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 
 import numpy as np
 import torch
 
-from tempo_lab.allocation.ata import Allocation
 from tempo_lab.common.errors import QueryError
-from tempo_lab.model.prompts import IM_END, encode_text, segment_seconds, unknown_words
+from tempo_lab.model.prompts import IM_END, encode_text, unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
 from tempo_lab.session.capture.key_groups import KeyGroupSum
-from tempo_lab.session.interventions.apply import remembered
+from tempo_lab.session.interventions.apply import kept_memory
 from tempo_lab.session.session import Session
 from tempo_lab.session.validation import check_context, check_texts, check_words
 from tempo_lab.trace.trace import Trace
 
-ROOM_LEFT = 8
-"""Tokens that a wrong answer may be longer than the right one before it is cut."""
-
-
-def allocation_of(trace: Trace) -> Allocation:
-    """The allocation that a trace records."""
-    data, attrs = trace.data, trace.data.attrs
-    kept = None if attrs["merged"] else data["kept"].to_numpy()
-    return Allocation(
-        scores=data["score"].to_numpy(),
-        wanted=data["wanted"].to_numpy(),
-        tokens=data["tokens"].to_numpy(),
-        budget=attrs["budget"],
-        strategy=attrs["strategy"],
-        mode=attrs["mode"],
-        min_tokens=attrs["min_tokens"],
-        max_tokens=attrs["memory_slots"],
-        seed=attrs["seed"],
-        chosen=None if kept is None else tuple(np.flatnonzero(slots) for slots in kept),
-    )
+SPARE_TOKENS = 8
+"""Tokens by which a wrong answer may exceed the right one before it is cut."""
 
 
 def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
-    """Log-probability of an answer, read by the LLM as if it had written it (teacher-forced).
+    """Log-probability of each token of an answer, given the memory tokens of a trace.
 
-    The interventions of the trace's run are repeated.
+    The LLM reads the answer as if it had generated it (teacher forcing). The interventions of the
+    trace's run are repeated.
 
     Args:
-        session: the one that made the trace; the memory tokens that it still has are used.
-        trace: what was asked, and which memory tokens were kept. A question without history.
+        session: the session that made the trace; memory tokens that it has cached are used.
+        trace: of a question without history.
         answer: any text.
 
     Returns:
         float32 [answer_token], natural logarithm of each token's probability; the last one is
-        that of the end.
+        that of the end token.
     """
-    allocation = allocation_of(trace)
-    kept = remembered(session, trace, allocation)
-    asked = TeacherForced(session, trace.question, answer)
-    return asked.of_answer(asked.distributions(asked.embed([kept])))[0].cpu().numpy()
+    kept = kept_memory(session.engine, trace, trace.allocation())
+    forced = TeacherForced(session, trace.question, answer)
+    return forced.of_answer(forced.distributions(forced.embed([kept])))[0].cpu().numpy()
 
 
-def _leads(logits: torch.Tensor) -> torch.Tensor:
-    """Lead of the most probable token over the second, [..., vocabulary] -> [...], in nat."""
+def _margin(logits: torch.Tensor) -> torch.Tensor:
+    """Margin of the most probable token over the second, [..., vocabulary] -> [...], in nat."""
     first, second = logits.float().topk(2).values.unbind(-1)
     return first - second
 
 
 class TeacherForced:
-    """One question put to the LLM, with any memory tokens in the place of the video.
+    """One question and its right answer, for any memory tokens in place of the video.
 
     Args:
-        session: the video, opened.
-        question: without history.
-        answer: the right one.
+        session: the opened video.
+        question: a question without history.
+        answer: the right answer.
 
     Attributes:
-        ids: int [answer_token], the answer and its end.
+        ids: int [answer_token], the answer and its end token.
 
     Raises:
-        QueryError: question or answer is no text, or has words that the model does not know.
+        QueryError: question or answer is not text, or has words that the model does not know.
     """
 
     def __init__(self, session: Session, question: str, answer: str) -> None:
@@ -97,45 +77,36 @@ class TeacherForced:
                     fix="an answer in words that it knows",
                 )
         opening = encode_text(self.prompts.llm, "assistant\n")  # where the prompt ends
-        written = encode_text(self.prompts.llm, "assistant\n", answer)[len(opening) :]
+        answer_ids = encode_text(self.prompts.llm, "assistant\n", answer)[len(opening) :]
         end = self.prompts.llm.convert_tokens_to_ids(IM_END)
-        self.ids = torch.tensor([*written, end], device=self.model.device)
-
-    @cached_property
-    def _clocks(self) -> list[list[int]] | None:
-        video = self.session.video
-        if video.is_image:
-            return None
-        seconds = segment_seconds(len(video), video.plan.fps, video.window)
-        return [self.prompts.timestamp(each) for each in seconds]
+        self.ids = torch.tensor([*answer_ids, end], device=self.model.device)
 
     def prompt(self, tokens: Sequence[int] | np.ndarray) -> TokenMap:
-        """What the LLM reads before the answer.
+        """The LLM's prompt, which ends before the answer.
 
         Args:
-            tokens: int [segment], memory tokens of each.
+            tokens: int [segment], memory tokens of each segment.
 
         Raises:
             BudgetError: it does not fit the LLM's context.
         """
-        prompt = self.prompts.conversation(self._clocks, np.asarray(tokens), self.question)
-        config = self.model.config
-        context = int(config.tokenizer_model_max_length or config.max_position_embeddings)
-        check_context(prompt, len(self.ids) + ROOM_LEFT, context, "head")
+        prompt = self.session.engine.llm_prompt(np.asarray(tokens), self.question)
+        answer_budget = len(self.ids) + SPARE_TOKENS
+        check_context(prompt, answer_budget, self.model.config.context_length, "head")
         return prompt
 
     @torch.inference_mode()
     def project(self, memory: torch.Tensor) -> torch.Tensor:
-        """Memory tokens [..., hidden] as the LLM reads them, [..., LLM hidden]."""
+        """Project memory tokens [..., hidden] to the LLM's width, [..., LLM hidden]."""
         return self.model.project(memory)
 
     @torch.inference_mode()
     def embed(self, kept: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:
-        """The LLM's input, before the answer.
+        """Embed the LLM's prompt, which ends before the answer.
 
         Args:
-            kept: memory tokens [k, hidden] by row and segment; rows are read together, and have
-                the same k of each segment.
+            kept: memory tokens [k, hidden] by row and segment; all rows have the same k for each
+                segment, and are read together.
 
         Returns:
             [row, position, LLM hidden].
@@ -145,17 +116,17 @@ class TeacherForced:
         return torch.cat([self.model.embed(prompt, row) for row in rows])
 
     @torch.inference_mode()
-    def distributions(self, asked: torch.Tensor) -> torch.Tensor:
-        """What the LLM expects at each token of the right answer, having read those before.
+    def distributions(self, prompts: torch.Tensor) -> torch.Tensor:
+        """The LLM's distribution at each token of the right answer, given the tokens before it.
 
         Args:
-            asked: from `embed`.
+            prompts: from `embed`.
 
         Returns:
             float32 [row, answer_token, vocabulary], natural logarithms of probabilities.
         """
-        written = self.model.get_input_embeddings()(self.ids[:-1]).expand(len(asked), -1, -1)
-        embeddings = torch.cat([asked, written], dim=1)
+        answer = self.model.get_input_embeddings()(self.ids[:-1]).expand(len(prompts), -1, -1)
+        embeddings = torch.cat([prompts, answer], dim=1)
         output = self.model(inputs_embeds=embeddings, logits_to_keep=len(self.ids))
         return output.logits.float().log_softmax(dim=-1)
 
@@ -165,30 +136,30 @@ class TeacherForced:
         return distributions.gather(2, ids)[:, :, 0]
 
     @torch.inference_mode()
-    def said(
-        self, asked: torch.Tensor, distributions: torch.Tensor
+    def generate(
+        self, prompts: torch.Tensor, distributions: torch.Tensor
     ) -> tuple[list[str], np.ndarray]:
-        """What the LLM answers, greedily, in each row, and how near it was to another answer.
+        """Generate an answer greedily in each row, and measure how near it was to another one.
 
-        Only rows that leave the right answer are written out: where each of its tokens is the most
-        probable one, greedy decoding writes just these.
+        Only rows that differ from the right answer are generated: where each of its tokens is the
+        most probable one, greedy decoding generates exactly these.
 
         Args:
-            asked: from `embed`.
-            distributions: what `distributions` made of it.
+            prompts: from `embed`.
+            distributions: from `distributions`, of these prompts.
 
         Returns:
-            the answers, and float [row], in nat: by how much each token of the answer leads the
-            second most probable one, at the token where this is least.
+            the answers, and float [row], in nat: the margin of each token of the answer over the
+            second most probable one, at the token where it is smallest.
         """
-        answers = [self.answer] * len(asked)
-        margins = _leads(distributions).amin(dim=1)
+        answers = [self.answer] * len(prompts)
+        margins = _margin(distributions).amin(dim=1)
         wrong = (distributions.argmax(dim=-1) != self.ids).any(dim=1)
         if wrong.any():
             output = self.model.generate(
-                inputs_embeds=asked[wrong],
-                attention_mask=asked.new_ones(asked[wrong].shape[:2], dtype=torch.long),
-                max_new_tokens=len(self.ids) - 1 + ROOM_LEFT,
+                inputs_embeds=prompts[wrong],
+                attention_mask=prompts.new_ones(prompts[wrong].shape[:2], dtype=torch.long),
+                max_new_tokens=len(self.ids) - 1 + SPARE_TOKENS,
                 do_sample=False,
                 return_dict_in_generate=True,
                 output_logits=True,
@@ -196,24 +167,24 @@ class TeacherForced:
             texts = self.prompts.llm.batch_decode(output.sequences, skip_special_tokens=True)
             for row, text in zip(wrong.nonzero()[:, 0].tolist(), texts, strict=True):
                 answers[row] = text.strip()
-            ends = torch.tensor(self.model.generation_config.eos_token_id, device=asked.device)
+            ends = torch.tensor(self.model.generation_config.eos_token_id, device=prompts.device)
             ended = torch.isin(output.sequences, ends).int()
-            after = ended.cumsum(dim=1) > ended  # padding behind the end
-            leads = _leads(torch.stack(output.logits, dim=1)).masked_fill(after, torch.inf)
-            margins[wrong] = leads.amin(dim=1)
+            padding = ended.cumsum(dim=1) > ended
+            steps = _margin(torch.stack(output.logits, dim=1)).masked_fill(padding, torch.inf)
+            margins[wrong] = steps.amin(dim=1)
         return answers, margins.cpu().numpy().astype(float)
 
     @contextmanager
-    def slots_watched(self, tokens: Sequence[int]) -> Iterator[AttentionRequest]:
-        """Record where the LLM looks in `distributions` meanwhile, by memory slot.
+    def record_slot_attention(self, tokens: Sequence[int]) -> Iterator[AttentionRequest]:
+        """Record the LLM's attention by memory slot while `distributions` runs.
 
         Args:
-            tokens: int [segment], memory tokens of each: the first ones.
+            tokens: int [segment], memory tokens of each segment: the first ones.
 
         Yields:
-            a job whose `found` has, once for each layer, float32 [1, LLM head, answer_token,
-            slot + 2]: what the slot got in all segments together; then all other keys, and the
-            position itself. One row only.
+            a request whose `recorded` has, once per layer, float32 [1, LLM head, answer_token,
+            slot + 2]: the attention to the slot in all segments together; then to all other keys,
+            and to the position itself. One row only.
 
         Raises:
             CaptureError: the model's attention cannot be recorded.
@@ -226,5 +197,5 @@ class TeacherForced:
         layers = range(self.model.config.num_hidden_layers)
         recorder = AttentionRecorder(self.model, layers, "LLM")
         job = AttentionRequest("answer", rows, reduction, keys)
-        with recorder.installed(), recorder.at(job):
+        with recorder.installed(), recorder.recording(job):
             yield job

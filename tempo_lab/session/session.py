@@ -1,53 +1,85 @@
-"""Session: one video opened with one Tempo. Open once, ask many."""
+"""Session: one video opened with one Tempo. Open once, ask many questions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
+from tempo_lab.allocation import Allocation, Mode, Strategy, allocate, find_strategy
 from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.progress import Progress, stage
 from tempo_lab.model.generate import Answer, answer
-from tempo_lab.model.prompts import segment_seconds
-from tempo_lab.model.token_map import TokenMap
-from tempo_lab.session.capture.recorder import Recording
+from tempo_lab.model.token_map import TIMESTAMP, TokenMap
+from tempo_lab.session.capture.cost import estimate_cost
+from tempo_lab.session.capture.recorder import Recorder
+from tempo_lab.session.capture.spec import Capture, Price
 from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.interventions.apply import ActiveInterventions
+from tempo_lab.session.interventions.spec import Intervention
 from tempo_lab.session.provenance import provenance
 from tempo_lab.session.validation import (
-    check_asked,
+    check_answer_budget,
     check_context,
-    check_room,
+    check_question,
     check_scores,
     check_texts,
     check_words,
 )
 from tempo_lab.trace.trace import Trace
 
-if TYPE_CHECKING:
-    from tempo_lab.allocation.strategies import Mode
-    from tempo_lab.session.capture.spec import Capture
-    from tempo_lab.session.interventions.spec import Intervention
-
 DEFAULT_BUDGET = 8192
 
 
-class Session:
-    """One video opened with one Tempo; remembers what a second question can reuse.
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """A validated question and its settings.
 
-    Made by `Tempo.open`; use it in a `with`, or call `close`.
+    Attributes:
+        question: the question as asked.
+        history: earlier (question, answer) turns, oldest first.
+        answer_budget: tokens that the answer may have.
+        scores: forced scores, float32 [segment]; None for the model's relevance.
+        budget, strategy, mode, min_tokens, max_tokens, seed: see `allocate`.
+    """
+
+    question: str
+    history: tuple[tuple[str, str], ...]
+    answer_budget: int
+    scores: np.ndarray | None
+    budget: int
+    strategy: Strategy
+    mode: Mode
+    min_tokens: int
+    max_tokens: int
+    seed: int
+
+    def allocate(self, relevance: np.ndarray) -> Allocation:
+        """Share the budget by the forced scores, or by relevance where there are none."""
+        return allocate(
+            relevance if self.scores is None else self.scores,
+            self.budget,
+            strategy=self.strategy,
+            mode=self.mode,
+            min_tokens=self.min_tokens,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+        )
+
+
+class Session:
+    """One video opened with one Tempo; it caches what follow-up questions can reuse.
+
+    `Tempo.open` makes it; use it in a `with` statement, or call `close`.
 
     Args:
         engine: reads the video with the model; the video is closed with the session.
-        progress: show progress bars for what takes longer than a second; or a function that tells
-            it otherwise (see `tempo_lab.common.progress`).
+        progress: show a progress bar for steps that take longer than a second; or a function that
+            is called instead (see `tempo_lab.common.progress`).
     """
 
     def __init__(self, engine: CompressorEngine, *, progress: Progress = True) -> None:
@@ -56,10 +88,10 @@ class Session:
         self.progress = progress
 
     def __repr__(self) -> str:
-        kept = f"{self.engine.nbytes / 2**20:.1f} MiB cached (cache={self.engine.cache_mode!r})"
+        cached = f"{self.engine.nbytes / 2**20:.1f} MiB cached (cache={self.engine.cache_mode!r})"
         if (needed := self.price()["kv"]) > self.engine.cache_bytes:
-            kept += f"; keys and values would need {needed / 2**20:.1f} MiB"
-        return f"Session({self.checkpoint.name!r}, {self.video!r}, {kept})"
+            cached += f"; keys and values would need {needed / 2**20:.1f} MiB"
+        return f"Session({self.checkpoint.name!r}, {self.video!r}, {cached})"
 
     def __enter__(self) -> Session:
         return self
@@ -100,12 +132,18 @@ class Session:
         """
         return self.engine.cost(question)
 
+    def capture_cost(
+        self, capture: Capture, question: str = "", *, max_new_tokens: int | None = None
+    ) -> Price:
+        """Return the MiB that a capture takes at most; see `Capture.price`."""
+        return estimate_cost(capture, self.engine, question, max_new_tokens)
+
     def ask(
         self,
         question: str,
         *,
         budget: int | None = None,
-        strategy: str | None = None,
+        strategy: str | Strategy | None = None,
         mode: Mode = "strict",
         min_tokens: int | None = None,
         seed: int = 0,
@@ -118,110 +156,146 @@ class Session:
     ) -> Trace:
         """Ask a question about the video.
 
-        Interrupted calls (Ctrl-C) leave the session usable; what they had finished is reused.
-        Threads may ask at once: a model answers one question after another.
+        An interrupted call (Ctrl-C) leaves the session usable; what it has finished is reused.
+        Several threads may ask at once: a model answers one question after another.
 
         Args:
             question: plain text; control tokens in it are read as the characters they are made of.
-                A blank one is refused, except in mode "faithful", which repeats the released code:
-                the SVLM then reads "Describe this content.".
+                A blank question is refused, except in mode "faithful", which repeats the released
+                code: the SVLM then reads "Describe this content.".
             budget: memory tokens for the whole video; 8192 by default.
-            strategy: which tokens stay, a name in `tempo_lab.allocation.ata.STRATEGIES`; "head" by
-                default, "none" for a single image or where the checkpoint turns ATA off.
+            strategy: the allocation strategy, a name in `tempo_lab.allocation.STRATEGIES` or a
+                `Strategy`; by default "head", or "none" for a single image or where the checkpoint
+                turns ATA off.
             mode: "strict" or "faithful" allocation (see `tempo_lab.allocation.ata`).
-            min_tokens: tokens that each segment gets at least; the checkpoint's by default.
-            seed: of strategies that draw.
+            min_tokens: memory tokens per segment at least; the checkpoint's by default.
+            seed: of strategies that draw random slots.
             history: earlier turns of the conversation, as traces or (question, answer). The video
                 is compressed for the new question; the LLM reads the earlier turns as text.
-            max_new_tokens: length of the answer in tokens at most.
-            stream: called with each piece of the answer as it is written.
+            max_new_tokens: tokens of the answer at most.
+            stream: called with each piece of the answer as it is generated.
             scores: relevance scores [segment] to allocate by instead of the model's.
-            capture: what to record of the model while it runs (see `Capture`). A question that
-                was asked before is read again for it, from the best thing kept of the video.
-            interventions: what is to be different in this run, one or several (see
-                `Intervention`): tokens or slots of segments, their places, the question that they
-                are compressed for, a hidden state. `trace.interventions` says what was done.
+            capture: what to record of the model while it runs (see `Capture`). A question that was
+                asked before is read again for it, from what is cached of the video.
+            interventions: one or several changes of this run (see `Intervention`): the tokens or
+                slots of segments, their positions, the question that they are compressed for, a
+                hidden state. `trace.interventions` lists them.
 
         Returns:
-            the trace of all that happened.
+            the trace of everything that happened.
 
         Raises:
-            QueryError: the question, or an earlier turn, is not text; or the question is blank, or
-                has words that a model of small vocabulary does not know.
-            BudgetError: the budget, or the context, cannot hold what was asked, and nothing was
-                cut; or there is no such strategy or mode.
+            QueryError: the question or an earlier turn is not text; or the question is blank, or
+                has words that a model with a small vocabulary does not know.
+            BudgetError: the budget or the context cannot hold what was asked; or there is no such
+                strategy or mode. Nothing is cut to make it fit.
             VideoError: the video cannot be decoded.
-            CaptureError: something cannot be recorded or changed, or was not.
+            CaptureError: something cannot be recorded or changed.
         """
-        config = self.checkpoint.model.config
+        # validate
+        config, prompts = self.checkpoint.model.config, self.checkpoint.prompts
         turns = check_texts(question, history)
-        prompts = self.checkpoint.prompts
-        whole = self.video.is_image or not config.dynamic_compress
         if strategy is None:
-            strategy = "none" if whole else "head"
-        changes = ActiveInterventions(interventions, self, question, strategy)
-        check_asked(question, mode, prompts.llm, config.example_questions)
-        check_words(changes.question, prompts.llm, config.example_questions)
-        text = len(prompts.opening()) + len(prompts.closing(question, turns))
-        room = check_room(max_new_tokens, text, self._context)
+            compressed = config.dynamic_compress and not self.video.is_image
+            strategy = "head" if compressed else "none"
+        strategy = find_strategy(strategy)
+        active = ActiveInterventions(interventions, self.engine, question, strategy)
+        check_question(question, mode, prompts.llm, config.example_questions)
+        check_words(active.question, prompts.llm, config.example_questions)
+        text_tokens = len(prompts.opening()) + len(prompts.closing(question, turns))
         if budget is None:
-            everything = len(self.video) * config.num_compression_tokens
-            budget = everything if strategy == "none" else DEFAULT_BUDGET
-        share: dict[str, Any] = {
-            "strategy": strategy,
-            "mode": mode,
-            "min_tokens": config.min_tokens if min_tokens is None else min_tokens,
-            "max_tokens": config.num_compression_tokens,
-            "seed": seed,
-        }
-        forced = None if scores is None else check_scores(scores, len(self.video))
-        most = self._refuse_early(forced, budget, share, changes, question, turns, room)
-
-        engine = changes.engine
-        record = None
-        if capture is not None:
-            record = Recording(capture, self, changes.question, room, text)
-            record.check_slots(most)
-        watch = changes.watch(None if record is None else record.watch)
-        with self.checkpoint.lock, changes.installed(), record or nullcontext():
-            with stage(self.progress, "reading segments", len(self)) as bar:
-                reading = engine.score(changes.question, bar.update, watch)
-            self.engine.ood_monitor.warn(self.checkpoint.name, self.video.info.path)
-            logit = reading.logit
-            relevance = torch.sigmoid(torch.from_numpy(logit)).numpy()
-            given = allocate(relevance if forced is None else forced, budget, **share)
-            allocation = changes.placed(given)
-            needed = changes.needed(allocation)
-            prompt, clocks = self._conversation(allocation.tokens, question, turns)
-            check_context(prompt, room, self._context, strategy)
-            if record is not None:
-                record.check_slots(needed)
-
-            with stage(self.progress, "writing memory tokens", len(self)) as bar:
-                memory = engine.memory_tokens(reading, needed, bar.update, watch)
-            if record is not None:
-                stream = record.apart(stream)
-            with nullcontext() if record is None else record.answering(prompt):
-                wrote = self._answer(changes.kept(memory, allocation), prompt, room, stream)
-        arguments = {
-            "max_new_tokens": room,
-            "forced_scores": forced is not None,
-            "strategy_parameters": STRATEGIES[strategy].parameters,
-            "history": [list(turn) for turn in turns],
-            "stopped": wrote.stopped,
-            "answer_tokens": len(wrote.ids),
-        }
-        trace = self._trace(
-            question, wrote, logit, relevance, allocation, prompt, clocks, changes, arguments
+            all_tokens = len(self.video) * config.num_compression_tokens
+            budget = all_tokens if strategy.name == "none" else DEFAULT_BUDGET
+        settings = _Settings(
+            question=question,
+            history=turns,
+            answer_budget=check_answer_budget(max_new_tokens, text_tokens, config.context_length),
+            scores=None if scores is None else check_scores(scores, len(self.video)),
+            budget=budget,
+            strategy=strategy,
+            mode=mode,
+            min_tokens=config.min_tokens if min_tokens is None else min_tokens,
+            max_tokens=config.num_compression_tokens,
+            seed=seed,
         )
-        return trace if record is None else record.finish(trace, needed, memory)
+        max_needed = self._check_allocation(settings, active)
+        engine, recorder = active.engine, None
+        if capture is not None:
+            recorder = Recorder(
+                capture, engine, active.question, settings.answer_budget, text_tokens
+            )
+            recorder.check_slots(max_needed)
+        observer = active.observer(None if recorder is None else recorder.observer)
+
+        with self.checkpoint.lock, active.installed(), recorder or nullcontext():
+            # score
+            with stage(self.progress, "reading segments", len(self)) as bar:
+                scored = engine.score(active.question, bar.update, observer)
+            engine.ood_monitor.warn(self.checkpoint.name, self.video.info.path)
+            relevance = torch.sigmoid(torch.from_numpy(scored.logit)).numpy()
+
+            # allocate
+            allocation = active.apply_to_allocation(settings.allocate(relevance))
+            needed = active.needed(allocation)
+            prompt = self._llm_prompt(settings, allocation)
+            if recorder is not None:
+                recorder.check_slots(needed)
+
+            # write memory
+            with stage(self.progress, "writing memory tokens", len(self)) as bar:
+                memory = engine.memory_tokens(scored, needed, bar.update, observer)
+
+            # answer
+            kept = active.kept(memory, allocation)
+            if recorder is None:
+                generated = self._answer(kept, prompt, settings.answer_budget, stream)
+            else:
+                with recorder.recording_answer(prompt):
+                    stream = recorder.unrecorded(stream)
+                    generated = self._answer(kept, prompt, settings.answer_budget, stream)
+
+        # record
+        trace = self._trace(
+            settings, active, scored.logit, relevance, allocation, prompt, generated
+        )
+        return trace if recorder is None else recorder.add_to(trace, needed, memory)
+
+    def _check_allocation(self, settings: _Settings, active: ActiveInterventions) -> np.ndarray:
+        """Refuse an impossible budget or context before anything is computed.
+
+        Returns:
+            int [segment], memory tokens that each segment needs at most.
+        """
+        trial = settings.allocate(np.linspace(0, 1, len(self.video)))
+        known = settings.scores is not None or not trial.rule.uses_scores
+        if not known:  # the fewest tokens that any scores can give
+            trial = replace(trial, tokens=np.full(len(trial), trial.min_tokens))
+        changed = active.apply_to_allocation(trial)
+        self._llm_prompt(settings, changed)
+        if known:
+            return active.needed(changed)
+        # the relevance is not known yet, but no segment gets more than there is
+        first_slots = trial.rule.prefix_only and changed.chosen is None and trial.mode == "strict"
+        limit = settings.budget if first_slots else trial.max_tokens
+        return np.full(len(trial), min(trial.max_tokens, limit))
+
+    def _llm_prompt(self, settings: _Settings, allocation: Allocation) -> TokenMap:
+        """The LLM's prompt for an allocation.
+
+        Raises:
+            BudgetError: the context cannot hold it.
+        """
+        prompt = self.engine.llm_prompt(allocation.tokens, settings.question, settings.history)
+        context = self.checkpoint.model.config.context_length
+        check_context(prompt, settings.answer_budget, context, settings.strategy.name)
+        return prompt
 
     @torch.inference_mode()
     def _answer(
         self,
         kept: list[torch.Tensor],
         prompt: TokenMap,
-        room: int,
+        answer_budget: int,
         stream: Callable[[str], object] | None,
     ) -> Answer:
         model = self.checkpoint.model
@@ -229,95 +303,51 @@ class Session:
             model,
             self.checkpoint.prompts.llm,
             model.embed(prompt, [model.project(tokens) for tokens in kept]),
-            max_new_tokens=room,
+            max_new_tokens=answer_budget,
             stream=stream,
         )
 
-    def _refuse_early(
-        self,
-        forced: np.ndarray | None,
-        budget: int,
-        share: dict[str, Any],
-        changes: ActiveInterventions,
-        question: str,
-        turns: tuple[tuple[str, str], ...],
-        room: int,
-    ) -> np.ndarray:
-        """Refuse an impossible budget or context before any computing.
-
-        Returns:
-            int [segment], memory tokens that will be needed at most.
-        """
-        anything = np.linspace(0, 1, len(self.video)) if forced is None else forced
-        trial = allocate(anything, budget, **share)
-        least = trial.tokens
-        if forced is None and trial.rule.uses_scores:
-            least = np.full(len(trial), trial.min_tokens)
-        placed = changes.placed(replace(trial, tokens=least))
-        prompt, _ = self._conversation(placed.tokens, question, turns)
-        check_context(prompt, room, self._context, trial.strategy)
-        if forced is not None or not trial.rule.uses_scores:
-            return changes.needed(placed)
-        # what relevance gives is not known yet; no segment is given more than there is
-        head = trial.rule.prefix_only and placed.chosen is None
-        known = head and trial.mode == "strict"
-        return np.full(len(trial), min(trial.max_tokens, budget if known else trial.max_tokens))
-
-    @property
-    def _segment_seconds(self) -> np.ndarray:
-        return segment_seconds(len(self.video), self.video.plan.fps, self.video.window)
-
-    def _conversation(
-        self, tokens: np.ndarray, question: str, turns: tuple[tuple[str, str], ...]
-    ) -> tuple[TokenMap, list[list[int]] | None]:
-        prompts = self.checkpoint.prompts
-        clocks = None
-        if not self.video.is_image:
-            clocks = [prompts.timestamp(each) for each in self._segment_seconds]
-        return prompts.conversation(clocks, tokens, question, turns), clocks
-
-    @property
-    def _context(self) -> int:
-        config = self.checkpoint.model.config
-        return int(config.tokenizer_model_max_length or config.max_position_embeddings)
-
     def _trace(
         self,
-        question: str,
-        wrote: Answer,
+        settings: _Settings,
+        active: ActiveInterventions,
         logit: np.ndarray,
         relevance: np.ndarray,
         allocation: Allocation,
         prompt: TokenMap,
-        clocks: list[list[int]] | None,
-        changes: ActiveInterventions,
-        arguments: dict[str, Any],
+        generated: Answer,
     ) -> Trace:
-        segments = range(len(self.video))
-        times = [times for _, times in self.engine.batches.decoded]
-        stamps = [len(clocks[i]) if clocks and allocation.tokens[i] else 0 for i in segments]
-        svlm, llm = self.checkpoint.prompts.svlm, self.checkpoint.prompts.llm
+        timestamp_segments = prompt.segment[prompt.role == TIMESTAMP]
+        decoded_times = [times for _, times in self.engine.batches.decoded]
+        settings_record = {
+            "max_new_tokens": settings.answer_budget,
+            "forced_scores": settings.scores is not None,
+            "strategy_parameters": settings.strategy.parameters,
+            "history": [list(turn) for turn in settings.history],
+            "stopped": generated.stopped,
+            "answer_tokens": len(generated.ids),
+        }
         trace = Trace.from_run(
-            question=question,
-            answer=wrote.text,
+            question=settings.question,
+            answer=generated.text,
             relevance=relevance,
             logit=logit,
             allocation=allocation,
-            clock=self._segment_seconds,
+            clock=self.engine.segment_seconds,
             times=self.video.segment_times,
-            true_times=np.array([[times[i][0], times[i][-1]] for i in segments]),
-            timestamp_tokens=np.array(stamps),
-            text_tokens=len(prompt) - allocation.used - sum(stamps),
-            context=self._context,
-            answer_logprob=wrote.logprobs,
+            true_times=[[times[0], times[-1]] for times in decoded_times],
+            timestamp_tokens=np.bincount(timestamp_segments, minlength=len(self.video)),
+            text_tokens=len(prompt) - allocation.used - len(timestamp_segments),
+            context=self.checkpoint.model.config.context_length,
+            answer_logprob=generated.logprobs,
             prompts={
-                "svlm": self.prompt(changes.question).text(svlm),
-                "llm": prompt.text(llm),
+                "svlm": self.prompt(active.question).text(self.checkpoint.prompts.svlm),
+                "llm": prompt.text(self.checkpoint.prompts.llm),
             },
-            provenance={**provenance(changes.engine), **arguments},
+            provenance={**provenance(active.engine), **settings_record},
         )
-        return changes.told(trace)
+        return active.annotate(trace)
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
-        """What the SVLM reads of one segment, position by position, with its memory slots."""
+        """The SVLM's prompt for a segment, position by position, with its memory slots."""
         return self.engine.svlm_prompt(question, segment)

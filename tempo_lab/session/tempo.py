@@ -22,7 +22,7 @@ from tempo_lab.video.video import Video
 
 
 class Tempo:
-    """Compressor, projector and LLM with their prompts. Made by `tempo_lab.load`."""
+    """A loaded model (compressor, projector and LLM) with its prompts, made by `tempo_lab.load`."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -31,7 +31,7 @@ class Tempo:
         millions = sum(p.numel() for p in self.model.parameters()) / 1e6
         return (
             f"Tempo({self.checkpoint.name!r}, {millions:.1f} M parameters, "
-            f"{self.slots} memory tokens a segment, {self.model.dtype}, {self.model.device})"
+            f"{self.slots} memory tokens per segment, {self.model.dtype}, {self.model.device})"
         )
 
     @property
@@ -51,7 +51,7 @@ class Tempo:
 
     @property
     def slots(self) -> int:
-        """K, memory tokens a segment."""
+        """K, memory tokens per segment."""
         return self.config.num_compression_tokens
 
     @renamed_keywords(keep="cache", keep_bytes="cache_bytes")
@@ -75,28 +75,28 @@ class Tempo:
 
         Args:
             source: its path.
-            fps: frames sampled a second.
-            min_frames: frames sampled at least.
-            max_frames: frames sampled at most.
+            fps: frames sampled per second.
+            min_frames: minimum number of sampled frames.
+            max_frames: maximum number of sampled frames.
             decoder: "auto", "decord" or "pyav".
             stream: number of a video stream in the file; by default the one that players show.
-            timeout: seconds without progress after which the decoder is given up.
-            on_wait: called several times per second while the decoder is waited for. An exception
+            timeout: seconds without progress after which decoding fails.
+            on_wait: called several times per second while waiting for the decoder. An exception
                 that it raises ends the decoder and reaches the caller unchanged.
             cache: what follow-up questions may reuse: "kv" (keys and values of the video),
                 "features" (visual features), "nothing", or "auto": the best that fits
                 `cache_bytes` (see `Session.price`).
             cache_bytes: bytes that may be cached; by default half of the memory that is free on
                 the device now. Where keys and values do not fit, the session's repr says so.
-            batch_bytes: bytes that one pass through the SVLM may need, about; segments are taken
-                together while they fit, and one alone where it does not. By default 16 MiB
-                (larger ones are slower on a CPU), or 1 GiB on an accelerator.
-            progress: show progress bars for what takes longer than a second; or a function that
-                tells it otherwise (see `tempo_lab.common.progress`).
+            batch_bytes: approximate bytes for one forward pass of the SVLM. Segments are computed
+                together while they fit; one that does not fit is computed alone. By default 16 MiB
+                (larger batches are slower on a CPU), or 1 GiB on an accelerator.
+            progress: show a progress bar for steps that take longer than a second; or a function
+                that is called instead (see `tempo_lab.common.progress`).
 
         Raises:
             VideoError: the source cannot be opened.
-            BudgetError: no such `cache`.
+            BudgetError: there is no such `cache`, or a limit is not a number of bytes.
         """
         video = Video(
             source,
@@ -128,7 +128,7 @@ class Tempo:
             return session.ask(question, **options)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a self-contained folder, which `load` reads without a base."""
+        """Write a self-contained folder, which `load` opens without a base."""
         save_checkpoint(self.checkpoint, folder)
 
 
@@ -147,16 +147,17 @@ def load(
         name: "nano" (the embedded model), "nano-plain" (its ablation, trained without cutting the
             memory off), a checkpoint's folder, or a hub name, which is fetched through the hub's
             own cache.
-        base: folder or hub name of the base Qwen3-VL of a released checkpoint; a folder that we
-            saved needs none.
-        revision: of a hub name: a branch, tag or commit; the trace's provenance says which it was.
-        device: cpu, cuda or mps; by default the best there is.
+        base: folder or hub name of the base Qwen3-VL of a released checkpoint; a folder written by
+            `Tempo.save_pretrained` needs none.
+        revision: branch, tag or commit of a hub name; the trace's provenance records it.
+        device: cpu, cuda or mps; by default the best that is available.
         dtype: by default float32 on CPU (bfloat16, with a warning, where that does not fit into
             memory) and bfloat16 on an accelerator.
         rope: "correct", or "released" to reproduce the rounding of the released code.
 
     Raises:
-        CheckpointError: it cannot be found, read, does not fit together, or not into memory.
+        CheckpointError: the checkpoint cannot be found or read, is inconsistent, or does not fit
+            into memory.
     """
     return Tempo(
         load_checkpoint(name, base=base, revision=revision, device=device, dtype=dtype, rope=rope)

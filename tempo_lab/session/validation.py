@@ -1,4 +1,4 @@
-"""What a question may ask for; the rest is refused before anything is computed."""
+"""Validate what a question asks for, before anything is computed."""
 
 from __future__ import annotations
 
@@ -8,66 +8,69 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.allocation.ata import as_scores
+from tempo_lab.allocation import as_scores
 from tempo_lab.common.errors import BudgetError, QueryError
+from tempo_lab.common.validation import check_whole
 from tempo_lab.model.prompts import BLANK_QUERY, known_words, unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.trace.trace import Trace
 
 MAX_NEW_TOKENS = 1024
-"""Tokens of an answer at most, where the question does not say (METHOD section 6)."""
+"""Default for the tokens of an answer (METHOD section 6)."""
 
 
 def check_texts(question: object, history: object) -> tuple[tuple[str, str], ...]:
-    """The earlier turns as (question, answer).
+    """Return the earlier turns as (question, answer).
 
     Raises:
-        QueryError: the question or a turn is no text, or has characters that no file can hold.
+        QueryError: the question or a turn is not text, or has characters that cannot be encoded.
     """
     turns = []
     for turn in history if isinstance(history, list | tuple) else [history]:
         pair = (turn.question, turn.answer) if isinstance(turn, Trace) else turn
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise QueryError(
-                "an earlier turn is a trace or (question, answer)",
+                "an earlier turn must be a trace or (question, answer)",
                 asked=repr(turn),
                 fix='history=[trace, ("question", "answer")]',
             )
         turns.append((pair[0], pair[1]))
     for text in (question, *(text for turn in turns for text in turn)):
         if not isinstance(text, str):
-            raise QueryError("a question is text", asked=repr(text), found=type(text).__name__)
+            raise QueryError("a question must be text", asked=repr(text), found=type(text).__name__)
         try:
             text.encode()
         except UnicodeEncodeError as err:
             raise QueryError(
-                "this text has a character that is none",
+                "this text has a character that cannot be encoded",
                 asked=repr(text),
                 found=str(err),
-                fix="decode it with the encoding that it was written in",
+                fix="decode the text with the encoding that it was written in",
             ) from None
     return tuple(turns)
 
 
-def check_asked(question: str, mode: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
-    """Refuse what asks nothing: no visible character, or no word that a small vocabulary has.
+def check_question(
+    question: str, mode: str, tokenizer: Any, examples: Sequence[str] | None
+) -> None:
+    """Refuse a question without a visible character, or without a word that the model knows.
 
     In mode "faithful" a blank question passes, as in the released code.
 
     Args:
-        question: as asked.
-        mode: of the allocation.
-        tokenizer: the model's.
-        examples: questions that it can answer; None for a model that takes any words.
+        question: the question as asked.
+        mode: the allocation's mode.
+        tokenizer: the model's tokenizer.
+        examples: questions that the model can answer; None for a model without a closed vocabulary.
 
     Raises:
-        QueryError: it asks nothing.
+        QueryError: the question asks nothing.
     """
     if not any(character.isprintable() and not character.isspace() for character in question):
         if mode == "faithful":
             return
         raise QueryError(
-            "this is no question",
+            "the question is blank",
             asked=repr(question),
             found="no visible character",
             fix=f'ask something, such as "{BLANK_QUERY}"; mode="faithful" reads a blank question '
@@ -76,20 +79,20 @@ def check_asked(question: str, mode: str, tokenizer: Any, examples: Sequence[str
     check_words(question, tokenizer, examples)
     if examples and not known_words(tokenizer, question):
         raise QueryError(
-            "this is no question: it has no word that the model knows",
+            "the question has no word that the model knows",
             asked=repr(question),
-            found="only signs, numbers or markup",
-            fix=_own_words(examples),
+            found="only punctuation, numbers or markup",
+            fix=_example_questions(examples),
         )
 
 
 def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
-    """Refuse words that a model of small vocabulary does not know.
+    """Refuse words outside the vocabulary of a model whose vocabulary is closed.
 
     Args:
-        question: as asked.
-        tokenizer: the model's.
-        examples: questions that it can answer; None for a model that takes any words.
+        question: the question as asked.
+        tokenizer: the model's tokenizer.
+        examples: questions that the model can answer; None for a model without a closed vocabulary.
 
     Raises:
         QueryError: a word is unknown.
@@ -104,92 +107,86 @@ def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -
         asked=question,
         found="unknown: "
         + ", ".join(f"{w} (near: {near[w][0]})" if near[w] else w for w in unknown),
-        fix=_own_words(examples or ()),
+        fix=_example_questions(examples or ()),
     )
 
 
-def _own_words(examples: Sequence[str]) -> str:
+def _example_questions(examples: Sequence[str]) -> str:
     return "\n         ".join(["ask in its own words, such as", *examples])
 
 
 def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:
-    """Relevance scores given by the user, float32 [segment].
+    """Return the relevance scores that a user gives, float32 [segment].
 
     Raises:
         BudgetError: they are not one finite number per segment, in order.
     """
-    many = isinstance(scores, Iterable) and not isinstance(scores, str | bytes | Mapping | Set)
-    forced = as_scores(list(scores) if many else scores)  # type: ignore[arg-type]
-    if forced.shape != (segments,):
+    ordered = isinstance(scores, Iterable) and not isinstance(scores, str | bytes | Mapping | Set)
+    array = as_scores(list(scores) if ordered else scores)  # type: ignore[arg-type]
+    if array.shape != (segments,):
         raise BudgetError(
             "scores must have one value per segment",
-            asked=f"scores of shape {forced.shape}",
+            asked=f"scores of shape {array.shape}",
             found=f"{segments} segments",
             fix=f"a list of {segments} numbers",
         )
-    if len(wrong := np.flatnonzero(~np.isfinite(forced))):
+    if len(wrong := np.flatnonzero(~np.isfinite(array))):
         raise BudgetError(
             "a score is not a finite number",
-            asked=f"scores[{wrong[0]}] = {forced[wrong[0]]}",
+            asked=f"scores[{wrong[0]}] = {array[wrong[0]]}",
             found=f"{len(wrong)} of {segments} scores are NaN, infinite or beyond float32",
             fix="finite numbers",
         )
-    return forced
+    return array
 
 
-def default_room(context: int) -> int:
-    """Tokens of an answer where nobody says: 1024, or a quarter of a small context."""
+def default_answer_budget(context: int) -> int:
+    """Tokens of an answer by default: 1024, or a quarter of a small context."""
     return min(MAX_NEW_TOKENS, context // 4)
 
 
-def check_room(max_new_tokens: int | None, text: int, context: int) -> int:
-    """Tokens that the answer may have.
+def check_answer_budget(max_new_tokens: int | None, text_tokens: int, context: int) -> int:
+    """Return the tokens that the answer may have.
 
     Args:
-        max_new_tokens: as asked; None for 1024, or a quarter of a small context.
-        text: tokens of the prompt without the video.
+        max_new_tokens: as asked; None for the default.
+        text_tokens: tokens of the prompt without the video.
         context: tokens that the LLM can hold.
 
     Raises:
-        BudgetError: not a whole number from 1, or text and answer alone fill the context.
+        BudgetError: not a whole number from 1, or text and answer alone exceed the context.
     """
-    room = default_room(context)
+    budget = default_answer_budget(context)
     if max_new_tokens is not None:
-        whole = isinstance(max_new_tokens, int | np.integer) and max_new_tokens is not True
-        if not whole or max_new_tokens < 1:
-            raise BudgetError(
-                "an answer has a whole number of tokens, 1 or more",
-                asked=f"max_new_tokens={max_new_tokens!r}",
-                fix=f"leave it out for {room}",
-            )
-        room = int(max_new_tokens)
-    if text + room > context:
+        fix = f"leave it out for {budget}"
+        budget = check_whole("max_new_tokens", max_new_tokens, 1, error=BudgetError, fix=fix)
+    if text_tokens + budget > context:
         raise BudgetError(
             "the question does not fit the model's context",
-            asked=f"{text} tokens of text + {room} for the answer",
+            asked=f"{text_tokens} tokens of text + {budget} for the answer",
             found=f"a context of {context} tokens",
             fix="a shorter question, fewer earlier turns, or a smaller max_new_tokens",
         )
-    return room
+    return budget
 
 
-def check_context(prompt: TokenMap, room: int, context: int, strategy: str) -> None:
-    """Refuse a prompt that the context cannot hold; nothing is cut.
+def check_context(prompt: TokenMap, answer_budget: int, context: int, strategy: str) -> None:
+    """Refuse a prompt that the context cannot hold; nothing is cut to make it fit.
 
     Args:
         prompt: the LLM's prompt.
-        room: tokens that the answer may have.
+        answer_budget: tokens that the answer may have.
         context: tokens that the LLM can hold.
-        strategy: of the allocation, for the advice.
+        strategy: the allocation strategy, for the suggested fix.
 
     Raises:
-        BudgetError: it does not fit; says what would.
+        BudgetError: it does not fit; the message says what would.
     """
-    if len(prompt) + room <= context:
+    if len(prompt) + answer_budget <= context:
         return
-    used = int((prompt.role == MEMORY).sum())
-    other = len(prompt) - used
-    fits = context - room - other
+    memory = int((prompt.role == MEMORY).sum())
+    other = len(prompt) - memory
+    fits = context - answer_budget - other
     fix = f"a budget of at most {fits}"
     if strategy == "none":
         fix = f'strategy="head" with {fix}'
@@ -197,8 +194,8 @@ def check_context(prompt: TokenMap, room: int, context: int, strategy: str) -> N
         fix = "fewer segments (a lower fps or max_frames)"
     raise BudgetError(
         "the context cannot hold this video at this budget",
-        asked=f"{used} memory tokens + {other} of timestamps and text "
-        f"+ {room} for the answer = {len(prompt) + room}",
+        asked=f"{memory} memory tokens + {other} of timestamps and text "
+        f"+ {answer_budget} for the answer = {len(prompt) + answer_budget}",
         found=f"a context of {context} tokens",
         fix=f"{fix}, or a smaller max_new_tokens",
     )

@@ -1,1 +1,1 @@
-"""To be written."""
+"""The record of one question, and its tables; no torch."""

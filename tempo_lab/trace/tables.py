@@ -1,4 +1,4 @@
-"""Traces and descriptions as tables on a terminal. No torch."""
+"""Traces and descriptions as tables for a terminal, and as JSON. No torch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from tempo_lab.common.text import one_line
 if TYPE_CHECKING:
     from tempo_lab.trace.trace import Trace
 
-BAR = 12  # characters of a relevance bar
+BAR_WIDTH = 12  # characters of a relevance bar
 
 
 def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) -> Table:
-    """The ledger, a row a segment; only the `rows` most relevant ones of more, in time order.
+    """The ledger as a table, one row per segment, with `Trace.caution` as its caption.
 
-    Segments in `marked` are bold and have a star. Below stands what `Trace.caution` says.
+    Args:
+        trace: the trace.
+        rows: show this many of the most relevant segments, in order of time; None for all.
+        marked: segments that are shown bold and with a star.
     """
-    every = trace.to_pandas()
-    shown = every if rows is None or len(every) <= rows else trace.top(rows).sort_index()
+    segments = trace.to_pandas()
+    shown = segments if rows is None or len(segments) <= rows else trace.top(rows).sort_index()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("segment", justify="right")
     table.add_column("time (s)", justify="right")
@@ -41,8 +44,8 @@ def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) ->
             Text(row["slots"]),
             style="bold" if segment in marked else None,
         )
-    few = f"the {len(shown)} most relevant of {len(every)} segments"
-    captions = [few if len(shown) < len(every) else None, trace.caution]
+    selection = f"the {len(shown)} most relevant of {len(segments)} segments"
+    captions = [selection if len(shown) < len(segments) else None, trace.caution]
     table.caption = "\n".join(filter(None, captions)) or None
     return table
 
@@ -58,29 +61,29 @@ def totals(trace: Trace) -> str:
 
 
 def facts(values: Mapping[str, Any]) -> Table:
-    """Names and values, a row each."""
+    """Names and values as a table, one row each."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in values.items():
         value = " ".join(value) if isinstance(value, tuple) else value
         shown = f"{value:g}" if isinstance(value, float) else str(value)
-        called = Text(one_line(name.replace("_", " "), 200))
-        table.add_row(called, Text(one_line(shown, 2000)))
+        label = Text(one_line(name.replace("_", " "), 200))
+        table.add_row(label, Text(one_line(shown, 2000)))
     return table
 
 
 def as_json(trace: Trace) -> dict[str, Any]:
     """A trace as plain JSON values: question, answer, totals, segments, prompts, provenance.
 
-    JSON has no NaN and no infinity: they become null, wherever they stand.
+    NaN and infinities become None, because JSON has neither.
     """
     table = trace.to_pandas()
     segments = [
         {"segment": index, **{str(name): value for name, value in row.items()}}
         for index, row in enumerate(table.to_dict("records"))
     ]
-    told = {
+    record = {
         "question": trace.question,
         "answer": trace.answer,
         "totals": trace.totals,
@@ -90,11 +93,11 @@ def as_json(trace: Trace) -> dict[str, Any]:
         "prompts": trace.prompts,
         "provenance": trace.provenance,
     }
-    return {name: plain(value) for name, value in told.items()}
+    return {name: plain(value) for name, value in record.items()}
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can say it: numpy scalars as numbers, NaN and infinities as None."""
+    """The value as plain JSON: numpy scalars become numbers, NaN and infinities None."""
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -104,4 +107,4 @@ def plain(value: Any) -> Any:
 
 
 def _bar(relevance: float) -> str:
-    return "█" * round(BAR * relevance) if np.isfinite(relevance) else ""
+    return "█" * round(BAR_WIDTH * relevance) if np.isfinite(relevance) else ""

@@ -1,9 +1,9 @@
-"""Trace: everything that happened for one question, labelled, reopened without model or GPU.
+"""Trace: the record of one question, labelled, which opens without a model or a GPU.
 
-The numbers are an xarray Dataset with named axes and units. The ledger is part of it: for each
-segment its score, the tokens it wanted and was given, the slots it kept and its timestamp's
-tokens; in total the budget, what was used, the text, and the context that is left.
-No torch is needed to make, save, load, tabulate or plot one.
+The numbers are an xarray Dataset with named axes and units. The ledger is part of it: per segment,
+its score, the tokens it wanted and was given, the slots it kept and the tokens of its timestamp; in
+total, the budget, the tokens used, the text, and the context that is left.
+No torch is needed to make, save, load, tabulate or plot a trace.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from tempo_lab.allocation.ata import Allocation
-from tempo_lab.allocation.strategies import STRATEGIES
+from tempo_lab.allocation import STRATEGIES, Allocation
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.netcdf import plain_json, read_record, write_record
 from tempo_lab.common.text import escape_control_chars, format_call
@@ -30,15 +29,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Trace"]
 
-CLOSE = 0.01
-"""Scores within so little of each other say nearly the same; METHOD section 5 has the case."""
+CLOSE_SCORES = 0.01
+"""Scores whose range is below this are nearly equal; METHOD section 5 has an example."""
 
-# name: (dimensions, type, unit, what it is)
+# name: (dimensions, type, unit, meaning)
 _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
     "relevance": (("segment",), np.float32, "probability", "that the segment helps to answer"),
     "logit": (("segment",), np.float32, "1", "of Yes over No"),
-    "score": (("segment",), np.float32, "1", "that shared the budget: relevance, or a forced one"),
-    "wanted": (("segment",), np.int64, "tokens", "before the budget spoke"),
+    "score": (
+        ("segment",),
+        np.float32,
+        "1",
+        "relevance or a forced score; decides",
+    ),
+    "wanted": (("segment",), np.int64, "tokens", "before the budget is applied"),
     "tokens": (("segment",), np.int64, "tokens", "memory tokens given"),
     "timestamp_tokens": (("segment",), np.int64, "tokens", "of the timestamp, outside the budget"),
     "start": (("segment",), np.float64, "s", "on the sampled clock"),
@@ -46,7 +50,7 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
     "clock": (("segment",), np.float64, "s", "as written in the prompt"),
     "true_start": (("segment",), np.float64, "s", "presentation time of the first frame"),
     "true_end": (("segment",), np.float64, "s", "presentation time of the last frame"),
-    "kept": (("segment", "slot"), np.bool_, "1", "memory slots kept; none where merged"),
+    "kept": (("segment", "slot"), np.bool_, "1", "memory slots kept; none where slots are merged"),
     "answer_logprob": (("answer_token",), np.float32, "nat", "of each token of the answer"),
 }
 _TEXTS = {"question": str, "answer": str, "prompts": dict, "provenance": dict}  # name: type
@@ -66,12 +70,12 @@ _TOTALS = (
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What one question did to one video.
+    """The record of one question about one video.
 
     Attributes:
-        question: as asked.
-        answer: as generated.
-        data: the numbers, by segment, slot and answer token; totals of the ledger in `attrs`.
+        question: the question as asked.
+        answer: the answer as generated.
+        data: the numbers, by segment, slot and answer token; the ledger's totals are in `attrs`.
         prompts: the texts that the models read, by name.
         provenance: versions, device, digests, arguments.
     """
@@ -86,18 +90,18 @@ class Trace:
         for name, (dims, *_) in _VARIABLES.items():
             if name not in self.data or self.data[name].dims != dims:
                 raise TraceError(
-                    "a trace lacks one of its parts",
+                    "a variable of the trace is missing",
                     asked=f"{name} [{', '.join(dims)}]",
                     found=str(self.data[name].dims) if name in self.data else "nothing",
                 )
         if missing := [name for name in _TOTALS if name not in self.data.attrs]:
-            raise TraceError("a trace lacks totals of its ledger", asked=", ".join(missing))
+            raise TraceError("totals of the trace's ledger are missing", asked=", ".join(missing))
         for name in ("strategy", "mode"):
-            if not isinstance(found := self.data.attrs.get(name), str):
+            if not isinstance(value := self.data.attrs.get(name), str):
                 raise TraceError(
-                    "a trace must say how its tokens were shared",
+                    "a trace must name the strategy and mode of its allocation",
                     asked=f"the name of its {name}",
-                    found="nothing" if found is None else repr(found),
+                    found="nothing" if value is None else repr(value),
                 )
 
     @classmethod
@@ -119,28 +123,28 @@ class Trace:
         prompts: Mapping[str, str] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> Trace:
-        """Make a trace of plain arrays.
+        """Make a trace from plain arrays.
 
         Args:
             relevance, logit: float [segment], probability and its logit.
-            allocation: what `allocate` decided.
+            allocation: the allocation.
             clock: float [segment], seconds as written in the prompt.
             times, true_times: float [segment, 2], start and end in seconds, on the sampled
                 clock and in presentation time.
-            timestamp_tokens: int [segment], tokens of each written timestamp.
-            text_tokens: all other text tokens of the prompt that holds the memory tokens.
-            context: tokens that the language model can hold.
+            timestamp_tokens: int [segment], tokens of each timestamp in the prompt.
+            text_tokens: all other text tokens of the LLM's prompt.
+            context: tokens that the LLM can hold.
             answer_logprob: float [answer_token], nat.
 
         Raises:
-            TraceError: an array that has not one entry a segment.
+            TraceError: an array does not have one entry per segment.
         """
         n = len(allocation)
         pairs = {"times": np.asarray(times), "true_times": np.asarray(true_times)}
         for name, pair in pairs.items():
             if pair.shape != (n, 2):
                 raise TraceError(
-                    "times must be a start and an end for each segment",
+                    "times must have a start and an end per segment",
                     asked=f"{name} of shape {(n, 2)}",
                     found=str(pair.shape),
                 )
@@ -161,14 +165,14 @@ class Trace:
         }
         variables = {name: _variable(name, values, n) for name, values in arrays.items()}
         data = xr.Dataset(variables, coords={"segment": np.arange(n)})
-        written = int(data["timestamp_tokens"].sum())
+        timestamps = int(data["timestamp_tokens"].sum())
         data.attrs = {
             "budget": int(allocation.budget),
             "used": allocation.used,
-            "timestamp_tokens_total": written,
+            "timestamp_tokens_total": timestamps,
             "text_tokens": int(text_tokens),
             "context": int(context),
-            "context_left": int(context) - allocation.used - written - int(text_tokens),
+            "context_left": int(context) - allocation.used - timestamps - int(text_tokens),
             "memory_slots": int(allocation.max_tokens),
             "min_tokens": int(allocation.min_tokens),
             "seed": int(allocation.seed),
@@ -178,9 +182,28 @@ class Trace:
         }
         return cls(question, answer, data, plain_json(prompts or {}), plain_json(provenance or {}))
 
+    def allocation(self) -> Allocation:
+        """The allocation that the trace records."""
+        data, attrs = self.data, self.data.attrs
+        chosen = None
+        if not attrs["merged"]:
+            chosen = tuple(np.flatnonzero(slots) for slots in data["kept"].to_numpy())
+        return Allocation(
+            scores=data["score"].to_numpy(),
+            wanted=data["wanted"].to_numpy(),
+            tokens=data["tokens"].to_numpy(),
+            budget=attrs["budget"],
+            strategy=attrs["strategy"],
+            mode=attrs["mode"],
+            min_tokens=attrs["min_tokens"],
+            max_tokens=attrs["memory_slots"],
+            seed=attrs["seed"],
+            chosen=chosen,
+        )
+
     @property
     def totals(self) -> dict[str, int]:
-        """The ledger in total, in tokens: the prompt is `used` + timestamps + text."""
+        """The ledger's totals in tokens; the prompt is `used` + timestamps + text."""
         attrs = self.data.attrs
         prompt = attrs["used"] + attrs["timestamp_tokens_total"] + attrs["text_tokens"]
         return {
@@ -196,13 +219,13 @@ class Trace:
         }
 
     def to_pandas(self) -> pd.DataFrame:
-        """The ledger as a table, a row a segment; `slots` names the kept ones, as in 0-3,9."""
+        """The ledger as a table, one row per segment; `slots` lists the kept ones, as in 0-3,9."""
         columns = [name for name, (dims, *_) in _VARIABLES.items() if dims == ("segment",)]
         table = self.data[columns].to_dataframe()[columns]
         table["slots"] = [slots_text(row) for row in self.data["kept"].to_numpy()]
         if self.data.attrs["merged"]:
-            partly = (table["slots"] == "") & (table["tokens"] > 0)
-            table.loc[partly, "slots"] = "merged"
+            merged = (table["slots"] == "") & (table["tokens"] > 0)
+            table.loc[merged, "slots"] = "merged"
         return table
 
     def top(self, k: int = 5) -> pd.DataFrame:
@@ -210,71 +233,72 @@ class Trace:
         return self.to_pandas().sort_values("relevance", ascending=False, kind="stable").head(k)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a NetCDF file; an older one stays as it was until the new one is complete.
+        """Write a NetCDF file; an existing file is replaced once the new one is complete.
 
         Raises:
-            TraceError: something in it cannot be stored, or the file cannot be written.
+            TraceError: the trace cannot be stored, or the file cannot be written.
         """
         texts = {name: getattr(self, name) for name in _TEXTS}
         return write_record(Path(path), "trace", self.data, texts)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            TraceError: no such file, not a trace, damaged, or written by a later version.
+            TraceError: the file does not exist, is not a trace, is damaged, or was written by a
+                later version.
         """
         data, texts = read_record(Path(path), "trace", _TEXTS)
         loaded = cls(data=data, **texts)
         try:
             _ = loaded.interventions
             if not all(isinstance(text, str) for text in loaded.warnings):
-                raise TypeError("a warning that is no text")
+                raise TypeError("a warning is not text")
         except (AttributeError, KeyError, TypeError) as error:
             raise TraceError(
                 "the trace is damaged: its interventions or warnings cannot be read",
                 asked=str(path),
                 found=f"{type(error).__name__}: {error}",
-                fix="take another copy of it, or make it and save again",
+                fix="use another copy, or ask again and save the new trace",
             ) from error
         return loaded
 
     @property
     def caution(self) -> str | None:
-        """What a reader of the allocation should know, in one line, if there is anything.
+        """A warning in one line where nearly equal scores were allocated very different tokens.
 
-        Min-max allocation is relative (METHOD section 5): scores that hardly differ are spread
-        over all numbers of tokens all the same, and noise decides.
+        Min-max allocation depends on differences only (METHOD section 5): scores that hardly differ
+        are still spread over the whole range of tokens, and noise decides.
         """
         scores, tokens = self.data["score"].to_numpy(), self.data["tokens"].to_numpy()
         strategy = STRATEGIES.get(self.data.attrs["strategy"])
         spread = float(scores.max() - scores.min())
         if strategy is None or not (strategy.uses_scores and strategy.scale_invariant):
             return None
-        if not 0 < spread < CLOSE:
+        if not 0 < spread < CLOSE_SCORES:
             return None
         if tokens.min() == tokens.max():
             return None
         return (
-            f"scores differ by {spread:.1g} at most; relative to each other, "
-            f"they still became {tokens.min()} to {tokens.max()} tokens a segment"
+            f"scores differ by at most {spread:.1g}, and were still allocated "
+            f"{tokens.min()} to {tokens.max()} tokens per segment"
         )
 
     @property
     def interventions(self) -> tuple[str, ...]:
-        """What was made different in this run, one short line each (see `Intervention`)."""
+        """The interventions of this run, one short line each (see `Intervention`)."""
         return interventions_of(self.provenance)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader of this answer should know: notes on the video, then on the model."""
+        """Warnings about this answer: those about the video, then those about the model."""
         return tuple(self.provenance.get("warnings", ()))
 
     def __repr__(self) -> str:
-        but = f", interventions={self.interventions}" if self.interventions else ""
-        but += f", warnings={self.warnings}" if self.warnings else ""
-        return f"Trace(question={self.question!r}, answer={self.answer!r}{but})"
+        notes = f", interventions={self.interventions}" if self.interventions else ""
+        notes += f", warnings={self.warnings}" if self.warnings else ""
+        return f"Trace(question={self.question!r}, answer={self.answer!r}{notes})"
 
     def _repr_html_(self) -> str:
         table = self.top(8)[["start", "end", "relevance", "wanted", "tokens", "slots"]]
@@ -294,9 +318,9 @@ class Trace:
 
 
 def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """What provenance says was made different, one short line each."""
-    every = ({**one} for one in provenance.get("interventions", ()))
-    return tuple(format_call(one.pop("kind"), one) for one in every)
+    """The interventions that provenance records, one short line each."""
+    records = ({**record} for record in provenance.get("interventions", ()))
+    return tuple(format_call(record.pop("kind"), record) for record in records)
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
@@ -305,13 +329,13 @@ def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
         array: np.ndarray = np.asarray(values, dtype=dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise TraceError(
-            "a part of the trace is not made of such numbers",
+            "a variable of the trace has values of another type",
             asked=f"{name} [{', '.join(dims)}] as {np.dtype(dtype)}",
             found=str(error),
         ) from error
     if array.ndim != len(dims) or (dims[0] == "segment" and len(array) != segments):
         raise TraceError(
-            "every segment needs one entry",
+            "a variable of the trace needs one entry per segment",
             asked=f"{name} [{', '.join(dims)}] of {segments} segments",
             found=f"shape {array.shape}",
         )
@@ -319,7 +343,7 @@ def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
 
 
 def slots_text(kept: np.ndarray) -> str:
-    """Runs of kept slots in words: bool [slot] -> "0-3,9"."""
+    """Runs of kept slots as text: bool [slot] -> "0-3,9"."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
     runs = zip(edges[::2], edges[1::2] - 1, strict=True)
     return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)

@@ -1,1 +1,18 @@
-"""To be written."""
+"""Videos: which frames are sampled, and decoding them in a child process. No torch."""
+
+from tempo_lab.video.decoders.base import VideoInfo, register_decoder
+from tempo_lab.video.resize import ExactResize, ReleasedResize, Resize
+from tempo_lab.video.sampling import SamplingPlan, plan_sampling
+from tempo_lab.video.video import Segment, Video
+
+__all__ = [
+    "ExactResize",
+    "ReleasedResize",
+    "Resize",
+    "SamplingPlan",
+    "Segment",
+    "Video",
+    "VideoInfo",
+    "plan_sampling",
+    "register_decoder",
+]

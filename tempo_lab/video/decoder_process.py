@@ -1,9 +1,10 @@
-"""The child process in which a source is decoded, and from which nothing but frames can come back.
+"""The child process that decodes a source and returns only frames.
 
-Decoders hang, crash and allocate without limit on bad files. Here they do it in a process that can
-be killed. The child is this module, run by a fresh interpreter: a fork would hang decord, and
-`multiprocessing` would run the caller's script again. It reads JSON lines from its standard input
-and answers with JSON lines, each followed by the bytes of the frame that it announces.
+On bad files decoders hang, crash and allocate memory without limit. Here they do so in a process
+that can be killed. The child runs `serve` of this module in a fresh interpreter: a fork would hang
+decord, and `multiprocessing` would run the caller's script again. The child reads JSON lines from
+its standard input and answers with JSON lines, each followed by the bytes of the frame that it
+announces.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ import numpy as np
 import psutil
 
 from tempo_lab.common.errors import VideoError
-from tempo_lab.video.decoders.base import Timed, VideoInfo, check_size
+from tempo_lab.video.decoders.base import TimedFrame, VideoInfo, check_size
 from tempo_lab.video.resize import Resize
 
 PREFETCH_BYTES = 32 * 2**20
-"""How many bytes of resized frames the child holds ready while the caller computes."""
+"""Bytes of resized frames that the child decodes ahead while the caller computes."""
 
 MEMORY_LIMIT = 3 * 2**30
 """Bytes of resident memory at which the child is killed. Measured for 8K video: 1.3 GiB."""
 
 OPENING_TIMEOUTS = 5
-"""How many times `timeout` opening may take as a whole, whatever progress it makes."""
+"""Limit on opening as a whole, as a multiple of `timeout`, whatever progress it makes."""
 
 _LINE_LIMIT = 1 << 20
 _HEARTBEAT = 1.0
@@ -53,11 +54,11 @@ _PROGRAM = (
 
 
 class DecoderProcess:
-    """One source, open in a child process; serves one `frames` call, then it is used up.
+    """One source, open in a child process. `frames` can be called once.
 
     Args:
         path: absolute path of the source.
-        decoder: a registered decoder's name.
+        decoder: name of a registered decoder.
         timeout: seconds without a sign of progress after which the child is killed. Opening ends
             after `OPENING_TIMEOUTS` times as long, whatever progress it makes.
         on_wait: called before each wait for the child and several times per second during it. An
@@ -65,8 +66,8 @@ class DecoderProcess:
         stream: number of a video stream in the file; None for the one that players show.
 
     Raises:
-        VideoError: from any method, what the child refused, or that it crashed or hung. The child
-            is gone then.
+        VideoError: from any method: the child refused the source, crashed or hung. The child
+            process has then ended.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class DecoderProcess:
     ) -> None:
         self._path, self._timeout, self._on_wait = path, timeout, on_wait
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(Path(__file__).resolve().parents[2])
         search = [entry for entry in sys.path if entry] + [root]
         try:
             self._process = subprocess.Popen(
@@ -93,7 +94,7 @@ class DecoderProcess:
             self._messages.close()
             raise self._failed(f"it cannot be started: {error}") from error
         # Pipes cannot be polled on every system, so a thread reads while the caller waits.
-        self._reading = ThreadPoolExecutor(1)
+        self._reader = ThreadPoolExecutor(1)
         self._end = weakref.finalize(self, _end, self._process, self._messages)
         try:
             self._send({"path": path, "decoder": decoder, "stream": stream})
@@ -107,16 +108,23 @@ class DecoderProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def frames(self, indices: Sequence[int], resize: Resize | None) -> Generator[Timed, None, None]:
-        """(presentation seconds, uint8 [row, column, rgb]) of each ascending, distinct index."""
+    def frames(
+        self, indices: Sequence[int], resize: Resize | None
+    ) -> Generator[TimedFrame, None, None]:
+        """Yield the frame of each index with its presentation time.
+
+        Args:
+            indices: 0-based source frame numbers, ascending and distinct.
+            resize: applied to each frame in the child; None keeps the frame's size.
+        """
         try:
             yield from self._frames(indices, resize)
         finally:
             self.close()
 
-    def _frames(self, indices: Sequence[int], resize: Resize | None) -> Iterator[Timed]:
-        plain = None if resize is None else resize.to_dict()
-        self._send({"indices": [int(index) for index in indices], "resize": plain})
+    def _frames(self, indices: Sequence[int], resize: Resize | None) -> Iterator[TimedFrame]:
+        options = None if resize is None else resize.to_dict()
+        self._send({"indices": [int(index) for index in indices], "resize": options})
         for number, index in enumerate(indices):
             header, frame = self._receive()
             if frame is None:
@@ -124,12 +132,12 @@ class DecoderProcess:
                     f"the decoder found fewer frames in {self._path} than it had announced",
                     asked=f"{len(indices)} of {self.info.frames} frames, next number {index}",
                     found=f"{number} frames",
-                    fix="the file is probably cut short: fetch it again",
+                    fix="the file is probably cut short: download it again",
                 )
             yield float(header["time"]), frame
 
     def close(self) -> None:
-        """Kills the child. May be called twice."""
+        """Kill the child. A second call does nothing."""
         self._end()
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -141,18 +149,18 @@ class DecoderProcess:
             raise self._died() from None
 
     def _receive(self, until: float = math.inf) -> tuple[dict[str, Any], np.ndarray | None]:
-        """The next message that is not just a heartbeat, and the frame that it announces."""
+        """Return the next message that is not a heartbeat, and the frame that it announces."""
         while True:
-            message, frame = self._awaited(until)
+            message, frame = self._next_message(until)
             if "error" in message:
                 raise VideoError(**message["error"])
             if message:
                 return message, frame
 
-    def _awaited(self, until: float) -> tuple[dict[str, Any], np.ndarray | None]:
-        """One message. The caller's thread stays free to be told that it should stop waiting."""
+    def _next_message(self, until: float) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Return one message. `on_wait` runs in the caller's thread meanwhile."""
         silent = time.monotonic() + self._timeout
-        reading = self._reading.submit(self._read)
+        message = self._reader.submit(self._read)
         while True:
             if self._on_wait is not None:
                 self._on_wait()
@@ -161,21 +169,21 @@ class DecoderProcess:
                     f"it needs more than {MEMORY_LIMIT / 2**30:g} GiB of memory; it was killed",
                     fix='scale the frames down first, or try decoder="pyav"',
                 )
-            if wait([reading], _POLL).done:
-                return reading.result()
+            if wait([message], _POLL).done:
+                return message.result()
             if time.monotonic() > silent:
                 raise self._failed(
                     f"no sign of progress for {self._timeout:g} s; it was killed",
-                    fix="give timeout= more seconds if the disk is slow; else the file is damaged",
+                    fix="use a larger timeout= if the disk is slow; otherwise the file is damaged",
                 )
             if time.monotonic() > until:
                 raise self._failed(
                     f"still opening after {OPENING_TIMEOUTS * self._timeout:g} s; it was killed",
-                    fix="give timeout= more seconds, or convert the file to MP4",
+                    fix="use a larger timeout=, or convert the file to MP4",
                 )
 
     def _memory(self) -> int:
-        """Bytes of memory that the child holds now."""
+        """Return the bytes of memory that the child uses now."""
         try:
             return int(psutil.Process(self.pid).memory_info().rss)
         except psutil.Error:  # it has just ended
@@ -205,8 +213,8 @@ class DecoderProcess:
         how = f"killed by signal {-code}" if code < 0 else f"it ended with code {code}"
         self._messages.seek(0, os.SEEK_END)
         self._messages.seek(max(0, self._messages.tell() - 500))
-        words = self._messages.read().decode(errors="replace").strip().split("\n")[-1]
-        return self._failed(f"{how}{f': {words}' if words else ''}")
+        last_line = self._messages.read().decode(errors="replace").strip().split("\n")[-1]
+        return self._failed(f"{how}{f': {last_line}' if last_line else ''}")
 
     def _failed(self, found: str, fix: str | None = None) -> VideoError:
         return VideoError(
@@ -227,7 +235,7 @@ def _end(process: subprocess.Popen[bytes], messages: IO[bytes]) -> None:
 
 
 class _Outbox:
-    """Writes messages from a thread of its own, so that decoding runs ahead by a bounded amount."""
+    """Writes messages from its own thread, so that decoding runs ahead by a bounded amount."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -247,8 +255,8 @@ class _Outbox:
             self._change.notify_all()
         self._last = time.monotonic()
 
-    def tick(self) -> None:
-        """An empty message now and then: long work without a frame is not yet a hang."""
+    def heartbeat(self) -> None:
+        """Send an empty message about once per second: long work without a frame is no hang."""
         if time.monotonic() - self._last > _HEARTBEAT:
             self.put({})
 
@@ -277,7 +285,7 @@ class _Outbox:
 
 
 def serve() -> None:
-    """The child: opens one source, then decodes one list of frames."""
+    """Run the child: open one source, then decode one list of frames."""
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not mix with the frames
     outbox = _Outbox(pipe)
@@ -287,8 +295,9 @@ def serve() -> None:
         found = None if error.found is None else str(error.found)
         asked = None if error.asked is None else str(error.asked)
         sentence = str(error).splitlines()[0]
-        said = {"message": sentence, "asked": asked, "found": found, "fix": error.fix}
-        outbox.put({"error": said})
+        outbox.put(
+            {"error": {"message": sentence, "asked": asked, "found": found, "fix": error.fix}}
+        )
     except BaseException:
         traceback.print_exc()  # the caller quotes the last line
         os._exit(1)
@@ -297,14 +306,13 @@ def serve() -> None:
 
 
 def _answer(outbox: _Outbox) -> None:
-    from tempo_lab.video.decoders.base import open_source
+    from tempo_lab.video.decoders.registry import open_source
     from tempo_lab.video.resize import from_dict
 
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     request = requests.get()
-    source = request["path"], request["decoder"], outbox.tick, request["stream"]
-    reader = open_source(*source)
+    reader = open_source(request["path"], request["decoder"], outbox.heartbeat, request["stream"])
     outbox.put({"info": asdict(reader.info)})
     request = requests.get()
     resize = from_dict(request["resize"]) if request["resize"] else None
@@ -315,7 +323,7 @@ def _answer(outbox: _Outbox) -> None:
 
 
 def _listen(requests: queue.Queue[dict[str, Any]]) -> None:
-    """Takes requests, and ends the process with its caller, even inside a decoder that hangs."""
+    """Receive requests. End the process when the caller ends, even if a decoder hangs."""
     for line in sys.stdin.buffer:
         requests.put(json.loads(line))
     os._exit(0)

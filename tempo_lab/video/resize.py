@@ -1,9 +1,10 @@
-"""What size a frame becomes, and the part of the resizing that happens where frames are decoded.
+"""Sizes of frames, and the part of resizing that the decoder's process does.
 
-The released processor resizes a video frame three times (METHOD: 512 px longest edge, then
-multiples of 64, then multiples of 32 with a floor). The first two run in PIL, here, so that a
-full-resolution frame never leaves the decoder's process; the last one is float arithmetic in
-torch and lives in `tempo_lab.model.pixels`. No torch in this file: the decoder's process has none.
+The released processor resizes a video frame three times (METHOD section 1: longest edge 512 px,
+then multiples of 64, then multiples of 32 with a minimum area). The first two steps run here in
+PIL, so that a full-resolution frame never leaves the decoder's process. The last step is float
+arithmetic in torch, in `tempo_lab.model.pixels`. This file does not import torch: the decoder's
+process does without it.
 """
 
 from __future__ import annotations
@@ -19,39 +20,39 @@ from PIL import Image
 from tempo_lab.common.errors import VideoError
 
 MAX_ASPECT = 200
-"""The released processor refuses frames more than this many times as long as wide."""
+"""Maximum aspect ratio; the released processor refuses longer frames."""
 
 
 class Resize(Protocol):
-    """Makes one decoded frame smaller; described to the decoder's process as plain data."""
+    """Resizes a decoded frame. The decoder's process receives it as plain data."""
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) in pixels that a frame of this size leaves the decoder with."""
+        """Return the (width, height) in pixels that a frame of this size is resized to."""
         ...
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """uint8 [row, column, rgb] -> uint8 [row, column, rgb]."""
+        """Resize uint8 [row, column, rgb] to uint8 [row, column, rgb]."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data from which `from_dict` makes the same object again."""
+        """Return plain data from which `from_dict` makes the same object again."""
         ...
 
 
 def smart_size(
     width: int, height: int, *, factor: int, min_pixels: int, max_pixels: int
 ) -> tuple[int, int]:
-    """Nearest (width, height) in multiples of `factor` with an area in [min_pixels, max_pixels].
+    """Return the nearest (width, height) in multiples of `factor` with an area within the limits.
 
-    Rounds half to even, then scales both edges by one ratio when the area is out of range, as the
-    Qwen-VL processors do.
+    Like the Qwen-VL processors, it rounds half to even, and scales both edges by one ratio if the
+    area is not in [min_pixels, max_pixels].
 
     Raises:
-        VideoError: the frame is more than 200 times as long as wide.
+        VideoError: the aspect ratio is above 200.
     """
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise VideoError(
-            "this frame is too thin to be read",
+            "this frame is too thin",
             asked=f"an aspect ratio of at most {MAX_ASPECT}",
             found=f"{width}x{height} px, ratio {max(width, height) / min(width, height):.0f}",
             fix="crop or pad the video",
@@ -70,7 +71,7 @@ def smart_size(
 
 
 def shrink_size(width: int, height: int, *, longest_edge: int, multiple: int) -> tuple[int, int]:
-    """(width, height) with the longest edge at most `longest_edge`, in multiples of `multiple`.
+    """Return (width, height) in multiples of `multiple`, with edges of at most `longest_edge`.
 
     Frames that already fit keep their size.
     """
@@ -90,7 +91,7 @@ def _bicubic(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 @dataclass(frozen=True)
 class ReleasedResize:
-    """The released chain up to its second step: longest edge 512, then multiples of 64."""
+    """The first two steps of the released chain: longest edge 512, then multiples of 64."""
 
     longest_edge: int = 512
     multiple: int = 16
@@ -99,7 +100,7 @@ class ReleasedResize:
     max_pixels: int = 16384 * 64 * 64
 
     def steps(self, width: int, height: int) -> list[tuple[int, int]]:
-        """The sizes after each of the two steps."""
+        """Return the sizes after each of the two steps."""
         first = shrink_size(width, height, longest_edge=self.longest_edge, multiple=self.multiple)
         second = smart_size(
             *first, factor=self.factor, min_pixels=self.min_pixels, max_pixels=self.max_pixels
@@ -121,7 +122,7 @@ class ReleasedResize:
 
 @dataclass(frozen=True)
 class ExactResize:
-    """Every frame to one size (a model that is smaller than the released one sets its own)."""
+    """Resizes every frame to one size (a model smaller than the released one sets its own)."""
 
     width: int
     height: int
@@ -140,6 +141,6 @@ _KINDS: Mapping[str, Callable[..., Resize]] = {"released": ReleasedResize, "exac
 
 
 def from_dict(description: Mapping[str, Any]) -> Resize:
-    """The resize that `to_dict` described."""
+    """Return the resize that `to_dict` described."""
     options = dict(description)
     return _KINDS[options.pop("kind")](**options)

@@ -1,6 +1,7 @@
-"""Explorers: controls over a figure, for a notebook or a page. Each has `.static()` and `.close()`.
+"""Explorers: controls and a figure in a notebook or a page, a thin shell over `tempo_lab.plots`.
 
-Thin shells over `tempo_lab.plots`; nothing comes from a network. No torch is needed to import them.
+Each explorer takes `(session, trace)` and has `.static()` and `.close()`. Nothing is loaded from a
+network, and importing this room loads no torch.
 """
 
 from tempo_lab.widgets.ask import AskPanel

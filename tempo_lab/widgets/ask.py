@@ -1,4 +1,4 @@
-"""Ask a video of your own: upload, ask, watch, read, look at the seconds that counted."""
+"""A panel that opens or uploads a video, asks about it, and shows what the answer was based on."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from ipywidgets import HTML, Checkbox, Dropdown, FileUpload, HBox, Layout
 
-from tempo_lab.common.errors import TempoLabError, VideoError
+from tempo_lab.common.deprecation import renamed_keywords
+from tempo_lab.common.errors import BudgetError, TempoLabError, VideoError
 from tempo_lab.common.files import shipped
 from tempo_lab.common.text import one_line
+from tempo_lab.common.validation import check_whole
 from tempo_lab.widgets.background import Background, Stage
 from tempo_lab.widgets.base import Explorer, escaped
-from tempo_lab.widgets.checks import check_whole
-from tempo_lab.widgets.player import Player, film
-from tempo_lab.widgets.question import Question, check_question, stacked
+from tempo_lab.widgets.player import Player, encode_film
+from tempo_lab.widgets.question import QuestionPanel, check_question, stack_vertically
 
 if TYPE_CHECKING:
     from tempo_lab.session.session import Session
@@ -32,31 +33,31 @@ if TYPE_CHECKING:
     Opened = tuple[Session, bytes, list[str], str]
 
 CLIPS = ("data/clips/voyage.mp4", "data/clips/expedition.mp4")
-"""What the panel offers where nothing else is named."""
+"""Videos to choose from by default."""
 UPLOAD_VARIABLE, UPLOAD_BYTES = "TEMPO_LAB_UPLOAD_BYTES", 8 << 20
-"""The largest upload: what the environment says, or what a Jupyter server lets through (its
-messages may have 10 MiB)."""
-OFTEN = 0.05
-"""Seconds between two looks at an answer that is being written."""
+"""Environment variable with the largest upload in bytes, and its default: what a Jupyter server
+accepts (its messages may have 10 MiB)."""
+STREAM_INTERVAL = 0.05
+"""Seconds between two updates of an answer while it is generated."""
 
 
 class AskPanel(Explorer):
     """Choose or upload a video, ask about it, and see where the tokens went.
 
-    A question runs beside the page, which stays alive: it can be stopped, and says where it is.
-    Uploads lie in a private temporary folder, which goes away with the panel. What the player
-    shows are the frames that the model was given, on the clock that it was told.
+    A question runs in a thread, so the page stays responsive: it shows the progress and can stop
+    the question. Uploads are stored in a private temporary folder that is deleted with the panel.
+    The player shows the sampled frames at the times that the model reads in its prompt.
 
     Args:
         tempo: the model.
         clips: paths of videos to choose from; by default those that come with the library.
         budget: memory tokens for the whole video.
-        upload_bytes: largest file that may be uploaded; by default TEMPO_LAB_UPLOAD_BYTES of the
-            environment, or 8 MiB, which any Jupyter server lets through.
+        upload_bytes: size of the largest file that may be uploaded; by default the environment
+            variable TEMPO_LAB_UPLOAD_BYTES, or 8 MiB, which any Jupyter server accepts.
 
     Attributes:
-        questions: the two of them, side by side; the second is hidden until it is wanted.
-        session: the video that is open. The selector only shows which one that is.
+        questions: two question panels; the second is hidden until two questions are compared.
+        session: the open video. The selector only shows which one that is.
 
     Raises:
         VideoError: the first clip cannot be read.
@@ -71,20 +72,20 @@ class AskPanel(Explorer):
         budget: int = 8192,
         upload_bytes: int | None = None,
     ) -> None:
-        check_whole("budget", budget)
+        check_whole("budget", budget, 1, error=BudgetError)
         self.upload_bytes = upload_limit() if upload_bytes is None else upload_bytes
-        check_whole("upload_bytes", self.upload_bytes)
+        check_whole("upload_bytes", self.upload_bytes, 1, error=BudgetError)
         self.tempo = tempo
         self.session: Session | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="tempo-lab-", ignore_cleanup_errors=True)
         self._uploads = Path(self._folder.name).resolve()
         self._background = Background()
-        self._places: dict[str, Path] = {}
+        self._paths: dict[str, Path] = {}
         for clip in clips or map(shipped, CLIPS):
-            self._places[self._unused(Path(clip).name)] = Path(clip).expanduser().resolve()
-        self._shown = next(iter(self._places))
+            self._paths[self._unused(Path(clip).name)] = Path(clip).expanduser().resolve()
+        self._shown = next(iter(self._paths))
         self.player, self.facts = Player(), HTML(layout=Layout(width="100%"))
-        self.clip = Dropdown(options=list(self._places), description="Video")
+        self.clip = Dropdown(options=list(self._paths), description="Video")
         self.upload = FileUpload(
             accept="video/*,image/*,.npy",
             description=f"Upload a video (up to {mebibytes(self.upload_bytes)})",
@@ -92,21 +93,23 @@ class AskPanel(Explorer):
             layout=Layout(width="max-content"),
         )
         self.second = Checkbox(description="Compare two questions", indent=False)
-        make = partial(Question, ask=self._asked, stop=self._background.stop, seek=self.player.seek)
+        make = partial(
+            QuestionPanel, ask=self._on_ask, stop=self._background.stop, seek=self.player.seek
+        )
         self.questions = [make(number, budget=budget) for number in (1, 2)]
         self.questions[1].panel.layout.display = "none"
-        beside = Layout(flex_flow="row wrap", flex="1 1 480px", min_width="0")
-        self._both = HBox([each.panel for each in self.questions], layout=beside)
+        wrapped = Layout(flex_flow="row wrap", flex="1 1 480px", min_width="0")
+        self._both = HBox([each.panel for each in self.questions], layout=wrapped)
         self._body = HBox([self.player.widget, self._both], layout=Layout(flex_flow="row wrap"))
         super().__init__([self.clip, self.upload, self.second])
         self.picture.layout.display = "none"  # each question shows its own
         row, picture, line = self.panel.children
         self.panel.children = (row, line, self.facts, self._body, picture)
         for control, trait, action in (
-            (self.clip, "value", self._chosen),
-            (self.upload, "value", self._uploaded),
-            (self.upload, "error", self._refused),
-            (self.second, "value", self._beside),
+            (self.clip, "value", self._on_clip),
+            (self.upload, "value", self._on_upload),
+            (self.upload, "error", self._on_upload_error),
+            (self.second, "value", self._on_second),
         ):
             control.observe(action, names=trait)
             self.finally_(partial(control.unobserve, action, names=trait))
@@ -116,107 +119,107 @@ class AskPanel(Explorer):
             self.close()
             raise
 
-    def ask(self, text: str, *, budget: int | None = None, beside: bool = False) -> Trace:
-        """Ask now, and wait for the answer, as a notebook does.
+    @renamed_keywords(beside="second")
+    def ask(self, text: str, *, budget: int | None = None, second: bool = False) -> Trace:
+        """Ask, wait for the answer, show it, and return its trace.
 
         Args:
             text: the question.
-            budget: memory tokens for the whole video; by default what the panel says.
-            beside: ask it as the second of the two.
+            budget: memory tokens for the whole video; by default the number in the panel.
+            second: ask it in the second question panel.
 
         Raises:
-            TempoLabError: what `Session.ask` refuses, or that another question still runs.
+            TempoLabError: `Session.ask` rejects the question, or another task is still running.
         """
         if self._background.running:
             raise TempoLabError(
                 "a task is still running", asked=text, fix="wait for it, or stop it"
             )
-        question = self.questions[beside]
-        self.second.value = self.second.value or beside
+        question = self.questions[second]
+        self.second.value = self.second.value or second
         question.text.value = text
         if budget is not None:
-            question.budget.value = check_whole("budget", budget)
+            question.budget.value = check_whole("budget", budget, 1, error=BudgetError)
         try:
-            trace = self._answered(question)
+            trace = self._run(question)
         finally:
             self._busy(None)
-        self._answer(question, trace)
+        self._show(question, trace)
         return trace
 
-    # What the controls do
+    # Event handlers
 
-    def _asked(self, question: Question) -> None:
-        work = partial(self._answered, question)
-        self._start(question, work, partial(self._answer, question))
+    def _on_ask(self, question: QuestionPanel) -> None:
+        self._start(question, partial(self._run, question), partial(self._show, question))
 
-    def _chosen(self, change: Any) -> None:
+    def _on_clip(self, change: Any) -> None:
         if change["new"] != self._shown:
             self._start(self, partial(self._open, change["new"]), self._use)
 
-    def _uploaded(self, change: Any) -> None:
+    def _on_upload(self, change: Any) -> None:
         if not change["new"]:
             return
         (file,) = change["new"][:1]
         self.upload.value = ()  # the same file may be sent again
         self.say()
         with self.guarded():
-            name = self._stored(file)
-            if self._background.running:  # what runs now is about the video that is open
-                self._offer()
+            name = self._store(file)
+            if self._background.running:  # the running task is about the open video
+                self._list_videos()
                 self.say(f"{name} was uploaded. Select it in the list of videos to open it.")
             else:
-                self._start(self, partial(self._received, name), self._use)
+                self._start(self, partial(self._open_upload, name), self._use)
 
-    def _refused(self, change: Any) -> None:
-        """The page of `tempo_lab.apps.page` did not read a file, because of its size."""
+    def _on_upload_error(self, change: Any) -> None:
+        """Show that the page of `tempo_lab.apps.page` did not read a file because of its size."""
         if change["new"]:
             self.upload.error = ""
             with self.guarded():
                 raise self._too_large(one_line(change["new"], 200))
 
-    def _beside(self, change: Any) -> None:
+    def _on_second(self, change: Any) -> None:
         self.questions[1].panel.layout.display = "" if change["new"] else "none"
 
-    # What runs beside the page
+    # Background tasks
 
     def _start(
-        self, place: Explorer, work: Callable[[], Any], done: Callable[[Any], object]
+        self, owner: Explorer, work: Callable[[], Any], done: Callable[[Any], object]
     ) -> None:
         if self._background.running:
             self.say("Another task is still running. Wait for it, or stop it.")
-            self._offer()
+            self._list_videos()
             return
-        place.say()
-        self._busy(place)
-        self._background.start(place, work, done, self._ended)
+        owner.say()
+        self._busy(owner)
+        self._background.start(owner, work, done, self._ended)
 
     def _ended(self) -> None:
         self._busy(None)
-        self._offer()
+        self._list_videos()
 
-    def _offer(self) -> None:
-        """List the videos, with the open one selected; this is no choice of the user's."""
-        self.clip.unobserve(self._chosen, names="value")
+    def _list_videos(self) -> None:
+        """List the videos with the open one selected, without an event as of a user's choice."""
+        self.clip.unobserve(self._on_clip, names="value")
         with self.clip.hold_sync():  # the page never sees the first of the list selected in between
-            self.clip.options, self.clip.value = list(self._places), self._shown
-        self.clip.observe(self._chosen, names="value")
+            self.clip.options, self.clip.value = list(self._paths), self._shown
+        self.clip.observe(self._on_clip, names="value")
 
-    def _busy(self, place: Explorer | None) -> None:
-        self.clip.disabled = self.upload.disabled = place is not None
+    def _busy(self, owner: Explorer | None) -> None:
+        self.clip.disabled = self.upload.disabled = owner is not None
         for question in self.questions:
-            question.busy(place in (question, self), place is not None)
+            question.busy(owner in (question, self), owner is not None)
 
-    def _stage(self, question: Question, name: str, total: int) -> Stage:
+    def _stage(self, question: QuestionPanel, name: str, total: int) -> Stage:
         return Stage(question.progress, self._background.check, name, total)
 
-    def _stored(self, file: Any) -> str:
-        """Write an upload to the disk; returns the name under which it is offered."""
+    def _store(self, file: Any) -> str:
+        """Write an upload to the disk and return the name under which it is listed."""
         name = one_line(str(file["name"]), 80) or "a video without a name"
         size = len(file["content"])
         if size > self.upload_bytes:
             raise self._too_large(f"{name}, {mebibytes(size)}")
         name = self._unused(name)
-        # Its own name stays off the disk; what it is, its content says.
+        # The user's name is not used on disk; the format is recognized by content.
         path = self._uploads / f"upload-{secrets.token_hex(8)}"
         try:
             path.write_bytes(file["content"])
@@ -228,13 +231,13 @@ class AskPanel(Explorer):
                 found=error.strerror or type(error).__name__,
                 fix="make room on the disk of the temporary files, and upload it again",
             ) from error
-        self._places[name] = path
+        self._paths[name] = path
         return name
 
     def _unused(self, name: str) -> str:
-        """The name, with a number behind it where another video has it."""
-        names = [name, *(f"{name} ({number})" for number in range(2, len(self._places) + 3))]
-        return next(each for each in names if each not in self._places)
+        """Return the name, with a number appended if another video has it."""
+        names = [name, *(f"{name} ({number})" for number in range(2, len(self._paths) + 3))]
+        return next(each for each in names if each not in self._paths)
 
     def _too_large(self, asked: str) -> VideoError:
         return VideoError(
@@ -244,81 +247,82 @@ class AskPanel(Explorer):
             fix="cut it, or name its path: AskPanel(tempo, [path]), `tempo-lab ask PATH QUESTION`",
         )
 
-    def _received(self, name: str) -> Opened:
-        """An upload as an open video; one that is none goes."""
+    def _open_upload(self, name: str) -> Opened:
+        """Open an upload; delete it if it is not a video."""
         try:
             return self._open(name)
         except BaseException:
-            self._places.pop(name).unlink()
+            self._paths.pop(name).unlink()
             raise
 
     def _open(self, name: str) -> Opened:
-        first, path, check = self.questions[0], self._places[name], self._background.check
-        with _called(name, path):
+        first, path, check = self.questions[0], self._paths[name], self._background.check
+        with _errors_name(name, path):
             session = self.tempo.open(path, on_wait=check)
             try:
                 with self._stage(first, "reading the film", len(session)) as stage:
-                    return session, *film(session.video, stage.update), name
+                    return session, *encode_film(session.video, stage.update), name
             except BaseException:
                 session.close()
                 raise
 
-    def _answered(self, question: Question) -> Trace:
+    def _run(self, question: QuestionPanel) -> Trace:
         assert self.session is not None
-        text, written, last = check_question(question.text.value), "", 0.0
+        text, generated, last = check_question(question.text.value), "", 0.0
 
-        def piece(more: str) -> None:
-            nonlocal written, last
-            written += more
+        def stream(piece: str) -> None:
+            nonlocal generated, last
+            generated += piece
             self._background.check()
-            if time.monotonic() - last > OFTEN:
+            if time.monotonic() - last > STREAM_INTERVAL:
                 last = time.monotonic()
-                question.written(written)
+                question.show_answer(generated)
 
         self.session.progress = partial(self._stage, question)
-        path = self._places[self._shown]
-        with _called(self._shown, path):
-            trace = self.session.ask(text, budget=question.budget.value, stream=piece)
+        path = self._paths[self._shown]
+        with _errors_name(self._shown, path):
+            trace = self.session.ask(text, budget=question.budget.value, stream=stream)
         if path.parent != self._uploads:
             return trace
-        named = [each.replace(path.name, self._shown) for each in trace.warnings]
-        own = {"video": self._shown, "warnings": named}
+        warnings = [each.replace(path.name, self._shown) for each in trace.warnings]
+        own = {"video": self._shown, "warnings": warnings}
         return replace(trace, provenance={**trace.provenance, **own})
 
-    # What is shown of it
+    # Display
 
     def _use(self, opened: Opened) -> None:
-        """Another video is open from now on; answers about the last one go."""
+        """Make another video the open one; clear the answers about the previous one."""
         if self.session is not None:
             self.session.close()
         session, film, stills, name = opened
         self.session, self._shown = session, name
-        self._offer()
+        self._list_videos()
         info = session.video.info
         self.facts.value = '<p style="line-height: 1.4; margin: 4px 0">' + escaped(
             f"{name}: {info.duration:.1f} s, {info.width}x{info.height}, {len(session)} segments "
             f"of {session.video.window} frames. The player shows the frames that the model sees, "
-            f"{session.video.plan.fps:.2g} a second."
+            f"{session.video.plan.fps:.2g} per second."
         )
         self.player.show(film, stills)
         for question in self.questions:
-            question.forget()
+            question.clear()
         self.redraw()
 
-    def _answer(self, question: Question, trace: Trace) -> None:
+    def _show(self, question: QuestionPanel, trace: Trace) -> None:
         question.show(trace, self.player.stills)
         self.redraw()
 
     def caption(self) -> str:
-        """What was asked of which video, and what was answered."""
-        asked = [each.describe() for each in self.questions if each.trace is not None]
-        return f"{self._shown}: " + ("; ".join(asked) or "nothing was asked yet")
+        """Return the video, its questions and their answers."""
+        answered = [each.describe() for each in self.questions if each.trace is not None]
+        return f"{self._shown}: " + ("; ".join(answered) or "nothing was asked yet")
 
-    def _drawn(self) -> bytes:
-        return stacked([each.static().data for each in self.questions if each.trace is not None])
+    def _render(self) -> bytes:
+        answered = [each for each in self.questions if each.trace is not None]
+        return stack_vertically([each.static().data for each in answered])
 
     def close(self) -> None:
-        """Stop what runs, close the video, delete the uploads."""
+        """Stop the running task, close the video, delete the uploads."""
         self._background.end()
         for question in self.questions:
             question.close()
@@ -330,8 +334,8 @@ class AskPanel(Explorer):
 
 
 @contextmanager
-def _called(name: str, path: Path) -> Iterator[None]:
-    """Errors call the video by its own name, not by where it lies."""
+def _errors_name(name: str, path: Path) -> Iterator[None]:
+    """Let errors show the video's own name instead of the path where it is stored."""
     try:
         yield
     except VideoError as error:
@@ -341,21 +345,21 @@ def _called(name: str, path: Path) -> Iterator[None]:
 
 
 def upload_limit() -> int:
-    """The largest upload in bytes: what the environment says, or 8 MiB.
+    """Return the size of the largest upload in bytes, from the environment or by default 8 MiB.
 
     Raises:
-        TempoLabError: what the environment says is not a whole number of bytes.
+        TempoLabError: the environment variable is not a whole number of bytes.
     """
-    said = os.environ.get(UPLOAD_VARIABLE, str(UPLOAD_BYTES))
-    if not said.isdecimal() or not int(said):
+    value = os.environ.get(UPLOAD_VARIABLE, str(UPLOAD_BYTES))
+    if not value.isdecimal() or not int(value):
         raise TempoLabError(
             "the largest upload must be a whole number of bytes",
-            asked=f"{UPLOAD_VARIABLE}={said}",
+            asked=f"{UPLOAD_VARIABLE}={value}",
             fix=f"{UPLOAD_VARIABLE}={UPLOAD_BYTES} for {mebibytes(UPLOAD_BYTES)}",
         )
-    return int(said)
+    return int(value)
 
 
 def mebibytes(size: int) -> str:
-    """A number of bytes in MiB, with three digits."""
+    """Return a number of bytes as text in MiB, with three digits."""
     return f"{size / 2**20:.3g} MiB"

@@ -1,4 +1,4 @@
-"""Where one layer and head of the SVLM looks, on the frames, through time."""
+"""The attention of one layer and head of the SVLM, on the frames, over time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from traitlets import link
 
 from tempo_lab.analysis.attention import Attention, attention
 from tempo_lab.widgets.base import WIDE, Explorer, sized
-from tempo_lab.widgets.checks import check_trace
-from tempo_lab.widgets.frames import Frames
+from tempo_lab.widgets.frames import FrameCache
+from tempo_lab.widgets.validation import check_trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 PATCHES, PAIRS, GROUPS = "patches", "frame pairs", "key groups"
 MEAN = "mean"
-EACH = 1500
-"""Milliseconds of a segment while it plays."""
+INTERVAL = 1500
+"""Milliseconds that a segment is shown for while the segments play."""
 
 
 class AttentionExplorer(Explorer):
-    """Layer, head and row of the attention that a trace recorded; segments play through time.
+    """Select layer, head and row of the attention that a trace recorded; play the segments.
 
     What can be drawn depends on what was recorded: with reduce="patch_grid" or "none" patches on
-    the frames, and what each frame pair gets; with "key_group" the pairs, and all key groups.
+    the frames, and the attention to each frame pair; with "key_group" the pairs and all key groups.
 
     Args:
         session: the video, opened.
@@ -43,28 +43,28 @@ class AttentionExplorer(Explorer):
     """
 
     def __init__(self, session: Session, trace: Trace) -> None:
-        check_trace(trace, session)
+        check_trace(session, trace)
         self.session, self.trace = session, trace
-        self._found: dict[tuple[Any, Any], Attention] = {}
-        whole = self._attention(MEAN, MEAN)
-        self._frames = Frames(session)
+        self._results: dict[tuple[Any, Any], Attention] = {}
+        mean = self._attention(MEAN, MEAN)
+        self._frames = FrameCache(session)
         recorded = trace.data["attention"]
-        there = {PATCHES: "patch_mass", PAIRS: "pair_mass", GROUPS: "segment_mass"}
-        ways = [name for name, part in there.items() if part in whole.data]
+        variables = {PATCHES: "patch_mass", PAIRS: "pair_mass", GROUPS: "segment_mass"}
+        reductions = [name for name, variable in variables.items() if variable in mean.data]
         n = len(session)
         best = int(trace.data["relevance"].to_numpy().argmax())
         self.segment = ipw.IntSlider(
             best, 0, n - 1, description="segment", **sized(27),
-            tooltip="whose frames are shown",
+            tooltip="the segment that is shown",
         )  # fmt: skip
         self.play = ipw.Play(
-            value=best, min=0, max=n - 1, interval=EACH, description="play through time",
+            value=best, min=0, max=n - 1, interval=INTERVAL, description="play through time",
             tooltip="show one segment after the other",
         )  # fmt: skip
-        self.layer = self._choice("layer", [MEAN, *recorded["layer"].to_numpy().tolist()])
-        self.head = self._choice("head", [MEAN, *recorded["head"].to_numpy().tolist()])
-        self.row = self._choice("row", [str(row) for row in recorded["row"].to_numpy()])
-        self.reduction = self._choice("reduction", ways)
+        self.layer = self._menu("layer", [MEAN, *recorded["layer"].to_numpy().tolist()])
+        self.head = self._menu("head", [MEAN, *recorded["head"].to_numpy().tolist()])
+        self.row = self._menu("row", [str(row) for row in recorded["row"].to_numpy()])
+        self.reduction = self._menu("reduction", reductions)
         super().__init__([self.segment, self.play, self.layer, self.head, self.row, self.reduction])
         self.finally_(link((self.play, "value"), (self.segment, "value")).unlink)
         self.watch(self.segment, self.layer, self.head, self.row, self.reduction)
@@ -74,43 +74,40 @@ class AttentionExplorer(Explorer):
         from tempo_lab import plots
 
         result = self._attention(self.layer.value, self.head.value)
-        number, row = self.segment.value, self.row.value
+        segment, row = self.segment.value, self.row.value
         if self.reduction.value == PATCHES:
-            frames, _ = self._frames.of(number)
+            frames, _ = self._frames.of(segment)
             return plots.attention_overlay(
-                result, self.session.video, segment=number, rows=[row], frames=frames, width=WIDE
+                result, self.session.video, segment=segment, rows=[row], frames=frames, width=WIDE
             )[0]
         if self.reduction.value == PAIRS:
-            return plots.attention_time(result, row, chosen=number, width=WIDE)[0]
-        return plots.attention_parts(result, row, number, width=WIDE)[0]
+            return plots.attention_time(result, row, segment=segment, width=WIDE)[0]
+        return plots.attention_parts(result, row, segment, width=WIDE)[0]
 
     def caption(self) -> str:
-        part = "mean of layers" if self.layer.value == MEAN else f"layer {self.layer.value}"
+        layer = "mean of layers" if self.layer.value == MEAN else f"layer {self.layer.value}"
         head = "mean of heads" if self.head.value == MEAN else f"head {self.head.value}"
         return (
             f"Attention of {self.row.value} to {self.reduction.value}, segment "
-            f"{self.segment.value}, {part}, {head}"
+            f"{self.segment.value}, {layer}, {head}"
         )
 
     def _attention(self, layer: Any, head: Any) -> Attention:
-        """Of one layer and head, or of their mean; computed once."""
-        if (layer, head) not in self._found:
-            self._found[layer, head] = attention(
+        """Return the attention of one layer and head, or of their mean; computed once."""
+        if (layer, head) not in self._results:
+            self._results[layer, head] = attention(
                 self.trace,
                 layers=None if layer == MEAN else [layer],
                 heads=None if head == MEAN else [head],
             )
-        return self._found[layer, head]
+        return self._results[layer, head]
 
     @staticmethod
-    def _choice(name: str, options: list[Any]) -> ipw.Dropdown:
-        what = {
-            "layer": "of the SVLM, or the mean of all recorded",
-            "head": "of the layer, or the mean of all recorded",
-            "row": "which position looks: the Yes/No decision, or a memory slot",
-            "reduction": "what its attention is summed up over",
+    def _menu(name: str, options: list[Any]) -> ipw.Dropdown:
+        tooltip = {
+            "layer": "of the SVLM, or the mean of all recorded layers",
+            "head": "of the layer, or the mean of all recorded heads",
+            "row": "the position that attends: the Yes/No decision, or a memory slot",
+            "reduction": "what the attention is summed over",
         }[name]
-        return ipw.Dropdown(
-            options=options, description=name, tooltip=what,
-            **sized(17),
-        )  # fmt: skip
+        return ipw.Dropdown(options=options, description=name, tooltip=tooltip, **sized(17))

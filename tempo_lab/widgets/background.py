@@ -1,4 +1,4 @@
-"""Work beside a page: it runs in a thread, is watched, and can be stopped."""
+"""Background tasks of a page: they run in a thread, report progress, and can be stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tempo_lab.widgets.base import Explorer
 
 
 class Background:
-    """One piece of work at a time."""
+    """Runs one task at a time."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -21,25 +21,25 @@ class Background:
 
     @property
     def running(self) -> bool:
-        """Whether a piece of work has not ended yet."""
+        """True until the task has ended."""
         return self._thread is not None
 
     def start(
         self,
-        place: Explorer,
+        owner: Explorer,
         work: Callable[[], Any],
         done: Callable[[Any], object],
         ended: Callable[[], object],
     ) -> None:
-        """Work in a thread, so that the page stays alive.
+        """Run a task in a thread, so that the page stays responsive.
 
-        Where no event loop runs there is no page either, and the work is done at once.
+        If no event loop runs, there is no page, and the task runs in the current thread.
 
         Args:
-            place: shows what goes wrong.
-            work: what is to be done, in the thread.
-            done: what is shown of its result, where widgets are handled.
-            ended: called there after it, whatever happened.
+            owner: shows errors.
+            work: the task, called in the thread.
+            done: called with its result, in the thread that handles widgets.
+            ended: called there afterwards, also after an error.
         """
         self._stop.clear()
         outcome: Future[Any] = Future()
@@ -55,11 +55,11 @@ class Background:
                 return
             self._thread = None
             self._stop.clear()
-            with place.guarded():  # not in the thread: it changes Python's warnings for all threads
+            with owner.guarded():  # not in the thread: it changes Python's warnings for all threads
                 done(outcome.result())
             ended()
 
-        def beside() -> None:
+        def run_in_thread() -> None:
             run()
             loop.call_soon_threadsafe(finish)
 
@@ -69,24 +69,26 @@ class Background:
             run()
             finish()
         else:
-            self._thread = threading.Thread(target=beside, name="tempo-lab panel", daemon=True)
+            self._thread = threading.Thread(
+                target=run_in_thread, name="tempo-lab panel", daemon=True
+            )
             self._thread.start()
 
     def check(self) -> None:
-        """Called by the work now and then.
+        """Return if the task may go on; the task calls this regularly.
 
         Raises:
-            KeyboardInterrupt: it is to be stopped.
+            KeyboardInterrupt: the task is to stop.
         """
         if self._stop.is_set():
             raise KeyboardInterrupt
 
     def stop(self) -> None:
-        """Stop what runs when it looks next."""
+        """Stop the task at its next `check`."""
         self._stop.set()
 
     def end(self) -> None:
-        """Stop what runs, wait for that, and show nothing of it."""
+        """Stop the task, wait until it has ended, and do not show its result."""
         self._over = True
         self.stop()
         if self._thread is not None:
@@ -94,35 +96,35 @@ class Background:
 
 
 class Stage:
-    """Tells how far one stage of the work is.
+    """Reports the progress of one stage of a task.
 
     Args:
-        tell: called with the stage's name, how much is done, and of how much.
+        report: called with the stage's name, the segments done, and the total.
         check: called at each step (see `Background.check`).
         name: of the stage.
-        total: how much there is, in segments.
+        total: number of segments.
     """
 
     def __init__(
         self,
-        tell: Callable[[str, int, int], object],
+        report: Callable[[str, int, int], object],
         check: Callable[[], object],
         name: str,
         total: int,
     ) -> None:
-        self._tell, self._check, self.name, self.total, self.done = tell, check, name, total, 0
+        self._report, self._check, self.name, self.total, self.done = report, check, name, total, 0
 
     def update(self, segments: int) -> None:
-        """So many more segments are done."""
+        """Add segments that are done."""
         self._check()
         self.done += segments
-        self._tell(self.name, self.done, self.total)
+        self._report(self.name, self.done, self.total)
 
     def __enter__(self) -> Stage:
         self.update(0)
         return self
 
     def __exit__(self, *_: object) -> None:
-        # after the last stage of a question comes its answer, which is as long as it is
+        # the answer follows the last stage; its length is not known
         if self.name == "writing memory tokens":
-            self._tell("answering", 0, 0)
+            self._report("answering", 0, 0)

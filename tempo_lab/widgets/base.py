@@ -1,4 +1,4 @@
-"""What every explorer is: controls, a picture, and a line that says what happened."""
+"""The base class of explorers: controls, a figure, and a line for messages."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAUSE = 0.12
-"""Seconds without a change after which an explorer draws; a slider on its way is not followed."""
+"""Seconds without a change before an explorer draws, so that a moving slider draws once."""
 WIDE = 9.0
-"""Inches of a picture, at `DOTS` an inch; a narrower page shrinks it."""
-DOTS = 100
+"""Width of a figure in inches, at `DPI`; a narrower page shrinks the picture."""
+DPI = 100
 
 
 class Explorer:
-    """Controls and a picture of what they choose. Display it, or its `static()`.
+    """Controls and a figure of what they select. Display it, or its `static()`.
 
-    A subclass makes its controls, gives them to `watch`, and says how to `draw`. Where an event
-    loop runs, as in a notebook, it draws `PAUSE` seconds after the last change, by a timer of that
-    loop; elsewhere at once. Errors stand below the picture and in `error`.
+    A subclass creates its controls, passes them to `watch`, and implements `draw`. If an event
+    loop runs, as in a notebook, the explorer draws `PAUSE` seconds after the last change, by a
+    timer of that loop; otherwise immediately. Errors are shown below the figure and kept in
+    `error`.
 
     Args:
-        controls: above the picture, in rows as wide as the page.
-        below: more of them, under the picture.
+        controls: widgets above the figure, in rows as wide as the page.
+        below: widgets below the figure.
 
     Attributes:
-        panel: the widget that holds it all.
-        error: what went wrong last, None if nothing did.
+        panel: the widget that contains all others.
+        error: the last error; None if the last drawing had none.
     """
 
     def __init__(self, controls: Sequence[Widget], below: Sequence[Widget] = ()) -> None:
@@ -56,31 +57,31 @@ class Explorer:
         row = HBox(list(controls), layout=Layout(flex_flow="row wrap", align_items="center"))
         self.panel = VBox([row, self.picture, *below, self.line], layout=Layout(width="100%"))
 
-    # What a subclass says
+    # To be implemented by a subclass
 
     def draw(self) -> Figure | None:
-        """The picture of what the controls say now; None for no picture. It is closed here."""
-        raise NotImplementedError(f"{type(self).__name__} says no picture")
+        """Return a figure of what the controls select; None for none. The base class closes it."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement draw()")
 
     def caption(self) -> str:
-        """What `draw` shows in one sentence; asked for right after it."""
+        """Return one sentence about the figure; called right after `draw`."""
         return type(self).__name__
 
-    # What a subclass uses
+    # To be used by a subclass
 
     def watch(self, *controls: Widget) -> None:
-        """Draw when one of these has another value."""
+        """Draw when the value of one of these controls changes."""
         for control in controls:
-            control.observe(self._changed, names="value")
-            self._undo.append(partial(control.unobserve, self._changed, names="value"))
+            control.observe(self._on_value, names="value")
+            self._undo.append(partial(control.unobserve, self._on_value, names="value"))
 
     def clicked(self, button: Button, action: Callable[[], object]) -> None:
-        """Run an action when a button is pressed, with its errors shown; then draw.
+        """Run an action when a button is pressed, show its errors, then draw.
 
-        It runs where the kernel handles messages, so the kernel's interrupt stops it.
+        The action runs where the kernel handles messages, so the kernel's interrupt stops it.
         """
 
-        def pressed(_: object) -> None:
+        def on_click(_: object) -> None:
             button.disabled = True
             self.error = None
             self.say()
@@ -91,35 +92,36 @@ class Explorer:
             finally:
                 button.disabled = False
 
-        button.on_click(pressed)
-        self._undo.append(lambda: button.on_click(pressed, remove=True))
+        button.on_click(on_click)
+        self._undo.append(lambda: button.on_click(on_click, remove=True))
 
     def holds(self, *widgets: Widget) -> None:
-        """Close these too, though the panel does not show them."""
+        """Close these widgets with the explorer, even if its panel does not contain them."""
         self._hidden += widgets
 
     def finally_(self, undo: Callable[[], object]) -> None:
-        """Call this when the explorer is closed; the last given first."""
+        """Call this function when the explorer is closed; the last one added is called first."""
         self._undo.append(undo)
 
     def say(self, text: str = "") -> None:
-        """A line below the picture; whatever it is made of, it is text."""
+        """Show a line of text, escaped, below the figure."""
         self.line.value = f'<div role="status">{escaped(text)}</div>' if text else ""
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Show what goes wrong inside in the panel, as asked, found and fix; warnings too."""
-        with warnings.catch_warnings(record=True) as told:
+        """Show errors and warnings of the block in the panel instead of raising them."""
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TempoLabWarning)
             try:
                 yield
-            except KeyboardInterrupt as stopped:
-                self._fail(stopped, "Interrupted; everything can be used again.")
-            except TempoLabError as refused:
-                self._fail(refused, str(refused))
-            except Exception as fault:
-                self._fail(fault, f"{type(fault).__name__}: {fault}\n  fix:   `.error` has it all")
-        for each in told:
+            except KeyboardInterrupt as interrupt:
+                self._fail(interrupt, "Interrupted; everything can be used again.")
+            except TempoLabError as error:
+                self._fail(error, str(error))
+            except Exception as error:
+                name = type(error).__name__
+                self._fail(error, f"{name}: {error}\n  fix:   `.error` has the traceback")
+        for each in caught:
             if issubclass(each.category, TempoLabWarning):
                 self.say(str(each.message))
             else:
@@ -127,22 +129,22 @@ class Explorer:
 
     def _fail(self, error: BaseException, text: str) -> None:
         self.error = error
-        look = (
+        style = (
             "color: #9c2a00; white-space: pre-wrap; margin: 0; line-height: 1.3; "
             "word-break: normal; overflow-wrap: anywhere"  # JupyterLab breaks words anywhere
         )
-        self.line.value = f'<pre role="alert" style="{look}">{escaped(text)}</pre>'
+        self.line.value = f'<pre role="alert" style="{style}">{escaped(text)}</pre>'
 
     # Drawing
 
-    def _changed(self, _: object) -> None:
+    def _on_value(self, _: object) -> None:
         self.say()
         self.later()
 
     def later(self) -> None:
-        """Draw when no change has come for a while; at once where no event loop runs."""
+        """Draw after a pause without changes; immediately if no event loop runs."""
         self._stale = True
-        self._forget_timer()
+        self._cancel_timer()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -151,15 +153,15 @@ class Explorer:
             self._timer = loop.call_later(PAUSE, self.redraw)
 
     def redraw(self) -> None:
-        """Draw now. After an error the last picture stays, paler, above what was wrong."""
-        self._forget_timer()
+        """Draw now. After an error the last picture stays, paler, above the message."""
+        self._cancel_timer()
         if self._closed:
             return
         if self.error is not None:
             self.error = None
             self.say()
         with self.guarded():
-            self._png = self._drawn()
+            self._png = self._render()
             self._described = self.caption()
             self._stale = False
         style = "max-width: 100%; opacity: 0.35" if self.error else "max-width: 100%"
@@ -169,41 +171,41 @@ class Explorer:
             f'alt="{html.escape(self._described)}">'
         )
 
-    def _drawn(self) -> bytes:
+    def _render(self) -> bytes:
         from matplotlib import pyplot
 
         before = set(pyplot.get_fignums())
         file = BytesIO()
         try:
             figure = self.draw()
-            if figure is not None:  # no version in the file: the same bytes wherever it is drawn
-                figure.savefig(file, format="png", dpi=DOTS, metadata={"Software": None})
+            if figure is not None:  # without matplotlib's version: the same bytes everywhere
+                figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
         finally:
             for number in set(pyplot.get_fignums()) - before:
                 pyplot.close(number)
         return file.getvalue()
 
-    def _forget_timer(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    # Showing and leaving
+    # Display and closing
 
     def describe(self) -> str:
-        """The picture in one sentence, for those who do not see it.
+        """Return one sentence that describes the picture.
 
-        Where the controls say what cannot be drawn, the last picture stays, and its sentence.
+        If what the controls select cannot be drawn, the last picture and its sentence stay.
         """
         if self._stale:
             self.redraw()
         return self._described
 
     def static(self) -> Image:
-        """The picture as it is now, to be displayed where no kernel runs; PNG in `.data`.
+        """Return the current picture, which needs no kernel; its PNG is in `.data`.
 
         Raises:
-            TempoLabError: what the controls say cannot be drawn.
+            TempoLabError: what the controls select cannot be drawn.
         """
         from IPython.display import Image
 
@@ -214,8 +216,8 @@ class Explorer:
         return Image(data=self._png, format="png", alt=self._described)
 
     def close(self) -> None:
-        """Leave nothing behind: no timer, observer, or widget that a page could still reach."""
-        self._forget_timer()
+        """Remove the timer, all callbacks and all widgets."""
+        self._cancel_timer()
         self._closed = True
         while self._undo:
             self._undo.pop()()
@@ -233,7 +235,7 @@ class Explorer:
         return f"{type(self).__name__}({self.describe()})"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """The live panel; the picture where there is no kernel; a sentence where there is text."""
+        """Return the live panel, with the picture and a sentence as alternatives."""
         bundle: dict[str, Any] = {"text/plain": escape_control_chars(repr(self))}
         if self._png:
             bundle["image/png"] = b64encode(self._png).decode()
@@ -245,7 +247,7 @@ class Explorer:
 
 
 def sized(em: float) -> dict[str, Any]:
-    """Arguments of a control: so many letters wide where there is room, and its whole name."""
+    """Return arguments of a control: its width in em, and space for its whole description."""
     return {
         "layout": Layout(width=f"{em}em", max_width="100%", margin="2px 1em 2px 2px"),
         "style": {"description_width": "initial"},
@@ -253,12 +255,12 @@ def sized(em: float) -> dict[str, Any]:
 
 
 def escaped(text: str) -> str:
-    """Text from users, files or models, safe inside HTML."""
+    """Return text from users, files or models, escaped for HTML."""
     return html.escape(escape_control_chars(text, 4000))
 
 
 def every_widget(root: Widget) -> Iterator[Widget]:
-    """A widget, what it holds, and their layouts and styles, each of which has its own comm."""
+    """Yield a widget, its children, and their layouts and styles, which have comms of their own."""
     children = root.children if isinstance(root, Box) else ()
     for child in children:
         yield from every_widget(child)

@@ -1,4 +1,4 @@
-"""How soon the first memory tokens of each segment carry the answer."""
+"""The right answer's probability from the first, last or random k memory tokens per segment."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import numpy as np
 
 from tempo_lab.analysis.front_loading.curves import token_probabilities
 from tempo_lab.analysis.front_loading.front_loading import tokens_tried
-from tempo_lab.common.errors import QueryError
+from tempo_lab.common.deprecation import warn_renamed
+from tempo_lab.common.errors import BudgetError, QueryError
+from tempo_lab.common.validation import check_whole
 from tempo_lab.evaluation.cases import Case
+from tempo_lab.trace.trace import Trace
 from tempo_lab.widgets.base import WIDE, Explorer, sized
-from tempo_lab.widgets.checks import check_whole
+from tempo_lab.widgets.validation import check_trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,33 +25,34 @@ if TYPE_CHECKING:
 
 
 class FrontLoadingExplorer(Explorer):
-    """Slide k: the right answer's probability from the first, the last, or k random tokens.
+    """Slide k; the figure shows the right answer's probability from k memory tokens per segment.
 
-    Every k is computed when it is made; sliding runs no model.
+    All values of k are computed when the explorer is created; sliding runs no model.
 
     Args:
         session: the video, opened.
-        question: a case, or a question's words.
-        answer: the right one, to a question in words.
-        ks: numbers of tokens that are tried, K among them; by default as `front_loading` does.
-        draws: of the random arm, averaged.
-        seed: of these.
-        progress: show a progress bar while it is made.
+        trace: a question about it. A case or a question's text work for one more version.
+        answer: the right answer to this question.
+        ks: numbers of memory tokens to try, including K; by default as `front_loading` does.
+        draws: number of draws of random tokens, which are averaged.
+        seed: of the draws.
+        progress: show a progress bar while the values are computed.
 
     Attributes:
         k: the slider.
-        data: what was computed, see `token_probabilities`.
+        data: the values, see `token_probabilities`.
 
     Raises:
-        QueryError: no answer, words that the model does not know, or a case of another session.
-        BudgetError: ks beyond K, or without it; draws or seed are no whole numbers; or the LLM's
-            context cannot hold all tokens.
+        TraceError: the trace is of another video.
+        QueryError: there is no right answer, or it has words that the model does not know.
+        BudgetError: ks has values above K, or not K; draws or seed is not a whole number; or the
+            LLM's context cannot hold all tokens.
     """
 
     def __init__(
         self,
         session: Session,
-        question: Case | str,
+        trace: Trace | Case | str,
         answer: str | None = None,
         *,
         ks: Sequence[int] | None = None,
@@ -58,14 +62,21 @@ class FrontLoadingExplorer(Explorer):
     ) -> None:
         from tqdm.auto import tqdm
 
-        self.case = _case(session, question, answer)
-        tried = tokens_tried(ks, session.checkpoint.model.config.num_compression_tokens)
-        draws, seed = check_whole("draws", draws), check_whole("seed", seed, least=0)
+        if not isinstance(trace, Trace):
+            old = "case" if isinstance(trace, Case) else "question, answer"
+            warn_renamed(
+                f"FrontLoadingExplorer(session, {old})",
+                "FrontLoadingExplorer(session, trace, answer)",
+            )
+        self.case = _case(session, trace, answer)
+        ks = tokens_tried(ks, session.checkpoint.model.config.num_compression_tokens)
+        draws = check_whole("draws", draws, 1, error=BudgetError)
+        seed = check_whole("seed", seed, 0, error=BudgetError)
         seeds = range(seed * draws, (seed + 1) * draws)
-        with tqdm(total=len(tried), desc="front-loading", disable=not progress, leave=False) as bar:
-            self.data = token_probabilities(self.case, tried, seeds, bar.update)
+        with tqdm(total=len(ks), desc="front-loading", disable=not progress, leave=False) as bar:
+            self.data = token_probabilities(self.case, ks, seeds, bar.update)
         self.k = ipw.SelectionSlider(
-            options=tried, value=tried[len(tried) // 4], description="kept tokens, k",
+            options=ks, value=ks[len(ks) // 4], description="kept tokens, k",
             tooltip="memory tokens that every segment keeps",
             **sized(36),
         )  # fmt: skip
@@ -83,25 +94,27 @@ class FrontLoadingExplorer(Explorer):
 
     def caption(self) -> str:
         at = self.data["probability"].sel(k=self.k.value)
-        told = ", ".join(f"{float(at.sel(arm=arm)):.2f} from {arm}" for arm in at["arm"].values)
-        return f"{self.k.value} memory tokens a segment: the right answer's probability is {told}"
+        shares = ", ".join(f"{float(at.sel(arm=arm)):.2f} from {arm}" for arm in at["arm"].values)
+        k = self.k.value
+        return f"{k} memory tokens per segment: the right answer's probability is {shares}"
 
 
-def _case(session: Session, question: Case | str, answer: str | None) -> Case:
-    if isinstance(question, Case):
-        if question.session is session:
-            return question
+def _case(session: Session, trace: Trace | Case | str, answer: str | None) -> Case:
+    if isinstance(trace, Case):
+        if trace.session is session:
+            return trace
         raise QueryError(
             "the case is about another opened video",
-            asked=question.question,
-            found=f"a case of {question.session.video.info.path}",
-            fix="FrontLoadingExplorer(case.session, case)",
+            asked=trace.question,
+            found=f"a case of {trace.session.video.info.path}",
+            fix="FrontLoadingExplorer(case.session, trace, case.answer)",
         )
+    question = trace if isinstance(trace, str) else check_trace(session, trace).question
     if not isinstance(answer, str):
         raise QueryError(
             "a right answer is needed, whose probability is shown",
             asked=repr(question),
             found=repr(answer),
-            fix='FrontLoadingExplorer(session, question, "red")',
+            fix='FrontLoadingExplorer(session, trace, "red")',
         )
     return Case(session, question, answer, np.zeros(len(session), dtype=bool))

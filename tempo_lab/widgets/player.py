@@ -1,8 +1,8 @@
-"""What the model saw, as a small film that any browser plays and seeks.
+"""A player of the sampled frames, as a small film that any browser plays and seeks.
 
-The sampled frames become H.264 on the sampled clock: the seconds of the player are those of the
-prompt, whatever the source was (HEVC, a GIF, an array), and a long video stays a few megabytes. A
-span is sought by its media fragment (`#t=32,36`), which needs no script in the page.
+The sampled frames are encoded as H.264 at the sampled times: the player's seconds are those in the
+prompt, whatever the source is (HEVC, a GIF, an array), and a long video takes a few megabytes. The
+player seeks with a media fragment (`#t=32,36`), which needs no script in the page.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ EDGE, SMALL = 320, 96
 
 
 class Player:
-    """A player of the frames that were sampled, silent, and a still of each segment.
+    """A silent player of the sampled frames, and a still of each segment.
 
     Attributes:
-        widget: to be shown; hidden while it is empty.
-        stills: a `data:` URL of each segment's middle frame.
+        widget: the player; hidden while it is empty.
+        stills: [segment], a `data:` URL of each segment's middle frame.
     """
 
     def __init__(self) -> None:
@@ -44,35 +44,40 @@ class Player:
         self._url = ""
 
     def show(self, film: bytes, stills: list[str]) -> None:
-        """Another film, from its beginning."""
+        """Load a film, at its beginning.
+
+        Args:
+            film: MP4.
+            stills: [segment], `data:` URLs.
+        """
         self.stills, self._url = stills, data_url(film, "video/mp4")
         self.widget.autoplay = False
         self.widget.value = self._url.encode()
         self.widget.layout.display = ""
 
     def seek(self, start: float, end: float) -> None:
-        """Play the seconds from `start` to `end`, and pause there."""
+        """Play from second `start` to second `end`, and pause there."""
         self.widget.autoplay = True
         self.widget.value = f"{self._url}#t={start:g},{end:g}".encode()
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the film and hide the player."""
         self.stills, self._url = [], ""
         self.widget.layout.display = "none"
         self.widget.value = b""
 
 
-def film(video: Video, step: Callable[[int], object]) -> tuple[bytes, list[str]]:
-    """The sampled frames as MP4, and a still of each segment; reads the video once.
+def encode_film(video: Video, step: Callable[[int], object]) -> tuple[bytes, list[str]]:
+    """Return the sampled frames as MP4, and a still of each segment; reads the video once.
 
     Args:
-        video: which one.
-        step: called with the number of segments that were just read.
+        video: an opened video.
+        step: called with the number of segments read since the last call.
 
     Raises:
         VideoError: the video cannot be decoded.
     """
-    size = fitting(video.info.width, video.info.height, EDGE, multiple=2)
+    size = fit_size(video.info.width, video.info.height, EDGE, multiple=2)
     stills: list[str] = []
 
     def frames() -> Iterable[np.ndarray]:
@@ -81,13 +86,15 @@ def film(video: Video, step: Callable[[int], object]) -> tuple[bytes, list[str]]
             yield from segment.frames
             step(1)
 
-    return _encoded(frames(), size, video.plan.fps, video.window), stills
+    return _encode(frames(), size, video.plan.fps, video.window), stills
 
 
-def fitting(width: int, height: int, edge: int, *, multiple: int = 1) -> tuple[int, int]:
-    """(width, height) of the same shape with no edge over `edge`, in multiples; never larger.
+def fit_size(width: int, height: int, edge: int, *, multiple: int = 1) -> tuple[int, int]:
+    """Return (width, height) of the same shape with no edge over `edge`, never enlarged.
 
-    >>> fitting(1920, 1080, 320, multiple=2)
+    Both are rounded to multiples of `multiple`.
+
+    >>> fit_size(1920, 1080, 320, multiple=2)
     (320, 180)
     """
     scale = min(1.0, edge / max(width, height))
@@ -96,16 +103,16 @@ def fitting(width: int, height: int, edge: int, *, multiple: int = 1) -> tuple[i
 
 
 def data_url(content: bytes, kind: str) -> str:
-    """Bytes as a URL that needs no server."""
+    """Return bytes of a media type as a `data:` URL."""
     return f"data:{kind};base64,{b64encode(content).decode()}"
 
 
-def _encoded(frames: Iterable[np.ndarray], size: tuple[int, int], fps: float, window: int) -> bytes:
+def _encode(frames: Iterable[np.ndarray], size: tuple[int, int], fps: float, window: int) -> bytes:
     import av
 
     file = BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        # a key frame a segment, so that a seek to its start decodes nothing before it
+        # one key frame per segment, so that a seek to its start decodes nothing before it
         options = {"crf": "26", "preset": "veryfast", "threads": "1", "g": str(window)}
         rate = Fraction(fps).limit_denominator(1000)
         stream = container.add_stream("libx264", rate=rate, options=options)
@@ -123,5 +130,5 @@ def _still(frame: np.ndarray) -> str:
 
     image = Image.fromarray(frame)
     file = BytesIO()
-    image.resize(fitting(*image.size, SMALL)).save(file, format="JPEG", quality=80)
+    image.resize(fit_size(*image.size, SMALL)).save(file, format="JPEG", quality=80)
     return data_url(file.getvalue(), "image/jpeg")

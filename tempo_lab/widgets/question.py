@@ -1,4 +1,4 @@
-"""One question of an `AskPanel`: asked, watched, answered, with the seconds to look at."""
+"""One question of an `AskPanel`: its controls, its answer, its figure and its segments."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from tempo_lab.trace.trace import Trace
 
 SPANS = 4
-"""Segments that an answer names to look at."""
+"""Number of segments that are listed below an answer."""
 WIDE = 5.4
-"""Inches of the picture: where two stand side by side, its letters can still be read."""
+"""Width of the figure in inches: still readable where two questions are side by side."""
 
 
-class Question(Explorer):
-    """A question, its answer, where the tokens went, and which seconds to look at.
+class QuestionPanel(Explorer):
+    """A question, its answer, a figure of the allocation, and the segments with the most tokens.
 
     Args:
-        number: of the question on the panel, for its labels.
-        ask: called when it is to be asked.
-        stop: called when it is to be stopped.
-        seek: called with the start and end of a span to play, in seconds.
+        number: number of the question in the panel, for its label.
+        ask: called with this panel when the question is asked.
+        stop: called when the question is stopped.
+        seek: called with the start and end of a segment to play, in seconds.
         budget: memory tokens for the whole video.
 
     Attributes:
-        trace: what the last answer came with, None before.
+        trace: trace of the last answer; None before the first.
     """
 
     def __init__(
         self,
         number: int,
-        ask: Callable[[Question], object],
+        ask: Callable[[QuestionPanel], object],
         stop: Callable[[], object],
         seek: Callable[[float, float], object],
         budget: int,
     ) -> None:
         self.trace: Trace | None = None
-        self._ask, self._seek = ask, seek
+        self._ask = ask
         self.text = Text(
             placeholder="Ask something about the video",
             description=f"Question {number}",
@@ -62,40 +62,45 @@ class Question(Explorer):
         self.bar = IntProgress(0, layout=Layout(width="120px", visibility="hidden"))
         self.stage = HTML()
         self.answer, self.warnings = (HTML(layout=Layout(width="100%")) for _ in range(2))
-        self.spans = [_Span(self._look) for _ in range(SPANS)]
+        self.spans = [_Span(seek) for _ in range(SPANS)]
         self.download = HTML()
-        look = VBox([each.row for each in self.spans], layout=Layout(width="100%"))
+        spans = VBox([each.row for each in self.spans], layout=Layout(width="100%"))
         super().__init__(
             [self.text, self.budget, self.button, self.stopper, self.bar, self.stage],
-            [self.answer, self.warnings, look, self.download],
+            [self.answer, self.warnings, spans, self.download],
         )
         row, picture, *below, line = self.panel.children
-        # what is wrong stands first
+        # errors come first
         self.panel.children = (row, line, *below[:2], picture, *below[2:])
-        room = self.panel.layout
-        room.flex, room.min_width, room.padding = "1 1 360px", "0", "0 8px 0 0"
-        self.button.on_click(self._pressed)
-        self.text.on_msg(self._submitted)
-        self.finally_(lambda: self.button.on_click(self._pressed, remove=True))
-        self.finally_(lambda: self.text.on_msg(self._submitted, remove=True))
+        layout = self.panel.layout
+        layout.flex, layout.min_width, layout.padding = "1 1 360px", "0", "0 8px 0 0"
+        self.button.on_click(self._on_button)
+        self.text.on_msg(self._on_message)
+        self.finally_(lambda: self.button.on_click(self._on_button, remove=True))
+        self.finally_(lambda: self.text.on_msg(self._on_message, remove=True))
 
-        def stopped(_: object) -> None:
+        def on_stop(_: object) -> None:
             stop()
 
-        self.stopper.on_click(stopped)
-        self.finally_(lambda: self.stopper.on_click(stopped, remove=True))
+        self.stopper.on_click(on_stop)
+        self.finally_(lambda: self.stopper.on_click(on_stop, remove=True))
 
-    def _pressed(self, _: object) -> None:
+    def _on_button(self, _: object) -> None:
         self._ask(self)
 
-    def _submitted(self, _: object, content: dict[str, Any], __: object) -> None:
+    def _on_message(self, _: object, content: dict[str, Any], __: object) -> None:
         if content.get("event") == "submit" and not self.button.disabled:  # the Enter key
             self._ask(self)
 
     # While it runs
 
     def busy(self, mine: bool, any_: bool) -> None:
-        """Say whether this question, or anything on the panel, runs."""
+        """Enable and disable the controls.
+
+        Args:
+            mine: this question is running.
+            any_: any task of the panel is running.
+        """
         self.button.disabled = any_
         self.stopper.disabled = not mine
         self.bar.layout.visibility = "visible" if mine else "hidden"
@@ -103,13 +108,13 @@ class Question(Explorer):
             self.stage.value = ""
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Where the work is."""
+        """Show how many segments of a stage are done."""
         self.bar.max, self.bar.value = max(1, total), done
         count = f": {done} of {total} segments" if total else ""
         self.stage.value = escaped(stage + count)
 
-    def written(self, text: str) -> None:
-        """The answer so far, as text whatever it is made of."""
+    def show_answer(self, text: str) -> None:
+        """Show the answer generated so far, escaped."""
         self.answer.value = (
             f'<div role="status" style="font-size: 1.2em; font-weight: 600; line-height: 1.3; '
             f'white-space: pre-wrap; overflow-wrap: anywhere">{escaped(text)}</div>'
@@ -118,17 +123,22 @@ class Question(Explorer):
     # When it is answered
 
     def show(self, trace: Trace, stills: list[str]) -> None:
-        """The answer, its warnings, its figure, its spans and its file."""
+        """Show the answer, its warnings, figure and segments, and a link to the trace's file.
+
+        Args:
+            trace: of the answer.
+            stills: [segment], a `data:` URL of each segment's middle frame.
+        """
         self.trace, self.download.value = trace, ""
-        self.written(trace.answer or "(an empty answer)")
+        self.show_answer(trace.answer or "(an empty answer)")
         self.warnings.value = "".join(
             f'<div role="note" style="color: #9c2a00; line-height: 1.3; margin: 2px 0">'
             f"{escaped(each)}</div>"
             for each in trace.warnings
         )
         table = trace.to_pandas()
-        most = table.sort_values(["tokens", "relevance"], ascending=False, kind="stable")
-        rows = list(most.head(SPANS).iterrows())
+        largest = table.sort_values(["tokens", "relevance"], ascending=False, kind="stable")
+        rows = list(largest.head(SPANS).iterrows())
         for number, span in enumerate(self.spans):
             if number < len(rows):
                 segment, row = rows[number]
@@ -136,10 +146,10 @@ class Question(Explorer):
             else:
                 span.hide()
         self.redraw()
-        self.download.value = _file(trace)
+        self.download.value = _link(trace)
 
-    def forget(self) -> None:
-        """No answer, as of another video."""
+    def clear(self) -> None:
+        """Remove the answer."""
         self.trace = None
         for each in (self.answer, self.warnings, self.stage, self.download):
             each.value = ""
@@ -148,44 +158,41 @@ class Question(Explorer):
         self.redraw()
 
     def draw(self) -> Figure | None:
-        """Where the tokens of the last answer went."""
+        """Draw the allocation of the last answer; None before the first."""
         from tempo_lab import plots
 
         return None if self.trace is None else plots.allocation(self.trace, width=WIDE)[0]
 
     def caption(self) -> str:
-        """Question, answer and ledger in a sentence."""
+        """Return question, answer and token totals as a sentence."""
         if self.trace is None:
             return "a question that was not asked yet"
         return f"{self.trace.question} {self.trace.answer}. {totals(self.trace)}"
 
-    def _look(self, start: float, end: float) -> None:
-        self._seek(start, end)
-
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove all callbacks and widgets."""
         for span in self.spans:
             span.unbind()
         super().close()
 
 
 class _Span:
-    """A row: a still, a button that plays these seconds, and what they were given."""
+    """A row for one segment: a still, a button that plays it, its tokens and its relevance."""
 
-    def __init__(self, look: Callable[[float, float], object]) -> None:
-        self._look, self._times = look, (0.0, 0.0)
+    def __init__(self, seek: Callable[[float, float], object]) -> None:
+        self._seek, self._times = seek, (0.0, 0.0)
         self.still, self.fact = HTML(), HTML()
         self.button = Button(layout=Layout(width="120px"), icon="play")
         align = Layout(align_items="center", display="none")
         self.row = HBox([self.still, self.button, self.fact], layout=align)
-        self.button.on_click(self._pressed)
+        self.button.on_click(self._on_button)
 
-    def _pressed(self, _: object) -> None:
-        self._look(*self._times)
+    def _on_button(self, _: object) -> None:
+        self._seek(*self._times)
 
     def show(self, row: Any, still: str) -> None:
         self._times = float(row["start"]), float(row["end"])
-        first, last = (clock(each) for each in self._times)
+        first, last = (timestamp(each) for each in self._times)
         self.button.description = f"{first} – {last}"
         self.button.tooltip = f"Play the seconds from {first} to {last}"
         self.still.value = still and f'<img src="{still}" alt="" style="display: block">'
@@ -197,22 +204,21 @@ class _Span:
         self.row.layout.display = "none"
 
     def unbind(self) -> None:
-        self.button.on_click(self._pressed, remove=True)
+        self.button.on_click(self._on_button, remove=True)
 
 
-def clock(seconds: float) -> str:
-    """Seconds as minutes and seconds, as a player shows them.
+def timestamp(seconds: float) -> str:
+    """Return seconds as minutes and seconds, as a player shows them.
 
-    >>> clock(92.5)
+    >>> timestamp(92.5)
     '1:32.5'
     """
     minutes, rest = divmod(round(seconds, 1), 60)
-    whole = f"{rest:04.1f}".removesuffix(".0")
-    return f"{int(minutes)}:{whole.zfill(2)}"
+    return f"{int(minutes)}:{f'{rest:04.1f}'.removesuffix('.0').zfill(2)}"
 
 
-def _file(trace: Trace) -> str:
-    """A link that saves the trace, made of the file itself."""
+def _link(trace: Trace) -> str:
+    """Return a link that downloads the trace; the link contains the file."""
     import tempfile
     from pathlib import Path
 
@@ -229,13 +235,13 @@ def _file(trace: Trace) -> str:
 
 
 def check_question(text: str) -> str:
-    """The question, if there is one.
+    """Return the question, if there is one.
 
     Raises:
         TempoLabError: it is empty.
     """
     if not text.strip():
-        raise TempoLabError("there is no question yet", fix="type one, and ask again")
+        raise TempoLabError("there is no question yet", fix="type a question, and ask again")
     return text
 
 
@@ -243,18 +249,18 @@ def _narrow() -> Layout:
     return Layout(width="80px")
 
 
-def stacked(pictures: list[bytes]) -> bytes:
-    """PNG pictures below each other as one; none as nothing."""
-    if len(pictures) < 2:
-        return pictures[0] if pictures else b""
+def stack_vertically(pngs: list[bytes]) -> bytes:
+    """Return one PNG with the given ones below each other; no bytes for none."""
+    if len(pngs) < 2:
+        return pngs[0] if pngs else b""
     from PIL import Image
 
-    images = [Image.open(BytesIO(each)) for each in pictures]
+    images = [Image.open(BytesIO(each)) for each in pngs]
     size = max(each.width for each in images), sum(each.height for each in images)
-    whole, top = Image.new("RGB", size, "white"), 0
+    stack, top = Image.new("RGB", size, "white"), 0
     for each in images:
-        whole.paste(each, (0, top))
+        stack.paste(each, (0, top))
         top += each.height
     file = BytesIO()
-    whole.save(file, format="PNG")
+    stack.save(file, format="PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Where the tokens would go under another budget, rule or minimum: no model runs for that."""
+"""Allocations of the same scores with another budget, strategy or minimum; no model runs."""
 
 from __future__ import annotations
 
@@ -9,54 +9,67 @@ from typing import TYPE_CHECKING
 import ipywidgets as ipw
 from ipywidgets import Layout
 
-from tempo_lab.allocation.absolute import Abstain, Floor, Temperature, Threshold
-from tempo_lab.allocation.ata import STRATEGIES, Allocation, allocate
-from tempo_lab.allocation.strategies_pair import Pair, known_as
+from tempo_lab.allocation import (
+    STRATEGIES,
+    Abstain,
+    Allocation,
+    Floor,
+    Pair,
+    Strategy,
+    Temperature,
+    Threshold,
+    allocate,
+)
+from tempo_lab.common.deprecation import warn_renamed
+from tempo_lab.trace.trace import Trace
 from tempo_lab.widgets.base import WIDE, Explorer, sized
-from tempo_lab.widgets.checks import check_trace, quiet
 from tempo_lab.widgets.tables import ledger, table
+from tempo_lab.widgets.validation import check_trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tempo_lab.session.session import Session
-    from tempo_lab.trace.trace import Trace
 
 MINMAX = "min-max"
 SHARES = {
     MINMAX: "head", "abstain": "abstain", "floor": "floor", "threshold": "threshold",
     "temperature": "temperature", "topk": "topk", "uniform": "uniform", "none": "none",
 }  # fmt: skip
-"""How a budget can be shared: names here, and the strategies that do it."""
+"""Allocators: names in the menu, and the strategies that allocate in this way."""
 KEEPS = ("head", "tail", "random", "tome")
-"""Which memory tokens can stay."""
+"""Which memory tokens of a segment can be kept."""
 DIALS = {
     "abstain": (Abstain, "threshold", 0.0, 1.0),
     "floor": (Floor, "coverage", 0.0, 1.0),
     "threshold": (Threshold, "threshold", 0.0, 1.0),
     "temperature": (Temperature, "temperature", 0.1, 8.0),
 }
-"""What has a parameter: the strategy, the parameter's name, its least and largest value."""
+"""Allocators with a parameter: the strategy, the parameter's name, its minimum and maximum."""
 
 
 class RoutingExplorer(Explorer):
-    """Budget, minimum and rule; the allocation and its ledger follow at once.
+    """Set budget, minimum and strategy; the allocation and its ledger follow immediately.
 
     Args:
-        trace: whose scores share the budget.
-        session: the video of that trace, to answer again with the allocation that is shown.
+        session: the video of the trace, opened, to answer again with the allocation that is shown.
+            Without it, `RoutingExplorer(trace=trace)`, there is no button to answer again.
+        trace: its scores are allocated.
 
     Attributes:
         budget, min_tokens, shares, keeps, dial: the controls.
-        allocation: what is shown.
-        answered: the trace of the last answer with another allocation, None before.
+        allocation: the allocation that is shown.
+        answered: the trace of the last answer with another allocation; None before the first.
 
     Raises:
-        TraceError: the session's video has another number of segments.
+        TraceError: `trace` is not a trace, or the session's video has another number of segments.
     """
 
-    def __init__(self, trace: Trace, session: Session | None = None) -> None:
-        check_trace(trace, session)
+    def __init__(self, session: Session | None = None, trace: Trace | None = None) -> None:
+        if isinstance(session, Trace):  # the order of the last version
+            warn_renamed("RoutingExplorer(trace, session)", "RoutingExplorer(session, trace)")
+            session, trace = trace, session  # type: ignore[assignment]
+        trace = check_trace(session, trace)
         self.trace, self.session = trace, session
         self.allocation: Allocation | None = None
         self.answered: Trace | None = None
@@ -73,11 +86,11 @@ class RoutingExplorer(Explorer):
         )  # fmt: skip
         self.shares = ipw.Dropdown(
             options=list(dict.fromkeys([*SHARES, shares])), value=shares, description="allocator",
-            tooltip="how the budget is shared among segments", **sized(17),
+            tooltip="how the budget is allocated to segments", **sized(17),
         )  # fmt: skip
         self.keeps = ipw.Dropdown(
             options=KEEPS, value=keeps, description="strategy",
-            tooltip="which memory tokens of a segment stay", **sized(17),
+            tooltip="which memory tokens of a segment are kept", **sized(17),
         )  # fmt: skip
         self.dial = ipw.FloatSlider(value=value or 0.0, max=8.0, step=0.05, **sized(27))
         self.again = ipw.Button(
@@ -103,79 +116,81 @@ class RoutingExplorer(Explorer):
         from tempo_lab import plots
 
         attrs = self.trace.data.attrs
-        with self._strategy() as strategy:
-            self.allocation = allocate(
-                self.trace.data["score"].to_numpy(), self.budget.value, strategy=strategy,
-                mode=attrs["mode"], min_tokens=self.min_tokens.value,
-                max_tokens=attrs["memory_slots"], seed=attrs["seed"],
-            )  # fmt: skip
-            self.ledger.value = ledger(self.trace, self.allocation)
+        self.allocation = allocate(
+            self.trace.data["score"].to_numpy(), self.budget.value, strategy=self._strategy(),
+            mode=attrs["mode"], min_tokens=self.min_tokens.value,
+            max_tokens=attrs["memory_slots"], seed=attrs["seed"],
+        )  # fmt: skip
+        self.ledger.value = ledger(self.trace, self.allocation)
         return plots.routing(self.trace, self.allocation, width=WIDE)[0]
 
     def caption(self) -> str:
-        given = self.allocation
-        used = "" if given is None else f", {given.used} of {given.budget} tokens given"
+        allocation = self.allocation
+        used = (
+            "" if allocation is None else f", {allocation.used} of {allocation.budget} tokens given"
+        )
         return f"Allocation by {self.shares.value}, {self.keeps.value}{used}"
 
-    @contextmanager
-    def _strategy(self) -> Iterator[str]:
-        """The name that `allocate` knows the controls' strategy by, for as long as it does."""
+    def _strategy(self) -> Strategy:
+        """Return the strategy of the controls."""
         shares, keeps = self.shares.value, self.keeps.value
         rule = STRATEGIES[SHARES.get(shares, shares)]
-        name = shares
         if shares in DIALS:
             kind, parameter, *_ = DIALS[shares]
             made = kind(**{parameter: self.dial.value})
             if made != rule:
-                rule, name = made, f"{shares} {self.dial.value:g}"
+                rule = made.named(f"{shares} {self.dial.value:g}")
         if shares == MINMAX:
-            yield keeps
-        elif keeps == "head" and rule is STRATEGIES.get(name):
-            yield name
-        else:
-            with known_as(
-                name if keeps == "head" else f"{name}, {keeps}",
-                rule if keeps == "head" else Pair(rule, STRATEGIES[keeps]),
-            ) as name:
-                yield name
+            rule = STRATEGIES[keeps]
+        return rule if keeps in ("head", rule.name) else Pair(rule, STRATEGIES[keeps])
 
     def _answer(self) -> None:
         assert self.session is not None
-        told = self.trace
+        trace = self.trace
         if self._stale:
             self.redraw()
-        with self._strategy() as strategy, quiet(self.session):
+        with _without_progress(self.session):
             self.answered = self.session.ask(
-                told.question, budget=self.budget.value, strategy=strategy,
-                mode=told.data.attrs["mode"], min_tokens=self.min_tokens.value,
-                seed=told.data.attrs["seed"], scores=told.data["score"].to_numpy(),
-                history=[(q, a) for q, a in told.provenance.get("history", ())],
+                trace.question, budget=self.budget.value, strategy=self._strategy(),
+                mode=trace.data.attrs["mode"], min_tokens=self.min_tokens.value,
+                seed=trace.data.attrs["seed"], scores=trace.data["score"].to_numpy(),
+                history=[(q, a) for q, a in trace.provenance.get("history", ())],
             )  # fmt: skip
         self.say("\n".join(self.answered.warnings))
         self.answers.value = table(
             ["", "answer", "tokens", "strategy"],
             [
                 [name, each.answer, each.data.attrs["used"], each.data.attrs["strategy"]]
-                for name, each in (("as asked", told), ("with this", self.answered))
+                for name, each in (("as asked", trace), ("with this", self.answered))
             ],
         )
 
     def _show_dial(self, change: dict | None) -> None:
-        """Let the dial be the parameter of what shares the budget; at its default if it is new."""
+        """Let the dial show the allocator's parameter, at its default if the allocator is new."""
         display = "none"
         if (shares := self.shares.value) in DIALS:
-            _, name, least, most = DIALS[shares]
+            _, name, minimum, maximum = DIALS[shares]
             self.dial.description, display = name, "flex"
             self.dial.tooltip = f"{name} of the allocator {shares}"
             value = STRATEGIES[shares].parameters[name] if change is not None else self.dial.value
-            # one message: a page that hears of the limits alone moves the value into them
+            # one message: a page that receives the limits alone would clip the value
             with self.dial.hold_sync(), self.dial.hold_trait_notifications():
-                self.dial.min, self.dial.max, self.dial.value = least, most, value
+                self.dial.min, self.dial.max, self.dial.value = minimum, maximum, value
         self.dial.layout.display = display
 
 
+@contextmanager
+def _without_progress(session: Session) -> Iterator[None]:
+    """Turn off the session's progress bars, for which a panel has no room."""
+    before, session.progress = session.progress, False
+    try:
+        yield
+    finally:
+        session.progress = before
+
+
 def _halves(strategy: str) -> tuple[str, str, float | None]:
-    """What shares and what keeps in a strategy of that name, and its parameter if it has one."""
+    """Return a strategy's allocator, the tokens it keeps, and its parameter if it has one."""
     rule = STRATEGIES.get(strategy)
     if rule is None:  # as this explorer names them: "temperature 3, tail"
         name, _, keeps = strategy.partition(", ")

@@ -1,4 +1,4 @@
-"""The video as a film strip; choose a segment and see what became of it."""
+"""The video as a film strip; select a segment to see its frames, prompt and memory slots."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ipywidgets import Layout
 from tempo_lab.evaluation.cases import check_truth
 from tempo_lab.plots.anatomy import ROLE_COLORS
 from tempo_lab.plots.filmstrip import LEFT, RIGHT
-from tempo_lab.widgets.base import DOTS, WIDE, Explorer, escaped, sized
-from tempo_lab.widgets.checks import check_trace
-from tempo_lab.widgets.frames import Frames
+from tempo_lab.widgets.base import DPI, WIDE, Explorer, escaped, sized
+from tempo_lab.widgets.frames import FrameCache
+from tempo_lab.widgets.validation import check_trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,58 +23,58 @@ if TYPE_CHECKING:
     from tempo_lab.session.session import Session
     from tempo_lab.trace.trace import Trace
 
-MOST_BUTTONS = 32
-"""Segments that have a button each; more are chosen by the slider alone."""
+MAX_BUTTONS = 32
+"""With more segments, there are no buttons; the slider selects."""
 
 
 class SegmentExplorer(Explorer):
-    """Film strip, relevance, tokens and truth; of one segment its frames, prompt and slots.
+    """Film strip, relevance, tokens and truth; for one segment its frames, prompt and slots.
 
-    Choose with the buttons above the strip, each over its seconds, or with the slider, which the
-    arrow keys move.
+    Select a segment with the buttons above the strip, or with the slider, which the arrow keys
+    move.
 
     Args:
         session: the video, opened.
         trace: a question about it.
-        truth: bool [segment], which segments hold the evidence.
+        truth: bool [segment], True for segments that hold the evidence.
 
     Attributes:
         segment: the slider.
-        buttons: one a segment.
+        buttons: one button per segment.
 
     Raises:
-        TraceError: the trace is of another video, or truth has not one entry a segment.
+        TraceError: the trace is of another video, or truth does not have one entry per segment.
         VideoError: the video cannot be decoded.
     """
 
     def __init__(
         self, session: Session, trace: Trace, truth: Sequence[bool] | np.ndarray | None = None
     ) -> None:
-        check_trace(trace, session)
+        check_trace(session, trace)
         n = len(session)
         self.truth = None if truth is None else check_truth(truth, n)
         self.session, self.trace = session, trace
-        self._frames = Frames(session)
-        self._strip = self._frames.pictures()
+        self._frames = FrameCache(session)
+        self._strip = self._frames.middle_frames()
         best = int(trace.data["relevance"].to_numpy().argmax())
         self.segment = ipw.IntSlider(
             best, 0, n - 1, description="segment", **sized(32),
             tooltip="which segment is shown below the strip",
         )  # fmt: skip
-        self.buttons = self._buttons(n) if n <= MOST_BUTTONS else []
+        self.buttons = self._make_buttons(n) if n <= MAX_BUTTONS else []
         self.prompt = ipw.HTML(layout=Layout(width="100%"))
-        over = ipw.HBox(
+        row = ipw.HBox(
             self.buttons,
             layout=Layout(
-                width="100%", max_width=f"{WIDE * DOTS:.0f}px",
+                width="100%", max_width=f"{WIDE * DPI:.0f}px",
                 padding=f"0 {100 * (1 - RIGHT):.1f}% 0 {100 * LEFT:.1f}%",
             ),
         )  # fmt: skip
-        super().__init__([self.segment, over], [self.prompt])
-        for number, button in enumerate(self.buttons):
-            choose = partial(self._choose, number)
-            button.on_click(choose)
-            self.finally_(partial(button.on_click, choose, remove=True))
+        super().__init__([self.segment, row], [self.prompt])
+        for segment, button in enumerate(self.buttons):
+            on_click = partial(self._on_button, segment)
+            button.on_click(on_click)
+            self.finally_(partial(button.on_click, on_click, remove=True))
         self.watch(self.segment)
         self.redraw()
 
@@ -83,40 +83,35 @@ class SegmentExplorer(Explorer):
 
         from tempo_lab import plots
 
-        number = self.segment.value
+        segment = self.segment.value
         for each, button in enumerate(self.buttons):
-            button.button_style = "primary" if each == number else ""
-        frames, times = self._frames.of(number)
-        prompt = self.session.prompt(self.trace.question, number)
-        data = self.trace.data
+            button.button_style = "primary" if each == segment else ""
+        frames, times = self._frames.of(segment)
+        prompt = self.session.prompt(self.trace.question, segment)
+        kept = self.trace.data["kept"].to_numpy()[segment]
         figure = pyplot.figure(figsize=(WIDE, 7.1))
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.6, 3.5])[:, 0]
-        plots.filmstrip(
-            self.trace, self._strip, truth=self.truth, chosen=number, width=WIDE, into=upper
-        )
-        plots.anatomy(
-            frames, times, prompt, data["kept"].to_numpy()[number],
-            heading=self.caption(), width=WIDE, into=lower,
-        )  # fmt: skip
-        self.prompt.value = self._readable(number)
+        plots.filmstrip(self.trace, self._strip, truth=self.truth, segment=segment, figure=upper)
+        plots.anatomy(frames, times, prompt, kept, heading=self.caption(), figure=lower)
+        self.prompt.value = self._prompt_html(segment)
         return figure
 
     def caption(self) -> str:
-        number = self.segment.value
-        one = self.trace.data.isel(segment=number)
+        segment = self.segment.value
+        one = self.trace.data.isel(segment=segment)
         tokens = f"{int(one['tokens'])} of {one.sizes['slot']} tokens"
         merged = " (merged)" if self.trace.data.attrs["merged"] and not one["kept"].any() else ""
-        evidence = ", holds the evidence" if self.truth is not None and self.truth[number] else ""
+        evidence = ", holds the evidence" if self.truth is not None and self.truth[segment] else ""
         return (
-            f"Segment {number}, {float(one['start']):.1f} to {float(one['end']):.1f} s: "
+            f"Segment {segment}, {float(one['start']):.1f} to {float(one['end']):.1f} s: "
             f"relevance {float(one['relevance']):.3f}, {tokens}{merged}{evidence}"
         )
 
-    def _choose(self, number: int, _: object) -> None:
-        self.segment.value = number
+    def _on_button(self, segment: int, _: object) -> None:
+        self.segment.value = segment
 
-    def _buttons(self, n: int) -> list[ipw.Button]:
-        """One a segment, as wide as its seconds."""
+    def _make_buttons(self, n: int) -> list[ipw.Button]:
+        """Return one button per segment, its width in proportion to the segment's duration."""
         data = self.trace.data
         start, end = data["start"].to_numpy(), data["end"].to_numpy()
         share = 100 * np.maximum(end - start, 1e-9) / max(end[-1] - start[0], n * 1e-9)
@@ -130,9 +125,9 @@ class SegmentExplorer(Explorer):
             for number in range(n)
         ]  # fmt: skip
 
-    def _readable(self, number: int) -> str:
-        """The prompt as runs of roles, each named above its text."""
-        prompt = self.session.prompt(self.trace.question, number)
+    def _prompt_html(self, segment: int) -> str:
+        """Return the prompt as HTML: runs of positions with one role, its name above the text."""
+        prompt = self.session.prompt(self.trace.question, segment)
         tokenizer = self.session.checkpoint.prompts.svlm
         pieces = []
         for role, index, first, last in prompt.runs():

@@ -1,4 +1,4 @@
-"""Small tables as HTML, everything in them escaped."""
+"""Small HTML tables with escaped content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CELL = "padding: 0 0.7em; text-align: right; vertical-align: top"
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """Rows below their heads."""
+    """Return an HTML table of a header row and the rows below it."""
 
     def line(cells: Sequence[object], kind: str) -> str:
         each = (f'<{kind} style="{CELL}">{escaped(str(cell))}</{kind}>' for cell in cells)
@@ -30,7 +30,7 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: str
 
 
 def ledger(trace: Trace, allocation: Allocation) -> str:
-    """An allocation segment by segment, beside what the trace's gave."""
+    """Return an allocation as a table with one row per segment, compared with the trace's own."""
     data = trace.data
     change = allocation.tokens - data["tokens"].to_numpy()
     times = np.stack([data["start"], data["end"]], axis=1)

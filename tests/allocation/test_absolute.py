@@ -1,24 +1,25 @@
-"""What mends min-max: each of its known faults, seen mended; and what strict mode promises."""
+"""Strategies that fix min-max: each known fault and its fix; and what strict mode guarantees."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tempo_lab.allocation.absolute import RELEVANT, Absolute
-from tempo_lab.allocation.ata import (
+from tempo_lab.allocation import (
     STRATEGIES,
+    Absolute,
     Abstain,
     Floor,
+    Tail,
     Temperature,
     Threshold,
     allocate,
     register_strategy,
 )
-from tempo_lab.allocation.strategies import Tail
+from tempo_lab.allocation.absolute import RELEVANT
 from tempo_lab.common.errors import BudgetError
 
-MENDED = ("abstain", "floor", "temperature", "threshold")
+FIXES = ("abstain", "floor", "temperature", "threshold")
 ABSOLUTE = ("temperature", "threshold")
 probability = st.floats(0, 1, width=32)
 cases = st.lists(probability, min_size=1, max_size=40).flatmap(
@@ -30,10 +31,10 @@ def tokens(scores, budget, strategy, **options):
     return allocate(scores, budget, strategy=strategy, **options).tokens.tolist()
 
 
-# What strict promises
+# What strict mode guarantees
 
 
-@pytest.mark.parametrize("strategy", MENDED)
+@pytest.mark.parametrize("strategy", FIXES)
 @given(cases)
 def test_never_over_budget_and_the_same_again(strategy, case):
     scores, budget = case
@@ -44,7 +45,7 @@ def test_never_over_budget_and_the_same_again(strategy, case):
     assert tokens(scores, budget, strategy) == allocation.tokens.tolist()
 
 
-@pytest.mark.parametrize("strategy", MENDED)
+@pytest.mark.parametrize("strategy", FIXES)
 @given(cases)
 def test_more_relevance_never_means_fewer_tokens(strategy, case):
     allocation = allocate(*case, strategy=strategy)
@@ -53,17 +54,17 @@ def test_more_relevance_never_means_fewer_tokens(strategy, case):
     assert (np.diff(given_tokens)[np.diff(values) > 0] >= 0).all()
 
 
-@pytest.mark.parametrize("strategy", MENDED)
+@pytest.mark.parametrize("strategy", FIXES)
 @given(probability, st.integers(1, 20), st.integers(1, 130))
 def test_equal_scores_share_evenly(strategy, score, segments, each):
     given_tokens = np.array(tokens([score] * segments, each * segments, strategy))
     assert np.ptp(given_tokens) <= 1
-    assert (np.diff(given_tokens) <= 0).all()  # what is left over goes to earlier ones
+    assert (np.diff(given_tokens) <= 0).all()  # the remainder goes to earlier segments
 
 
-@pytest.mark.parametrize("strategy", MENDED)
+@pytest.mark.parametrize("strategy", FIXES)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_no_number_is_refused(strategy, bad):
+def test_scores_that_are_not_finite_are_refused(strategy, bad):
     with pytest.raises(BudgetError, match="segment 1"):
         allocate([0.2, bad, 0.4], 60, strategy=strategy)
     assert len(allocate([0.2, bad, 0.4], 60, strategy=strategy, mode="faithful")) == 3
@@ -78,7 +79,7 @@ def test_scores_that_are_no_probabilities_are_refused(strategy, scores, found):
         allocate(scores, 60, strategy=strategy)
 
 
-# The faults of min-max, and what mends each
+# The faults of min-max, and what fixes each
 
 
 def test_a_video_without_any_relevant_segment():
@@ -127,14 +128,9 @@ def test_a_floor_is_a_larger_minimum(case):
 @given(cases)
 def test_floors_of_nothing_and_of_everything(case):
     scores, budget = case
-    register_strategy("floor-0")(Floor(0.0))
-    register_strategy("floor-1")(Floor(1.0))
-    try:
-        assert tokens(scores, budget, "floor-0") == tokens(scores, budget, "head")
-        whole = np.array(tokens(scores, budget, "floor-1"))
-        assert (whole >= tokens(scores, budget, "uniform")).all()
-    finally:
-        del STRATEGIES["floor-0"], STRATEGIES["floor-1"]
+    assert tokens(scores, budget, Floor(0.0)) == tokens(scores, budget, "head")
+    whole = np.array(tokens(scores, budget, Floor(1.0)))
+    assert (whole >= tokens(scores, budget, "uniform")).all()
 
 
 def test_below_the_threshold_the_minimum_and_above_it_relevance():
@@ -155,7 +151,7 @@ def test_temperature_one_is_relevance_itself_and_others_bend_it():
 
 
 def test_scores_without_a_finite_logit():
-    for strategy in MENDED:
+    for strategy in FIXES:
         assert tokens([0.0, 1.0, 1e-45], 400, strategy)[1] == 128
 
 
@@ -169,11 +165,11 @@ def test_scores_without_a_finite_logit():
         (lambda: Temperature(0), "above 0"),
         (lambda: Temperature("2"), "above 0"),
         (lambda: Temperature([2.0]), "above 0"),
-        (lambda: Abstain("0.5"), "threshold is a share"),
-        (lambda: Abstain(None), "threshold is a share"),
-        (lambda: Threshold([0.5]), "threshold is a share"),
-        (lambda: Floor("half"), "coverage is a share"),
-        (lambda: Floor(True), "coverage is a share"),
+        (lambda: Abstain("0.5"), "threshold must be a finite number"),
+        (lambda: Abstain(None), "threshold must be a finite number"),
+        (lambda: Threshold([0.5]), "threshold must be a finite number"),
+        (lambda: Floor("half"), "coverage must be a finite number"),
+        (lambda: Floor(True), "coverage must be a finite number"),
         (lambda: Temperature(float("inf")), "above 0"),
     ],
 )
@@ -182,10 +178,10 @@ def test_parameters_without_meaning_are_refused(make, words):
         make()
 
 
-# Others of one's own
+# User-defined strategies
 
 
-def test_another_one_is_registered_in_a_line():
+def test_a_strategy_with_other_parameters_is_registered():
     strict = Abstain(threshold=0.8)
     register_strategy("abstain-80")(strict)
     register_strategy("again")(strict)
@@ -200,13 +196,13 @@ def test_another_one_is_registered_in_a_line():
     assert STRATEGIES["head"].parameters == {}
 
 
-def test_what_is_no_strategy_is_not_registered():
+def test_only_a_strategy_is_registered():
     with pytest.raises(BudgetError, match=r"0\.8 as 'high'\n.*found: float"):
         register_strategy("high")(0.8)
     assert "high" not in STRATEGIES
 
 
-def test_weights_of_ones_own_with_other_slots():
+def test_user_defined_weights_with_other_slots():
     @register_strategy("squared")
     class Squared(Absolute, Tail):
         def weigh(self, scores):

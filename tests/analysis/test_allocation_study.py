@@ -1,4 +1,4 @@
-"""What each strategy would give: the numbers by hand, the known faults seen, bad input refused."""
+"""Allocation studies: numbers by hand, the known faults of min-max, and invalid input."""
 
 import doctest
 import importlib
@@ -16,6 +16,7 @@ from tempo_lab.allocation.ata import allocate
 from tempo_lab.analysis import AllocationStudy, Result, allocation_study
 from tempo_lab.analysis.allocation_study import COMPARED, gini
 from tempo_lab.common.errors import BudgetError, TraceError
+from tempo_lab.common.netcdf import write_record
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -90,12 +91,12 @@ def test_every_share_is_one(scores, seed):
     xr.testing.assert_identical(
         study.data, allocation_study(scores, seed=seed, max_tokens=8, min_tokens=1).data
     )
-    for name in ("faded", "tremble", "gini"):
+    for name in ("faded", "moved_by_noise", "gini"):
         assert (study.data[name] >= -1e-12).all()
-    assert (study.data["tremble"] <= 1).all()
+    assert (study.data["moved_by_noise"] <= 1).all()
     assert (study.data["outlier"].fillna(0) <= 1).all()  # the others may have had nothing
     assert (study.data["used"] <= study.data["budget"]).all()
-    for name in ("outlier", "tremble"):
+    for name in ("outlier", "moved_by_noise"):
         assert (study.data[name].sel(strategy="uniform") == 0).all()
 
 
@@ -117,10 +118,10 @@ def test_minmax_cannot_see_that_all_scores_fell():
         assert cell(study, "faded", strategy, 384) < 0.9
 
 
-def test_a_tremble_moves_tokens_of_close_scores():
+def test_noise_moves_tokens_of_close_scores():
     study = allocation_study(CLOSE, budgets=[200])
-    assert cell(study, "tremble", "head", 200) > 0.2
-    assert cell(study, "tremble", "temperature", 200) < 0.05
+    assert cell(study, "moved_by_noise", "head", 200) > 0.2
+    assert cell(study, "moved_by_noise", "temperature", 200) < 0.05
 
 
 def test_where_nothing_is_relevant():
@@ -145,6 +146,9 @@ def test_saved_tabulated_and_subtracted(tmp_path):
     assert type(again) is AllocationStudy
     xr.testing.assert_identical(again.data, study.data)
     assert again.provenance == study.provenance
+    old = study.data.rename(moved_by_noise="tremble")  # as version 0.1 saved it
+    write_record(tmp_path / "old.nc", "result", old, {"kind": "AllocationStudy", "provenance": {}})
+    xr.testing.assert_identical(Result.load(tmp_path / "old.nc").data, study.data)
     table = study.to_pandas()
     assert len(table) == study.data.sizes["strategy"] * study.data.sizes["budget"]
     assert {"strategy", "budget", "used", "recall"} <= set(table.columns)
@@ -226,6 +230,12 @@ def test_other_results_and_budgets_are_refused():
         plots.allocation_study(allocation_study(make_trace()), budget=7)
 
 
+def test_the_old_name_of_the_trace_works_and_warns():
+    with pytest.warns(DeprecationWarning, match=r"allocation_study\(given=\).*use trace="):
+        study = allocation_study(given=make_trace())
+    xr.testing.assert_identical(study.data, allocation_study(trace=make_trace()).data)
+
+
 def test_one_trace_at_a_time():
-    with pytest.raises(TraceError, match="one question's budget is shared at a time"):
+    with pytest.raises(TraceError, match="about one question"):
         allocation_study([make_trace(), make_trace()])

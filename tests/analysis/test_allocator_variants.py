@@ -9,11 +9,13 @@ import pytest
 import xarray as xr
 from matplotlib import pyplot
 
+import tempo_lab as tl
 from tempo_lab import plots
 from tempo_lab.allocation.arms import ALL, strictness_arms
 from tempo_lab.analysis import AllocatorVariants, Case, Result, allocator_variants
 from tempo_lab.analysis.allocator_variants import variant_arms
 from tempo_lab.common.errors import BudgetError, TraceError
+from tempo_lab.common.netcdf import write_record
 from tempo_lab.common.statistics import bootstrap_mean
 from tests.traces import make_trace
 
@@ -23,7 +25,7 @@ ARMS = variant_arms(16)
 
 
 class Scripted:
-    """A session that answers as it is told, from who asks; and remembers what it was asked."""
+    """A session that answers right under some strategies, and remembers what it was asked."""
 
     checkpoint = SimpleNamespace(
         digest="d", model=SimpleNamespace(config=SimpleNamespace(num_compression_tokens=16))
@@ -35,7 +37,8 @@ class Scripted:
     def __len__(self):
         return 4
 
-    def ask(self, question, *, budget, strategy, mode, seed, max_new_tokens):
+    def ask(self, question, *, budget, strategy, mode, seed, scores, max_new_tokens):
+        assert scores is None
         self.asked.append((question, budget, strategy, mode, seed, max_new_tokens))
         answer = "yes" if f"{strategy} {mode}" in self.right else "no"
         return make_trace(4, budget=budget, strategy=strategy, answer=answer)
@@ -102,6 +105,18 @@ def test_saved_tabulated_and_subtracted(tmp_path):
     assert again.provenance == found.provenance
     assert len(found.to_pandas()) == 2 * len(ARMS)
     assert float(abs((found - again).data["mean"]).max()) == 0
+    texts = {"kind": "Strictness", "provenance": found.provenance}
+    old = Result.load(write_record(tmp_path / "old.nc", "result", found.data, texts))
+    assert type(old) is AllocatorVariants
+
+
+def test_former_names_work_and_name_the_new_ones():
+    with pytest.warns(DeprecationWarning, match="strictness is .* use .*allocator_variants"):
+        assert tl.analysis.strictness is allocator_variants
+    with pytest.warns(DeprecationWarning, match="Strictness is .* use .*AllocatorVariants"):
+        assert tl.analysis.Strictness is AllocatorVariants
+    with pytest.warns(DeprecationWarning, match="strictness is .* use .*allocator_variants"):
+        assert tl.plots.strictness is plots.allocator_variants
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_saved_and_drawn(tmp_path):
     assert axes.shape == (2, 2)
     heights = [bar.get_height() for bar in axes[0, 0].patches]
     np.testing.assert_allclose(heights, [0.2, 0.4, 0.4, 0.25, 0.5, 0.25])
-    assert figure.get_suptitle() == "What is looked at, 2 questions about 2 videos"
+    assert figure.get_suptitle() == "Attention by key group, 2 questions about 2 videos"
     change, _ = plots.attention_groups(result - again)
     change.canvas.draw()
     with pytest.raises(TraceError, match="attention_groups"):

@@ -1,4 +1,4 @@
-"""ATA and its rivals: what each arm asks for, on a real model of tiny size, and the figure."""
+"""ATA and its baselines: what each arm asks for, on a real model of tiny size, and the figure."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from tempo_lab.allocation.arms import ALL, Arm
 from tempo_lab.analysis import Baselines, Case, Result, baseline_arms, baselines
 from tempo_lab.analysis.baselines import FAMILIES
 from tempo_lab.common.errors import BudgetError, TempoLabWarning, TraceError
+from tempo_lab.common.netcdf import write_record
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -109,7 +110,8 @@ def test_each_arm_is_held_against_ata_at_its_budget():
 
 def test_a_budget_that_holds_no_segment_of_sparse_frames_is_nan():
     arms = baseline_arms(16, [2], ["ATA head", "sparse frames"])
-    found = baselines([case()], arms=arms, progress=False)
+    with pytest.warns(TempoLabWarning, match="1 x the budget does not hold one segment"):
+        found = baselines([case()], arms=arms, progress=False)
     row = found.data.sel(arm="sparse frames 2", kind="color")
     assert np.isnan([row["mean"], row["tokens"]]).all()
     figure, (axes,) = plots.baselines(found)
@@ -122,7 +124,8 @@ def test_on_a_real_model_no_arm_exceeds_its_budget(tiny, frames_file, tmp_path):
     with tiny.open(frames_file, progress=False) as session:
         asked = [Case(session, QUESTION, "red", [True] + [False] * 5, "color", "noise")]
         arms = baseline_arms(tiny.slots, [tiny.slots // 2])
-        found = baselines(asked, arms=arms, max_new_tokens=2, progress=False)
+        with pytest.warns(TempoLabWarning, match="cannot be thinned"):
+            found = baselines(asked, arms=arms, max_new_tokens=2, progress=False)
     data = found.data.sel(kind="color")
     limited = data.isel(arm=data["budget"].notnull() & (data["family"] != "sparse frames"))
     assert (limited["tokens"] <= limited["budget"]).all()
@@ -132,6 +135,23 @@ def test_on_a_real_model_no_arm_exceeds_its_budget(tiny, frames_file, tmp_path):
     again = Result.load(found.save(tmp_path / "r.nc"))
     assert type(again) is Baselines
     xr.testing.assert_identical(again.data, found.data)
+    texts = {"kind": "Rivals", "provenance": found.provenance}
+    old = Baselines.load(write_record(tmp_path / "old.nc", "result", found.data, texts))
+    xr.testing.assert_identical(old.data, found.data)
+
+
+def test_former_names_work_and_name_the_new_ones():
+    for module, names in (
+        (
+            tl.analysis,
+            {"rivals": "baselines", "rival_arms": "baseline_arms", "Rivals": "Baselines"},
+        ),
+        (tl.plots, {"rivals": "baselines"}),
+    ):
+        for former, name in names.items():
+            with pytest.warns(DeprecationWarning, match=f"{former} is .* use .*{name}") as caught:
+                assert getattr(module, former) is getattr(module, name)
+            assert caught[0].filename == __file__
 
 
 @pytest.mark.filterwarnings("error::tempo_lab.common.errors.UnfamiliarVideoWarning")

@@ -197,7 +197,7 @@ def test_what_does_not_belong_together_is_refused(one):
 
 def test_figures_show_measures_ranks_and_intervals(one):
     result = compare(*one)
-    figure, axes = plots.compare(result, disagreements=1)
+    figure, axes = plots.compare(result, top_k=1)
     figure.canvas.draw()
     for each, name in zip(axes, MEASURES, strict=False):
         bars = [patch for patch in each.patches if patch.get_height() != 1][-5:]

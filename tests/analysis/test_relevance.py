@@ -348,7 +348,7 @@ def test_spans_that_mark_nothing(spans, words):
 
 
 def test_truth_that_is_none():
-    with pytest.raises(TraceError, match="truth says of each segment"):
+    with pytest.raises(TraceError, match="truth must say of each segment"):
         relevance([of([1.0, 0.0])], 5)
     with pytest.raises(TraceError, match="top_k must be a whole number"):
         relevance(of([1.0, 0.0]), [YES, NO], top_k="all")

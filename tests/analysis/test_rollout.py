@@ -13,7 +13,7 @@ from tempo_lab import plots
 from tempo_lab.analysis import Result, rollout
 from tempo_lab.common.errors import CaptureError, QueryError, TraceError
 from tempo_lab.session.capture import attention as recorder
-from tests.session.test_capture import eager_maps
+from tests.session.capture.conftest import eager_maps
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -91,7 +91,7 @@ def test_groups_and_patches_are_sums_of_positions(session, result):
 
 def test_nothing_of_the_session_changes(tiny, session, result):
     assert session.engine.computed["decoded"] in (0, len(session))  # by the maps by hand only
-    assert not recorder._recorders
+    assert not recorder.active_recorders
     config = tiny.model.compressor.svlm.language_model.config
     assert not config._attn_implementation.startswith("tempo_rows")
     with tiny.open(session.video.info.path, progress=False) as fresh:

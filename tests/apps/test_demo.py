@@ -1,4 +1,4 @@
-"""The demonstration: right answers end well, wrong ones with 1."""
+"""The demonstration exits with 0 if all answers are right, and with 1 otherwise."""
 
 import json
 import os
@@ -12,9 +12,9 @@ from tempo_lab.trace.trace import Trace
 
 def test_the_three_answers_are_right(tmp_path, capsys):
     assert demo.main(["--out", str(tmp_path)]) == 0
-    told = capsys.readouterr().out
-    assert "3 of 3 answers are right." in told
-    assert told.count("expected:") == 3
+    output = capsys.readouterr().out
+    assert "3 of 3 answers are right." in output
+    assert output.count("expected:") == 3
     for number in (1, 2, 3):
         trace = Trace.load(tmp_path / f"demo_{number}.nc")
         assert trace.totals["used"] <= trace.totals["budget"] == 64
@@ -46,7 +46,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     for place in (tmp_path / "file", tmp_path / "file" / "deeper"):
         assert demo.main(["--out", str(place)]) == 2
-        told = capsys.readouterr()
-        assert told.out == ""
-        assert told.err.startswith("the folder for the results cannot be made")
-        assert str(place) in told.err
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.startswith("the folder for the results cannot be created")
+        assert str(place) in output.err

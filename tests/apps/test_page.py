@@ -1,4 +1,4 @@
-"""tempo-lab app: who is let in, what is served, and how it ends."""
+"""tempo-lab app: access, what is served, limits, and shutdown."""
 
 import asyncio
 import json
@@ -90,7 +90,7 @@ def test_every_address_is_answered(page, place, expected):
     opener = urllib.request.build_opener()
     opener.addheaders = [("Authorization", f"token {page.token}")]
     assert status(page.root + place, opener)[0] == expected
-    assert "Traceback" not in page.told()
+    assert "Traceback" not in page.output()
 
 
 # What a visitor's connection may send
@@ -199,7 +199,7 @@ def test_a_visitor_waits_until_there_is_room(tmp_path):
         while status(page.url)[0] == 503:  # the first one's page is gone
             assert time.monotonic() < end
             time.sleep(1)
-        assert "Traceback" not in page.told()
+        assert "Traceback" not in page.output()
 
 
 def test_visitors_are_as_many_as_half_of_the_free_memory_holds(monkeypatch, tmp_path):
@@ -255,7 +255,7 @@ def test_without_a_port_the_next_free_one_is_taken():
         assert free_port(None) != PORT
 
 
-def test_a_model_that_is_none_is_told_at_once():
+def test_an_unknown_model_is_an_error_at_once():
     done = CliRunner().invoke(app, ["app", "--no-browser", "--port", "0", "--model", "./nowhere"])
     assert done.exit_code == 2
     assert "nowhere" in done.stderr
@@ -268,7 +268,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path):
         page.process.send_signal(signal.SIGINT)
         page.process.wait(timeout=240)
     assert not list(tmp_path.glob("tempo-lab-*"))
-    assert "Traceback" not in page.told()
+    assert "Traceback" not in page.output()
 
 
 def test_what_the_page_needs_is_shipped():
@@ -289,8 +289,8 @@ def test_an_installed_wheel_brings_the_page(wheel, tmp_path):
         [sys.executable, "-c", program], cwd=tmp_path, text=True, check=True, capture_output=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
     )  # fmt: skip
-    found = [Path(line) for line in done.stdout.split()]
-    assert len(found) == 3
-    for path in found:
+    paths = [Path(line) for line in done.stdout.split()]
+    assert len(paths) == 3
+    for path in paths:
         inside = path.relative_to(tmp_path / "installed" / "tempo_lab" / "shipped")
         assert path.read_bytes() == (ROOT / inside).read_bytes()

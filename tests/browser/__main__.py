@@ -1,8 +1,8 @@
-"""The tests in a browser, in a process of their own: python -m tests.browser
+"""Run the browser tests in their own process: python -m tests.browser
 
-Rarely, on busy cores, the browser and its driver keep each other busy without end while page and
-kernel rest. Closing such a browser hangs as well, so that pytest's limits are of no help. Then all
-of it is stopped, and asked once more. A test that fails is never asked again.
+Rarely, on busy cores, the browser and its driver hang while page and kernel are idle. Closing such
+a browser hangs as well, so pytest's timeouts do not help. All of it is then stopped and run once
+more. A test that fails is never repeated.
 """
 
 import os
@@ -11,13 +11,13 @@ import subprocess
 import sys
 
 LIMIT = 900
-"""Seconds; on two cores the tests take two minutes, on busy ones five."""
+"""Seconds; on two cores the tests take two minutes, or five if the cores are busy."""
 
 
 def run(command: list[str], limit: float) -> int:
-    """The exit status of a command that is stopped, with all that it started, when it hangs.
+    """Return the exit status of a command; stop it with all its children if it hangs.
 
-    It may hang once; 1 if it does so again.
+    A command that hangs is run once more; if it hangs again, the status is 1.
     """
     for attempt in ("first", "second"):
         process = subprocess.Popen(command, start_new_session=True)

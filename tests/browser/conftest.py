@@ -1,5 +1,5 @@
-"""A headless Chromium: the system's, driven by playwright. Where there is none, these tests are
-skipped and say so; in continuous integration (CI=true) that is a failure."""
+"""A headless Chromium of the system, driven by playwright. Without one, these tests are skipped; in
+continuous integration (CI=true) they fail."""
 
 import json
 import os
@@ -13,17 +13,17 @@ from tests.served import LAB, ROOT, served
 
 BINARIES = ("chromium", "chromium-browser", "google-chrome")
 WAIT = 240_000
-"""Milliseconds that something may take to appear: a kernel that starts on a busy machine."""
+"""Milliseconds until something must have appeared: a kernel starts slowly on a busy machine."""
 PICTURES = ROOT / "results" / "browser"
 SETTINGS = {
-    "notebook-extension/tracker": {"windowingMode": "none"},  # cells far below are there too
+    "notebook-extension/tracker": {"windowingMode": "none"},  # keep cells far below in the page
     "apputils-extension/notification": {"fetchNews": "false"},
 }
-"""Of JupyterLab, where a test would have to scroll, or to answer."""
+"""Settings of JupyterLab, so that tests need not scroll or answer questions."""
 
 
-def found() -> str:
-    """Where the browser is."""
+def find_browser() -> str:
+    """Return the path of the browser; skip, or fail in continuous integration, if there is none."""
     binary = next(filter(None, map(shutil.which, BINARIES)), None)
     if binary is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
@@ -34,7 +34,7 @@ def found() -> str:
 @pytest.fixture(scope="session")
 def chromium():
     """The browser, started once."""
-    binary = found()
+    binary = find_browser()
     with sync_playwright() as playwright:
         options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=binary, args=options)
@@ -44,9 +44,9 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def visit(chromium):
-    """A new visitor, without the cookies of others: called with an address, gives the page.
+    """Return a function that opens an address as a new visitor, without the cookies of others.
 
-    Answers of other machines are gathered in `page.strangers`.
+    Addresses of responses from other machines are collected in `page.strangers`.
     """
     contexts = []
 
@@ -72,7 +72,7 @@ def visit(chromium):
 
 @pytest.fixture(scope="session")
 def pictures():
-    """Screenshots for one's own eyes, in results/browser, as wide as a laptop and as a tablet."""
+    """Return a function that saves screenshots to results/browser, in two widths."""
     PICTURES.mkdir(parents=True, exist_ok=True)
 
     def picture(page, name, top=None):
@@ -95,7 +95,7 @@ def app(chromium, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def lab(chromium, tmp_path_factory):
-    """JupyterLab on a copy of the notebooks without outputs: what is seen has just been made."""
+    """JupyterLab on a copy of the notebooks without outputs: every output shown is new."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     shutil.copytree(ROOT / "data" / "clips", folder / "data" / "clips")

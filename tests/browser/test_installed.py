@@ -1,4 +1,4 @@
-"""The page of an installed wheel, far from the repository."""
+"""The page of an installed wheel, outside the repository."""
 
 import os
 import subprocess
@@ -25,12 +25,12 @@ def test_an_installed_wheel_serves_the_page_and_answers(wheel, visit, tmp_path):
          "--target", target, wheel],
         check=True,
     )  # fmt: skip
-    found = subprocess.run(
+    imported = subprocess.run(
         [sys.executable, "-c", "import tempo_lab; print(tempo_lab.__file__)"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(target)},
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert found.startswith(str(target))
+    assert imported.startswith(str(target))
     # a mark in the installed package and one in its notebook: both are to be seen
     for name, was, mark in MARKS:
         path = target / "tempo_lab" / name

@@ -1,4 +1,4 @@
-"""Notebooks in JupyterLab, in a real browser: run, and their explorers used as a reader would."""
+"""Notebooks in JupyterLab in a real browser: they run, and their explorers are used."""
 
 import re
 from base64 import b64decode
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def opened(lab, visit, name, last):
-    """A notebook, run in a kernel of its own from its first cell to the one that says `last`.
+    """Open a notebook and run it from its first cell to the one that contains `last`.
 
-    In a workspace of its own too: else the last test's notebook is opened again beside it, and
-    the kernel that is waited for, or the cells that are run, may be that one's.
+    It has its own kernel and its own workspace: otherwise the notebook of the previous test is
+    opened as well, and the test may wait for its kernel or run its cells.
     """
     address = f"{lab.root}/workspaces/{name}/tree/{name}.ipynb"
     page = visit(f"{address}?token={lab.token}", height=2600)
@@ -36,13 +36,13 @@ def opened(lab, visit, name, last):
 
 
 def slider(panel, name):
-    """A slider's handle, and the number beside it."""
+    """Return a slider's handle, and the number next to it."""
     whole = panel.locator(".widget-slider", has=panel.page.get_by_text(name, exact=True))
     return whole.get_by_role("slider"), whole.locator(".widget-readout")
 
 
 def pixels(picture):
-    """A picture that was found on the page, as [row, column, 3]."""
+    """Return the pixels of a picture on the page [row, column, 3]."""
     content = b64decode(picture.get_attribute("src").partition(",")[2])
     return np.asarray(Image.open(BytesIO(content)).convert("RGB"), dtype=int)
 
@@ -71,7 +71,7 @@ def test_the_budget_slider_of_notebook_05_moves_figure_and_ledger(lab, visit, pi
     handle, number = slider(explorer, "budget")
 
     def shown(budget):
-        """The figure and the ledger, once both are of that budget."""
+        """Return tokens used and the figure, once figure and ledger show that budget."""
         picture = explorer.get_by_alt_text(f"of {budget} tokens given", exact=False)
         picture.wait_for()
         ledger = explorer.locator("table", has_text=f"of {budget} tokens, ")

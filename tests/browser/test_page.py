@@ -8,14 +8,14 @@ from tests.served import APP, served
 
 SCRIPT = "<script>window.wrong = 1</script>"
 HOSTILE = """'"><img src=x onerror="window.wrong = 1">"""
-"""Where a page takes it for more than text, this one does run."""
+"""If the page treats it as more than text, this one runs."""
 
 pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
 def page(app, visit):
-    """One visitor's page; a kernel of their own takes its time to start."""
+    """One visitor's page; its kernel takes a while to start."""
     page = visit(app.url)
     page.get_by_label("Question 1").wait_for()
     page.get_by_role("button", name="Ask", exact=True).first.wait_for()
@@ -23,10 +23,10 @@ def page(app, visit):
 
 
 def ask(page, text, number=1):
-    """Ask what the page does not show yet, and wait for the picture of its answer.
+    """Ask a question that the page does not show yet, and wait for the picture of its answer.
 
-    The picture of an earlier time would be taken for this one's, and the next click be lost while
-    this question runs.
+    Otherwise an earlier picture would be mistaken for this one, and the next click would be lost
+    while this question runs.
     """
     picture = page.get_by_alt_text(text, exact=False)
     assert picture.count() == 0
@@ -62,7 +62,7 @@ def test_ask_and_read_the_answer(page, pictures):
 
 
 def refused(page, text):
-    """A question with words that the model does not know, and what is told of it."""
+    """Ask a question with words that the model does not know, and return the alert."""
     page.get_by_label("Question 1").fill(text)
     page.get_by_role("button", name="Ask", exact=True).first.click()
     alert = page.get_by_role("alert").filter(has_text="does not know every word")
@@ -128,7 +128,7 @@ def world(folder, seed, segments):
 
 
 def opened(page, name, seconds):
-    """Wait until this video is open, and say which one the selector has."""
+    """Wait until this video is open, and return the one that is selected."""
     page.get_by_text(f"{name}: {seconds:.1f} s").wait_for()
     page.locator("select:enabled").first.wait_for()
     return page.get_by_label("Video", exact=True).input_value()

@@ -31,6 +31,13 @@ def test_numbers_are_returned_as_float(value):
     assert check_number("fps", value, 0, error=VideoError) == 2.0
 
 
+@pytest.mark.parametrize("value", [0, -1, pytest.param(10**5000, id="huge")])
+def test_a_limit_may_be_excluded(value):
+    assert check_number("fps", 0.5, above=0, maximum=1, error=VideoError) == 0.5
+    with pytest.raises(VideoError, match=r"fps=(0|-1|about 2\*\*16609)[\s\S]*use 0 < fps <= 1"):
+        check_number("fps", value, above=0, maximum=1, error=VideoError)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, True, "2", None, -0.5])
 def test_what_is_no_number_in_range_is_refused(value):
     with pytest.raises(VideoError, match="fps"):

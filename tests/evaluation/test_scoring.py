@@ -84,5 +84,5 @@ def test_what_only_mentions_it(answer: str, said: str) -> None:
 
 @pytest.mark.parametrize("answer", [None, 5, ["red"]])
 def test_a_right_answer_is_text(answer: object) -> None:
-    with pytest.raises(QueryError, match="a right answer is text"):
+    with pytest.raises(QueryError, match="right answer must be text"):
         same_answer(answer)

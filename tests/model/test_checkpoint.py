@@ -87,7 +87,7 @@ def test_missing_extra_and_misshapen_keys_are_named(folder):
     message = str(caught.value)
     assert "missing: model.norm.weight" in message
     assert "extra: model.extra.weight" in message
-    assert f"misshapen: {TOWER}compression_tokens is (1, 64, 64), not (1, 128, 64)" in message
+    assert f"wrong shape: {TOWER}compression_tokens is (1, 64, 64), not (1, 128, 64)" in message
 
 
 def test_leftovers_of_released_training_are_ignored(folder, tiny):
@@ -210,7 +210,7 @@ def test_what_is_no_checkpoint_is_refused(golden, monkeypatch, name, message):
         tl.load(name)
 
 
-@pytest.mark.parametrize("name", [None, 5, b"nano", ["nano"]])
+@pytest.mark.parametrize("name", [None, 5, b"nano", ["nano"], ""])
 def test_what_is_no_path_is_refused(tiny, golden, name):
     for call in (tl.load, tiny.save_pretrained):
         with pytest.raises(CheckpointError, match="a checkpoint has a name or a path"):

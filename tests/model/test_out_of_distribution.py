@@ -130,7 +130,7 @@ def test_what_has_no_word_is_no_question(small: tl.Tempo, own: Path, question: s
             session.ask(question)
         assert repr(question) in str(refused.value)
         assert KNOWN.partition(" ")[0] in refused.value.fix
-        with pytest.raises(QueryError, match="this is no question"):
+        with pytest.raises(QueryError, match="the question is blank"):
             session.ask(" ")
         session.ask("", mode="faithful", max_new_tokens=1)
 
@@ -155,39 +155,39 @@ def test_training_frames_are_familiar_and_others_are_not() -> None:
     def frames(count: int) -> torch.Tensor:
         return ((torch.randn(count, 1, 24) + torch.randn(count, 16, 24)) * spread) @ mixed
 
-    familiar = FeatureStatistics.of(frames(3000))
-    assert (familiar.ood_score(frames(2000)) <= 1).float().mean() > 0.995
-    usual = familiar.ood_score(frames(200)).median()
+    statistics = FeatureStatistics.of(frames(3000))
+    assert (statistics.ood_score(frames(2000)) <= 1).float().mean() > 0.995
+    usual = statistics.ood_score(frames(200)).median()
     assert usual < 0.95
-    assert (familiar.ood_score(frames(50) + 3 * spread @ mixed) > 1).all()
+    assert (statistics.ood_score(frames(50) + 3 * spread @ mixed) > 1).all()
     turned = frames(200).flip(-1)  # every channel in its range, but not together
-    assert familiar.ood_score(turned).median() > 1
+    assert statistics.ood_score(turned).median() > 1
     flat = frames(50).mean(1, keepdim=True).expand(-1, 16, -1)
-    assert (familiar.ood_score(flat) > 1).all()
+    assert (statistics.ood_score(flat) > 1).all()
     rough = FeatureStatistics(24)
-    rough.load_state_dict({k: v.bfloat16().float() for k, v in familiar.state_dict().items()})
+    rough.load_state_dict({k: v.bfloat16().float() for k, v in statistics.state_dict().items()})
     again = rough.ood_score(frames(200).bfloat16()).median()
     assert float(again) == pytest.approx(float(usual), abs=0.1)
 
 
 def test_a_look_counts_each_segment_once_and_warns_once() -> None:
-    familiar = FeatureStatistics(4)
-    look = OODMonitor(familiar)
-    assert look.ood_score is None
+    statistics = FeatureStatistics(4)
+    monitor = OODMonitor(statistics)
+    assert monitor.ood_score is None
     merged = torch.arange(2 * 8 * 4.0).view(2, 8, 4)
-    look.add(0, merged, pairs=2)
-    first = look.ood_score
-    look.add(0, 0 * merged, pairs=2)
-    assert look.ood_score == first > 1
-    assert look.provenance == {"strangeness": first}
+    monitor.add(0, merged, pairs=2)
+    first = monitor.ood_score
+    monitor.add(0, 0 * merged, pairs=2)
+    assert monitor.ood_score == first > 1
+    assert monitor.provenance == {"strangeness": first}
     with pytest.warns(UnfamiliarVideoWarning, match=r"^a\.mp4 does not look like") as given:
-        look.warn("/home/me/models/small", "/home/me/a.mp4")
-    assert look.warnings("/home/me/models/small", "/home/me/a.mp4") == [str(given[0].message)]
+        monitor.warn("/home/me/models/small", "/home/me/a.mp4")
+    assert monitor.warnings("/home/me/models/small", "/home/me/a.mp4") == [str(given[0].message)]
     assert "videos that small was" in str(given[0].message)
     assert "home" not in str(given[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        look.warn("small", "a.mp4")
+        monitor.warn("small", "a.mp4")
         nothing = OODMonitor(None)
         nothing.add(0, merged, pairs=2)
         nothing.warn("small", "a.mp4")

@@ -1,4 +1,4 @@
-"""What is computed at once, what is never computed again, and what keeping it costs."""
+"""What is computed in one batch, what is never computed again, and what the cache costs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_long_question_is_read_within_the_byte_limit(nano, many_segments, pass
     np.testing.assert_allclose(logit, expected, atol=1e-5)
     assert torch.allclose(memory, whole, atol=1e-5)
     assert most < kept + limit
-    need = BatchLimit(nano.model.compressor.svlm.config, 4, limit).bytes_read
+    need = BatchLimit(nano.model.compressor.svlm.config, 4, limit).prefill_bytes
     assert all(rows == 1 or rows * need(new, past) <= limit for rows, new, past in passes)
     asked = [rows for rows, new, _ in passes if new == len(nano.prompts.question(question))]
     assert sum(asked) == 24
@@ -117,7 +117,7 @@ def test_what_a_pass_needs_is_what_it_was_said_to_need(tiny, new):
         most = most_allocated(
             lambda: qwen.prefill(compressor.svlm, more, grown, qwen.copy_cache(cache)),
         )
-    said = rows * BatchLimit(compressor.svlm.config, 4, 1).bytes_read(new, past)
+    said = rows * BatchLimit(compressor.svlm.config, 4, 1).prefill_bytes(new, past)
     assert 0.5 * said < most < said
 
 
@@ -203,7 +203,9 @@ def test_what_is_kept_stays_within_its_limit(tiny, frames_file):
                 session.ask(question, budget=budget, **SHORT)
                 assert session.engine.nbytes <= room
         assert session.engine.computed["prefix"] == 6
-        assert len(session.engine._questions) > 1
+        computed = dict(session.engine.computed)
+        session.ask(QUESTIONS[-1], budget=400, **SHORT)
+        assert session.engine.computed == computed  # the question before the last is cached, too
         # the long question's keys and values would not have fitted
         assert [segment.state for segment in session.engine.score(LONG).segments] == [None] * 6
 
@@ -226,7 +228,11 @@ def test_old_questions_are_dropped_when_their_bytes_do_not_fit(tiny, frames_file
     with tiny.open(frames_file, progress=False, cache="nothing", cache_bytes=0) as session:
         for question in QUESTIONS:
             session.ask(question, budget=48, **SHORT)
-        assert len(session.engine._questions) == 1
+        computed = dict(session.engine.computed)
+        session.ask(QUESTIONS[-1], budget=48, **SHORT)
+        assert session.engine.computed == computed
+        session.ask(QUESTIONS[-2], budget=48, **SHORT)
+        assert session.engine.computed["relevance"] == computed["relevance"] + 6
         session.close()
         assert session.engine.nbytes == 0
 
@@ -242,7 +248,7 @@ def test_a_micro_batch_that_was_interrupted_goes_on_where_it_was(tiny, frames_fi
         return relevance(self, prefix, question)
 
     monkeypatch.setattr(
-        BatchLimit, "segments_read", lambda self, new, past: 1 if past > 200 else 64
+        BatchLimit, "prefill_segments", lambda self, new, past: 1 if past > 200 else 64
     )
     monkeypatch.setattr(Compressor, "relevance", interrupted)
     with tiny.open(frames_file, progress=False, batch_bytes=1 << 30) as session:
@@ -283,17 +289,22 @@ def test_other_words_keep_nothing_where_features_do_not_fit(tiny, frames_file):
         assert np.abs(found - own).max() > 1e-4
 
 
-def test_features_behind_a_gap_are_not_taken(tiny, frames_file):
-    """Prefixes of the first segments, features of a later one: what an interruption leaves."""
+def test_features_behind_a_gap_are_not_taken(tiny, frames_file, monkeypatch):
+    """An interruption leaves the prefix of the first segment, and features of the second one."""
+    prefix, calls = Compressor.prefix, []
+
+    def interrupted(self, *args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return prefix(self, *args)
+
     with tiny.open(frames_file, cache="kv", batch_bytes=1, progress=False) as session:
         engine = session.engine
-        for number, kept in enumerate(map(engine._see, engine.batches.stream(0))):
-            engine._kept[engine._model, str(number)] = kept
-            if number == 0:
-                engine._system = engine.compressor.system(engine.prompts.system())
-                engine.cache_mode = "kv"
-                engine._prefix(kept)
-        assert [kept.features is None for kept in engine._kept.values()] == [True, *[False] * 5]
-        found = engine.with_instruction("").score(QUESTION)
-        assert len(found.segments) == 6
-        assert found.logit[0] != found.logit[1]
+        monkeypatch.setattr(Compressor, "prefix", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.score(QUESTION)
+        assert (engine.computed["decoded"], engine.computed["prefix"]) == (2, 1)
+        scored = engine.with_instruction("").score(QUESTION)
+        assert len(scored.segments) == 6
+        assert scored.logit[0] != scored.logit[1]

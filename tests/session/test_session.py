@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import tempo_lab as tl
-from tempo_lab.allocation.ata import STRATEGIES
+from tempo_lab.allocation import STRATEGIES, Abstain
 from tempo_lab.common.errors import BudgetError, QueryError, VideoError
 from tempo_lab.model.compressor import Compressor
+from tempo_lab.session.scoring import answer_logprob
 
 SHORT = {"max_new_tokens": 6}
 CLIPS = Path(__file__).parents[2] / "data" / "clips"
@@ -117,6 +118,16 @@ def test_every_strategy_answers_within_the_budget(session, strategy):
     assert 0 < trace.data.attrs["used"] <= 60
     assert isinstance(trace.answer, str)
     assert trace.provenance["strategy_parameters"] == STRATEGIES[strategy].parameters
+
+
+def test_a_strategy_object_is_recorded_by_name_and_parameters(session, tmp_path):
+    strategy = Abstain(threshold=0.8)
+    trace = session.ask(QUESTION, budget=60, strategy=strategy, scores=[0.7] * 6, **SHORT)
+    assert trace.data["tokens"].values.tolist() == [4] * 6
+    trace = tl.Trace.load(trace.save(tmp_path / "trace.nc"))
+    assert trace.data.attrs["strategy"] == "Abstain(threshold=0.8)"
+    assert trace.provenance["strategy_parameters"] == {"threshold": 0.8}
+    assert len(answer_logprob(session, trace, "red")) > 1
 
 
 def test_abstaining_without_a_minimum_answers_from_no_memory_at_all(session):
@@ -235,6 +246,8 @@ def test_a_context_that_cannot_hold_the_video_says_what_would_fit(session):
         assert trace.data.attrs["context_left"] >= SHORT["max_new_tokens"]
         with pytest.raises(BudgetError, match="question does not fit"):
             session.ask("why? " * 2000, **SHORT)
+        config.tokenizer_model_max_length = None
+        assert config.context_length == config.max_position_embeddings
     finally:
         config.tokenizer_model_max_length = whole
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tempo_lab.allocation.ata import allocate
 from tempo_lab.common.errors import TempoLabWarning, TraceError
-from tempo_lab.common.netcdf import SEALED, _seal
+from tempo_lab.common.netcdf import CHECKSUM_ATTRIBUTE, checksum
 from tempo_lab.trace.tables import facts
 from tempo_lab.trace.trace import Trace
 from tests.traces import make_trace
@@ -117,7 +117,7 @@ def test_a_trace_must_name_its_strategy_and_mode(tmp_path, name, value):
     trace = make_trace()
     path = trace.save(tmp_path / "a.nc")
     with xr.load_dataset(path, engine="h5netcdf") as data:
-        del data.attrs[name], data.attrs[SEALED]
+        del data.attrs[name], data.attrs[CHECKSUM_ATTRIBUTE]
         if value is not None:
             data.attrs[name] = value
         data.to_netcdf(path, engine="h5netcdf")
@@ -343,7 +343,7 @@ def test_a_lost_checksum_is_noticed_and_an_earlier_file_said(tmp_path):
     with pytest.raises(TraceError, match="checksum is missing"):
         Trace.load(tmp_path / "b.nc")
     with h5py.File(tmp_path / "b.nc", "r+") as file:
-        del file.attrs[SEALED]
+        del file.attrs[CHECKSUM_ATTRIBUTE]
     with pytest.warns(TempoLabWarning, match="no checksum"):
         same(Trace.load(tmp_path / "b.nc"), trace)
 
@@ -377,10 +377,10 @@ def huge(file, secret):
 @pytest.mark.parametrize(
     ("tamper", "words"),
     [
-        (elsewhere, "lies in another file"),
+        (elsewhere, "is stored in another file"),
         (linked, "link to something else"),
-        (virtual, "lies in another file"),
-        (huge, "declares 1099511627776 bytes and holds 0"),
+        (virtual, "is stored in another file"),
+        (huge, "declares 1099511627776 bytes and contains 0"),
     ],
 )
 def test_a_file_names_no_other_file_and_takes_no_more_than_it_holds(tmp_path, tamper, words):
@@ -391,7 +391,7 @@ def test_a_file_names_no_other_file_and_takes_no_more_than_it_holds(tmp_path, ta
     with h5py.File(tmp_path / "b.nc", "r+") as file:
         tamper(file, secret)
     content = (tmp_path / "b.nc").read_bytes()
-    for name, seal in (("open", b""), ("sealed", _seal(content))):
+    for name, seal in (("open", b""), ("sealed", checksum(content))):
         (tmp_path / name).write_bytes(content + seal)
         with pytest.raises(TraceError, match=words):
             Trace.load(tmp_path / name)
@@ -414,7 +414,7 @@ def test_texts_of_another_kind_are_refused(tmp_path, part, value):
         record = json.loads(file.attrs["record"])
         file.attrs["record"] = json.dumps({**record, part: value})
     content = (tmp_path / "b.nc").read_bytes()
-    (tmp_path / "c.nc").write_bytes(content + _seal(content))
+    (tmp_path / "c.nc").write_bytes(content + checksum(content))
     with pytest.raises(TraceError, match="damaged"):
         Trace.load(tmp_path / "c.nc")
 
@@ -435,10 +435,10 @@ def test_scores_that_hardly_differ_are_called_so():
     given = trace.data["tokens"].to_numpy()
     assert given.max() > given.min()
     assert trace.caution == (
-        "scores differ by 0.0004 at most; relative to each other, "
-        f"they still became {given.min()} to {given.max()} tokens a segment"
+        "scores differ by at most 0.0004, and were still allocated "
+        f"{given.min()} to {given.max()} tokens per segment"
     )
-    assert "scores differ by 0.0004" in trace._repr_html_()
+    assert "scores differ by at most 0.0004" in trace._repr_html_()
 
 
 @pytest.mark.parametrize(
@@ -490,3 +490,15 @@ def test_an_allocation_is_shown_as_it_was():
     assert trace.data.attrs["strategy"] == "tail"
     assert trace.data.attrs["memory_slots"] == 8
     assert trace.to_pandas()["slots"].tolist() == ["4-7", "0-7"]
+
+
+@pytest.mark.parametrize("strategy", ["head", "random", "tome", "topk"])
+def test_a_saved_trace_returns_its_allocation(tmp_path, strategy):
+    scores = [0.2, 0.9, 0.5]
+    allocation = allocate(scores, 20, strategy=strategy, min_tokens=2, max_tokens=8, seed=3)
+    trace = make_trace(3, relevance=scores, logit=scores, allocation=allocation)
+    loaded = Trace.load(trace.save(tmp_path / "a.nc")).allocation()
+    for name in ("budget", "strategy", "mode", "min_tokens", "max_tokens", "seed", "merged"):
+        assert getattr(loaded, name) == getattr(allocation, name)
+    for name in ("scores", "wanted", "tokens", "needed", "kept"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(allocation, name))

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tempo_lab.common.errors import VideoError
+from tempo_lab.video import Video, VideoInfo
 from tempo_lab.video.decoders import images
-from tempo_lab.video.decoders.images import open_still
-from tempo_lab.video.decoders.picture import OVER_WHITE, SCALED, UNPROFILED
-from tempo_lab.video.video import Video, VideoInfo
+from tempo_lab.video.decoders.image_pixels import OVER_WHITE, SCALED, UNPROFILED
+from tempo_lab.video.decoders.images import open_image_source
 from tests import media
 
 STEPS = [100, 100, 500, 300, 1000]
@@ -25,7 +25,7 @@ RAMP = np.linspace(0, 65535, 64 * 48).astype(np.uint16).reshape(48, 64)
 
 def opened(path: Path) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
     """The info, all frames and their times, read in this process."""
-    reader = open_still(str(path), lambda: None)
+    reader = open_image_source(str(path), lambda: None)
     times, frames = zip(*reader.read(range(reader.info.frames)), strict=True)
     return reader.info, np.stack(frames), np.array(times)
 
@@ -428,9 +428,9 @@ def test_a_format_that_needs_more_memory_is_refused_sooner(tmp_path):
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
 def test_an_animation_is_refused_by_what_all_its_frames_need(tmp_path, name, monkeypatch):
     path = media.write_gif(tmp_path / name, [40] * 20)
-    monkeypatch.setattr(images, "ANIMATION_PIXELS", 20 * 64 * 48)
+    monkeypatch.setattr(images, "MAX_ANIMATION_PIXELS", 20 * 64 * 48)
     opened(path)
-    monkeypatch.setattr(images, "ANIMATION_PIXELS", 20 * 64 * 48 - 1)
+    monkeypatch.setattr(images, "MAX_ANIMATION_PIXELS", 20 * 64 * 48 - 1)
     with pytest.raises(VideoError, match=r"20 frames of 64x48[\s\S]*ffmpeg"):
         opened(path)
 
@@ -500,13 +500,13 @@ def test_arrays_of_other_kinds_are_refused_with_what_makes_frames_of_them(tmp_pa
 def test_a_large_array_in_fortran_order_is_refused(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", np.zeros((2, 8, 9, 3), np.uint8, order="F"))
     opened(tmp_path / "a.npy")
-    monkeypatch.setattr(images, "MEMORY", 400)
+    monkeypatch.setattr(images, "MAX_IMAGE_BYTES", 400)
     with pytest.raises(VideoError, match="ascontiguousarray"):
         opened(tmp_path / "a.npy")
 
 
 def test_more_frames_than_can_be_used_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "FRAMES", 2)
+    monkeypatch.setattr(images, "MAX_FRAMES", 2)
     np.save(tmp_path / "a.npy", np.zeros((3, 8, 9, 3), np.uint8))
     media.write_folder(tmp_path / "frames", 3)
     for name in ("a.npy", "frames"):

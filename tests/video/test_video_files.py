@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from tempo_lab.common.errors import VideoError
-from tempo_lab.video.decoders.base import check_size, open_source
+from tempo_lab.video.decoders.base import check_size
+from tempo_lab.video.decoders.registry import open_source
 from tempo_lab.video.video import Video
 from tests import media
 
@@ -108,6 +109,20 @@ def test_recording_that_begins_in_the_middle(folder, suffix, options):
     first = 120 - video.info.frames
     assert first in (30, 60)
     assert numbers == (video.plan.indices + first).tolist()
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.flv", "a.mp4", "a.asf"])
+def test_a_second_header_inside_a_file_is_noted(folder, name):
+    """FFmpeg stops there, or loses frames, without an error."""
+    codec = {"asf": "msmpeg4"}.get(name[2:], "libx264")
+    first = media.write_video(folder / f"first-{name}", codec=codec, frames=30)
+    joined = media.join(folder / f"joined-{name}", first, first)
+    with Video(joined) as video:
+        (note,) = (note for note in video.info.notes if "second recording" in note)
+    assert f"at byte {first.stat().st_size:,}." in note
+    assert "ffmpeg -f concat" in note
+    with Video(first) as video:
+        assert video.info.notes == ()
 
 
 def test_stamps_that_wrap_around(folder):
@@ -297,7 +312,7 @@ def test_file_name_that_is_not_utf8(clip, folder):
         with pytest.raises(VideoError) as error:
             Video(path, **wrong)
         assert r"caf\udce9.mp4" in str(error.value)  # written out, so that it can be printed
-    with pytest.raises(VideoError, match="near name") as error:
+    with pytest.raises(VideoError, match="similar name") as error:
         Video(path.with_name("cafe.mp4"))
     str(error.value).encode()
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 import tempo_lab as tl
 from tempo_lab import plots
-from tempo_lab.allocation.ata import STRATEGIES, Temperature, allocate, register_strategy
+from tempo_lab.allocation import STRATEGIES, Temperature, allocate, register_strategy
 from tempo_lab.analysis import Case, attention
 from tempo_lab.common.errors import BudgetError, QueryError, TempoLabWarning, TraceError
 from tempo_lab.session.scoring import answer_logprob
@@ -209,10 +209,10 @@ def test_it_is_displayed_live_with_the_picture_for_where_no_kernel_runs():
 
 def explorers(session, trace):
     return [
-        RoutingExplorer(trace, session),
+        RoutingExplorer(session, trace),
         SegmentExplorer(session, trace),
         AttentionExplorer(session, trace),
-        FrontLoadingExplorer(session, trace.question, "red", ks=KS, draws=1),
+        FrontLoadingExplorer(session, trace, "red", ks=KS, draws=1),
     ]
 
 
@@ -286,7 +286,7 @@ def test_widgets_need_no_torch():
 def test_the_ledger_is_what_allocate_gives():
     trace = make_trace()
     scores, slots = trace.data["score"].to_numpy(), trace.data.attrs["memory_slots"]
-    with RoutingExplorer(trace) as routing:
+    with RoutingExplorer(trace=trace) as routing:
         np.testing.assert_array_equal(routing.allocation.tokens, trace.data["tokens"])
         routing.budget.value = 40
         routing.min_tokens.value = 2
@@ -305,7 +305,7 @@ def test_the_ledger_is_what_allocate_gives():
 
 def test_the_dial_is_the_parameter_of_the_allocator():
     trace = make_trace()
-    with RoutingExplorer(trace) as routing:
+    with RoutingExplorer(trace=trace) as routing:
         assert routing.dial.layout.display == "none"
         routing.shares.value = "temperature"
         assert routing.dial.layout.display == "flex"
@@ -327,7 +327,7 @@ def test_the_dial_is_the_parameter_of_the_allocator():
 
 def test_a_page_is_sent_the_limits_of_the_dial_together_with_its_value(monkeypatch):
     monkeypatch.setattr("ipywidgets.comm.create_comm", Heard)
-    with RoutingExplorer(make_trace()) as routing:
+    with RoutingExplorer(trace=make_trace()) as routing:
         routing.shares.value = "abstain"
         routing.shares.value = "temperature"
         states = routing.dial.comm.states
@@ -339,11 +339,11 @@ def test_a_page_is_sent_the_limits_of_the_dial_together_with_its_value(monkeypat
 
 
 def test_a_budget_that_cannot_be_is_refused_in_the_panel():
-    with RoutingExplorer(make_trace(6)) as routing:
+    with RoutingExplorer(trace=make_trace(6)) as routing:
         before = routing.picture.value
         routing.budget.value = 3
         assert isinstance(routing.error, BudgetError)
-        assert "fix:   a budget of 6 or more" in routing.line.value
+        assert "a budget of 6 or more" in routing.line.value
         assert routing.picture.value != before  # paler
         routing.budget.value = 30
         assert routing.error is None
@@ -352,7 +352,7 @@ def test_a_budget_that_cannot_be_is_refused_in_the_panel():
 
 def test_the_button_answers_with_the_allocation_that_is_shown(asked):
     session, trace = asked
-    with RoutingExplorer(trace, session) as routing:
+    with RoutingExplorer(session, trace) as routing:
         routing.budget.value, routing.keeps.value = 10, "tail"
         routing.again.click()
         assert routing.error is None
@@ -369,7 +369,7 @@ def test_the_button_answers_with_the_allocation_that_is_shown(asked):
         np.testing.assert_array_equal(routing.answered.data["kept"], routing.allocation.kept)
         shared = routing.allocation.tokens
         answered = routing.answered
-    with RoutingExplorer(answered) as another:  # starts where that one ended
+    with RoutingExplorer(trace=answered) as another:  # starts where that one ended
         assert (another.shares.value, another.dial.value, another.keeps.value) == (
             "temperature", 0.5, "tail",
         )  # fmt: skip
@@ -379,11 +379,11 @@ def test_the_button_answers_with_the_allocation_that_is_shown(asked):
 def test_a_trace_of_another_video_is_refused_before_anything_is_made(asked):
     session, _ = asked
     with pytest.raises(TraceError, match="another video"):
-        RoutingExplorer(make_trace(9), session)
+        RoutingExplorer(session, make_trace(9))
     with pytest.raises(TraceError, match="another video"):
         SegmentExplorer(session, make_trace(9))
     with pytest.raises(TraceError, match="an explorer shows a trace"):
-        RoutingExplorer("voyage.nc")
+        RoutingExplorer(trace="voyage.nc")
     trace = make_trace(5)
     with pytest.raises(TraceError, match="another video"):
         plots.routing(trace, allocate([0.1, 0.9], 8, max_tokens=8))
@@ -446,10 +446,10 @@ def test_a_question_is_text_wherever_it_is_shown(tiny, frames_file):
             explorer.close()
 
 
-def test_a_closed_session_is_told_in_the_panel(tiny, frames_file):
+def test_a_closed_session_is_an_error_in_the_panel(tiny, frames_file):
     with tiny.open(frames_file, progress=False) as session:
         trace = session.ask("What happens?", budget=20, max_new_tokens=2)
-    with RoutingExplorer(trace, session) as routing:
+    with RoutingExplorer(session, trace) as routing:
         routing.again.click()
         assert isinstance(routing.error, tl.VideoError)
         assert "closed" in routing.line.value
@@ -471,7 +471,7 @@ def test_dials_choose_what_was_recorded(asked):
         assert looks.static().data != first
         assert looks.static().data == looks.static().data
         expected = attention(trace, layers=[1], heads=[0]).data["patch_mass"]
-        np.testing.assert_array_equal(looks._found[1, 0].data["patch_mass"], expected)
+        np.testing.assert_array_equal(looks._results[1, 0].data["patch_mass"], expected)
         for way in looks.reduction.options:
             looks.reduction.value = way
             assert looks.error is None
@@ -491,7 +491,7 @@ def test_playing_shows_one_segment_after_the_other(asked):
     assert looks.segment.value == 2  # nothing ties them any more
 
 
-def test_a_slot_that_a_segment_did_not_need_is_told(asked):
+def test_a_slot_that_a_segment_did_not_need_is_an_error_in_the_panel(asked):
     session, trace = asked
     least = int(trace.data["tokens"].argmin("segment"))
     row = f"memory {int(trace.data['tokens'].max()) - 1}"
@@ -523,13 +523,13 @@ def test_key_groups_are_shown_where_they_were_recorded(asked):
 def test_sliding_k_shows_what_asking_with_k_tokens_gives(asked):
     session, trace = asked
     before = dict(session.engine.computed)
-    with FrontLoadingExplorer(session, trace.question, "red", ks=KS, draws=2) as loading:
+    with FrontLoadingExplorer(session, trace, "red", ks=KS, draws=2) as loading:
         assert loading.k.options == tuple(KS)
         once = dict(session.engine.computed)
         k = KS[1]
         loading.k.value = k
         assert loading.error is None
-        assert f"{k} memory tokens a segment" in loading.describe()
+        assert f"{k} memory tokens per segment" in loading.describe()
         assert session.engine.computed == once
         assert loading.static().data == loading.static().data
         data = loading.data
@@ -548,20 +548,50 @@ def test_sliding_k_shows_what_asking_with_k_tokens_gives(asked):
     np.testing.assert_allclose(end, end[0], rtol=1e-4)  # all tokens are all tokens
 
 
-def test_front_loading_takes_a_case_of_its_session(asked, tiny, frames_file):
+def test_front_loading_needs_the_right_answer_and_whole_numbers(asked):
     session, trace = asked
-    case = Case(session, trace.question, "red", np.zeros(len(session)))
-    with FrontLoadingExplorer(session, case, ks=KS, draws=1) as loading:
-        assert loading.case is case
     with pytest.raises(QueryError, match="right answer"):
-        FrontLoadingExplorer(session, trace.question)
+        FrontLoadingExplorer(session, trace)
+    with pytest.raises(TraceError, match="another video"):
+        FrontLoadingExplorer(session, make_trace(9), "red")
     for wrong in ("4", [4], 0):
-        with pytest.raises(BudgetError, match="draws must be a whole number"):
-            FrontLoadingExplorer(session, case, ks=KS, draws=wrong)
-    with tiny.open(frames_file) as other, pytest.raises(QueryError, match="another opened video"):
-        FrontLoadingExplorer(other, case)
+        with pytest.raises(BudgetError, match=r"^draws "):
+            FrontLoadingExplorer(session, trace, "red", ks=KS, draws=wrong)
+    with FrontLoadingExplorer(session, trace, "red", ks=KS, draws=1) as loading:
+        assert loading.case.question == trace.question
     with pytest.raises(TraceError, match="not tried"):
         plots.front_loading_answer(loading.data, 0)
+
+
+# The orders of arguments of the last version
+
+
+def test_a_trace_before_the_session_works_and_warns(asked):
+    session, trace = asked
+    with pytest.warns(DeprecationWarning, match=r"RoutingExplorer\(session, trace\)"):
+        routing = RoutingExplorer(trace, session)
+    with routing:
+        assert (routing.session, routing.trace) == (session, trace)
+    with pytest.warns(DeprecationWarning, match=r"session, trace"), RoutingExplorer(trace) as alone:
+        assert alone.session is None
+
+
+def test_front_loading_of_a_case_or_a_question_works_and_warns(asked, tiny, frames_file):
+    session, trace = asked
+    case = Case(session, trace.question, "red", np.zeros(len(session)))
+    new = r"FrontLoadingExplorer\(session, trace, answer\)"
+    with pytest.warns(DeprecationWarning, match=new):
+        loading = FrontLoadingExplorer(session, case, ks=KS, draws=1)
+    with loading:
+        assert loading.case is case
+    with pytest.warns(DeprecationWarning, match=new):
+        again = FrontLoadingExplorer(session, trace.question, "red", ks=KS, draws=1)
+    with again:
+        assert again.data.identical(loading.data)
+    with tiny.open(frames_file) as other:
+        refused = pytest.raises(QueryError, match="another opened video")
+        with pytest.warns(DeprecationWarning, match=new), refused:
+            FrontLoadingExplorer(other, case)
 
 
 # Figures
@@ -573,7 +603,7 @@ def test_a_film_strip_stands_on_seconds(segments):
     pictures = [np.full((12, 16, 3), 5 * number, dtype=np.uint8) for number in range(segments)]
     truth = np.arange(segments) == segments // 2
     figure, (strip, upper, lower) = plots.filmstrip(
-        trace, pictures, truth=truth, chosen=segments - 1
+        trace, pictures, truth=truth, segment=segments - 1
     )
     figure.canvas.draw()
     assert strip.get_xlim() == lower.get_xlim() == (0, 4 * segments)
@@ -583,7 +613,7 @@ def test_a_film_strip_stands_on_seconds(segments):
         assert 0 <= left < right <= 4 * segments
     assert upper.get_ylabel() == "relevance\n(probability)"
     pyplot.close(figure)
-    with pytest.raises(TraceError, match="one picture a segment"):
+    with pytest.raises(TraceError, match="one picture per segment"):
         plots.filmstrip(trace, pictures + pictures[:1])
 
 

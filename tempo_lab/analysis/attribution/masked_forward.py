@@ -63,21 +63,19 @@ class MaskedForward:
     def __init__(
         self, session: Session, trace: Trace, segment: int, answer: str, against: str | None = None
     ) -> None:
-        from tempo_lab.session.scoring import allocation_of
-
         self.session, self.trace, self.segment = session, trace, segment
         self.answer, self.against = answer, against
         self.model, self.prompts = session.checkpoint.model, session.checkpoint.prompts
-        self.compressor, self.allocation = self.model.compressor, allocation_of(trace)
+        self.compressor, self.allocation = self.model.compressor, trace.allocation()
         self._teacher_forced: dict[tuple[str, str], TeacherForced] = {}
 
     @cached_property
     def memory(self) -> list[torch.Tensor]:
         """Return what the LLM read at each place in time, [k, hidden], interventions included."""
-        from tempo_lab.session.interventions.apply import remembered
+        from tempo_lab.session.interventions.apply import kept_memory
 
         # copies: tensors made in inference mode cannot take part in a gradient
-        memory = remembered(self.session, self.trace, self.allocation)
+        memory = kept_memory(self.session.engine, self.trace, self.allocation)
         return [tokens.clone() for tokens in memory]
 
     @cached_property

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tempo_lab.allocation import rivals  # noqa: F401  (registers strategies)
 from tempo_lab.allocation.ata import allocate, keep_tokens
 from tempo_lab.analysis.front_loading.result import (
     CONTROL,
@@ -53,7 +52,7 @@ def question_curves(
     memory = all_memory_tokens(case)
     control = None if control_case is None else all_memory_tokens(control_case)
     scorer, slots = TeacherForced(case.session, case.question, case.answer), len(memory[0])
-    with scorer.slots_watched([slots] * len(memory)) as request:
+    with scorer.record_slot_attention([slots] * len(memory)) as request:
         reference = scorer.distributions(scorer.embed([memory]))
     points, margin = [], np.inf
     for k in ks:
@@ -75,7 +74,7 @@ def question_curves(
         points.append({m: [by.get(arm, by[HEAD]) for arm in arms] for m, by in means.items()})
         step()
     curves = {f"{m}_each": np.array([point[m] for point in points]).T for m in MEASURES}
-    mass = np.stack([parts[0][0].mean(dim=(0, 1)).numpy() for parts in request.found.values()])
+    mass = np.stack([parts[0][0].mean(dim=(0, 1)).numpy() for parts in request.recorded.values()])
     return curves | _by_slot(mass[:, :slots], memory, scorer) | {"margin": np.array(margin)}
 
 
@@ -99,7 +98,7 @@ def _measures(
 ) -> tuple[Numbers, np.ndarray]:
     """Return the three measures of a batch of prompts, and the answers' margins, float [row]."""
     expected = scorer.distributions(embeddings)
-    answers, margins = scorer.said(embeddings, expected)
+    answers, margins = scorer.generate(embeddings, expected)
     kl = (reference.exp() * (reference - expected)).sum(dim=-1).mean(dim=-1)
     return {
         "accuracy": np.array([case.scored(answer) for answer in answers]),
@@ -155,7 +154,7 @@ def token_probabilities(
         tokens = scorer.of_answer(expected).exp().cpu().numpy().astype(float)  # [row, answer_token]
         for points, values in ((by_token, tokens), (of_answer, tokens.prod(axis=1))):
             points.append(np.stack([values[0], values[1], values[2:].mean(axis=0)]))
-        generated.append(scorer.said(embeddings[:3], expected[:3])[0])
+        generated.append(scorer.generate(embeddings[:3], expected[:3])[0])
         step()
     ids = scorer.ids.tolist()
     texts = [scorer.prompts.llm.decode([token]).strip() for token in ids[:-1]] + ["(end)"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tempo_lab.analysis.allocator_variants import warn_left_out
+from tempo_lab.analysis.arm_comparison import warn_left_out
 from tempo_lab.analysis.front_loading.curves import STRATEGIES, Numbers, question_curves
 from tempo_lab.analysis.front_loading.result import (
     CONTROL,

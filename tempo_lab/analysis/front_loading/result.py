@@ -120,7 +120,7 @@ class FrontLoading(Result):
         return pd.DataFrame(rows, columns=["k", "lead", "low", "high"])
 
     def by_slot(self) -> pd.DataFrame:
-        """Return a table with one row per slot and stage, with the similarity to the previous slot."""
+        """Return a table of similarity to the previous slot, one row per slot and stage."""
         data, similarity = self.data, self.data["similarity"].to_numpy()
         before = np.full(similarity.shape[:2], np.nan)
         before[:, 1:] = np.diagonal(similarity, offset=1, axis1=1, axis2=2)

@@ -1,1 +1,1 @@
-"""To be written."""
+"""Reports: pages that measure something on held-out videos and say what it means."""

@@ -1,1 +1,1 @@
-"""To be written."""
+"""The claims measured on the embedded model: plan, answers, tables and verdicts."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def case_of(session: Session, question: Question, video: str = "") -> Case:
-    """A question of the world as a case; kinds about one segment are one group."""
+    """Return a question of the world as a case; kinds about one segment are one group."""
     evidence = np.isin(np.arange(len(session)), question.evidence)
     kind, score = question.kind, question.score
     group = NEEDLES if kind in NEEDLE else kind
@@ -34,7 +34,7 @@ def case_of(session: Session, question: Question, video: str = "") -> Case:
 
 @dataclass(frozen=True, eq=False)
 class WorldVideo:
-    """A held-out video of the procedural world, opened, and everything that is in it.
+    """An opened held-out video of the procedural world, and its scene.
 
     Attributes:
         session: opened with a model.
@@ -47,11 +47,12 @@ class WorldVideo:
     seed: int
 
     def cases(self, questions: int, kinds: Sequence[str] | None = None) -> list[Case]:
-        """Questions about it, none twice. Each draws one of the wordings of its kind; of these, the
-        last one is never shown in training.
+        """Return different questions about it, each in a random wording of its kind.
+
+        The last wording of a kind is never shown in training.
 
         Args:
-            questions: how many; fewer where it cannot be asked so much.
+            questions: how many; fewer if the scene does not have so many.
             kinds: of questions (`tempo_lab.nano.world.KINDS`); by default those about one segment.
         """
         segments = len(self.scene.segments)
@@ -75,37 +76,37 @@ def world_videos(
     progress: bool = False,
     purpose: Purpose = NOTEBOOKS,
 ) -> Iterator[list[WorldVideo]]:
-    """Held-out videos of the procedural world, made, opened, and removed again.
+    """Make and open held-out videos of the procedural world; remove them at the end.
 
     Args:
         tempo: the model.
-        seed: of the videos; every seed has its own.
+        seed: of the videos; each seed has its own.
         videos: how many.
         segments: length of each.
         progress: show a progress bar.
         purpose: what they are for; see `tempo_lab.nano.world.seeds`.
 
     Raises:
-        TempoLabError: no such seed, or more videos than a seed has.
+        TempoLabError: there is no such seed, or it has fewer videos.
     """
     from tqdm.auto import tqdm
 
     scenes = purpose.seeds(seed)
     if not 1 <= videos <= len(scenes):
         raise TempoLabError(
-            "there are not so many videos of one seed",
+            "one seed has fewer videos",
             asked=f"videos={videos}",
             found=f"1 to {len(scenes)}",
-            fix="several seeds",
+            fix="use several seeds",
         )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         opened: list[WorldVideo] = []
-        for here in tqdm(scenes[:videos], desc="videos", disable=not progress):
-            scene = draw_scene(here, segments, held_out=True)
-            path = world.write_video(scene, folder / f"world-{here}.mp4")
+        for number in tqdm(scenes[:videos], desc="videos", disable=not progress):
+            scene = draw_scene(number, segments, held_out=True)
+            path = world.write_video(scene, folder / f"world-{number}.mp4")
             session = stack.enter_context(tempo.open(path, progress=False))
-            opened.append(WorldVideo(session, scene, here))
+            opened.append(WorldVideo(session, scene, number))
         yield opened
 
 
@@ -119,18 +120,18 @@ def world_cases(
     questions: int = 4,
     kinds: Sequence[str] | None = None,
 ) -> Iterator[list[Case]]:
-    """Cases about held-out videos of the procedural world, made, opened, and removed again.
+    """Make cases about held-out videos of the procedural world; remove the videos at the end.
 
     Args:
         tempo: the model.
         seed: of the videos and questions.
         videos: how many.
         segments: length of each.
-        questions: a video.
+        questions: per video.
         kinds: of questions (`tempo_lab.nano.world.KINDS`); by default those about one segment.
 
     Yields:
-        videos x questions cases at most; fewer where a video cannot be asked so much.
+        videos x questions cases at most; fewer if a scene does not have so many.
     """
     with world_videos(tempo, seed=seed, videos=videos, segments=segments) as opened:
         yield [case for video in opened for case in video.cases(questions, kinds)]

@@ -1,4 +1,4 @@
-"""The method's claims as numbers with fixed names, beside what was asked of the embedded model."""
+"""The method's claims as numbers with fixed names, and what is required of the embedded model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tempo_lab.evaluation.tables import contrast, estimate, paired_difference
 from tempo_lab.nano.claims.plan import BEFORE, LOADED_KINDS, MAIN, PLAIN
 from tempo_lab.nano.claims.tables import NEEDLES
 
-NEEDLE_RIVALS = ("uniform_head", "uniform_tome", "oracle", "all", "shuffled")
-MULTI_RIVALS = ("uniform_head", "uniform_tome", "top_k", "all", "shuffled")
-KIND_RIVALS = ("uniform_head", "all", "shuffled", "oracle")
-"""Arms beside ATA: of needles, of questions of several parts, of each other kind."""
+NEEDLE_BASELINES = ("uniform_head", "uniform_tome", "oracle", "all", "shuffled")
+MULTI_BASELINES = ("uniform_head", "uniform_tome", "top_k", "all", "shuffled")
+KIND_BASELINES = ("uniform_head", "all", "shuffled", "oracle")
+"""Arms that ATA is compared with: on needles, on questions of several parts, on each other kind."""
 FRONT_LOADING_SEGMENTS = 8
 MEAN_SHARE = 0.625
 """Share of its budget that ATA is to use at most: 2.5 of 4 tokens per segment."""
@@ -35,52 +35,52 @@ KINDS_AT_32 = {
 
 
 def measure(frame: pd.DataFrame, slots: int) -> dict[str, Estimate]:
-    """Every claim by its name in `claims.json`; NaN where nothing was asked.
+    """Return every claim by its name in `claims.json`; NaN where no question was asked.
 
     Args:
-        frame: what `to_frame` gave.
-        slots: K, memory tokens of a segment.
+        frame: of `to_frame`.
+        slots: K, memory tokens per segment.
     """
     main = frame[frame["model"] == MAIN]
     needles = main[main["group"] == NEEDLES]
-    own, rivals = ata(slots).name, _rivals(slots)
+    own, baselines = ata(slots).name, _baselines(slots)
 
     def at(part: pd.DataFrame, segments: int, arm: str) -> pd.DataFrame:
         return part[(part["segments"] == segments) & (part["arm"] == arm)]
 
-    found = {f"auc_{n}": estimate(at(needles, n, PRIOR), "auc") for n in (8, 32)}
+    estimates = {f"auc_{n}": estimate(at(needles, n, PRIOR), "auc") for n in (8, 32)}
     before = frame[(frame["model"] == BEFORE) & (frame["group"] == NEEDLES)]
     if len(before):
-        found |= {f"before_auc_{n}": estimate(at(before, n, PRIOR), "auc") for n in (8, 32)}
-    found["needle_32_ata"] = estimate(at(needles, 32, own))
-    found["tokens_32_ata"] = estimate(at(needles, 32, own), "tokens")
+        estimates |= {f"before_auc_{n}": estimate(at(before, n, PRIOR), "auc") for n in (8, 32)}
+    estimates["needle_32_ata"] = estimate(at(needles, 32, own))
+    estimates["tokens_32_ata"] = estimate(at(needles, 32, own), "tokens")
     at_32 = needles[needles["segments"] == 32]
-    for name in NEEDLE_RIVALS:
-        found[f"needle_32_{name}"] = estimate(at(needles, 32, rivals[name]))
-        found[f"needle_32_ata_minus_{name}"] = paired_difference(at_32, own, rivals[name])
-    halfway = {rivals["shuffled"]: 1, rivals["uniform_head"]: -0.5, own: -0.5}
-    found["needle_32_shuffled_minus_halfway"] = contrast(at_32, halfway)
+    for name in NEEDLE_BASELINES:
+        estimates[f"needle_32_{name}"] = estimate(at(needles, 32, baselines[name]))
+        estimates[f"needle_32_ata_minus_{name}"] = paired_difference(at_32, own, baselines[name])
+    halfway = {baselines["shuffled"]: 1, baselines["uniform_head"]: -0.5, own: -0.5}
+    estimates["needle_32_shuffled_minus_halfway"] = contrast(at_32, halfway)
     multi_32 = main[main["kind"].isin(LOADED_KINDS) & (main["segments"] == 32)]
-    found["multi_32_ata"] = estimate(at(multi_32, 32, own))
-    for name in MULTI_RIVALS:
-        found[f"multi_32_{name}"] = estimate(at(multi_32, 32, rivals[name]))
-        found[f"multi_32_ata_minus_{name}"] = paired_difference(multi_32, own, rivals[name])
+    estimates["multi_32_ata"] = estimate(at(multi_32, 32, own))
+    for name in MULTI_BASELINES:
+        estimates[f"multi_32_{name}"] = estimate(at(multi_32, 32, baselines[name]))
+        estimates[f"multi_32_ata_minus_{name}"] = paired_difference(multi_32, own, baselines[name])
     for n in (64, 128):
-        found[f"needle_{n}_ata"] = estimate(at(needles, n, own))
-        found[f"needle_{n}_all"] = estimate(at(needles, n, ALL.name))
+        estimates[f"needle_{n}_ata"] = estimate(at(needles, n, own))
+        estimates[f"needle_{n}_all"] = estimate(at(needles, n, ALL.name))
     at_64 = needles[needles["segments"] == 64]
-    found["needle_64_ata_minus_all"] = paired_difference(at_64, own, ALL.name)
-    found |= _front_loading(main, slots)
+    estimates["needle_64_ata_minus_all"] = paired_difference(at_64, own, ALL.name)
+    estimates |= _front_loading(main, slots)
     plain = _front_loading(frame[frame["model"] == PLAIN], slots)
-    found |= {f"plain_{name}": value for name, value in plain.items()}
+    estimates |= {f"plain_{name}": value for name, value in plain.items()}
     for name, kind in KINDS_AT_32.items():
-        found |= _beside(
+        estimates |= _against_baselines(
             f"{name}_32", main[(main["kind"] == kind) & (main["segments"] == 32)], slots
         )
-    return found
+    return estimates
 
 
-def _rivals(slots: int) -> dict[str, str]:
+def _baselines(slots: int) -> dict[str, str]:
     """Names of arms by what they are called in claims."""
     budget = quarter(slots)
     return {
@@ -93,24 +93,26 @@ def _rivals(slots: int) -> dict[str, str]:
     }
 
 
-def _beside(name: str, some: pd.DataFrame, slots: int) -> dict[str, Estimate]:
+def _against_baselines(name: str, some: pd.DataFrame, slots: int) -> dict[str, Estimate]:
     """ATA on all questions of a kind, and each arm on those that every arm answered.
 
-    "shared" is ATA on the latter: what the rivals can be compared with.
+    "shared" is ATA on the latter: what the other arms can be compared with.
     """
-    own, rivals = ata(slots).name, _rivals(slots)
-    found = {name: estimate(some[some["arm"] == own])}
+    own, baselines = ata(slots).name, _baselines(slots)
+    estimates = {name: estimate(some[some["arm"] == own])}
     answered = some[some["arm"] == ALL.name].set_index(["video", "item"]).index
     shared = some[some.set_index(["video", "item"]).index.isin(answered)]
-    found[f"{name}_shared"] = estimate(shared[shared["arm"] == own])
-    for rival in KIND_RIVALS:
-        found[f"{name}_{rival}"] = estimate(shared[shared["arm"] == rivals[rival]])
-        found[f"{name}_ata_minus_{rival}"] = paired_difference(shared, own, rivals[rival])
-    return found
+    estimates[f"{name}_shared"] = estimate(shared[shared["arm"] == own])
+    for baseline in KIND_BASELINES:
+        estimates[f"{name}_{baseline}"] = estimate(shared[shared["arm"] == baselines[baseline]])
+        estimates[f"{name}_ata_minus_{baseline}"] = paired_difference(
+            shared, own, baselines[baseline]
+        )
+    return estimates
 
 
 def _front_loading(answers: pd.DataFrame, slots: int) -> dict[str, Estimate]:
-    """Multi-part questions, every segment of the video cut down to the same k tokens."""
+    """Multi-part questions, with the same k tokens kept of every segment."""
     multi = answers[answers["kind"].isin(LOADED_KINDS)]
     some = multi[multi["segments"] == FRONT_LOADING_SEGMENTS]
     k = quarter(slots)
@@ -121,13 +123,13 @@ def _front_loading(answers: pd.DataFrame, slots: int) -> dict[str, Estimate]:
         "first": "first tokens 1",
         "all": f"first tokens {slots}",
     }
-    found = {f"frontload_{name}": estimate(some[some["arm"] == a]) for name, a in arms.items()}
+    estimates = {f"frontload_{name}": estimate(some[some["arm"] == a]) for name, a in arms.items()}
     for other in ("tail", "random"):
         name = f"frontload_head_minus_{other}"
-        found[name] = paired_difference(some, arms["head"], arms[other])
+        estimates[name] = paired_difference(some, arms["head"], arms[other])
     few = {arms["first"]: 1, arms["all"]: -FIRST_SHARE}
-    found["frontload_first_minus_share"] = contrast(some, few)
-    return found
+    estimates["frontload_first_minus_share"] = contrast(some, few)
+    return estimates
 
 
 NAMES = (
@@ -145,27 +147,27 @@ NAMES = (
     *(
         f"{kind}_32{end}"
         for kind in KINDS_AT_32
-        for end in ("", "_shared", *(f"_{rival}" for rival in KIND_RIVALS))
+        for end in ("", "_shared", *(f"_{baseline}" for baseline in KIND_BASELINES))
     ),
 )  # fmt: skip
-"""The names in `claims.json`. `_low` and `_high` are the ends of the interval of ATA minus that,
+"""The names in `claims.json`. `_low` and `_high` are the ends of the interval of ATA minus the arm;
 `plain_` is what the ablation without prefix dropout reached. `_shared` is ATA on the questions that
-all arms were asked, as the arms behind it were."""
+all arms were asked; the arms named after it were asked the same questions."""
 
 
 def as_json(measured: dict[str, Estimate]) -> dict[str, float | None]:
-    """The flat object of `claims.json`; None where there is no number."""
+    """Return the flat object of `claims.json`; None where there is no number."""
     values = {name: each.value for name, each in measured.items()}
     for lead in ("needle_32", "multi_32"):
-        for rival in ("uniform_head", "uniform_tome"):
-            difference = measured[f"{lead}_ata_minus_{rival}"]
-            values[f"{lead}_{rival}_low"] = difference.low
-            values[f"{lead}_{rival}_high"] = difference.high
+        for baseline in ("uniform_head", "uniform_tome"):
+            difference = measured[f"{lead}_ata_minus_{baseline}"]
+            values[f"{lead}_{baseline}_low"] = difference.low
+            values[f"{lead}_{baseline}_high"] = difference.high
     return {name: None if math.isnan(values[name]) else round(values[name], 4) for name in NAMES}
 
 
 def as_table(measured: dict[str, Estimate]) -> pd.DataFrame:
-    """The rows of `claims.csv`: name, value, low, high, questions, videos."""
+    """Return the rows of `claims.csv`: name, value, low, high, questions, videos."""
     return pd.DataFrame(
         [
             {"name": name, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
@@ -184,9 +186,9 @@ class Verdict:
 
     Attributes:
         claim: what is measured.
-        asked: what was to be reached.
-        measured: what was found, with its 95 % interval.
-        reached: what the interval says: "open" where the aim lies inside of it.
+        asked: what is required.
+        measured: the estimate, with its 95 % interval.
+        reached: what the interval says: "open" where the required value lies inside it.
     """
 
     claim: str
@@ -196,16 +198,16 @@ class Verdict:
 
 
 def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
-    """What was asked for, measured, and reached or not by its interval.
+    """Return what is required, what was measured, and whether its interval reaches it.
 
     Args:
         measured: of `measure`.
-        slots: K, memory tokens of a segment.
+        slots: K, memory tokens per segment.
     """
 
-    def line(claim: str, asked: str, name: str, aim: float, *, most: bool = False) -> Verdict:
-        found = measured.get(name, NOTHING)
-        return Verdict(claim, asked, _told(found), _reached(found, aim, most))
+    def line(claim: str, asked: str, name: str, aim: float, *, at_most: bool = False) -> Verdict:
+        estimate = measured.get(name, NOTHING)
+        return Verdict(claim, asked, _format(estimate), _reached(estimate, aim, at_most))
 
     def least(claim: str, name: str, aim: float) -> Verdict:
         return line(claim, f"at least {aim:.2f}", name, aim)
@@ -223,7 +225,7 @@ def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
             f"at most {tokens:g} of a budget of {quarter(slots)}",
             "tokens_32_ata",
             tokens,
-            most=True,
+            at_most=True,
         ),
         lead("... minus uniform head", "needle_32_ata_minus_uniform_head", 0.30),
         lead("... minus uniform ToMe", "needle_32_ata_minus_uniform_tome", 0.15),
@@ -236,7 +238,7 @@ def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
             "at most 0",
             "needle_32_shuffled_minus_halfway",
             0,
-            most=True,
+            at_most=True,
         ),
         lead("multi-part, head minus tail at K/4 tokens", "frontload_head_minus_tail", 0.15),
         line(
@@ -244,7 +246,7 @@ def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
             "at most 0",
             "frontload_first_minus_share",
             0,
-            most=True,
+            at_most=True,
         ),
         least("time, 32 segments, ATA head", "time_32", 0.75),
         least("order, 32 segments, ATA head", "order_32", 0.85),
@@ -256,20 +258,20 @@ def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
     ]
 
 
-def _reached(found: Estimate, aim: float, most: bool) -> Reached:
-    """Whether the whole interval lies on the right side of the aim, or none of it does."""
-    if math.isnan(found.value):
+def _reached(estimate: Estimate, aim: float, at_most: bool) -> Reached:
+    """Whether all of the interval, or none of it, lies on the right side of the aim."""
+    if math.isnan(estimate.value):
         return "no number"
-    if found.high <= aim if most else found.low >= aim:
+    if estimate.high <= aim if at_most else estimate.low >= aim:
         return "reached"
-    if found.low > aim if most else found.high < aim:
+    if estimate.low > aim if at_most else estimate.high < aim:
         return "not reached"
     return "open"  # also without an interval
 
 
-def _told(found: Estimate) -> str:
-    if math.isnan(found.value):
+def _format(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
         return "not measured"
-    if math.isnan(found.low):
-        return f"{found.value:.3f} (one video, no interval)"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}] (n={found.n})"
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.3f} (one video, no interval)"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] (n={estimate.n})"

@@ -1,8 +1,8 @@
-"""What is asked about which video: held-out seeds, questions of all kinds, arms. No torch."""
+"""Which questions are asked about which video: held-out seeds, all kinds, arms. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tempo_lab.allocation.arms import (
     ALL,
+    PRIOR,
     Arm,
     allocation_arms,
     ata,
@@ -21,41 +22,42 @@ from tempo_lab.allocation.arms import (
     strictness_arms,
 )
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.evaluation.store import Key
 from tempo_lab.nano.world.casting import draw_scene
 from tempo_lab.nano.world.kinds import KINDS, NEEDLE, draw_questions, reworded
 from tempo_lab.nano.world.questions import Question
 from tempo_lab.nano.world.scenes import Scene
 from tempo_lab.nano.world.seeds import EVALUATION
 
-SEEDS_A_LENGTH = 10_000
-"""Lengths within a run share no video."""
+SEEDS_PER_LENGTH = 10_000
+"""Seeds reserved for each length of a run, so that no two lengths share a video."""
 
 CLAIMED = ("time", "order", "count", "absence", "most")
-"""Kinds beside the needles that a claim names: asked more often."""
+"""Kinds, apart from the needles, that a claim is about. They are asked more often."""
 STRICT_KINDS = ("absence", "present")
 LOADED_KINDS = ("multi",)
-"""Kinds on which front-loading is claimed; some needles are measured beside them."""
+"""Kinds that front-loading is claimed for. Some needles are measured, too."""
 
 DRAWN_FOR_ONE = 4
-"""Questions drawn for each that is wanted."""
+"""Questions drawn for each one that is kept."""
 
 MAIN, PLAIN, BEFORE = "main", "plain", "before"
-"""Whose answer it is: the evaluated model's, its ablation's (no prefix dropout in training), or
-its relevance before compressor training."""
+"""Roles of models: the evaluated model, its ablation (no prefix dropout in training), and the model
+before compressor training, of which only relevance is measured."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is done with videos of one length.
+    """What is asked about videos of one length.
 
     Attributes:
         segments: length of each video.
         videos: how many.
-        needles: questions about one segment, a video.
-        claimed: questions of each kind of `CLAIMED`, a video; the first of each is asked under
+        needles: questions about one segment, per video.
+        claimed: questions of each kind of `CLAIMED`, per video. The first of each is asked under
             all arms, the others under ATA alone.
-        others: questions of each other kind, a video.
-        multi: multi-part questions, a video, each asked under `other_arms`: they need several
+        others: questions of each other kind, per video.
+        multi: multi-part questions per video, each asked under `other_arms`. They need several
             tokens of one segment.
         arms: for needles.
         other_arms: for all other kinds.
@@ -79,7 +81,7 @@ SIZES = ("quick", "full")
 
 
 def parts(size: str, slots: int) -> tuple[Part, ...]:
-    """What an evaluation of this size (one of `SIZES`) asks of a model with K memory tokens."""
+    """What an evaluation of this size (one of `SIZES`) asks a model with K memory tokens."""
     brief, few = brief_arms(slots), (ALL, ata(slots))
     if size == "full":
         full = allocation_arms(budgets(slots), budgets(slots))
@@ -99,16 +101,16 @@ def parts(size: str, slots: int) -> tuple[Part, ...]:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One question with all that is done with it.
+class PlannedQuestion:
+    """One question, and how it is asked.
 
     Attributes:
-        number: of the question in its video.
+        number: of the question, counted per video.
         question: with its answer and evidence.
-        arms: ways of answering it with the evaluated model.
-        plain_arms: ways of answering it with the ablation.
-        control: the question about another video that is also asked, as a control of the
-            relevance; None if there is none of the kind.
+        arms: for the evaluated model.
+        plain_arms: for the ablation.
+        control: a question about another video, asked as a control of relevance; None if that
+            video has none of the kind.
     """
 
     number: int
@@ -119,7 +121,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Job:
+class VideoJob:
     """One video and everything that is asked about it."""
 
     part: Part
@@ -138,17 +140,26 @@ class Job:
         """What the video shows."""
         return draw_scene(self.seed, self.part.segments, held_out=True)
 
+    def keys(self, models: Collection[str]) -> list[Key]:
+        """The keys of all rows that the video gives with these models (by role)."""
+        keys: list[Key] = []
+        for item in self.items:
+            arms = {MAIN: [PRIOR, *(arm.name for arm in item.arms)], BEFORE: [PRIOR]}
+            arms[PLAIN] = [arm.name for arm in item.plain_arms]
+            keys += [(self.video, item.number, m, arm) for m in models for arm in arms[m]]
+        return keys
+
     @cached_property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> tuple[PlannedQuestion, ...]:
         """The questions, the same ones whenever they are drawn."""
         rng = np.random.default_rng([self.seed, self.part.segments])
         scene, other = self.scene, draw_scene(self.seed + 1, self.part.segments, held_out=True)
         loading = front_loading_arms(kept_lengths(self.slots, self.every))
-        items: list[Item] = []
+        items: list[PlannedQuestion] = []
         texts: set[str] = set()
-        for kinds, count in self._shares():
+        for kinds, count in self._questions_by_kind():
             rank = 0
-            # some are drawn twice
+            # a question may be drawn twice
             for plain in draw_questions(scene, rng, DRAWN_FOR_ONE * count, kinds):
                 if plain.text in texts or rank == count:
                     continue
@@ -157,11 +168,11 @@ class Job:
                 loaded = loading if self._is_loaded(question.kind, rank) else ()
                 arms = (*self._arms(question.kind, rank), *loaded)
                 control = self._control(other, rng, question)
-                items.append(Item(len(items), question, arms, loaded, control))
+                items.append(PlannedQuestion(len(items), question, arms, loaded, control))
                 rank += 1
         return tuple(items)
 
-    def _shares(self) -> Iterator[tuple[tuple[str, ...], int]]:
+    def _questions_by_kind(self) -> Iterator[tuple[tuple[str, ...], int]]:
         part = self.part
         yield tuple(NEEDLE), part.needles
         for kind in KINDS:
@@ -177,7 +188,7 @@ class Job:
     def _arms(self, kind: str, rank: int) -> tuple[Arm, ...]:
         part = self.part
         if kind in NEEDLE:
-            # an abstaining ATA must also be seen where there is something to find
+            # an abstaining ATA must also be measured where there is evidence
             return part.arms + (strictness_arms(self.slots) if part.strict and rank == 0 else ())
         strict = strictness_arms(self.slots) if part.strict and kind in STRICT_KINDS else ()
         brief = rank >= (part.multi if kind in LOADED_KINDS else 1)
@@ -199,22 +210,22 @@ class Job:
         return 0 < len(question.evidence) < self.part.segments
 
 
-def draw_jobs(size: str, seed: int, slots: int) -> list[Job]:
-    """All videos of a run, lengths mixed so that any part of the run says something of each.
+def draw_jobs(size: str, seed: int, slots: int) -> list[VideoJob]:
+    """All videos of a run. Lengths are mixed, so that an unfinished run has some of each length.
 
     Args:
         size: "quick" or "full".
-        seed: of the run; each has its own videos.
-        slots: K, memory tokens of a segment.
+        seed: of the run; each seed has its own videos.
+        slots: K, memory tokens per segment.
 
     Raises:
         TempoLabError: no such size or seed.
     """
     if size not in SIZES:
         raise TempoLabError("no such evaluation", asked=repr(size), found=", ".join(SIZES))
-    firsts = EVALUATION.seeds(seed)[::SEEDS_A_LENGTH]
+    firsts = EVALUATION.seeds(seed)[::SEEDS_PER_LENGTH]
     jobs = [
-        Job(part, number, first + number, slots, size == "full")
+        VideoJob(part, number, first + number, slots, size == "full")
         for part, first in zip(parts(size, slots), firsts, strict=False)
         for number in range(part.videos)
     ]

@@ -25,16 +25,16 @@ def to_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def prior_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """AUC of relevance by whose it is, length and kind of question, beside its control."""
+    """AUC of relevance, and of its control, by model, length and kind of question."""
     rows = []
     prior = frame[(frame["arm"] == PRIOR) & frame["auc"].notna()]
     for (model, segments), part in prior.groupby(["model", "segments"]):
         kinds = [(NEEDLES, part[part["group"] == NEEDLES]), *part.groupby("kind")]
         for kind, some in kinds:
             if len(some):
-                found, control = estimate(some, "auc"), estimate(some, "control_auc")
+                area, control = estimate(some, "auc"), estimate(some, "control_auc")
                 rows.append(
-                    {"model": model, "segments": segments, "kind": kind, **as_columns(found, "auc")}
+                    {"model": model, "segments": segments, "kind": kind, **as_columns(area, "auc")}
                     | {"control": control.value, "control_low": control.low}
                     | {"control_high": control.high}
                 )
@@ -42,10 +42,9 @@ def prior_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def allocation_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Score against tokens used, by length, kind and arm; each kind on the same questions.
+    """Score and tokens used, by length, kind and arm. All arms of a kind have the same questions.
 
-    Questions that only ATA answered (for the precision of a claim) are left out, so that the arms
-    of a kind can be compared.
+    Questions that only ATA was asked (for a more precise claim) are left out.
     """
     some = frame[(frame["model"] == MAIN) & ~frame["family"].isin([PRIOR, *WAYS])]
     some = some[~some["family"].isin(STRICT)]
@@ -55,7 +54,7 @@ def allocation_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def front_loading_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Score and log-probability of the right answer (nat a token) with k tokens a segment kept."""
+    """Score, and log-probability of the right answer (nat per token), with k tokens per segment."""
     some = frame[frame["family"].isin(WAYS)].copy()
     some["way"] = some["family"].map(WAYS)
     some["k"] = some["budget"].astype(int)
@@ -72,16 +71,16 @@ def strictness_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def phrasing_table(frame: pd.DataFrame, slots: int) -> pd.DataFrame:
-    """Score of ATA by kind of question and its wording, at all lengths together.
+    """Score of ATA by kind of question and its wording, over all lengths.
 
-    Phrases of a kind stand in their order; ``kept_out`` marks the one that training never shows.
-    Questions of several parts, and about what is not there, have no wording of their own.
+    Wordings of a kind keep their order. ``kept_out`` marks the one that training never shows.
+    Questions of several parts, and about something absent, have no wording of their own.
     """
     some = frame[
         (frame["model"] == MAIN) & (frame["arm"] == ata(slots).name) & frame["kind"].isin(PHRASES)
     ]
-    said = [phrasing(*asked) for asked in zip(some["kind"], some["question"], strict=True)]
-    some = some.assign(phrasing=said).dropna(subset="phrasing")
+    wordings = map(phrasing, some["kind"], some["question"])
+    some = some.assign(phrasing=list(wordings)).dropna(subset="phrasing")
     some["kept_out"] = some["phrasing"] == some["kind"].map(lambda kind: PHRASES[kind][-1])
     order = [form for group in PHRASES.values() for form in group]
     table = score_by(some, ["kind", "phrasing", "kept_out"])
@@ -89,7 +88,7 @@ def phrasing_table(frame: pd.DataFrame, slots: int) -> pd.DataFrame:
 
 
 def groups_of(table: pd.DataFrame) -> list[str]:
-    """The groups in a table: needles first, multi-part next, the others by name."""
+    """The groups in a table: needles first, then multi-part questions, then the others by name."""
     first = [NEEDLES, *LOADED_KINDS]
-    found = set(table["group"]) if len(table) else set()
-    return [g for g in first if g in found] + sorted(found - set(first))
+    groups = set(table["group"]) if len(table) else set()
+    return [group for group in first if group in groups] + sorted(groups - set(first))

@@ -1,14 +1,13 @@
-"""What to record while a question runs.
+"""Record attention, hidden states and memory tokens while a question runs.
 
     spec = tl.Capture(attention=tl.Rows(["decision", "memory"]), reduce="key_group")
     print(spec.price(video))
     trace = video.ask(question, budget=64, capture=spec)
     trace.data["attention"]  # [segment, layer, head, row, key_group]
 
-Everything is installed for one `ask` and gone after it, also after an error or Ctrl-C.
+Everything is installed for one `ask` and removed after it, also after an error or Ctrl-C.
 """
 
-from tempo_lab.session.capture.cost import Price
-from tempo_lab.session.capture.spec import Capture, Rows
+from tempo_lab.session.capture.spec import Capture, Price, Rows
 
 __all__ = ["Capture", "Price", "Rows"]

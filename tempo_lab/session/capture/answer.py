@@ -1,4 +1,4 @@
-"""Where the LLM looked while it wrote the answer."""
+"""Record the LLM's attention while it generates the answer."""
 
 from __future__ import annotations
 
@@ -13,100 +13,103 @@ from tempo_lab.common.errors import CaptureError
 from tempo_lab.model.tempo import TempoForConditionalGeneration
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
-from tempo_lab.session.capture.key_groups import EveryKey, KeyGroupSum, Reduction, Top, llm_groups
-from tempo_lab.session.capture.selection import pick_layers
+from tempo_lab.session.capture.key_groups import AllKeys, KeyGroupSum, Reduction, TopK, llm_groups
 from tempo_lab.session.capture.spec import Capture
 from tempo_lab.session.capture.to_xarray import attention_variables
 
 
-class AnswerRecord:
-    """Attention of the position that wrote each token of the answer.
+class AnswerRecorder:
+    """Records the attention of the position that generates each token of the answer.
 
-    The first token is written by the prompt's last position, each later one by the token before.
+    The prompt's last position generates the first token; each token generates the next one.
 
     Args:
-        spec: what to record.
+        capture: what to record.
         model: the model.
-        segments: of the video.
-        room: tokens that the answer may have.
+        segments: number of segments of the video.
+        answer_budget: tokens that the answer may have.
 
     Raises:
-        CaptureError: the LLM has no such layer.
+        CaptureError: the LLM does not have one of the layers.
     """
 
     def __init__(
-        self, spec: Capture, model: TempoForConditionalGeneration, segments: int, room: int
+        self,
+        capture: Capture,
+        model: TempoForConditionalGeneration,
+        segments: int,
+        answer_budget: int,
     ) -> None:
-        self.layers = pick_layers(spec.llm_layers, model.config.num_hidden_layers, "llm_layers")
-        self.reduce = "key_group" if spec.reduce == "patch_grid" else spec.reduce
-        self.top, self.segments, self.room = spec.top, segments, room
+        self.layers = capture.selected("llm_layers", model.config.num_hidden_layers)
+        self.reduce = "key_group" if capture.reduce == "patch_grid" else capture.reduce
+        self.top, self.segments, self.answer_budget = capture.top, segments, answer_budget
         self.device = model.lm_head.weight.device
         self._recorder = AttentionRecorder(model, self.layers, "LLM")
         self._prompt: TokenMap | None = None
-        self._names: list[str] = []
-        self._found: dict[int, list[torch.Tensor]] = {}
+        self._groups: list[str] = []
+        self._recorded: dict[int, list[torch.Tensor]] = {}
 
     def installed(self) -> AbstractContextManager[AttentionRecorder]:
         """See `AttentionRecorder.installed`."""
         return self._recorder.installed()
 
     @contextmanager
-    def at(self, prompt: TokenMap) -> Iterator[None]:
-        """Record while the LLM answers `prompt`."""
+    def recording(self, prompt: TokenMap) -> Iterator[None]:
+        """Record the LLM within this context, where it answers `prompt`."""
         self._prompt = prompt
         last = torch.tensor([-1], device=self.device)
-        job = AttentionRequest("answer", last, self._reduction(prompt))
-        with self._recorder.at(job):
+        request = AttentionRequest("answer", last, self._reduction(prompt))
+        with self._recorder.recording(request):
             yield
-        self._found = job.found
+        self._recorded = request.recorded
 
-    def apart(self, call: Callable[[str], object]) -> Callable[[str], object]:
-        """The same callback, with nothing recorded of what the model does in it."""
+    def unrecorded(self, call: Callable[[str], object]) -> Callable[[str], object]:
+        """Return the callback such that what the model does in it is not recorded."""
 
-        def called(text: str) -> object:
-            with self._recorder.at(None):
+        def unrecorded_call(text: str) -> object:
+            with self._recorder.recording(None):
                 return call(text)
 
-        return called
+        return unrecorded_call
 
     def _reduction(self, prompt: TokenMap) -> Reduction:
         if self.reduce == "none":
-            return EveryKey()
+            return AllKeys()
         if self.reduce == "top_k":
-            return Top(self.top)
-        self._names, group = llm_groups(prompt, self.segments)
-        beyond = self._names.index("earlier answer")
-        keys = len(prompt) + self.room
-        return KeyGroupSum([group], len(self._names), keys, self.device, beyond)
+            return TopK(self.top)
+        self._groups, group = llm_groups(prompt, self.segments)
+        beyond = self._groups.index("earlier answer")
+        keys = len(prompt) + self.answer_budget
+        return KeyGroupSum([group], len(self._groups), keys, self.device, beyond)
 
-    def add(self, data: xr.Dataset) -> xr.Dataset:
-        """The numbers of a trace with the answer's attention.
+    def add_to(self, data: xr.Dataset) -> xr.Dataset:
+        """Return a trace's data with the answer's attention.
 
         Raises:
-            CaptureError: not one row for each token of the answer.
+            CaptureError: there is not exactly one row per token of the answer.
         """
         assert self._prompt is not None
         tokens = data.sizes["answer_token"]
-        steps = [self._found.pop(layer) for layer in self.layers]
-        if any(len(parts) != tokens for parts in steps):
+        layers = [self._recorded.pop(layer) for layer in self.layers]
+        if any(len(steps) != tokens for steps in layers):
             raise CaptureError(
-                "not every token of the answer was recorded once",
+                "the number of recorded rows differs from the number of answer tokens",
                 asked=f"{tokens} tokens of the answer",
-                found=f"{len(steps[0])} calls of the LLM",
-                fix="ask the model nothing else while a capture runs",
+                found=f"{len(layers[0])} calls of the LLM",
+                fix="do not call the model while a capture runs",
             )
-        widest = max(part.shape[3] for parts in steps for part in parts)
-        heads, *tail = steps[0][0].shape[1], *steps[0][0].shape[4:]
-        shape = (len(self.layers), heads, tokens, widest, *tail)
+        width = max(step.shape[3] for steps in layers for step in steps)
+        heads, *tail = layers[0][0].shape[1], *layers[0][0].shape[4:]
+        shape = (len(self.layers), heads, tokens, width, *tail)
         array = np.full(shape, np.nan, dtype=np.float32)
-        for layer, parts in enumerate(steps):
-            for token, part in enumerate(parts):  # [1, head, 1, key or group, ...]
-                array[layer, :, token, : part.shape[3]] = part[0, :, 0].numpy()
+        for layer, steps in enumerate(layers):
+            for token, step in enumerate(steps):  # [1, head, 1, key or group, ...]
+                array[layer, :, token, : step.shape[3]] = step[0, :, 0].numpy()
         dims = ("llm_layer", "llm_head", "answer_token")
         data = data.assign(dict(attention_variables(array, self.reduce, "llm_", dims)))
         data = data.assign_coords(llm_layer=list(self.layers), llm_head=np.arange(heads))
         if self.reduce == "key_group":
-            return data.assign_coords(llm_key_group=self._names)
-        written = [f"answer[{token}]" for token in range(tokens)]
-        names = np.array([*self._prompt.names(), *written][: len(self._prompt) + tokens - 1])
+            return data.assign_coords(llm_key_group=self._groups)
+        generated = [f"answer[{token}]" for token in range(tokens)]
+        names = np.array([*self._prompt.names(), *generated][: len(self._prompt) + tokens - 1])
         return data.assign({"llm_key_name": ("llm_key", names)})

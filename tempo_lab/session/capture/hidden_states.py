@@ -1,11 +1,8 @@
-"""Hidden states of chosen positions and layers: recorded, or others put in their place.
-
-Beside them, the relevance that each layer would give.
-"""
+"""Record hidden states after chosen layers, and the relevance logit read from each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,155 +12,85 @@ import torch
 from torch import nn
 
 from tempo_lab.model.finite import check_finite
-from tempo_lab.session.capture.attention import never_fired
+from tempo_lab.session.capture.attention import check_recorded
+
+
+@contextmanager
+def layer_hooks(model: Any, layers: Iterable[int], hook: Callable[..., Any]) -> Iterator[None]:
+    """Register a forward hook on some layers; remove exactly these hooks afterwards.
+
+    Args:
+        model: a text model with `layers`.
+        layers: numbers of the layers.
+        hook: called with (layer, module, inputs, output).
+    """
+    with ExitStack() as stack:
+        for layer in layers:
+            handle = model.layers[layer].register_forward_hook(partial(hook, layer))
+            stack.callback(handle.remove)
+        yield
 
 
 @dataclass
-class HiddenJob:
-    """Positions of one call.
+class HiddenRequest:
+    """Positions of one forward call whose hidden states are recorded.
 
     Attributes:
         rows: int [row], positions among the call's new ones.
-        lens: from final-norm states [..., hidden] to logits, read at the call's last position;
-            None for none.
-        found: float32 [segment, row, hidden] on the CPU by layer.
-        logits: float32 [segment] on the CPU by layer.
+        lens: maps states after the final norm [..., hidden] to logits, applied at the call's last
+            position; None for no logits.
+        states: by layer, float32 [segment, row, hidden] on the CPU.
+        logits: by layer, float32 [segment] on the CPU.
     """
 
     rows: torch.Tensor
     lens: Callable[[torch.Tensor], torch.Tensor] | None = None
-    found: dict[int, torch.Tensor] = field(default_factory=dict)
+    states: dict[int, torch.Tensor] = field(default_factory=dict)
     logits: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
 class HiddenRecorder:
-    """Records the hidden states after some layers while it is installed and has a job.
+    """Records the hidden states after some layers while it is installed and has a request.
 
     Args:
         model: a text model with `layers` and a final `norm`.
-        layers: numbers of layers to record.
-        whose: name of the model, for messages.
+        layers: numbers of the layers to record.
+        model_name: name of the model, for messages.
     """
 
-    def __init__(self, model: Any, layers: Sequence[int], whose: str) -> None:
-        self.model, self.layers, self.whose = model, tuple(layers), whose
-        self.job: HiddenJob | None = None
+    def __init__(self, model: Any, layers: Sequence[int], model_name: str) -> None:
+        self.model, self.layers, self.model_name = model, tuple(layers), model_name
+        self._request: HiddenRequest | None = None
 
     @contextmanager
     def installed(self) -> Iterator[HiddenRecorder]:
-        """Hook the layers; exactly these hooks are removed, whatever else hangs there."""
-        with ExitStack() as stack:
-            for layer in self.layers:
-                hook = self.model.layers[layer].register_forward_hook(partial(self._note, layer))
-                stack.callback(hook.remove)
+        """Hook the layers within this context."""
+        with layer_hooks(self.model, self.layers, self._record):
             yield self
 
     @contextmanager
-    def at(self, job: HiddenJob | None) -> Iterator[None]:
-        """Record for `job` meanwhile, or nothing where it is None.
+    def recording(self, request: HiddenRequest | None) -> Iterator[None]:
+        """Record for `request` within this context; record nothing if it is None.
 
         Raises:
-            CaptureError: a layer never fired.
+            CaptureError: a selected layer did not run.
         """
-        before, self.job = self.job, job
+        before, self._request = self._request, request
         try:
             yield
         finally:
-            self.job = before
-        if job is not None and (silent := [i for i in self.layers if i not in job.found]):
-            raise never_fired(self.whose, "hidden states", silent, list(job.found))
+            self._request = before
+        if request is not None:
+            check_recorded(self.model_name, "hidden states", self.layers, request.states)
 
-    def _note(self, layer: int, module: nn.Module, inputs: Any, output: Any) -> None:
-        job = self.job
-        if job is None:
+    def _record(self, layer: int, module: nn.Module, inputs: Any, output: Any) -> None:
+        request = self._request
+        if request is None:
             return
         states = output[0] if isinstance(output, tuple) else output
-        job.found[layer] = states[:, job.rows].float().cpu()
-        check_finite(job.found[layer], f"the hidden states after layer {layer}", module)
-        if job.lens is not None:
-            # not by calling the module: hooks of others on the norm would fire once too often
+        request.states[layer] = states[:, request.rows].float().cpu()
+        check_finite(request.states[layer], f"the hidden states after layer {layer}", module)
+        if request.lens is not None:
+            # `forward` instead of a call, so that hooks of others on the norm fire no extra time
             last = self.model.norm.forward(states[:, -1])
-            job.logits[layer] = job.lens(last).float().cpu()
-
-
-@dataclass(frozen=True)
-class Patch:
-    """Hidden states to be put in the place of one position's.
-
-    Attributes:
-        layer: after which they are put.
-        name: of the position, for messages.
-        row: number of the position, among the question's or among the memory slots.
-        is_memory: whether it is a memory slot.
-        named: whether its segments were named one by one.
-        values: [hidden] by segment; other segments are left alone.
-    """
-
-    layer: int
-    name: str
-    row: int
-    is_memory: bool
-    named: bool
-    values: Mapping[int, torch.Tensor]
-
-
-class HiddenPatcher:
-    """Puts hidden states in the place of others while it is installed and watches a call.
-
-    Args:
-        model: a text model with `layers`.
-        patches: what to put where.
-        whose: name of the model, for messages.
-    """
-
-    def __init__(self, model: Any, patches: Sequence[Patch], whose: str) -> None:
-        self.model, self.patches, self.whose = model, tuple(patches), whose
-        # of the call that runs, by layer: (row of the batch, new position, state)
-        self._here: dict[int, list[tuple[int, int, torch.Tensor]]] = {}
-        self._fired: set[int] = set()
-
-    @contextmanager
-    def installed(self) -> Iterator[HiddenPatcher]:
-        """Hook the layers; exactly these hooks are removed, whatever else hangs there."""
-        with ExitStack() as stack:
-            for layer in sorted({patch.layer for patch in self.patches}):
-                hook = self.model.layers[layer].register_forward_hook(partial(self._put, layer))
-                stack.callback(hook.remove)
-            yield self
-
-    @contextmanager
-    def watch(self, segments: Sequence[int], slots: range | None = None) -> Iterator[None]:
-        """Patch one call of the compressor; a `tempo_lab.session.cache.Watch`.
-
-        Raises:
-            CaptureError: a layer that was to be patched never fired.
-        """
-        here: dict[int, list[tuple[int, int, torch.Tensor]]] = {}
-        for patch in self.patches:
-            if patch.is_memory != (slots is not None):
-                continue
-            if slots is not None and patch.row not in slots:
-                continue
-            position = patch.row - (0 if slots is None else slots.start)
-            for row, segment in enumerate(segments):
-                if segment in patch.values:
-                    place = row, position, patch.values[segment]
-                    here.setdefault(patch.layer, []).append(place)
-        before = self._here, self._fired
-        self._here, self._fired = here, set()
-        try:
-            yield
-            fired = self._fired
-        finally:
-            self._here, self._fired = before
-        if silent := sorted(here.keys() - fired):
-            raise never_fired(self.whose, "hidden states to patch", silent, list(fired))
-
-    def _put(self, layer: int, module: nn.Module, inputs: Any, output: Any) -> Any:
-        if layer not in self._here:
-            return None  # as it was
-        self._fired.add(layer)
-        states = (output[0] if isinstance(output, tuple) else output).clone()
-        for row, position, state in self._here[layer]:
-            states[row, position] = state.to(states)
-        return (states, *output[1:]) if isinstance(output, tuple) else states
+            request.logits[layer] = request.lens(last).float().cpu()

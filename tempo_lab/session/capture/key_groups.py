@@ -1,7 +1,7 @@
-"""What the keys of a prompt are, and how attention to them is reduced on the device.
+"""Groups of a prompt's keys, and reductions of attention that run on the device.
 
-A reduction maps probabilities [segment, head, row, key] to [segment, head, row, ...]; what it gives
-may be the probabilities themselves, which are overwritten by the next ones.
+A reduction maps probabilities [segment, head, row, key] to [segment, head, row, ...]. Its result
+may share memory with the probabilities, which the next ones overwrite.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from tempo_lab.model.token_map import (
 )
 
 SELF = "self"
-"""The group of the row's own position."""
+"""Group of the row's own position."""
 
 
 def svlm_group_names(pairs: int) -> list[str]:
-    """Key groups of the SVLM's prompt.
+    """Return the names of the key groups of the SVLM's prompt.
 
-    Frame pairs count from 0; "timestamps" holds the marks around a pair's patches too; "text" the
-    marks of the turns and the decision token; "earlier memory" the memory tokens before the row.
+    Frame pairs count from 0. "timestamps" includes the marks around a pair's patches; "text" is the
+    marks of the turns and the decision token; "earlier memory" is the memory tokens before the row.
     """
     middle = [f"pair {pair}" for pair in range(pairs)]
     return ["system", "timestamps", *middle, "query", "text", "earlier memory", SELF]
 
 
 def svlm_groups(prompt: TokenMap, names: list[str]) -> np.ndarray:
-    """The group of each key of a segment's prompt, int [key], an index into `names`."""
+    """Return the group of each key of a segment's prompt, int [key], an index into `names`."""
     group = np.full(len(prompt), names.index("text"))
     group[prompt.role == SYSTEM] = names.index("system")
     group[(prompt.role == TIMESTAMP) | (prompt.role == VISION_MARK)] = names.index("timestamps")
@@ -49,10 +49,10 @@ def svlm_groups(prompt: TokenMap, names: list[str]) -> np.ndarray:
 
 
 def llm_groups(prompt: TokenMap, segments: int) -> tuple[list[str], np.ndarray]:
-    """Key groups of the LLM's prompt and the answer after it: names, and int [key].
+    """Return the names of the LLM's key groups, and the group of each key of a prompt, int [key].
 
-    "memory 3" holds the memory tokens of segment 3, "query" the questions of all turns,
-    "earlier answer" what was answered in earlier turns and the tokens of this answer so far.
+    "memory 3" is the memory tokens of segment 3; "query" the questions of all turns; "earlier
+    answer" the answers of earlier turns and the tokens of this answer so far.
     """
     middle = [f"memory {segment}" for segment in range(segments)]
     names = ["system", "timestamps", *middle, "query", "text", "earlier answer", SELF]
@@ -67,14 +67,14 @@ def llm_groups(prompt: TokenMap, segments: int) -> tuple[list[str], np.ndarray]:
 
 
 class KeyGroupSum:
-    """Sums of key groups; the row's own position is a group of its own, the last.
+    """Sums probabilities by key group; the row's own position is a group of its own, the last.
 
     Args:
-        groups: the group of each key of each segment, int [key]; keys after the last belong to
-            `beyond`.
-        count: groups.
-        keys: keys that there may be.
-        beyond: group of keys after a map's end.
+        groups: int [key] for each segment, the group of each key.
+        count: number of groups.
+        keys: largest number of keys.
+        device: device of the probabilities.
+        beyond: group of the keys after the end of a prompt.
     """
 
     def __init__(
@@ -87,53 +87,50 @@ class KeyGroupSum:
         self.member = member.scatter_(1, torch.from_numpy(padded)[:, None], 1.0).to(device)
 
     def __call__(self, p: torch.Tensor, own: torch.Tensor, first: int) -> torch.Tensor:
-        """Reduce.
+        """Return the sums, [segment, head, row, group].
 
         Args:
             p: float32 [segment, head, row, key]; changed in place.
-            own: int [row], the row's own key.
-            first: number of the first segment among the maps.
-
-        Returns:
-            [segment, head, row, group].
+            own: int [row], the key of the row's own position.
+            first: index of the first segment among `groups`.
         """
         segments, heads, rows, keys = p.shape
-        where = own[None, None, :, None].expand(segments, heads, rows, 1)
-        itself = p.gather(-1, where)
-        p.scatter_(-1, where, 0.0)
+        index = own[None, None, :, None].expand(segments, heads, rows, 1)
+        own_p = p.gather(-1, index)
+        p.scatter_(-1, index, 0.0)
         member = self.member[first : first + segments, :, :keys]
         # heads and rows as one axis: [segment, group, key] @ [segment, key, head * row], in this
         # order because kernels for few columns are several times slower than for few rows
         sums = torch.bmm(member, p.flatten(1, 2).mT).mT.reshape(segments, heads, rows, -1)
-        sums[..., -1:] = itself
+        sums[..., -1:] = own_p
         return sums
 
 
-class EveryKey:
-    """No reduction: [segment, head, row, key]."""
+class AllKeys:
+    """Keeps every key: [segment, head, row, key]."""
 
     def __call__(self, p: torch.Tensor, own: torch.Tensor, first: int) -> torch.Tensor:
         return p
 
 
-class Patches:
-    """The visual tokens only, in reading order: [segment, head, row, patch]."""
+class VisualKeys:
+    """Keeps the visual tokens, in reading order: [segment, head, row, patch]."""
 
     def __init__(self, maps: Sequence[TokenMap], device: torch.device) -> None:
-        found = [m.positions("vision") for m in maps]
-        where = np.full((len(maps), max(map(len, found))), -1)
-        for row, positions in zip(where, found, strict=True):
-            row[: len(positions)] = positions
-        self.where = torch.from_numpy(where).to(device)  # [segment, patch], -1 where it has none
+        positions = [m.positions("vision") for m in maps]
+        padded = np.full((len(maps), max(map(len, positions))), -1)
+        for row, own in zip(padded, positions, strict=True):
+            row[: len(own)] = own
+        self.positions = torch.from_numpy(padded).to(device)  # [segment, patch], -1 for no patch
 
     def __call__(self, p: torch.Tensor, own: torch.Tensor, first: int) -> torch.Tensor:
-        where = self.where[first : first + len(p), None, None]
-        wanted = where.expand(*p.shape[:3], where.shape[-1])
-        return p.gather(-1, wanted.clamp_min(0)).masked_fill_(wanted < 0, float("nan"))
+        positions = self.positions[first : first + len(p), None, None]
+        index = positions.expand(*p.shape[:3], positions.shape[-1])
+        return p.gather(-1, index.clamp_min(0)).masked_fill_(index < 0, float("nan"))
 
 
-class Top:
-    """The largest probabilities and their keys: [segment, head, row, rank, 2]."""
+class TopK:
+    """Keeps the largest probabilities and their keys: [segment, head, row, rank, 2]."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -145,10 +142,10 @@ class Top:
 
 
 class HeadMean:
-    """The mean of the heads: [segment, 1, row, key]."""
+    """Averages the heads: [segment, 1, row, key]."""
 
     def __call__(self, p: torch.Tensor, own: torch.Tensor, first: int) -> torch.Tensor:
         return p.mean(dim=1, keepdim=True)
 
 
-Reduction = KeyGroupSum | EveryKey | HeadMean | Patches | Top
+Reduction = KeyGroupSum | AllKeys | HeadMean | VisualKeys | TopK

@@ -1,139 +1,94 @@
-"""Choices of layers, heads, slots and segments: "all" or numbers."""
+"""Selections of layers, heads, memory slots and segments: "all" or whole numbers."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
-
-import numpy as np
 
 from tempo_lab.common.errors import CaptureError
 from tempo_lab.common.text import one_line
+from tempo_lab.common.validation import check_whole
 
 Every = Literal["all"]
 
 
-def pick_layers(layers: Every | Sequence[int], depth: int, option: str) -> tuple[int, ...]:
-    """Numbers of the layers asked for, ascending.
+def check_numbers(
+    values: Any, noun: str, *, minimum: int | None = None, unique: bool = True
+) -> tuple[int, ...]:
+    """Return one or several whole numbers as a tuple, in their order.
+
+    Args:
+        values: a number or an iterable of numbers.
+        noun: what a number stands for, such as "segment".
+        minimum: smallest number allowed.
+        unique: refuse a number that is given twice; if False, drop it.
 
     Raises:
-        CaptureError: one is beyond the model's.
+        CaptureError: there is no number, or one is not allowed.
     """
-    return _pick(layers, depth, option, "layer")
+    try:
+        items = [values] if isinstance(values, str) else list(values)
+    except TypeError:
+        items = [values]
+    numbers = [check_whole(noun, item, minimum, error=CaptureError) for item in items]
+    if not numbers:
+        raise CaptureError(f"no {noun} is given", asked="none", fix=f"give at least one {noun}")
+    distinct = tuple(dict.fromkeys(numbers))
+    if unique and len(distinct) < len(numbers):
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        raise CaptureError(
+            f"a {noun} is given twice",
+            asked=one_line(str(numbers), 120),
+            found=f"{noun} {twice}, {numbers.count(twice)} times",
+            fix=f"give each {noun} once",
+        )
+    return distinct
 
 
-def pick_heads(heads: Every | Sequence[int], count: int) -> tuple[int, ...]:
-    """Numbers of the attention heads asked for, ascending.
+def check_selection(
+    values: Any, noun: str, *, minimum: int | None = None, unique: bool = True
+) -> Every | tuple[int, ...]:
+    """Return "all", or whole numbers as `check_numbers` does."""
+    if isinstance(values, str):
+        if values == "all":
+            return "all"
+        raise CaptureError(
+            f'select each {noun} by its number, or "all"',
+            asked=repr(values),
+            fix='use "all" or [0]',
+        )
+    return check_numbers(values, noun, minimum=minimum, unique=unique)
+
+
+def resolve(
+    selection: Every | Sequence[int],
+    count: int,
+    noun: str,
+    *,
+    option: str | None = None,
+    from_end: bool = False,
+) -> tuple[int, ...]:
+    """Return the selected numbers in ascending order.
+
+    Args:
+        selection: "all" or numbers.
+        count: how many there are.
+        noun: what a number stands for, such as "layer".
+        option: the argument that made the selection, for messages.
+        from_end: whether negative numbers count from the end.
 
     Raises:
-        CaptureError: one is beyond the model's.
+        CaptureError: a number is out of range; the message names the nearest one.
     """
-    return _pick(heads, count, "heads", "head")
-
-
-def _pick(asked: Every | Sequence[int], count: int, option: str, noun: str) -> tuple[int, ...]:
-    if asked == "all":
+    if selection == "all":
         return tuple(range(count))
-    for number in asked:
-        if not -count <= int(number) < count:
+    first = -count if from_end else 0
+    for number in selection:
+        if not first <= int(number) < count:
             raise CaptureError(
                 f"no such {noun}",
-                asked=f"{option}: {number}",
+                asked=f"{noun} {number}" if option is None else f"{option}: {number}",
                 found=f"{count} {noun}s, 0 to {count - 1}",
                 fix=f"the nearest is {count - 1 if int(number) > 0 else 0}",
             )
-    return tuple(sorted({int(number) % count for number in asked}))
-
-
-def whole_numbers(
-    values: Every | Iterable[object], option: str, least: int | None = None
-) -> Every | tuple[int, ...]:
-    """ "all", or whole numbers as a tuple."""
-    if isinstance(values, str):
-        if values != "all":
-            raise CaptureError(
-                f'{option} are "all" or whole numbers', asked=repr(values), fix=f"{option}=[0]"
-            )
-        return "all"
-    try:
-        found = tuple(values)
-        plain = tuple(int(value) for value in found)  # type: ignore[call-overload]
-        wrong = any(isinstance(v, bool) or n != v for v, n in zip(found, plain, strict=True))
-    except (TypeError, ValueError):
-        wrong = True
-    if wrong or not plain or (least is not None and min(plain) < least):
-        raise CaptureError(
-            f'{option} are "all" or whole numbers'
-            + ("" if least is None else f" from {least} on")
-            + ", at least one",
-            asked=f"{option}={values!r}",
-            fix=f"{option}=[0]",
-        )
-    return tuple(dict.fromkeys(plain))
-
-
-def whole(value: Any, what: str, *, text: bool = False) -> int:
-    """A whole number; with `text` also one written in digits, as JSON writes keys.
-
-    Raises:
-        CaptureError: it is none.
-    """
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        return int(value) if text and isinstance(value, str) else operator.index(value)
-    except (TypeError, ValueError):
-        raise CaptureError(
-            f"{what} is a whole number",
-            asked=one_line(repr(value), 120),
-            found=type(value).__name__,
-            fix="0, say",
-        ) from None
-
-
-def several(given: Any, what: str) -> list[int]:
-    """One whole number or several, in their order.
-
-    Raises:
-        CaptureError: none, one twice, or something else.
-    """
-    try:
-        values = list(given)
-    except TypeError:
-        values = [given]
-    numbers = [whole(value, f"a {what}") for value in values]
-    if not numbers:
-        raise CaptureError(f"no {what} is named", found="none", fix=f"name one {what} or more")
-    if len(set(numbers)) < len(numbers):
-        twice = next(number for number in numbers if numbers.count(number) > 1)
-        raise CaptureError(
-            f"a {what} is named twice",
-            asked=one_line(str(numbers), 120),
-            found=f"{what} {twice}, {numbers.count(twice)} times",
-            fix="name each once",
-        )
-    return numbers
-
-
-def check_segments(asked: Iterable[int], segments: int) -> None:
-    """Refuse segments that the video does not have, with the nearest one: a `CaptureError`."""
-    for segment in asked:
-        if not 0 <= segment < segments:
-            raise CaptureError(
-                "no such segment",
-                asked=f"segment {segment}",
-                found=f"{segments} segments, 0 to {segments - 1}",
-                fix=f"the nearest is {segments - 1 if segment > 0 else 0}",
-            )
-
-
-def check_slots(asked: Iterable[int], slots: int) -> None:
-    """Refuse memory slots that the model does not have, with the nearest: a `CaptureError`."""
-    if (most := max(asked)) >= slots:
-        raise CaptureError(
-            "no such memory slot",
-            asked=f"memory {most}",
-            found=f"{slots} slots, 0 to {slots - 1}",
-            fix=f"the nearest is {slots - 1}",
-        )
+    return tuple(sorted({int(number) % count for number in selection}))

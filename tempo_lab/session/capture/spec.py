@@ -1,37 +1,72 @@
-"""What is to be recorded: rows, layers, reduction. Plain data; checked as far as it can be."""
+"""What to record, as plain data: rows, layers, reduction. Each value is checked on construction."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tempo_lab.common.errors import CaptureError, did_you_mean
 from tempo_lab.common.text import one_line
-from tempo_lab.session.capture.cost import Price, price_of
-from tempo_lab.session.capture.selection import Every, check_slots, whole_numbers
-
-if TYPE_CHECKING:
-    from tempo_lab.session.session import Session
+from tempo_lab.common.validation import check_number, check_whole
+from tempo_lab.session.capture.selection import Every, check_selection, resolve
 
 SVLM_ROWS = ("decision", "query_last", "memory")
 """Positions of the SVLM's prompt: the Yes/No decision, the question's last token, memory slots."""
 ANSWER_ROW = "answer"
-"""Of the LLM: where it looked while it wrote each token of the answer."""
+"""The LLM's positions that generate the tokens of the answer."""
 REDUCTIONS = ("none", "key_group", "patch_grid", "top_k")
 
 
 @dataclass(frozen=True)
+class Price:
+    """MiB that a record takes at most.
+
+    Attributes:
+        parts: MiB of each variable that it adds to the trace.
+        dials: total MiB after changing one option, for each option that shrinks the record.
+    """
+
+    parts: dict[str, float]
+    dials: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """MiB of all parts."""
+        return sum(self.parts.values())
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {mib:.2f}" for name, mib in self.parts.items())
+        return f"{self.total:.2f} MiB at most ({parts}); {self.fix}"
+
+    @property
+    def fix(self) -> str:
+        """The dials in one line."""
+        dials = (f"{dial}: {mib:.2f} MiB" for dial, mib in self.dials.items())
+        return "; ".join(dials) or "nothing shrinks it"
+
+
+class CostEstimator(Protocol):
+    """Estimates what a capture costs; a `Session` is one."""
+
+    def capture_cost(
+        self, capture: Capture, question: str = "", *, max_new_tokens: int | None = None
+    ) -> Price:
+        """Return what the capture takes at most."""
+
+
+@dataclass(frozen=True)
 class Rows:
-    """Query rows whose attention, or hidden state, is recorded.
+    """Query rows whose attention or hidden states are recorded.
 
     Attributes:
         names: "decision", "query_last", "memory" of the SVLM; "answer" of the LLM.
-        slots: which memory slots "memory" means; by default all that the allocation has computed.
+        slots: memory slots that "memory" stands for; by default all slots that were computed for
+            the allocation.
 
     Raises:
-        CaptureError: no such row, or a slot that is none.
+        CaptureError: there is no such row or slot.
     """
 
     names: Sequence[str]
@@ -41,7 +76,7 @@ class Rows:
         known = (*SVLM_ROWS, ANSWER_ROW)
         if not isinstance(self.names, Iterable):
             raise CaptureError(
-                "rows are named",
+                "rows must be given by name",
                 asked=repr(self.names),
                 found=", ".join(known),
                 fix='Rows(["decision"])',
@@ -53,83 +88,83 @@ class Rows:
                     "no such row",
                     asked=repr(name),
                     found=", ".join(known),
-                    fix=did_you_mean(name, known, "use one of these; slots=[7] names a slot"),
+                    fix=did_you_mean(name, known, "use one of these; slots=[7] selects a slot"),
                 )
         if not names:
-            raise CaptureError(
-                "no row is asked for", found=", ".join(known), fix='Rows(["decision"])'
-            )
+            raise CaptureError("no row is given", found=", ".join(known), fix='Rows(["decision"])')
         object.__setattr__(self, "names", tuple(dict.fromkeys(names)))
-        object.__setattr__(self, "slots", whole_numbers(self.slots, "slots", least=0))
-        if self.slots != "all" and "memory" not in names:
+        slots = check_selection(self.slots, "slot", minimum=0, unique=False)
+        object.__setattr__(self, "slots", slots)
+        if slots != "all" and "memory" not in names:
             raise CaptureError(
-                "slots are of memory rows, and none is asked for",
-                asked=f"Rows({list(names)}, slots={self.slots})",
-                fix='name "memory" too, or leave slots out',
+                "slots select memory rows, but memory rows are not requested",
+                asked=f"Rows({list(names)}, slots={slots})",
+                fix='add the row "memory", or leave slots out',
             )
 
     @property
     def svlm(self) -> tuple[str, ...]:
-        """The names that are the SVLM's."""
+        """The names of the SVLM's rows."""
         return tuple(name for name in self.names if name != ANSWER_ROW)
 
     @property
     def answer(self) -> bool:
-        """Whether the LLM's rows are among them."""
+        """Whether the LLM's rows are included."""
         return ANSWER_ROW in self.names
 
     def memory_slots(self, total: int) -> tuple[int, ...]:
-        """The slots asked for, out of `total`.
+        """Return the requested memory slots, in their order.
+
+        Args:
+            total: memory slots of the model.
 
         Raises:
-            CaptureError: one is beyond them.
+            CaptureError: the model does not have one of them.
         """
         if "memory" not in self.names:
             return ()
-        if self.slots == "all":
-            return tuple(range(total))
-        slots = tuple(int(slot) for slot in self.slots)
-        check_slots(slots, total)
-        return slots
+        every = resolve(self.slots, total, "slot")
+        return every if self.slots == "all" else tuple(self.slots)
 
 
 @dataclass(frozen=True)
 class Capture:
-    """What to record while a question runs. Give it to `Session.ask(..., capture=...)`.
+    """What to record while a question runs; pass it to `Session.ask(..., capture=...)`.
 
-    A question that was asked before is read again for it, from the best thing kept: rows can be
-    recorded only while they are computed. With keys and values kept, that is the question and the
-    memory tokens, not the video.
+    Rows can be recorded only while they are computed. A question that was asked before is therefore
+    read again from the best cache available. If keys and values are cached, only the question and
+    the memory tokens are computed again, not the video.
 
-    What it adds to `trace.data` (probabilities and hidden states as float32; NaN where a segment
-    has no such group, or its allocation needed no such slot):
+    A capture adds these variables to `trace.data`. Probabilities and hidden states are float32, and
+    NaN where a segment has no such group or its allocation needed no such slot.
 
     * attention [segment, layer, head, row, key_group]; the last dimension is `key` with
-      reduce="none", `pair, patch_row, patch_column` with "patch_grid" (its sum is what all patches
-      got; the rest went to text and memory), `rank` with "top_k" (`attention_key` says which key).
+      reduce="none"; `pair, patch_row, patch_column` with "patch_grid" (the sum is the share of all
+      patches; the rest went to text and memory); `rank` with "top_k" (`attention_key` holds the
+      key of each rank).
     * answer_attention [llm_layer, llm_head, answer_token, llm_key_group], with row "answer".
-      Patches are not the LLM's, so "patch_grid" gives its key groups.
+      The LLM's prompt has no patches, so "patch_grid" records its key groups.
     * hidden_state [segment, layer, hidden_row, hidden], after each layer.
-    * memory_token [segment, slot, hidden], memory_projected [segment, slot, llm_hidden]: what the
-      SVLM wrote in the slots that were needed, before and after the projector; NaN in others.
+    * memory_token [segment, slot, hidden], memory_projected [segment, slot, llm_hidden]: the memory
+      tokens before and after the projector, in the slots that were needed; NaN in the others.
     * layer_logit [segment, layer]: Yes - No read from each layer's decision state (the logit lens:
       final norm, then the two rows); the last layer's is the relevance logit.
 
     Attributes:
         attention: rows whose attention is recorded.
-        hidden: rows whose hidden states are recorded; of the SVLM only.
+        hidden: rows whose hidden states are recorded; SVLM only.
         memory: whether to record memory tokens before and after the projector.
-        layer_relevance: whether to record the relevance logit by layer.
-        layers: of the SVLM; "all" or numbers, negative ones from the last.
-        heads: of the SVLM, whose attention is recorded; likewise.
-        llm_layers: of the LLM.
+        layer_relevance: whether to record the relevance logit of each layer.
+        layers: layers of the SVLM: "all" or numbers; negative numbers count from the last.
+        heads: heads of the SVLM whose attention is recorded, selected like layers.
+        llm_layers: layers of the LLM, selected like layers.
         reduce: "none" (every key), "key_group" (system, timestamps, each frame pair, query, text,
             earlier memory, self), "patch_grid", "top_k".
-        top: keys that "top_k" keeps.
-        limit_mib: MiB that the record may have at most; more is refused before anything runs.
+        top: number of keys that "top_k" keeps.
+        limit_mib: maximal size of the record in MiB; a larger one is refused before anything runs.
 
     Raises:
-        CaptureError: something that cannot be recorded.
+        CaptureError: something cannot be recorded.
     """
 
     attention: Rows | None = None
@@ -149,64 +184,81 @@ class Capture:
             if rows is not None and not isinstance(rows, Rows):
                 object.__setattr__(self, name, Rows(rows))
         for name in ("layers", "heads", "llm_layers"):
-            object.__setattr__(self, name, whole_numbers(getattr(self, name), name))
+            numbers = check_selection(getattr(self, name), name.rstrip("s"), unique=False)
+            object.__setattr__(self, name, numbers)
         if self.reduce not in REDUCTIONS:
             raise CaptureError(
-                "attention cannot be reduced so",
+                "no such reduction of attention",
                 asked=f"reduce={self.reduce!r}",
                 found=", ".join(REDUCTIONS),
                 fix=did_you_mean(self.reduce, REDUCTIONS, "use one of these"),
             )
-        if isinstance(self.top, bool) or not isinstance(self.top, int) or self.top < 1:
-            raise CaptureError("top_k keeps 1 key or more", asked=f"top={self.top!r}")
-        limit = self.limit_mib
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
-            raise CaptureError("a limit is more than 0 MiB", asked=f"limit_mib={limit!r}")
+        object.__setattr__(self, "top", check_whole("top", self.top, 1, error=CaptureError))
+        limit = check_number("limit_mib", self.limit_mib, 0, error=CaptureError)
+        if limit == 0:
+            raise CaptureError(
+                "limit_mib must be more than 0", asked="limit_mib=0", fix="use limit_mib > 0"
+            )
+        object.__setattr__(self, "limit_mib", limit)
         if self.hidden is not None and self.hidden.answer:
             raise CaptureError(
-                "hidden states are recorded of the SVLM only",
+                "hidden states are recorded for the SVLM only",
                 asked=f"hidden={list(self.hidden.names)}",
                 found=", ".join(SVLM_ROWS),
                 fix='leave "answer" out',
             )
         if self.heads != "all" and not (self.attention and self.attention.svlm):
             raise CaptureError(
-                "heads are of the SVLM's attention, and none of it is asked for",
+                "heads select the SVLM's attention, but no row of it is requested",
                 asked=f"heads={list(self.heads)}",
-                fix='attention=["decision"] too, or leave heads out',
+                fix='add attention=["decision"], or leave heads out',
             )
         if not (self.attention or self.hidden or self.memory or self.layer_relevance):
             raise CaptureError(
-                "nothing is to be recorded",
+                "the capture records nothing",
                 fix="Capture(attention=..., hidden=..., memory=True, layer_relevance=True)",
             )
 
     def price(
-        self, session: Session, question: str = "", *, max_new_tokens: int | None = None
+        self, session: CostEstimator, question: str = "", *, max_new_tokens: int | None = None
     ) -> Price:
-        """MiB that the record may take at most, by part, and what would shrink it.
+        """Return the MiB that the record takes at most, by part, and which options shrink it.
 
-        Nothing is decoded or computed. Slots and answer tokens that are not needed cost nothing
-        in the end.
+        Nothing is decoded or computed. Slots and answer tokens that are not needed take no space in
+        the end.
 
         Args:
             session: the opened video.
             question: the question; by default a short one.
-            max_new_tokens: as of `Session.ask`.
+            max_new_tokens: see `Session.ask`.
 
         Raises:
-            CaptureError: a layer, head or slot that this model does not have; or no session.
+            CaptureError: this model does not have a layer, head or slot; or `session` is not an
+                opened video.
         """
-        if not (hasattr(session, "checkpoint") and hasattr(session, "video")):
+        if not hasattr(session, "capture_cost"):
             raise CaptureError(
-                "a price is of an opened video",
+                "the cost of a capture can be estimated only for an opened video",
                 asked=one_line(repr(session), 120),
                 found=type(session).__name__,
                 fix="with tempo.open(PATH) as video: capture.price(video)",
             )
-        return price_of(self, session, question, max_new_tokens)
+        return session.capture_cost(self, question, max_new_tokens=max_new_tokens)
+
+    def selected(self, option: str, count: int) -> tuple[int, ...]:
+        """Return the selected layers or heads in ascending order.
+
+        Args:
+            option: "layers", "heads" or "llm_layers".
+            count: number of layers or heads of the model.
+
+        Raises:
+            CaptureError: the model does not have one of them.
+        """
+        noun = "head" if option == "heads" else "layer"
+        return resolve(getattr(self, option), count, noun, option=option, from_end=True)
 
     def describe(self) -> dict[str, Any]:
-        """What was asked, as plain data, for the trace's provenance."""
+        """Return the capture as plain data, for the trace's provenance."""
         described: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return described

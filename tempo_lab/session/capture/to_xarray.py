@@ -1,4 +1,4 @@
-"""From recorded pieces to labelled arrays. numpy and xarray; the pieces are CPU tensors."""
+"""Turn recorded chunks into labelled arrays. The chunks are CPU tensors."""
 
 from __future__ import annotations
 
@@ -13,158 +13,163 @@ from tempo_lab.common.errors import CaptureError
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.capture.spec import Rows
 
-PROBABILITY = {"units": "probability"}
-
 
 @dataclass(frozen=True)
-class Piece:
-    """What one call gave.
+class Chunk:
+    """What one forward call recorded.
 
     Attributes:
-        segments: numbers of its segments.
-        rows: names of its rows, "decision" or "memory 3".
-        found: by layer, [segment, ..., row, *]; the row stands at `axis`.
+        segments: numbers of the call's segments.
+        rows: names of the rows, "decision" or "memory 3".
+        layers: by layer, [segment, row, *] or [segment, head, row, *].
     """
 
     segments: tuple[int, ...]
     rows: tuple[str, ...]
-    found: dict[int, torch.Tensor]
+    layers: dict[int, torch.Tensor]
 
 
-def row_name(name: str, slot: int) -> str:
-    """As rows are labelled: "memory 3", or the name."""
-    return f"{name} {slot}" if name == "memory" else name
+def memory_row(slot: int) -> str:
+    """Return the name of a memory slot's row."""
+    return f"memory {slot}"
 
 
-@dataclass
+@dataclass(frozen=True)
 class SlotMask:
-    """Which rows stay: memory slots that the allocation needed.
+    """Selects the memory slots that the allocation needed.
 
     Attributes:
-        slots: int [segment], the first so many.
+        needed: int [segment], the number of leading slots that each segment needs.
     """
 
-    slots: np.ndarray
+    needed: np.ndarray
 
-    def rows(self, asked: Rows, total: int, what: str) -> list[str]:
-        """Names of the rows in all.
+    def rows(self, rows: Rows, slots: int, site: str) -> list[str]:
+        """Return the names of the rows that at least one segment has.
+
+        Args:
+            rows: the requested rows.
+            slots: memory slots of the model.
+            site: what is recorded there, for messages.
 
         Raises:
-            CaptureError: a slot that was asked for by number and that no segment needs.
+            CaptureError: no segment needs a slot that was requested by number.
         """
-        most = int(self.slots.max(initial=0))
-        there = [slot for slot in asked.memory_slots(total) if slot < most]
-        never = [slot for slot in asked.memory_slots(total) if slot >= most]
-        names = [name for name in asked.svlm if name != "memory"]
-        fires = names + [row_name("memory", slot) for slot in there]
-        if never and asked.slots != "all":
+        max_needed = int(self.needed.max(initial=0))
+        fires = [name for name in rows.svlm if name != "memory"]
+        silent: list[str] = []
+        for slot in rows.memory_slots(slots):
+            (fires if slot < max_needed else silent).append(memory_row(slot))
+        if silent and rows.slots != "all":
             raise CaptureError(
-                "a site that is to be recorded never fires",
-                asked=f"{what} of " + ", ".join(row_name("memory", slot) for slot in never),
+                "a requested row never fires",
+                asked=f"{site} of {', '.join(silent)}",
                 found=f"these would fire: {', '.join(fires) or 'none'}; no segment needs more than "
-                f"{most} memory tokens",
+                f"{max_needed} memory tokens",
                 fix='a larger budget, other slots, or slots="all"',
             )
         return fires
 
-    def kept(self, rows: Sequence[str]) -> np.ndarray:
-        """Which segment needs which row, bool [segment, row]."""
+    def present(self, rows: Sequence[str]) -> np.ndarray:
+        """Return which segment has which row, bool [segment, row]."""
         parts = [row.partition(" ") for row in rows]
         slots = [int(slot) if name == "memory" else -1 for name, _, slot in parts]
-        return np.array(slots) < self.slots[:, None]
+        return np.array(slots) < self.needed[:, None]
 
 
 @dataclass
 class ChunkBuffer:
-    """All pieces of one kind, and how they become one array.
+    """All chunks of one variable, and their assembly into one array.
 
     Attributes:
-        layers: numbers of the layers, as labelled.
-        pieces: what the calls gave.
+        layers: numbers of the layers, in the order of the array.
+        chunks: what the calls recorded.
     """
 
     layers: tuple[int, ...]
-    pieces: list[Piece] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
 
     def array(
         self,
         rows: Sequence[str],
-        needed: SlotMask,
+        mask: SlotMask,
         heads: int | None,
         tail: tuple[int, ...],
         lengths: Sequence[int] | None = None,
     ) -> np.ndarray:
-        """float32 [segment, layer, (head,) row, *tail], NaN where nothing was needed.
+        """Return float32 [segment, layer, (head,) row, *tail]; NaN where no row was needed.
 
-        The pieces are given up on the way.
+        Each chunk is released after it is copied.
 
         Args:
             rows: names of the rows.
-            needed: what to leave out.
-            heads: how many; None for an array without them.
+            mask: the rows that each segment needs.
+            heads: number of heads; None for an array without heads.
             tail: sizes of the last dimensions.
-            lengths: how much of the first of `tail` each segment has; by default all.
+            lengths: int [segment], how much of the first dimension of `tail` each segment has; by
+                default all of it.
         """
-        segments, middle = len(needed.slots), () if heads is None else (heads,)
-        shape = (segments, len(self.layers), *middle, len(rows), *tail)
+        segments, head = len(mask.needed), () if heads is None else (heads,)
+        shape = (segments, len(self.layers), *head, len(rows), *tail)
         array = np.full(shape, np.nan, dtype=np.float32)
-        place = {name: i for i, name in enumerate(rows)}
-        while self.pieces:
-            piece = self.pieces.pop()
-            kept = needed.kept(piece.rows)
-            for index, segment in enumerate(piece.segments):
-                wanted = np.flatnonzero(kept[segment])
-                here, to = _run(wanted), _run([place[piece.rows[i]] for i in wanted])
+        index_of = {name: i for i, name in enumerate(rows)}
+        while self.chunks:
+            chunk = self.chunks.pop()
+            present = mask.present(chunk.rows)
+            for index, segment in enumerate(chunk.segments):
+                needed = np.flatnonzero(present[segment])
+                source = _as_slice(needed)
+                target_rows = _as_slice([index_of[chunk.rows[i]] for i in needed])
                 for layer, target in zip(self.layers, array[segment], strict=True):
-                    found = piece.found[layer][index].numpy()
-                    # rows to the front, whether there are heads or not
-                    found = found if heads is None else found.swapaxes(0, 1)
-                    target = target if heads is None else target.swapaxes(0, 1)
-                    most = min(target.shape[len(middle) + 1], found.shape[len(middle) + 1])
-                    most = most if lengths is None else min(most, lengths[segment])
+                    recorded = chunk.layers[layer][index].numpy()
+                    if heads is not None:  # rows first
+                        recorded, target = recorded.swapaxes(0, 1), target.swapaxes(0, 1)
+                    axis = len(head) + 1  # the first dimension of `tail`
+                    length = min(target.shape[axis], recorded.shape[axis])
+                    length = length if lengths is None else min(length, lengths[segment])
                     if heads is None:
-                        target[to, :most] = found[here, :most]
+                        target[target_rows, :length] = recorded[source, :length]
                     else:
-                        target[to, :, :most] = found[here, :, :most]
+                        target[target_rows, :, :length] = recorded[source, :, :length]
         return array
 
 
-def _run(numbers: Sequence[int] | np.ndarray) -> slice | list[int]:
-    """Numbers as a slice where they follow each other: what it picks is not copied first."""
-    chosen = [int(number) for number in numbers]
-    first = chosen[0] if chosen else 0
-    follow = chosen == list(range(first, first + len(chosen)))
-    return slice(first, first + len(chosen)) if follow else chosen
+def _as_slice(numbers: Sequence[int] | np.ndarray) -> slice | list[int]:
+    """Return consecutive numbers as a slice, which selects without a copy."""
+    numbers = [int(number) for number in numbers]
+    first = numbers[0] if numbers else 0
+    consecutive = numbers == list(range(first, first + len(numbers)))
+    return slice(first, first + len(numbers)) if consecutive else numbers
 
 
 def attention_variables(
     array: np.ndarray, reduce: str, prefix: str, dims: tuple[str, ...]
 ) -> Iterator[tuple[str, xr.Variable]]:
-    """(name, variable) of reduced attention; "top_k" has its keys beside it.
+    """Yield (name, variable) of reduced attention; "top_k" adds a variable of its keys.
 
     Args:
-        array: [*dims, ...] as reduced.
-        reduce: how.
+        array: [*dims, ...] after the reduction.
+        reduce: name of the reduction.
         prefix: "" for the SVLM, "llm_" for the LLM.
-        dims: of all but what the reduction left.
+        dims: all dimensions before those of the reduction.
     """
     name = "answer_attention" if prefix else "attention"
-    attrs = {**PROBABILITY, "long_name": "attention probability", "reduce": reduce}
+    attrs = {"units": "probability", "long_name": "attention probability", "reduce": reduce}
     if reduce == "top_k":
         dims = (*dims, "rank")
         keys = np.where(np.isnan(array[..., 1]), -1, array[..., 1]).astype(np.int32)
         yield name, xr.Variable(dims, array[..., 0], attrs)
         yield f"{name}_key", xr.Variable(dims, keys, {"long_name": "key of that rank, -1: none"})
         return
-    last: dict[str, tuple[str, ...]] = {
+    reduced_dims: dict[str, tuple[str, ...]] = {
         "key_group": (f"{prefix}key_group",),
         "none": (f"{prefix}key",),
         "patch_grid": ("pair", "patch_row", "patch_column"),
     }
-    yield name, xr.Variable((*dims, *last[reduce]), array, attrs)
+    yield name, xr.Variable((*dims, *reduced_dims[reduce]), array, attrs)
 
 
 def key_names(maps: Sequence[TokenMap], keys: int) -> np.ndarray:
-    """Readable names [segment, key]; empty after a map's end."""
+    """Return readable key names [segment, key]; empty after the end of a prompt."""
     names = [[*m.names()[:keys], *[""] * (keys - len(m))] for m in maps]
     return np.array(names)

@@ -1,1 +1,1 @@
-"""To be written."""
+"""Readers of video files, images, folders of frames and arrays; they run in the child process."""

@@ -1,12 +1,11 @@
-"""What can be read frame by frame, and which reader reads it.
+"""What every reader has in common: the protocol, the registry of decoders, checks of a source.
 
-A reader opens one source and yields the frames that are asked for. Readers run in the child
-process of `tempo_lab.video.decoder_process` only: what they do wrong cannot hurt the caller.
+A reader opens one source and yields the requested frames. Readers run only in the child process of
+`tempo_lab.video.decoder_process`, so their failures cannot harm the caller.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,24 +19,24 @@ import numpy as np
 from tempo_lab.common.errors import VideoError
 
 MAX_PIXELS = 2**27
-"""Largest frame that is decoded: 134 million pixels (16K video), 400 MB as RGB."""
+"""Largest frame that is decoded, in pixels: 134 million (16K video), 400 MB as RGB."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a source is. Sizes in pixels as displayed (after rotation), times in seconds.
+    """Properties of a source. Sizes are in pixels as displayed (after rotation), times in seconds.
 
     Attributes:
-        path: the source, absolute.
+        path: absolute path of the source.
         kind: "video", "frames" (a folder), "array", "gif" or "image".
-        frames: how many frames the source holds, by count and not by its header.
-        fps: average source frames a second; for frames and arrays the rate that they are taken at.
+        frames: number of frames, counted and not taken from the header.
+        fps: average source frames per second; for folders and arrays the rate passed as `fps=`.
         duration: seconds from the first frame's start to the last frame's end.
         codec: name of the codec or file format.
         decoder: the reader that was chosen.
-        reason: why decord must not read the file; empty where it may, or was not an option.
-        notes: what was decided about the source that a viewer should know, a sentence each: other
-            streams, transparency, a scaled depth. Traces carry them in `warnings`.
+        reason: why decord must not read the file; empty if it may, or was not an option.
+        notes: one sentence for each decision that a viewer should know about: other streams,
+            transparency, a scaled bit depth. Traces repeat them in `warnings`.
     """
 
     path: str
@@ -56,101 +55,52 @@ class VideoInfo:
         object.__setattr__(self, "notes", tuple(self.notes))  # JSON has no tuples
 
 
-Timed = tuple[float, np.ndarray]
+TimedFrame = tuple[float, np.ndarray]
 """A frame's presentation time in seconds, and the frame, uint8 [row, column, rgb]."""
 
-Tick = Callable[[], None]
-"""Called while a reader works without yielding, to say that it still makes progress."""
+Heartbeat = Callable[[], None]
+"""A reader calls it while it works without yielding a frame, to show that it makes progress."""
 
 
-class Reader(Protocol):
+class FrameReader(Protocol):
     """An open source.
 
-    `info.fps` and `info.duration` are 0 where the source has no clock of its own. `read` yields one
-    frame for each of the ascending, distinct 0-based frame numbers (with a time of nan where there
-    is no clock), and raises `VideoError` where the source does not hold what `info` promised.
+    `info.fps` and `info.duration` are 0 if the source has no clock of its own. `read` yields one
+    frame for each of the ascending, distinct 0-based frame numbers (with the time nan if there is
+    no clock). It raises `VideoError` if the source does not contain what `info` says.
     """
 
     info: VideoInfo
 
-    def read(self, indices: Sequence[int]) -> Iterator[Timed]: ...
+    def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]: ...
 
 
-OpenReader = Callable[..., Reader]
-"""Called with the path and a `Tick`, and with `stream=` where the caller named one."""
+OpenReader = Callable[..., FrameReader]
+"""Called with the path and a `Heartbeat`, and with `stream=` if the caller chose a stream."""
 
-_VIDEO_READERS: dict[str, OpenReader] = {}
+DECODERS: dict[str, OpenReader] = {}
+"""The registered decoders by name. `registry.find_decoder` looks names up."""
 
 
 def register_decoder(name: str) -> Callable[[OpenReader], OpenReader]:
-    """Decorator: `Video(path, decoder=name)` opens video files with this function from now on.
+    """Return a decorator: `Video(path, decoder=name)` then opens files with the decorated function.
 
-    The registration must be visible in the child process: put it in an importable module and name
-    the decoder "module:name", which imports the module there.
+    The child process must see the registration: put it into an importable module and name the
+    decoder "module:name". The child imports the module.
     """
 
     def register(opener: OpenReader) -> OpenReader:
-        _VIDEO_READERS[name] = opener
+        DECODERS[name] = opener
         return opener
 
     return register
 
 
-def open_source(path: str, decoder: str, tick: Tick, stream: int | None = None) -> Reader:
-    """Opens a file or folder with the reader that its content (not its name) calls for.
-
-    Args:
-        stream: number of a video stream in the file; None for the one that players show.
-
-    Raises:
-        VideoError: nothing readable is there, the decoder is not known, or no such stream.
-    """
-    from tempo_lab.video.decoders import images
-
-    try:
-        still = images.open_still(path, tick)
-        if still is None:
-            options = {} if stream is None else {"stream": stream}
-            return _find_decoder(decoder)(path, tick, **options)
-    except OSError as error:
-        raise VideoError("the file cannot be read", asked=path, found=error) from error
-    if stream is not None:
-        raise VideoError(
-            "only a video file has streams",
-            asked=f"stream={stream} of {path}",
-            found=still.info.kind,
-        )
-    return still
-
-
-def _find_decoder(name: str) -> OpenReader:
-    from tempo_lab.video.decoders import video_file  # noqa: F401  (registers the built-in ones)
-
-    module, separator, _ = name.partition(":")
-    if separator and name not in _VIDEO_READERS:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise VideoError(
-                "the decoder's module cannot be imported", asked=name, found=str(error)
-            ) from error
-    if name not in _VIDEO_READERS:
-        known = sorted(_VIDEO_READERS)
-        near = get_close_matches(name, known, n=1)
-        raise VideoError(
-            "no decoder has this name",
-            asked=name,
-            found=", ".join(known),
-            fix=f"decoder={near[0]!r}" if near else 'decoder="auto"',
-        )
-    return _VIDEO_READERS[name]
-
-
 def check_source(source: object) -> Path:
-    """The absolute path of a regular file or folder that exists and may be read.
+    """Return the absolute path of a regular file or folder that exists and is readable.
 
     Raises:
-        VideoError: it does not exist, is a pipe or device, may not be read, or is empty.
+        VideoError: it does not exist, is not readable, is empty, or is a pipe or device.
     """
     name = os.fsdecode(source) if isinstance(source, str | PathLike) else ""
     if not name:
@@ -177,11 +127,11 @@ def check_source(source: object) -> Path:
                 if not file.read(1):
                     raise VideoError("the file is empty", asked=str(source), found="0 bytes")
     except FileNotFoundError:
-        near = get_close_matches(path.name, _names_beside(path), n=1)
+        near = get_close_matches(path.name, _sibling_names(path), n=1)
         raise VideoError(
             "there is no such file",
             asked=str(source),
-            found=f"a near name: {near[0]}" if near else None,
+            found=f"a similar name: {near[0]}" if near else None,
             fix="download it first" if "://" in str(source) else "check the path",
         ) from None
     except (OSError, RuntimeError, ValueError) as error:  # a symlink loop is one or the other
@@ -189,7 +139,7 @@ def check_source(source: object) -> Path:
     return path
 
 
-def _names_beside(path: Path) -> list[str]:
+def _sibling_names(path: Path) -> list[str]:
     try:
         return [entry.name for entry in path.parent.iterdir()]
     except OSError:
@@ -197,7 +147,7 @@ def _names_beside(path: Path) -> list[str]:
 
 
 def check_size(path: str, width: int, height: int) -> None:
-    """Refuses frames that have no pixels, or too many to decode.
+    """Refuse frames that have no pixels, or too many to decode.
 
     Raises:
         VideoError: the frame has no pixels or more than `MAX_PIXELS`.
@@ -207,12 +157,12 @@ def check_size(path: str, width: int, height: int) -> None:
             f"the frames of {path} have no pixels",
             asked="a width and height of at least 1 pixel",
             found=f"{width}x{height}",
-            fix="the file is damaged, or its stream holds no picture: fetch it again",
+            fix="the file is damaged, or its stream contains no picture: download it again",
         )
     if width * height > MAX_PIXELS:
         raise VideoError(
             f"the frames of {path} are too large to decode",
-            asked=f"at most {MAX_PIXELS:,} pixels a frame",
+            asked=f"at most {MAX_PIXELS:,} pixels per frame",
             found=f"{width}x{height} = {width * height:,} pixels",
             fix="scale it down first",
         )

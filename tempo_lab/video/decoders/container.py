@@ -1,7 +1,9 @@
-"""An open video file: which of its streams is read, its packets, and its frames upright."""
+"""Access to a video file through PyAV: its streams, packets and frames in display orientation."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -11,31 +13,47 @@ import av.logging
 import numpy as np
 
 from tempo_lab.common.errors import VideoError
-from tempo_lab.video.decoders.base import Tick, check_size
+from tempo_lab.video.decoders.base import Heartbeat, check_size
 
 THREADS = 4
-"""Decoding threads. The same number everywhere: which frames a damaged packet makes doubtful
-depends on how many packets are decoded at once. Each holds frames of its own."""
+"""Decoding threads. The number is the same everywhere, because it decides how many packets are
+decoded at once, and so which frames a damaged packet affects. Each thread holds its own frames."""
 
 JPEG_MAGIC = b"\xff\xd8\xff"
-"""The first bytes of a JPEG. A video file that begins with them is a raw Motion JPEG stream."""
+"""First bytes of a JPEG. A video file that begins with them is a raw Motion JPEG stream."""
 
 STEPS_BACK = 8
-"""Key frames before the wanted one that are sought, if need be, before the start of the file is."""
+"""Number of earlier key frames that a seek tries before it goes to the start of the file."""
 
 JUMP_BACK, JUMP_AHEAD = 0.1, 10.0
 """Seconds by which decoding stamps jump where one recording ends and the next begins."""
 
+_HEADERS = {
+    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3.{1,60}?\x42\x82.(?:matroska|webm)", re.DOTALL),
+    "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0"),
+    "mov,mp4,m4a,3gp,3g2,mj2": re.compile(
+        rb"\0\0\0.ftyp(?:isom|iso[2-9]|mp4[12]|avc1|M4V |qt  )", re.DOTALL
+    ),
+    "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
+}
+"""Header by FFmpeg's name of the format. If a second header follows in a file of these formats,
+FFmpeg silently stops there or loses frames."""
+
+MAX_SEARCHED = 2**32
+"""Maximum size in bytes of a file that is searched for a second header, which reads all of it."""
+
+_BLOCK, _LONGEST_HEADER = 2**22, 128
+
 
 def open_container(path: str) -> Any:
-    """A PyAV container with at least one video stream that is no cover picture.
+    """Open a file that has at least one video stream that is not a cover picture.
 
     Raises:
-        VideoError: not a video, or none in it.
+        VideoError: it is not a video, or it has no such stream.
     """
     try:
         with open(path, "rb") as file:
-            # FFmpeg would read one picture of a raw stream that is called .jpg.
+            # FFmpeg would read only one picture of a raw stream whose name ends with .jpg.
             raw = "mjpeg" if file.read(len(JPEG_MAGIC)) == JPEG_MAGIC else None
         options = {"protocol_whitelist": "file"}
         container = av.open(path, format=raw, options=options, metadata_errors="replace")
@@ -43,7 +61,7 @@ def open_container(path: str) -> Any:
         raise VideoError(
             "this is not a video that can be read",
             asked=path,
-            found=av_words(error),
+            found=av_message(error),
             fix="check that it plays elsewhere; a file cut short may have lost its index",
         ) from error
     if not film_streams(container):
@@ -56,7 +74,7 @@ def open_container(path: str) -> Any:
 
 
 def film_streams(container: Any) -> list[Any]:
-    """The video streams that can be decoded and are not a cover picture."""
+    """Return the video streams that can be decoded and are not a cover picture."""
     return [
         stream
         for stream in container.streams.video
@@ -73,32 +91,33 @@ def _kind(stream: Any) -> str:
 
 
 def named(stream: Any) -> str:
-    """A video stream in words: its number in the file, codec and size."""
+    """Describe a video stream: its number in the file, codec and size."""
     context = stream.codec_context
     form = f"{context.name}, {context.width}x{context.height}" if context else "unknown codec"
     return f"{stream.index} ({form}{', a cover picture' if _is_cover(stream) else ''})"
 
 
-def packets(container: Any, streams: list[Any], tick: Tick) -> Iterator[tuple[Any, int]]:
-    """(packet with data, by how much its stamps were moved) of a freshly opened file, in its order.
+def packets(container: Any, streams: list[Any], heartbeat: Heartbeat) -> Iterator[tuple[Any, int]]:
+    """Yield (packet, shift of its stamps) for the packets with data of a freshly opened file.
 
-    Where a second recording was joined to the first, the stamps start again. They are
-    moved, so that they go on instead.
+    Where a second recording was appended to the first, the stamps start again. They are shifted so
+    that they continue instead.
     """
     restarts = bool(container.format.flags & av.format.Flags.ts_discont.value)
-    clocks = {stream.index: _Clock(stream, restarts) for stream in streams}
+    shifters = {stream.index: _StampShifter(stream, restarts) for stream in streams}
     for packet in container.demux(streams):
-        tick()
+        heartbeat()
         if packet.size:
-            yield packet, clocks[packet.stream_index].move(packet)
+            yield packet, shifters[packet.stream_index].shift(packet)
 
 
-class _Clock:
-    """Moves the stamps of one stream where they jump.
+class _StampShifter:
+    """Shifts the stamps of one stream where they jump.
 
     Args:
         stream: a video stream.
-        restarts: whether a jump ahead is a joint, too (in most formats it is a pause).
+        restarts: whether a jump ahead marks an appended recording, too (in most formats it is a
+            pause).
     """
 
     def __init__(self, stream: Any, restarts: bool) -> None:
@@ -109,9 +128,10 @@ class _Clock:
         )
         self._last: int | None = None
 
-    def move(self, packet: Any) -> int:
+    def shift(self, packet: Any) -> int:
+        """Shift the stamps of the next packet in place; return the shift."""
         if packet.dts is not None:
-            # FFmpeg takes a missing stamp from the next packet, which may be another recording's.
+            # FFmpeg copies a missing stamp from the next packet, perhaps of another recording.
             if self._restarts and packet.pts is not None and self._jumps(packet.pts - packet.dts):
                 packet.pts = packet.dts + self._step
             jump = 0 if self._last is None else packet.dts + self._shift - self._last
@@ -126,27 +146,30 @@ class _Clock:
         return ticks < -self._back or (self._restarts and ticks > self._ahead)
 
 
-def packets_from(container: Any, stream: Any, tick: Tick, keys: Sequence[int]) -> Iterator[Any]:
-    """The packets from the last of these key frames on.
+def packets_from(
+    container: Any, stream: Any, heartbeat: Heartbeat, keys: Sequence[int]
+) -> Iterator[Any]:
+    """Yield the packets from the last of these key frames on.
 
     Args:
-        container: open.
-        stream: of it, with ascending stamps.
+        container: an open container.
+        stream: a stream of the container, with ascending stamps.
+        heartbeat: called for each packet.
         keys: int [key] ascending stamps of key frames.
     """
     for stamp in reversed(keys[-STEPS_BACK:]):
         container.seek(int(stamp), stream=stream)
         source = container.demux(stream)
         first = next((packet for packet in source if packet.is_keyframe and packet.size), None)
-        # A container without an index is searched by decoding stamps, which lie before those of
-        # presentation: the search then ends behind the key frame.
+        # FFmpeg searches a container without an index by decoding stamps. They are lower than the
+        # presentation stamps, so the search can end behind the key frame.
         if first is not None and first.pts is not None and first.pts <= keys[-1]:
             break
     else:
         container.seek(0, unsupported_byte_offset=True)
         source, first = container.demux(stream), None
     for packet in source if first is None else chain([first], source):
-        tick()
+        heartbeat()
         if packet.size:
             yield packet
 
@@ -154,13 +177,13 @@ def packets_from(container: Any, stream: Any, tick: Tick, keys: Sequence[int]) -
 def decode(
     stream: Any, packets: Iterable[Any], *, strict: bool, counted: bool = False
 ) -> Iterator[Any]:
-    """Frames in display order. None stands for damage, after which the next is a key frame.
+    """Yield frames in display order. None stands for damage; the frame after it is a key frame.
 
     Args:
-        stream: of a freshly opened or sought container.
-        packets: of it.
+        stream: a stream of a container that was just opened, or in which a seek has just ended.
+        packets: packets of the stream.
         strict: report damage that the decoder would conceal.
-        counted: stamp the packets with their number instead.
+        counted: replace the packets' stamps by their numbers.
     """
     context = stream.codec_context
     check_size(stream.container.name, context.width, context.height)
@@ -175,7 +198,7 @@ def decode(
                     packet.pts = packet.dts = number
                 if waiting and packet.is_keyframe:
                     waiting, least = False, packet.pts
-                # Frames shown before that key frame may be drawn from lost ones.
+                # Frames shown before that key frame may depend on lost ones.
                 if waiting or (least is not None and packet.pts < least):
                     continue
             try:
@@ -185,17 +208,18 @@ def decode(
                 waiting = True
                 yield None
     except av.FFmpegError:
-        return  # who needs a frame that did not come says so
+        return  # the caller reports a missing frame
 
 
 PLAIN = (1, 0, 0, 1)
-"""The orientation of a frame that is displayed as it is stored."""
+"""Orientation of a frame that is displayed as it is stored."""
 
 
 def orientation(frame: Any) -> tuple[int, int, int, int]:
-    """(a, b, c, d) of the pixel at (x, y): it is displayed at x' = a x + c y, y' = b x + d y.
+    """Return (a, b, c, d): the pixel at (x, y) is displayed at x' = a x + c y, y' = b x + d y.
 
-    Asked of one frame, not of all: a frame that was asked is in a cycle, and freed late.
+    Call it for one frame only: reading side data puts the frame into a reference cycle, so that it
+    is freed late.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -206,7 +230,7 @@ def orientation(frame: Any) -> tuple[int, int, int, int]:
 
 
 def upright(frame: Any, turn: tuple[int, int, int, int]) -> np.ndarray:
-    """uint8 [row, column, rgb], turned and flipped as it is to be displayed."""
+    """Return uint8 [row, column, rgb], rotated and flipped as players display it."""
     a, b, c, d = turn
     pixels: np.ndarray = frame.to_ndarray(format="rgb24")
     if b:
@@ -215,17 +239,39 @@ def upright(frame: Any, turn: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def damaged_file(path: str, asked: object, found: object) -> VideoError:
-    """The error for a file that does not hold what it says."""
+    """Return the error for a file that does not contain what its header says."""
     return VideoError(
         f"the video {path} is damaged or cut short",
         asked=asked,
         found=found,
-        fix="fetch it again, or keep what can be read with: ffmpeg -i FILE NEW.mp4",
+        fix="download it again, or keep the readable part: ffmpeg -i FILE NEW.mp4",
     )
 
 
-def av_words(error: Exception) -> str:
-    """PyAV's error, without its number and the path but with what the library logged."""
+def av_message(error: Exception) -> str:
+    """Return the message of a PyAV error, with FFmpeg's log line, without number and path."""
     log = getattr(error, "log", None)
-    words = getattr(error, "strerror", None) or str(error)
-    return f"{words} ({log[2].strip()})" if log else words
+    message = getattr(error, "strerror", None) or str(error)
+    return f"{message} ({log[2].strip()})" if log else message
+
+
+def second_header(path: str, format_name: str, heartbeat: Heartbeat) -> int | None:
+    """Return the byte at which a second header of this format begins inside the file, if any does.
+
+    `cat a.mkv b.mkv` makes such a file. Formats of which FFmpeg reads the second recording without
+    losing frames are not searched, and neither are files of more than `MAX_SEARCHED` bytes.
+    """
+    header = _HEADERS.get(format_name)
+    if header is None or os.path.getsize(path) > MAX_SEARCHED:
+        return None
+    with open(path, "rb") as file:
+        start = file.seek(16)  # behind the beginning of the first header
+        tail = b""
+        while block := file.read(_BLOCK):
+            heartbeat()
+            block = tail + block
+            if match := header.search(block):
+                return start + match.start()
+            tail = block[-_LONGEST_HEADER:]
+            start += len(block) - len(tail)
+    return None

@@ -1,4 +1,4 @@
-"""Readers of what is not a video file: a folder of frames, a .npy array, a GIF, an image."""
+"""Readers of images: a single image, an animation (GIF), a folder of frames, a .npy array."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 from PIL.ImageFile import ImageFile
 
 from tempo_lab.common.errors import VideoError
-from tempo_lab.video.decoders.base import Reader, Tick, Timed, VideoInfo, check_size
-from tempo_lab.video.decoders.picture import (
-    MEMORY,
+from tempo_lab.video.decoders.base import FrameReader, Heartbeat, TimedFrame, VideoInfo, check_size
+from tempo_lab.video.decoders.image_pixels import (
+    MAX_IMAGE_BYTES,
     OVER_WHITE,
     SCALED,
-    check_need,
+    check_memory,
     is_clear,
     is_motion_jpeg,
-    open_picture,
+    open_image_file,
     refusing_damage,
     upright_rgb,
 )
@@ -31,13 +31,13 @@ IMAGE_SUFFIXES = {
 }  # fmt: skip
 
 ANIMATION_BYTES = 24
-"""Bytes per pixel that a frame of an animation needs: it is drawn onto the one before."""
+"""Bytes per pixel that decoding a frame of an animation needs: it is drawn onto the one before."""
 
-ANIMATION_PIXELS = 2**33
-"""Most pixels of an animation, all frames together: 67 million take a second to decode."""
+MAX_ANIMATION_PIXELS = 2**33
+"""Maximum number of pixels of an animation, all frames together: 67 million decode in a second."""
 
-FRAMES = 100_000
-"""Most frames of a folder or an array, all of which are used."""
+MAX_FRAMES = 100_000
+"""Maximum number of frames of a folder or an array, because all of them are used."""
 
 _IMAGE_MAGIC = (
     b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
@@ -48,10 +48,10 @@ _HEIF_BRANDS = {b"heic", b"heix", b"mif1"}
 _NUMPY_MAGIC = b"\x93NUMPY"
 
 
-def open_still(path: str, tick: Tick) -> Reader | None:
-    """The reader for this source, or None where it can only be a video file."""
+def open_image_source(path: str, heartbeat: Heartbeat) -> FrameReader | None:
+    """Return the reader for this source, or None if it can only be a video file."""
     if Path(path).is_dir():
-        return FolderReader(path, tick)
+        return FolderReader(path, heartbeat)
     with open(path, "rb") as file:
         head = file.read(64)
     if head.startswith(_NUMPY_MAGIC):
@@ -59,31 +59,31 @@ def open_still(path: str, tick: Tick) -> Reader | None:
     if head[4:8] == b"ftyp":
         brands = {head[at : at + 4] for at in range(8, len(head), 4)}
         if brands & _AVIF_BRANDS:
-            return open_image(path, tick)
-        return open_heif(path, tick) if brands & _HEIF_BRANDS else None
+            return open_image(path, heartbeat)
+        return open_heif(path, heartbeat) if brands & _HEIF_BRANDS else None
     if head.startswith(_IMAGE_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        return open_image(path, tick)
+        return open_image(path, heartbeat)
     return None
 
 
-def open_image(path: str, tick: Tick) -> Reader | None:
-    """An animation (GIF, WebP, PNG, AVIF with more than one frame) or a single image.
+def open_image(path: str, heartbeat: Heartbeat) -> FrameReader | None:
+    """Return the reader of an animation (GIF, WebP, PNG, AVIF) or of a single image.
 
-    None where it is the first picture of a raw Motion JPEG stream.
+    The result is None if the image is the first one of a raw Motion JPEG stream.
     """
-    image = open_picture(path)
+    image = open_image_file(path)
     if is_motion_jpeg(path, image):
         return None
     with refusing_damage(path):
         pages = getattr(image, "n_frames", 1)
-    # A phone's JPEG may hold further "frames" (a depth map, a preview): not an animation.
+    # A phone's JPEG may contain further "frames" (a depth map, a preview): not an animation.
     if pages == 1 or image.format in {"MPO", "TIFF"}:
         return ImageReader(path, image, pages)
-    return AnimationReader(path, image, pages, tick)
+    return AnimationReader(path, image, pages, heartbeat)
 
 
-def open_heif(path: str, tick: Tick) -> Reader:
-    """A phone's picture, read by PyAV, which does not put tiles together."""
+def open_heif(path: str, heartbeat: Heartbeat) -> FrameReader:
+    """Return the reader of a HEIF image. PyAV reads it, but does not assemble tiles."""
     import av
     from av.stream import Disposition
 
@@ -91,16 +91,16 @@ def open_heif(path: str, tick: Tick) -> Reader:
 
     with av.open(path) as container:
         for stream in container.streams.video:
-            check_need(path, (stream.width, stream.height))
+            check_memory(path, (stream.width, stream.height))
         tiles = [s for s in container.streams.video if s.disposition & Disposition.dependent]
     if tiles:
         raise VideoError(
-            f"{path} is a picture in tiles, which cannot be put together here",
-            asked="one whole picture",
+            f"{path} is an image in tiles, which Tempo Lab cannot assemble",
+            asked="an image in one piece",
             found=f"{len(tiles)} tiles of {tiles[0].width}x{tiles[0].height}",
             fix="save it as JPEG or PNG, for example with: heif-convert FILE NEW.png",
         )
-    reader = AvReader(path, tick)
+    reader = AvReader(path, heartbeat)
     reader.info = replace(reader.info, kind="image")
     return reader
 
@@ -118,33 +118,33 @@ class ImageReader:
             path, "image", width, height, 1, 0.0, 0.0, codec, "pillow", notes=tuple(notes)
         )
 
-    def read(self, indices: Sequence[int]) -> Iterator[Timed]:
+    def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
         for _ in indices:
             yield 0.0, self._frame
 
 
 class AnimationReader:
-    """A GIF (or animated WebP, PNG or AVIF) with its own durations."""
+    """A GIF (or animated WebP, PNG or AVIF) with its own frame durations."""
 
-    def __init__(self, path: str, image: ImageFile, pages: int, tick: Tick) -> None:
-        self._path, self._image, self._tick = path, image, tick
-        # An animated PNG may begin with a picture for viewers that know no animation.
+    def __init__(self, path: str, image: ImageFile, pages: int, heartbeat: Heartbeat) -> None:
+        self._path, self._image, self._heartbeat = path, image, heartbeat
+        # An animated PNG may begin with an image for viewers that cannot show animations.
         self._first = int(image.info.get("default_image", False))
         frames = pages - self._first
-        check_need(path, image.size, ANIMATION_BYTES)
-        if frames * image.width * image.height > ANIMATION_PIXELS:
+        check_memory(path, image.size, ANIMATION_BYTES)
+        if frames * image.width * image.height > MAX_ANIMATION_PIXELS:
             raise VideoError(
                 f"the animation {path} is too large to decode",
-                asked=f"at most {ANIMATION_PIXELS:,} pixels in all frames together",
+                asked=f"at most {MAX_ANIMATION_PIXELS:,} pixels in all frames together",
                 found=f"{frames} frames of {image.width}x{image.height}",
                 fix="scale it down first, or convert it to a video: ffmpeg -i FILE NEW.mp4",
             )
         starts, end, clear = [], 0.0, False  # in milliseconds
         for number in range(frames):
             self._seek(number)
-            # An AVIF's durations are rounded: they would add up to a wrong time.
+            # An AVIF's durations are rounded: their sum would be a wrong time.
             starts.append(image.info["timestamp"] if image.format == "AVIF" else end)
-            # Zero means "as fast as possible" in the format; every viewer takes 0.1 s.
+            # Zero means "as fast as possible" in the format; all viewers use 0.1 s.
             end = starts[-1] + (image.info.get("duration") or 100)
             with refusing_damage(path, f"frame {number}"):
                 clear = clear or is_clear(image)
@@ -156,13 +156,13 @@ class AnimationReader:
         )  # fmt: skip
 
     def _seek(self, number: int) -> None:
-        """Decodes up to a frame: each is drawn onto the one before."""
-        self._tick()
+        """Decode up to a frame: each frame is drawn onto the one before."""
+        self._heartbeat()
         with refusing_damage(self._path, f"frame {number}"):
             self._image.seek(number + self._first)
-            self._image.load()  # WebP and AVIF know a frame's duration only then
+            self._image.load()  # only then is the duration of a WebP or AVIF frame known
 
-    def read(self, indices: Sequence[int]) -> Iterator[Timed]:
+    def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
         for index in indices:
             yield float(self._starts[index]), self._rgb(index)
 
@@ -172,9 +172,9 @@ class AnimationReader:
 
 
 class FolderReader:
-    """A folder of equally large images, in natural order (frame2 before frame10)."""
+    """A folder of images of one size, in natural order (frame2 before frame10)."""
 
-    def __init__(self, path: str, tick: Tick) -> None:
+    def __init__(self, path: str, heartbeat: Heartbeat) -> None:
         files = [
             entry
             for entry in Path(path).iterdir()
@@ -185,7 +185,7 @@ class FolderReader:
         self._files = files = sorted(files, key=_natural)
         if not files:
             raise VideoError(
-                "the folder holds no images",
+                "the folder contains no images",
                 asked=path,
                 found=f"{sum(1 for _ in Path(path).iterdir())} other entries",
                 fix=f"put frames there as {', '.join(sorted(IMAGE_SUFFIXES))}",
@@ -194,9 +194,9 @@ class FolderReader:
         first, notes = self._decode(0)
         self._shape = height, width = first.shape[:2]
         for number in range(len(files)):
-            tick()
+            heartbeat()
             with refusing_damage(str(files[number])), self._open(number) as image:
-                if sorted(image.size) != sorted((width, height)):  # it may be turned
+                if sorted(image.size) != sorted((width, height)):  # it may be rotated
                     raise self._other_size(number, image.size)
                 notes += [OVER_WHITE] * image.has_transparency_data
                 notes += [SCALED] * image.mode.startswith(("I", "F"))
@@ -206,7 +206,7 @@ class FolderReader:
             notes=tuple(dict.fromkeys(notes)),
         )  # fmt: skip
 
-    def read(self, indices: Sequence[int]) -> Iterator[Timed]:
+    def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
         for index in indices:
             frame, _ = self._decode(index)
             if frame.shape[:2] != self._shape:
@@ -214,7 +214,7 @@ class FolderReader:
             yield math.nan, frame
 
     def _open(self, number: int) -> ImageFile:
-        return open_picture(str(self._files[number]))
+        return open_image_file(str(self._files[number]))
 
     def _decode(self, number: int) -> tuple[np.ndarray, list[str]]:
         with self._open(number) as image:
@@ -226,7 +226,7 @@ class FolderReader:
             f"{self._files[number]} has another size than the first frame of its folder",
             asked=f"{width}x{height}",
             found=f"{size[0]}x{size[1]}",
-            fix="bring all frames to one size",
+            fix="resize all frames to one size",
         )
 
 
@@ -236,22 +236,22 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 
 class ArrayReader:
-    """A .npy file, uint8 [frame, row, column, rgb], mapped and never loaded whole."""
+    """A .npy file, uint8 [frame, row, column, rgb]; memory-mapped, never loaded as a whole."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         array = self._mapped()
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not array.size:
             raise VideoError(
-                f"{path} does not hold frames",
+                f"{path} does not contain frames",
                 asked="uint8 [frame, row, column, rgb]",
                 found=f"{array.dtype} {list(array.shape)}",
                 fix=_array_fix(array),
             )
-        if not array.flags.c_contiguous and array.nbytes > MEMORY:
+        if not array.flags.c_contiguous and array.nbytes > MAX_IMAGE_BYTES:
             raise VideoError(
                 f"{path} is stored in Fortran order: each frame is spread over the whole file",
-                asked=f"C order, or at most {MEMORY // 2**20} MiB",
+                asked=f"C order, or at most {MAX_IMAGE_BYTES // 2**20} MiB",
                 found=f"{array.nbytes / 2**20:,.0f} MiB",
                 fix="numpy.save(path, numpy.ascontiguousarray(frames))",
             )
@@ -270,23 +270,23 @@ class ArrayReader:
                 fix="save uint8 frames with numpy.save",
             ) from error
 
-    def read(self, indices: Sequence[int]) -> Iterator[Timed]:
-        for index in indices:  # mapped for each: pages that were read count as memory while mapped
+    def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
+        for index in indices:  # a new map for each: pages that were read count as memory
             yield math.nan, np.ascontiguousarray(self._mapped()[index])
 
 
 def _check_frames(path: str, frames: int) -> None:
-    if frames > FRAMES:
+    if frames > MAX_FRAMES:
         raise VideoError(
-            f"{path} holds too many frames",
-            asked=f"at most {FRAMES:,} frames, as all of them are used",
+            f"{path} contains too many frames",
+            asked=f"at most {MAX_FRAMES:,} frames, as all of them are used",
             found=f"{frames:,} frames",
-            fix="keep every tenth frame, for example, and give fps= accordingly",
+            fix="keep every tenth frame, for example, and set fps= accordingly",
         )
 
 
 def _array_fix(array: np.ndarray) -> str:
-    """What makes frames of an array that holds none."""
+    """Return the fix for an array that does not contain frames."""
     if array.dtype != np.uint8:
         return "scale the values to 0 (black) to 255 (white), then save frames.astype(numpy.uint8)"
     shape = array.shape

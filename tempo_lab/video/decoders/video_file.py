@@ -1,4 +1,4 @@
-"""Readers of video files: PyAV, which "auto" takes, and decord."""
+"""Readers of video files: PyAV, which "auto" uses, and decord."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.common.errors import VideoError
-from tempo_lab.video.decoders.base import Tick, Timed, register_decoder
+from tempo_lab.video.decoders.base import Heartbeat, TimedFrame, register_decoder
 from tempo_lab.video.decoders.container import (
     THREADS,
     damaged_file,
@@ -28,95 +28,82 @@ from tempo_lab.video.decoders.container import (
 from tempo_lab.video.decoders.packet_index import read_index
 
 SEEK_GAP = 16
-"""PyAV seeks to a key frame only when that saves decoding more frames than this."""
+"""PyAV seeks to a key frame only if that saves decoding more frames than this."""
 
 HELD_BACK = 4
-"""Frames that PyAV's reader keeps until it is known that the ones after them are whole."""
+"""Frames that PyAV's reader holds back until the frames after them are known to be undamaged."""
 
 
 @register_decoder("auto")
 @register_decoder("pyav")
 class AvReader:
-    """PyAV: forward through the file, seeking to a key frame where that skips enough.
+    """PyAV: reads forward through the file and seeks to a key frame where that skips enough.
 
-    "auto" is this reader because each of its frames says by its stamp which one it is, and because
-    damage is found before a frame is given. It took no longer than decord on any file measured.
+    "auto" is this reader because the stamp of each frame says which frame it is, and because damage
+    is detected before a frame is returned. It was not slower than decord on any file measured.
     """
 
-    def __init__(self, path: str, tick: Tick, stream: int | None = None) -> None:
-        self._path, self._tick = path, tick
-        self._index = read_index(path, tick, stream)
+    def __init__(self, path: str, heartbeat: Heartbeat, stream: int | None = None) -> None:
+        self._path, self._heartbeat = path, heartbeat
+        self._index = read_index(path, heartbeat, stream)
         self.info = self._index.info
 
-    def read(self, indices: Sequence[int]) -> Iterator[Timed]:
+    def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
         with ExitStack() as stack:
             container = stack.enter_context(open_container(self._path))
-            frames, sought = self._numbered(container), False
-            at, frame = -1, None  # the frame that was decoded last
+            frames, did_seek = self._numbered(container), False
+            at, frame = -1, None  # of the last decoded frame
             for index in indices:
                 coded, keys = int(self._index.coded[index]), self._keys_before(index)
                 if keys and self._number(keys[-1]) - at > SEEK_GAP:
-                    frames, sought = self._numbered(container, keys), True
+                    frames, did_seek = self._numbered(container, keys), True
                 at, frame = _advance(frames, at, frame, coded)
-                if sought and (at != coded or frame is None):
-                    # A picture that is refreshed in parts is not whole soon after a key frame.
+                if did_seek and (at != coded or frame is None):
+                    # With intra refresh a picture is not complete soon after a key frame.
                     container = stack.enter_context(open_container(self._path))
-                    frames, sought = self._numbered(container), False
+                    frames, did_seek = self._numbered(container), False
                     at, frame = _advance(frames, -1, None, coded)
                 if at != coded or frame is None:
                     raise self._missing(index)
                 yield float(self._index.times[index]), upright(frame, self._index.turn)
 
     def _keys_before(self, index: int) -> list[int]:
-        """The stamps of the frames up to `index` at which decoding can start."""
+        """Return the stamps, up to the one of frame `index`, at which decoding can start."""
         pts, keys = self._index.pts, self._index.keys
         return [] if pts is None else keys[: bisect_right(keys, pts[index])].tolist()
 
     def _number(self, stamp: int) -> int:
-        """Of the first frame from this stamp on."""
+        """Return the number of the first frame at or after this stamp."""
         assert self._index.pts is not None
         return int(np.searchsorted(self._index.pts, stamp))
 
     def _numbered(self, container: Any, keys: Sequence[int] = ()) -> Iterator[tuple[int, Any]]:
-        """(number, frame) from a key frame on; the frame is None where it is damaged.
-
-        A frame is drawn from those before it, so damage lasts until the next key frame. It also
-        reaches back: a few frames shown before a damaged one may have been drawn from it.
+        """Return (number, frame) from a key frame on, as `mark_damage` yields them.
 
         Args:
-            container: open.
-            keys: ascending stamps of key frames, the last of them to begin at; by default, from the
-                start of the file.
+            container: an open container.
+            keys: ascending stamps of key frames; reading begins at the last one. By default it
+                begins at the start of the file.
         """
         index, stream = self._index, container.streams[self._index.stream]
         if keys:
-            source = packets_from(container, stream, self._tick, keys)
+            source = packets_from(container, stream, self._heartbeat, keys)
         else:
-            every = (packet for packet, _ in packets(container, [stream], self._tick))
+            every = (packet for packet, _ in packets(container, [stream], self._heartbeat))
             source = islice(every, index.begin, None)
         if index.pts is not None:
             least = keys[-1] if keys else min([index.pts[0], *index.keys[:1]])
             source = (packet for packet in source if packet.pts >= least)
-        expected, damaged = self._number(keys[-1]) if keys else 0, False
-        held: deque[tuple[int, Any]] = deque()
-        counted = index.pts is None
-        for frame in decode(stream, source, strict=index.strict, counted=counted):
-            number = expected
-            if frame is not None and not counted:
-                number = self._number(frame.pts)
-            elif frame is not None and frame.key_frame:
-                number = max(expected, frame.pts)  # frames may have been lost before it
-            # One that never came was damaged, too.
-            if frame is None or frame.is_corrupt or number > expected:
-                held = deque((number, None) for number, _ in held)
-                damaged = True
-            if frame is not None:
-                damaged = damaged and (frame.is_corrupt or not frame.key_frame)
-                held.append((number, None if damaged else frame))
-                expected = number + 1
-            if len(held) > HELD_BACK:
-                yield held.popleft()
-        yield from held
+        decoded = decode(stream, source, strict=index.strict, counted=index.pts is None)
+        first = self._number(keys[-1]) if keys else 0
+        return mark_damage(decoded, first, self._number_of)
+
+    def _number_of(self, frame: Any, expected: int) -> int:
+        """Return the number of a decoded frame."""
+        if self._index.pts is not None:
+            return self._number(frame.pts)
+        # Frames may have been lost before a key frame.
+        return max(expected, frame.pts) if frame.key_frame else expected
 
     def _missing(self, index: int) -> VideoError:
         time = self._index.times[index]
@@ -127,10 +114,40 @@ class AvReader:
         )
 
 
+def mark_damage(
+    decoded: Iterable[Any], expected: int, number_of: Callable[[Any, int], int]
+) -> Iterator[tuple[int, Any]]:
+    """Yield (number, frame) of decoded frames; the frame is None where it is damaged.
+
+    A frame depends on frames before it, so damage lasts until the next key frame. Damage also
+    reaches back: a few frames displayed before a damaged frame may depend on it.
+
+    Args:
+        decoded: frames in display order; None stands for damage (see `decode`).
+        expected: number of the first frame.
+        number_of: returns the number of a frame, given the frame and the expected number.
+    """
+    damaged = False
+    pending: deque[tuple[int, Any]] = deque()
+    for frame in decoded:
+        number = expected if frame is None else number_of(frame, expected)
+        # A frame that is missing was damaged, too.
+        if frame is None or frame.is_corrupt or number > expected:
+            pending = deque((number, None) for number, _ in pending)
+            damaged = True
+        if frame is not None:
+            damaged = damaged and (frame.is_corrupt or not frame.key_frame)
+            pending.append((number, None if damaged else frame))
+            expected = number + 1
+        if len(pending) > HELD_BACK:
+            yield pending.popleft()
+    yield from pending
+
+
 def _advance(
     frames: Iterator[tuple[int, Any]], at: int, frame: Any, wanted: int
 ) -> tuple[int, Any]:
-    """The first of the numbered frames from number `wanted` on, or the last that came."""
+    """Return the first of the numbered frames from number `wanted` on, or the last one."""
     while at < wanted:
         try:
             at, frame = next(frames)
@@ -141,9 +158,9 @@ def _advance(
 
 @register_decoder("decord")
 class DecordReader:
-    """decord; its own complaints and the packet index say whether its frames can be trusted."""
+    """decord. Its error messages and the packet index decide whether its frames are correct."""
 
-    def __init__(self, path: str, tick: Tick, stream: int | None = None) -> None:
+    def __init__(self, path: str, heartbeat: Heartbeat, stream: int | None = None) -> None:
         try:
             import decord
         except ImportError as error:
@@ -153,13 +170,13 @@ class DecordReader:
                 found=error,
                 fix='pip install decord (eva-decord on macOS), or decoder="pyav"',
             ) from error
-        self._index = read_index(path, tick, stream)
+        self._index = read_index(path, heartbeat, stream)
         info = self._index.info
         if info.reason:
             raise self._refused(info.reason)
         decord.logging.set_level(decord.logging.ERROR)
-        # It decodes ahead: a complaint may come long before the frame that it is about is read.
-        self._heard = _messages_end()
+        # decord decodes ahead: a message may come long before the frame that it is about.
+        self._messages_start = _messages_end()
         try:
             self._reader = decord.VideoReader(path, num_threads=THREADS)
         except UnicodeEncodeError:
@@ -171,14 +188,14 @@ class DecordReader:
         self._failure: type[Exception] = decord.DECORDError
         self.info = replace(info, decoder="decord", fps=self._reader.get_avg_fps() or info.fps)
 
-    def read(self, indices: Sequence[int]) -> Iterator[Timed]:
+    def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
         for index in indices:
             try:
                 frame = self._reader[index].asnumpy()
             except (self._failure, RuntimeError, IndexError) as error:
                 raise self._damaged(index, _brief(error)) from error
-            if complaint := _complaint_since(self._heard):
-                raise self._damaged(index, complaint)
+            if message := _message_since(self._messages_start):
+                raise self._damaged(index, message)
             if frame.shape != (self.info.height, self.info.width, 3):
                 raise self._damaged(index, f"a frame of shape {frame.shape}")
             yield float(self._index.times[index]), frame
@@ -199,10 +216,10 @@ def _messages_end() -> int:
     return os.fstat(2).st_size
 
 
-def _complaint_since(start: int) -> str:
-    """The first line that a C library wrote to the standard error since then.
+def _message_since(start: int) -> str:
+    """Return the first line that a C library has written to standard error since `start`.
 
-    The child's standard error is a file; elsewhere nothing is known and nothing is said.
+    The child's standard error is a file. If it is none, the result is always empty.
     """
     if os.fstat(2).st_size <= start:
         return ""
@@ -212,5 +229,5 @@ def _complaint_since(start: int) -> str:
 
 
 def _brief(error: Exception) -> str:
-    """The first line of decord's message, without its source line and stack trace."""
+    """Return the first line of decord's message, without source line and stack trace."""
     return re.sub(r"^\[[\d:]+\] \S+ ", "", str(error).strip().split("\n")[0])[:200]

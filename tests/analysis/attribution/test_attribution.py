@@ -139,7 +139,7 @@ def test_one_picture_is_one_segment(tiny, tmp_path):
 
 
 def test_an_answer_must_be_text(session, trace):
-    with pytest.raises(QueryError, match="is text"):
+    with pytest.raises(QueryError, match="must be text"):
         attribution(session, trace, answer=3)
 
 

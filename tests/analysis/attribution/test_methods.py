@@ -9,7 +9,7 @@ import torch
 from tempo_lab.allocation.ata import keep_tokens
 from tempo_lab.analysis.attribution.methods import METHODS
 from tempo_lab.common.errors import TraceError
-from tempo_lab.session.scoring import TeacherForced, allocation_of, answer_logprob
+from tempo_lab.session.scoring import TeacherForced, answer_logprob
 from tests.analysis.attribution.explained import ANSWER, QUESTION, explain
 
 
@@ -17,7 +17,7 @@ from tests.analysis.attribution.explained import ANSWER, QUESTION, explain
 def by_hand(session, trace, alive):
     """Log-probability of the answer with the memory of some segments only: plainly, one prompt."""
     model, asked = session.checkpoint.model, TeacherForced(session, trace.question, ANSWER)
-    allocation = allocation_of(trace)
+    allocation = trace.allocation()
     memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     tokens = np.where(alive, allocation.tokens, 0)
     kept = [keep_tokens(part, allocation, i) for i, part in enumerate(memory) if alive[i]]
@@ -94,7 +94,7 @@ def test_integrated_gradients_are_complete(session, trace, options):
 
 def test_gradient_x_activation_is_autograds(session, trace):
     result = explain(session, trace, method="layer_gradient_x_activation", batch=1)
-    model, allocation = session.checkpoint.model, allocation_of(trace)
+    model, allocation = session.checkpoint.model, trace.allocation()
     memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     kept = [keep_tokens(part.clone(), allocation, i) for i, part in enumerate(memory)]
     whole = torch.cat(kept).requires_grad_()

@@ -19,7 +19,7 @@ from tempo_lab.analysis.front_loading.curves import all_memory_tokens, question_
 from tempo_lab.analysis.front_loading.front_loading import control_case, tokens_tried
 from tempo_lab.common.errors import BudgetError, QueryError, TempoLabWarning, TraceError
 from tempo_lab.session.capture import attention
-from tempo_lab.session.scoring import ROOM_LEFT, TeacherForced, answer_logprob
+from tempo_lab.session.scoring import SPARE_TOKENS, TeacherForced, answer_logprob
 
 matplotlib.use("agg")
 
@@ -38,7 +38,7 @@ VOYAGE = Path(__file__).parents[3] / "data" / "clips" / "voyage"
 @pytest.fixture(autouse=True)
 def _nothing_remains():
     yield
-    assert not attention._recorders
+    assert not attention.active_recorders
     matplotlib.pyplot.close("all")
 
 
@@ -167,9 +167,9 @@ def test_attention_is_that_of_a_capture(session, cases):
     slot = np.array([int(n[:-1].split(", ")[1]) if n.startswith("memory") else -1 for n in names])
     memory = all_memory_tokens(case)
     asked = TeacherForced(session, case.question, case.answer)
-    with asked.slots_watched([slots] * len(session)) as job:
+    with asked.record_slot_attention([slots] * len(session)) as job:
         asked.distributions(asked.embed([memory]))
-    for layer, (found,) in job.found.items():
+    for layer, (found,) in job.recorded.items():
         wanted = [recorded[layer].to_numpy()[:, slot == s].sum(axis=1) for s in range(slots)]
         np.testing.assert_allclose(found[0, :, 0, :slots].numpy().T, wanted, atol=1e-5)
 
@@ -256,9 +256,9 @@ def test_an_answer_says_how_near_it_was_to_another_one(cases):
     right, _ = greedy(asked, rows[:1], 3)
     for answer in (right, "no"):  # one that is read as the right one, and written out
         asked = TeacherForced(case.session, case.question, answer)
-        texts, margins = asked.said(rows, asked.distributions(rows))
+        texts, margins = asked.generate(rows, asked.distributions(rows))
         for text, margin, row in zip(texts, margins, rows, strict=True):
-            plain = greedy(asked, row[None], len(asked.ids) - 1 + ROOM_LEFT)
+            plain = greedy(asked, row[None], len(asked.ids) - 1 + SPARE_TOKENS)
             assert (text, margin) == (plain[0], pytest.approx(plain[1], abs=1e-4))
 
 

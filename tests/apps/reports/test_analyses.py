@@ -1,4 +1,4 @@
-"""The page of all analyses: what it holds, what its words follow from, how it goes on."""
+"""The page of all analyses: its content, the texts that follow from intervals, stopped runs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from typer.testing import CliRunner
 import tempo_lab as tl
 from tempo_lab.analysis import Relevance, relevance
 from tempo_lab.apps.cli import app
-from tempo_lab.apps.reports.analyses import run as measuring
-from tempo_lab.apps.reports.analyses import write_report
-from tempo_lab.apps.reports.analyses.agreement import mismatched, of_the_first_alone
-from tempo_lab.apps.reports.analyses.checkpoint import KEY, Kept
+from tempo_lab.apps.reports.analyses import run, write, write_report
+from tempo_lab.apps.reports.analyses.agreement import (
+    correlation_of_shared_first,
+    cross_question_agreement,
+)
+from tempo_lab.apps.reports.analyses.checkpoint import KEY, ResultCheckpoints
 from tempo_lab.apps.reports.analyses.findings import FIRST_ALONE, NO_INTERVAL, Finding, Findings
-from tempo_lab.apps.reports.analyses.format import read_agreement
-from tempo_lab.apps.reports.analyses.sections_memory import _led
-from tempo_lab.apps.reports.analyses.summary import glance
-from tempo_lab.apps.reports.analyses.write import SHOWN
+from tempo_lab.apps.reports.analyses.format import interpret_agreement
+from tempo_lab.apps.reports.analyses.sections_memory import front_loading
+from tempo_lab.apps.reports.analyses.summary import summary
+from tempo_lab.apps.reports.analyses.write import FIGURE_FILES
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
 from tempo_lab.common.statistics import spearman
+from tempo_lab.session import tempo, validation
 from tempo_lab.session.tempo import Tempo
 from tests.traces import make_trace
 
@@ -42,12 +45,12 @@ COLUMNS = ["analysis", "quantity", "value", "low", "high", "unit", "n", "seed"]
 
 
 @pytest.fixture(scope="module")
-def few():
+def small_run():
     """Two questions about each video, and few values of k, which makes a run short."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("QUESTIONS", 2), ("MAX_POINTS", 8), ("ABSENCE", 1), ("NEEDLES", 1)):
-            patch.setattr(measuring, name, value)
-        patch.setattr("tempo_lab.session.validation.MAX_NEW_TOKENS", 8)
+            patch.setattr(run, name, value)
+        patch.setattr(validation, "MAX_NEW_TOKENS", 8)
         yield
 
 
@@ -59,16 +62,16 @@ def nano():
 
 
 @pytest.fixture(scope="module")
-def written(few, nano, tmp_path_factory):
+def written(small_run, nano, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "here"
     return write_report(nano, **SIZE, out=out, progress=False)
 
 
 @pytest.fixture(scope="module")
-def measured(written, nano):
+def results(written, nano):
     """The results behind it, from their files."""
-    kept = Kept(written.folder, settings_of(written))
-    return measuring.measure(nano, kept, **SIZE, progress=False)
+    checkpoints = ResultCheckpoints(written.folder, settings_of(written))
+    return run.run_analyses(nano, checkpoints, **SIZE, progress=False)
 
 
 def settings_of(report):
@@ -88,10 +91,10 @@ def test_the_page_stands_alone_and_says_where_its_numbers_come_from(written, nan
     page = (written.folder / "report.html").read_text()
     assert set(re.findall(r'(?:src|href)="?([^">]{5})', page)) == {"data:"}
     figures = {path.stem for path in written.folder.glob("*.png")}
-    assert figures == set(SHOWN)
+    assert figures == set(FIGURE_FILES)
     assert page.count("data:image/png;base64,") == 9
-    for told in (nano.checkpoint.digest, "world 3003000, 4 segments; world 3003001, 4 segments"):
-        assert told in page
+    for text in (nano.checkpoint.digest, "world 3003000, 4 segments; world 3003001, 4 segments"):
+        assert text in page
     assert "<th>seed</th><td>3</td>" in page
     assert text_of(page).count("Control") >= 6  # one a section
     assert "Asked, measured, reached" not in page
@@ -130,11 +133,11 @@ def test_text_is_escaped(written):
 
 def test_a_reading_is_what_the_interval_allows():
     words = ("more", "less", "neither")
-    assert Finding("a", "q", 0.2, 0.1, 0.3).reading(*words) == "more"
-    assert Finding("a", "q", -0.2, -0.3, -0.1).reading(*words) == "less"
-    assert Finding("a", "q", 0.2, -0.1, 0.3).reading(*words) == "neither"
-    assert Finding("a", "q", 0.2, 0.0, 0.3).reading(*words) == "neither"
-    assert Finding("a", "q", 0.2).reading(*words) == NO_INTERVAL
+    assert Finding("a", "q", 0.2, 0.1, 0.3).interpret(*words) == "more"
+    assert Finding("a", "q", -0.2, -0.3, -0.1).interpret(*words) == "less"
+    assert Finding("a", "q", 0.2, -0.1, 0.3).interpret(*words) == "neither"
+    assert Finding("a", "q", 0.2, 0.0, 0.3).interpret(*words) == "neither"
+    assert Finding("a", "q", 0.2).interpret(*words) == NO_INTERVAL
 
 
 def test_a_number_is_written_with_its_interval_and_unit():
@@ -153,22 +156,22 @@ def test_a_number_is_written_with_its_interval_and_unit():
         (-0.1, 0.1, "not seen here"),
     ],
 )
-def test_the_page_says_where_it_contradicts_the_paper(measured, written, low, high, words):
+def test_the_page_says_where_it_contradicts_the_paper(results, written, low, high, words):
     leads = [
         replace(row, value=(low + high) / 2, low=low, high=high)
         if row.quantity.startswith("lead in")
         else row
         for row in written.findings
     ]
-    section = glance(measured, Findings(leads, 3))
+    section = summary(results, Findings(leads, 3))
     (table,) = section.tables.values()
     trained = table["question"].str.startswith("Front-loading") & ~table["question"].str.contains(
         "random weights"
     )
-    assert trained.sum() == 2 * 2 * 2  # kinds of questions, rivals, measures
+    assert trained.sum() == 2 * 2 * 2  # kinds of questions, other arms, measures
     assert set(table["reading"][trained]) == {words}
-    told = " ".join(_led(measured, Findings(leads, 3), "needle"))
-    assert told.count(f"({words})") == 3 * 2
+    text = " ".join(front_loading(results, Findings(leads, 3)).paragraphs)
+    assert text.count(f"({words})") == 2 * 3 * 2  # conditions, other arms, measures
 
 
 def test_the_control_of_agreement_pairs_two_questions_about_one_video():
@@ -178,17 +181,17 @@ def test_the_control_of_agreement_pairs_two_questions_about_one_video():
         {"trace": ("segment", np.repeat([0, 1, 2], 3)), "pair": ["relevance, attention"]},
     )
     traces = [{"video_digest": video} for video in ("a", "a", "b")]
-    found = mismatched(SimpleNamespace(data=data, provenance={"traces": traces}))
-    other = found["rank correlation, other question, relevance, attention"]
-    less = found["rank correlation less other question, relevance, attention"]
+    estimates = cross_question_agreement(SimpleNamespace(data=data, provenance={"traces": traces}))
+    other = estimates["rank correlation, other question, relevance, attention"]
+    difference = estimates["rank correlation less other question, relevance, attention"]
     assert (other.value, other.n) == (-1.0, 2)  # the third video has one question
-    assert less.value == 2.0
+    assert difference.value == 2.0
 
 
 def test_rankings_with_the_same_first_alone_correlate_so_much():
     orders = [[0, *rest] for rest in permutations(range(1, 5))]
-    found = [spearman(range(5), order) for order in orders]
-    assert of_the_first_alone(5) == pytest.approx(np.mean(found))
+    correlations = [spearman(range(5), order) for order in orders]
+    assert correlation_of_shared_first(5) == pytest.approx(np.mean(correlations))
 
 
 @pytest.mark.parametrize(
@@ -203,46 +206,48 @@ def test_agreement_is_told_from_a_shared_first_segment(low, gain, words):
             "compare", "rank correlation less other question, a, b", gain, gain - 0.1, gain + 0.1
         ),
     ]
-    assert read_agreement(Findings(rows, 0), "a, b", ("more", "first", "less", "neither")) == words
+    assert (
+        interpret_agreement(Findings(rows, 0), "a, b", ("more", "first", "less", "neither"))
+        == words
+    )
 
 
-# Kept results
+# Saved results
 
 
-def made(seed=0):
-    return relevance(make_trace(seed=seed))
+def test_a_saved_result_is_not_computed_again(tmp_path):
+    settings, calls = {"model_digest": "a", "seed": 1}, []
 
-
-def test_what_is_kept_is_not_made_again(tmp_path):
-    kept, calls = Kept(tmp_path, {"model_digest": "a", "seed": 1}), []
-
-    def make():
+    def compute():
         calls.append(1)
-        return made()
+        return relevance(make_trace(seed=0))
 
-    first = kept("relevance", Relevance, make)
-    again = Kept(tmp_path, {"model_digest": "a", "seed": 1})("relevance", Relevance, make)
+    def load_or_compute(settings):
+        checkpoints = ResultCheckpoints(tmp_path, settings)
+        return checkpoints.load_or_compute("relevance", Relevance, compute)
+
+    first, again = load_or_compute(settings), load_or_compute(settings)
     assert len(calls) == 1
     xr.testing.assert_identical(first.data, again.data)
     assert first.provenance == again.provenance
-    assert again.provenance[KEY] == {"model_digest": "a", "seed": 1}
+    assert again.provenance[KEY] == settings
     for changed in ({"model_digest": "b", "seed": 1}, {"model_digest": "b", "seed": 2}):
-        Kept(tmp_path, changed)("relevance", Relevance, make)
+        load_or_compute(changed)
     assert len(calls) == 3
     path = tmp_path / "results" / "relevance.nc"
     path.write_bytes(path.read_bytes()[:5000])  # a disk that was full
     with pytest.warns(TempoLabWarning, match="the result is damaged. It was set aside"):
-        Kept(tmp_path, changed)("relevance", Relevance, make)
+        load_or_compute(changed)
     assert len(calls) == 4
     assert path.with_suffix(".damaged").exists()
     assert Relevance.load(path).provenance[KEY] == changed
 
 
-def test_an_interrupted_run_goes_on(few, written, measured, nano, tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on(small_run, written, results, nano, tmp_path, monkeypatch):
     """What was there stays, nothing is half written, and the rest comes out the same."""
     shutil.copytree(written.folder / "results", tmp_path / "results")
     (tmp_path / "results" / "compare.nc").unlink()
-    calls, attribution = [], measuring.attribution
+    calls, attribution = [], run.attribution
 
     def stopped(*args, **options):
         if len(calls) == 2:
@@ -250,41 +255,42 @@ def test_an_interrupted_run_goes_on(few, written, measured, nano, tmp_path, monk
         calls.append(1)
         return attribution(*args, **options)
 
-    monkeypatch.setattr(measuring, "attribution", stopped)
+    monkeypatch.setattr(run, "attribution", stopped)
     with pytest.raises(KeyboardInterrupt):
         write_report(nano, **SIZE, out=tmp_path, progress=False)
     assert len(calls) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
     assert not (tmp_path / "results" / "compare.nc").exists()
-    monkeypatch.setattr(measuring, "attribution", attribution)
-    again = measuring.measure(nano, Kept(tmp_path, settings_of(written)), **SIZE, progress=False)
+    monkeypatch.setattr(run, "attribution", attribution)
+    checkpoints = ResultCheckpoints(tmp_path, settings_of(written))
+    again = run.run_analyses(nano, checkpoints, **SIZE, progress=False)
     for name in ("relevance", "attention", "effect"):  # what is kept moves the last digits
-        found, wanted = (each.comparison.data[name] for each in (again, measured))
-        xr.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+        actual, expected = (each.comparison.data[name] for each in (again, results))
+        xr.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
 
 
 # The command
 
 
-def test_a_second_run_makes_no_video_and_the_same_table(few, written, nano, tmp_path, monkeypatch):
+def test_a_second_run_makes_no_video_and_the_same_table(
+    small_run, written, nano, tmp_path, monkeypatch
+):
     shutil.copytree(written.folder / "results", tmp_path / "results")
-    monkeypatch.setattr(measuring, "world_videos", None)  # everything is there
-    monkeypatch.setattr("tempo_lab.session.tempo.load", lambda model: nano)
-    monkeypatch.setattr(
-        "tempo_lab.apps.reports.analyses.write.SECTIONS", (glance,)
-    )  # draws nothing
+    monkeypatch.setattr(run, "world_videos", None)  # everything is there
+    monkeypatch.setattr(tempo, "load", lambda model: nano)
+    monkeypatch.setattr(write, "SECTIONS", (summary,))  # draws nothing
     words = [f"--{name}={value}" for name, value in SIZE.items()]
     done = CliRunner().invoke(app, ["report", *words, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(tmp_path / "report.html")
-    assert "What came out" in (tmp_path / "report.html").read_text()
+    assert "<h2>Results</h2>" in (tmp_path / "report.html").read_text()
     for name in ("report.csv", "settings.json"):
         assert (tmp_path / name).read_bytes() == (written.folder / name).read_bytes()
 
 
 @pytest.mark.parametrize("size", [{"videos": 1}, {"segments": 3}, {"seed": -1}])
 def test_too_small_a_size_is_refused(size, tmp_path):
-    with pytest.raises(TempoLabError, match=r"or more|no such seed"):
+    with pytest.raises(TempoLabError, match=r">= [24]|no such seed"):
         write_report("nano", **{**SIZE, **size}, out=tmp_path / "here")
     assert not (tmp_path / "here").exists()
 
@@ -295,13 +301,7 @@ def test_a_folder_that_cannot_be_made_is_refused(nano, tmp_path):
         write_report(nano, **SIZE, out=tmp_path / "file" / "folder")
 
 
-def test_the_module_has_the_options_of_the_command():
-    words = [sys.executable, "-m", "tempo_lab.apps.reports.analyses", "--help"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert "--segments" in done.stdout
-
-
 def test_reading_a_report_needs_no_torch():
     code = "import sys, tempo_lab.apps.reports.analyses\nprint('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

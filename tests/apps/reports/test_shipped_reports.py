@@ -37,22 +37,22 @@ def test_the_report_is_about_the_shipped_weights(folder: Path) -> None:
 
 
 def test_the_report_has_every_claim(claims: list[dict[str, float | None]]) -> None:
-    for found in claims:
-        assert tuple(found) == NAMES
-        assert all(value is not None for value in found.values())
+    for values in claims:
+        assert tuple(values) == NAMES
+        assert all(value is not None for value in values.values())
 
 
 def test_the_readme_repeats_the_report(claims: list[dict[str, float | None]]) -> None:
     """Every row of its table names claims and gives their values, to two digits."""
     rows = re.findall(r"^\|.*\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    told = [row for row in rows if any(f"`{name}`" in row for name in NAMES)]
-    assert len(told) >= 10
-    for row in told:
+    claim_rows = [row for row in rows if any(f"`{name}`" in row for name in NAMES)]
+    assert len(claim_rows) >= 10
+    for row in claim_rows:
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         names = re.findall(r"`(\w+)`", cells[-1])
-        for cell, found in zip(cells[1:], claims, strict=False):
+        for cell, measured in zip(cells[1:], claims, strict=False):
             values = re.findall(r"-?\d*\.\d\d\b", cell)
-            assert [f"{found[name]:.2f}".removeprefix("0") for name in names] == [
+            assert [f"{measured[name]:.2f}".removeprefix("0") for name in names] == [
                 value.removeprefix("0") for value in values
             ], row
 
@@ -62,21 +62,19 @@ def test_the_analyses_are_of_the_shipped_weights() -> None:
     assert settings["model_digest"] == tl.load("nano").checkpoint.digest
     assert settings["world"] == WORLD_VERSION
     page = (ANALYSES / "report.html").read_text()
-    for told in (settings["model_digest"], settings["held-out videos"]):
-        assert told in page
+    for text in (settings["model_digest"], settings["held-out videos"]):
+        assert text in page
 
 
 def test_the_readme_repeats_the_analyses() -> None:
     """Each row names a row of `report.csv` and gives its value and interval, to two digits."""
     table = pd.read_csv(ANALYSES / "report.csv").set_index(["analysis", "quantity"])
     text = (ROOT / "README.md").read_text()
-    told = re.findall(r"^\| .* \| (.*) \| `([^`:]+): ([^`:]+)` \|$", text, re.MULTILINE)
-    assert len(told) >= 8
-    for numbers, analysis, quantity in told:
-        found = table.loc[(analysis, quantity)]
-        value, low, high = (
-            f"{found[name].round(2) + 0.0:.2f}" for name in ("value", "low", "high")
-        )
+    rows = re.findall(r"^\| .* \| (.*) \| `([^`:]+): ([^`:]+)` \|$", text, re.MULTILINE)
+    assert len(rows) >= 8
+    for numbers, analysis, quantity in rows:
+        row = table.loc[(analysis, quantity)]
+        value, low, high = (f"{row[name].round(2) + 0.0:.2f}" for name in ("value", "low", "high"))
         assert numbers == f"{value} [{low}, {high}]", quantity
 
 
@@ -85,8 +83,8 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
     table = pd.read_csv(ANALYSES / "report.csv").set_index(["analysis", "quantity"])
 
     def interval(analysis: str, quantity: str) -> tuple[float, float]:
-        found = table.loc[(analysis, quantity)]
-        return found["low"], found["high"]
+        row = table.loc[(analysis, quantity)]
+        return row["low"], row["high"]
 
     parts = "front_loading, multi-part"
     assert interval(parts, "lead in accuracy over tail, k=4")[0] > 0

@@ -54,7 +54,7 @@ def test_stored_numbers_stand_on_the_scenes_that_they_were_drawn_from() -> None:
 def test_more_videos_than_a_seed_has_are_refused_before_anything_is_made() -> None:
     for videos in (0, 1001):
         with (
-            pytest.raises(TempoLabError, match="not so many videos"),
+            pytest.raises(TempoLabError, match="one seed has fewer videos"),
             world_videos(None, videos=videos),  # type: ignore[arg-type]
         ):
             pass

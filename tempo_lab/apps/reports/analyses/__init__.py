@@ -1,7 +1,4 @@
-"""`tempo-lab report`, or `python -m tempo_lab.apps.reports.analyses`: every analysis on one page.
-
-Stands above the analyses and the plots that it puts together.
-"""
+"""`tempo-lab report`: every analysis on the same held-out videos, written onto one page."""
 
 from tempo_lab.apps.reports.analyses.write import Report, write_report
 

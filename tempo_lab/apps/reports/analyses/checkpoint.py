@@ -1,4 +1,4 @@
-"""Results on disk: computed once, and anew where what they depend on has changed. No torch."""
+"""Results saved in the report's folder, so that a stopped run goes on. No torch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tempo_lab.common.netcdf import plain_json
 R = TypeVar("R", bound=Result)
 
 RESULTS = "results"
-"""Folder of the saved results, inside that of the report."""
+"""Folder of the saved results, inside the report's folder."""
 KEY = "report"
 """Where a saved result's provenance says what it depends on."""
 
 
-class Kept:
-    """Gives results by name, from their files where those are there.
+class ResultCheckpoints:
+    """Loads results by name from their files, and computes and saves those that are missing.
 
     Args:
-        folder: of the report; it is made if need be.
+        folder: the report's folder; it is created if needed.
         settings: what every result depends on: the model's digest, seed, size.
 
     Raises:
-        TempoLabError: the folder cannot be made.
+        TempoLabError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -38,40 +38,40 @@ class Kept:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TempoLabError(
-                "the folder of the report cannot be made",
+                "the report's folder cannot be created",
                 asked=folder,
                 found=error.strerror or error,
-                fix="name another with --out",
+                fix="name another folder with --out",
             ) from error
 
-    def __call__(self, name: str, kind: type[R], make: Callable[[], R]) -> R:
-        """The result of this name: of its file, or made and saved.
+    def load_or_compute(self, name: str, kind: type[R], compute: Callable[[], R]) -> R:
+        """Return the result of this name: loaded from its file, or computed and saved.
 
-        A file of other settings is replaced. One that is damaged, or of another kind, is set aside
-        with a warning.
+        A file of other settings is replaced. A file that is damaged, or holds another kind of
+        result, is set aside with a warning.
 
         Args:
-            name: of the result, and of its file.
-            kind: of result.
-            make: computes it.
+            name: name of the result, and of its file.
+            kind: class of the result.
+            compute: computes it.
         """
         path = self.folder / f"{name}.nc"
         try:
-            found = kind.load(path)
+            saved = kind.load(path)
         except TraceError as error:
             if path.exists():
                 aside = path.replace(path.with_suffix(".damaged"))
-                why = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0]
                 warnings.warn(
-                    f"{path}: {why}. It was set aside as {aside.name}, and is computed again.",
+                    f"{path}: {reason}. It was set aside as {aside.name}, and is computed again.",
                     TempoLabWarning,
                     stacklevel=2,
                 )
         else:
-            if found.provenance.get(KEY) == self.settings:
-                return found
-        made = make()
-        told = plain_json({**made.provenance, KEY: self.settings})
-        made = dataclasses.replace(made, provenance=told)
-        made.save(path)
-        return made
+            if saved.provenance.get(KEY) == self.settings:
+                return saved
+        result = compute()
+        provenance = plain_json({**result.provenance, KEY: self.settings})
+        result = dataclasses.replace(result, provenance=provenance)
+        result.save(path)
+        return result

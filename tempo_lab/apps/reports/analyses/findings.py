@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 NAN = float("nan")
-UNITS = ("nat", "tokens", "tokens a segment")
-"""That are written behind numbers; probabilities and shares have none."""
+UNITS = ("nat", "tokens")
+"""First words of the units that follow their numbers; probabilities and shares show none."""
 FIRST_ALONE = "rank correlation that the same first segment alone gives"
 NO_INTERVAL = "too little for an interval"
 
@@ -20,11 +20,11 @@ class Finding:
     """One number.
 
     Attributes:
-        analysis, quantity: what it is.
-        value: NaN where there is none.
-        low, high: ends of its 95 % interval, NaN where there is none.
-        unit: of the three.
-        n: questions that it was measured on.
+        analysis, quantity: what was measured.
+        value: NaN if there is none.
+        low, high: ends of its 95 % interval, NaN if there is none.
+        unit: unit of the three.
+        n: number of questions that it was measured on.
     """
 
     analysis: str
@@ -43,14 +43,14 @@ class Finding:
             f"{round(number, digits) + 0.0:.{digits}f}"  # + 0.0: no minus before a zero
             for number in (self.value, self.low, self.high)
         )
-        unit = f" {self.unit}" if self.unit in UNITS else ""
+        unit = f" {self.unit}" if self.unit.split()[0] in UNITS else ""
         return f"{value}{unit}" if math.isnan(self.low) else f"{value} [{low}, {high}]{unit}"
 
-    def reading(self, more: str, less: str, neither: str) -> str:
-        """Which of three sentences the interval allows: above 0, below 0, or 0 is inside."""
+    def interpret(self, above: str, below: str, neither: str) -> str:
+        """Return the text that the interval supports: above 0, below 0, or 0 is inside."""
         if math.isnan(self.low):
             return NO_INTERVAL
-        return more if self.low > 0 else less if self.high < 0 else neither
+        return above if self.low > 0 else below if self.high < 0 else neither
 
 
 class Findings:
@@ -58,7 +58,7 @@ class Findings:
 
     Args:
         rows: no two of one analysis and quantity.
-        seed: of everything.
+        seed: seed of all of them.
     """
 
     def __init__(self, rows: Iterable[Finding], seed: int) -> None:
@@ -72,5 +72,5 @@ class Findings:
         return self.rows[analysis, quantity]
 
     def to_pandas(self) -> pd.DataFrame:
-        """The rows of the CSV."""
+        """Return the rows of the CSV."""
         return pd.DataFrame([asdict(row) for row in self]).assign(seed=self.seed)

@@ -1,4 +1,4 @@
-"""What sections share: readings of intervals, tables of findings, figures. No torch."""
+"""What sections share: texts that follow from intervals, tables of findings, pictures. No torch."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ from typing import Any
 import pandas as pd
 
 from tempo_lab.apps.reports.analyses.findings import FIRST_ALONE, Finding, Findings
-from tempo_lab.apps.reports.html import Picture, picture
+from tempo_lab.apps.reports.html import Picture, render_picture
 
 DPI = 105
 """Of the page's figures: small enough to be shown elsewhere too."""
 
 
-def figure(name: str, caption: str, drawn: tuple[Any, Any]) -> Picture:
-    """A plot as a picture of the page."""
-    return picture(name, caption, drawn, DPI)
+def plot_picture(name: str, caption: str, drawn: tuple[Any, Any]) -> Picture:
+    """Return a plot as a picture of the page."""
+    return render_picture(name, caption, drawn, DPI)
 
 
-def against_claim(difference: Finding) -> str:
-    """What a difference says of something that the method claims to be above 0."""
-    return difference.reading("as claimed", "the opposite of the claim", "not seen here")
+def compare_with_claim(difference: Finding) -> str:
+    """Return what a difference says about a claim that it is above 0."""
+    return difference.interpret("as claimed", "the opposite of the claim", "not seen here")
 
 
-def read_agreement(told: Findings, pair: str, words: tuple[str, str, str, str]) -> str:
-    """What the rank correlation of two measures says.
+def interpret_agreement(findings: Findings, pair: str, texts: tuple[str, str, str, str]) -> str:
+    """Return the text that the rank correlation of two measures supports.
 
     Args:
-        pair: of measures.
-        words: where they agree on more than the first segment; on that alone; less than with
-            another question; not about the question.
+        findings: those of the analysis "compare".
+        pair: the two measures.
+        texts: for agreement on more than the first segment; on the first segment alone; for less
+            agreement than with another question; for agreement that is not about the question.
     """
-    rho, gain = (
-        told("compare", f"rank correlation{of}, {pair}") for of in ("", " less other question")
+    correlation, gain = (
+        findings("compare", f"rank correlation{of}, {pair}") for of in ("", " less other question")
     )
-    beyond = rho.low > told("compare", FIRST_ALONE).value
-    return gain.reading(words[0] if beyond else words[1], words[2], words[3])
+    beyond_first = correlation.low > findings("compare", FIRST_ALONE).value
+    return gain.interpret(texts[0] if beyond_first else texts[1], texts[2], texts[3])
 
 
-def table(told: Findings, analysis: str) -> pd.DataFrame:
-    """All findings of one analysis."""
-    every = told.to_pandas()
-    return every[every["analysis"] == analysis].drop(columns=["analysis", "seed"])
+def findings_table(findings: Findings, analysis: str) -> pd.DataFrame:
+    """Return all findings of one analysis."""
+    rows = findings.to_pandas()
+    return rows[rows["analysis"] == analysis].drop(columns=["analysis", "seed"])

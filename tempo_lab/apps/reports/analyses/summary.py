@@ -1,4 +1,4 @@
-"""The page's first table: one row a question, with its control and what the interval allows."""
+"""The page's first table: a row per question, with its control and what its interval supports."""
 
 from __future__ import annotations
 
@@ -6,93 +6,97 @@ import pandas as pd
 
 from tempo_lab.allocation.arms import quarter
 from tempo_lab.analysis.front_loading.result import HEAD, RANDOM, TAIL
-from tempo_lab.apps.reports.analyses import run
 from tempo_lab.apps.reports.analyses.findings import Finding, Findings
-from tempo_lab.apps.reports.analyses.format import against_claim, read_agreement
-from tempo_lab.apps.reports.analyses.run import MULTI, NEEDLE, Measured
+from tempo_lab.apps.reports.analyses.format import compare_with_claim, interpret_agreement
+from tempo_lab.apps.reports.analyses.run import MULTI, NEEDLE, RANDOM_WEIGHTS, ReportResults
 from tempo_lab.apps.reports.html import Section
 
 COLUMNS = ("question", "measured", "control", "difference", "reading")
 Row = tuple[str, Finding, str, Finding | str, str]
 
 
-def glance(measured: Measured, told: Findings) -> Section:
-    """What came out, in a dozen rows."""
-    pairs = map(str, measured.comparison.data["pair"].to_numpy())
+def summary(results: ReportResults, findings: Findings) -> Section:
+    """Return the results of all analyses in a dozen rows."""
+    pairs = map(str, results.comparison.data["pair"].to_numpy())
     rows = [
-        _routing(told),
-        _tokens(told),
+        _routing(findings),
+        _tokens(findings),
         *(
-            _front(measured, told, of, arm, what)
-            for of in (NEEDLE, MULTI)
+            _front_loading(results, findings, condition, arm, measure)
+            for condition in (NEEDLE, MULTI)
             for arm in (TAIL, RANDOM)
-            for what in ("accuracy", "logprob")
+            for measure in ("accuracy", "logprob")
         ),
-        _front(measured, told, run.RANDOM, TAIL, "logprob"),
-        _evidence(told),
-        *(_agreement(told, pair) for pair in pairs),
+        _front_loading(results, findings, RANDOM_WEIGHTS, TAIL, "logprob"),
+        _evidence(findings),
+        *(_agreement(findings, pair) for pair in pairs),
     ]
     table = pd.DataFrame([[str(cell) for cell in row] for row in rows], columns=list(COLUMNS))
     return Section(
-        "What came out",
-        ["Sections below say how each row was measured; readings follow from intervals alone."],
+        "Results",
+        [
+            "The sections below say how each row was measured. The last column follows from the"
+            " interval alone."
+        ],
         tables={"logprob: log-probability of the right answer": table},
         folded=False,
     )
 
 
-def _routing(told: Findings) -> Row:
+def _routing(findings: Findings) -> Row:
     gain, control = (
-        told("relevance", f"AUC{of}") for of in (" less shuffled", ", shuffled question")
+        findings("relevance", f"AUC{of}") for of in (" less shuffled", ", shuffled question")
     )
-    asked = "Does relevance rank the evidence first? AUC"
     return (
-        asked,
-        told("relevance", "AUC"),
+        "Does relevance rank the evidence first? AUC",
+        findings("relevance", "AUC"),
         f"shuffled question: {control}",
         gain,
-        against_claim(gain),
+        compare_with_claim(gain),
     )
 
 
-def _tokens(told: Findings) -> Row:
+def _tokens(findings: Findings) -> Row:
     own, control, gain = (
-        told("allocation", f"on evidence{of}, head")
+        findings("allocation", f"on evidence{of}, head")
         for of in ("", ", shuffled question", " less shuffled")
     )
-    asked = "Do tokens go to the evidence? Share of those of ATA"
-    return asked, own, f"shuffled question: {control}", gain, against_claim(gain)
+    question = "Do tokens go to the evidence? Share of ATA's tokens"
+    return question, own, f"shuffled question: {control}", gain, compare_with_claim(gain)
 
 
-def _front(measured: Measured, told: Findings, of: str, arm: str, what: str) -> Row:
-    name, k = f"front_loading, {of}", quarter(measured.slots)
-    lead = told(name, f"lead in {what} over {arm}, k={k}")
-    reading = against_claim(lead)
-    if of == run.RANDOM:
-        reading = lead.reading("ahead untrained", "behind untrained", "neither is ahead")
+def _front_loading(
+    results: ReportResults, findings: Findings, condition: str, arm: str, measure: str
+) -> Row:
+    name, k = f"front_loading, {condition}", quarter(results.slots)
+    lead = findings(name, f"lead in {measure} over {arm}, k={k}")
+    reading = compare_with_claim(lead)
+    if condition == RANDOM_WEIGHTS:
+        reading = lead.interpret("ahead untrained", "behind untrained", "neither is ahead")
     return (
-        f"Front-loading, {of}: do the first {k} tokens carry more than {arm} {k}? {what}",
-        told(name, f"{what}, {HEAD}, k={k}"),
-        f"{arm}: {told(name, f'{what}, {arm}, k={k}')}",
+        f"Front-loading, {condition}: do the first {k} tokens carry more than {arm} {k}? {measure}",
+        findings(name, f"{measure}, {HEAD}, k={k}"),
+        f"{arm}: {findings(name, f'{measure}, {arm}, k={k}')}",
         lead,
         reading,
     )
 
 
-def _evidence(told: Findings) -> Row:
+def _evidence(findings: Findings) -> Row:
     name = "decision on evidence less elsewhere"
-    apart, control = told("attention", name), told("attention", f"{name}, random weights")
-    asked = "Do frames with the evidence get more attention of the decision? Difference"
-    reading = apart.reading("yes", "less", "not seen here")
-    return asked, apart, f"random weights: {control}", "", reading
+    difference = findings("attention", name)
+    control = findings("attention", f"{name}, random weights")
+    question = "Do frames with the evidence get more attention of the decision? Difference"
+    reading = difference.interpret("yes", "less", "not seen here")
+    return question, difference, f"random weights: {control}", "", reading
 
 
-def _agreement(told: Findings, pair: str) -> Row:
+def _agreement(findings: Findings, pair: str) -> Row:
     own, control, gain = (
-        told("compare", f"rank correlation{of}, {pair}")
+        findings("compare", f"rank correlation{of}, {pair}")
         for of in ("", ", other question", " less other question")
     )
-    asked = f"Do {pair.replace(', ', ' and ')} of segments agree? Rank correlation"
-    words = "yes", "on the first", "less than with another question", "not about the question"
-    reading = read_agreement(told, pair, words)
-    return asked, own, f"other question: {control}", gain, reading
+    question = f"Do {pair.replace(', ', ' and ')} of segments agree? Rank correlation"
+    texts = "yes", "on the first", "less than with another question", "not about the question"
+    reading = interpret_agreement(findings, pair, texts)
+    return question, own, f"other question: {control}", gain, reading

@@ -1,1 +1,1 @@
-"""To be written."""
+"""`tempo-lab evaluate world`: the method's claims, measured on held-out procedural videos."""

@@ -1,6 +1,6 @@
 """`tempo-lab evaluate world`: the method's claims, measured on held-out procedural videos.
 
-Writes into one folder what was answered (`answers.jsonl`, from which a stopped run goes on),
+Writes one folder: the answers (`answers.jsonl`, from which a stopped run continues),
 `results.csv`, `claims.csv`, `claims.json`, the figures, and `report.html`, which holds them all.
 """
 
@@ -15,33 +15,33 @@ from typing import Any
 
 import pandas as pd
 
-from tempo_lab.apps.reports.html import page
+from tempo_lab.apps.reports.html import render_page
 from tempo_lab.apps.reports.world.sections import all_sections
 from tempo_lab.common.errors import CheckpointError, TempoLabError
 from tempo_lab.common.files import EMBEDDED, write_atomic
 from tempo_lab.common.statistics import Estimate
 from tempo_lab.common.version import __version__
-from tempo_lab.evaluation.arm_runner import Row, keys_of
 from tempo_lab.evaluation.runner import run
-from tempo_lab.evaluation.store import Store
+from tempo_lab.evaluation.store import Row, Store
 from tempo_lab.nano.claims import claims, tables
-from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, Job, draw_jobs
+from tempo_lab.nano.claims.answering import answer_video
+from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, VideoJob, draw_jobs
 from tempo_lab.nano.world.scenes import WORLD_VERSION
 from tempo_lab.nano.world.seeds import DEVELOPMENT
 from tempo_lab.session.tempo import load
 
 ABLATION = "{}-plain"
 """Name of a model's ablation without prefix dropout."""
-MOST_WORKERS = 8
-"""Processes at most by default: each holds a model and a video."""
+MAX_WORKERS = 8
+"""Largest default number of processes: each holds a model and a video."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """The results of an evaluation.
 
     Attributes:
-        folder: where everything lies.
+        folder: of all files.
         settings: what was run.
         frame: a row for each (video, question, model, arm), see `tables.to_frame`.
         measured: every claim with its interval, by name.
@@ -54,7 +54,7 @@ class Evaluation:
 
     @property
     def verdicts(self) -> list[claims.Verdict]:
-        """What was asked for, measured, and reached or not."""
+        """What was required, what was measured, and whether it was reached."""
         return claims.verdicts(self.measured, self.settings["memory_tokens_a_segment"])
 
 
@@ -67,15 +67,15 @@ def evaluate_world(
     before: str | Path | None = None,
     workers: int | None = None,
 ) -> Evaluation:
-    """Measure the claims, or go on with a run that was stopped.
+    """Measure the claims, or continue a run that was stopped.
 
     Args:
         model: a name for `tempo_lab.load`. `MODEL-plain`, where there is one, is its ablation.
         size: "quick" (ten minutes on two cores) or "full" (overnight); one of `plan.SIZES`.
-        seed: of the videos; every seed has its own.
+        seed: of the videos; each seed has its own.
         out: folder; by default `results/world-MODEL-SIZE-SEED` in the working directory.
         before: a checkpoint from before compressor training, for the prior's AUC.
-        workers: processes; by default one a core, or a single one on an accelerator.
+        workers: processes; by default one per core, or one on an accelerator.
 
     Raises:
         CheckpointError: a model cannot be loaded.
@@ -85,14 +85,14 @@ def evaluate_world(
     models, missing = {MAIN: model}, []
     digests = {MAIN: tempo.checkpoint.digest}
     plain = ABLATION.format(model)
-    beside = plain in EMBEDDED or Path(plain).is_dir()  # a hub is not asked for what may not be
-    others = [(PLAIN, plain if beside else None), (BEFORE, None if before is None else str(before))]
+    local = plain in EMBEDDED or Path(plain).is_dir()  # we never search a hub for it
+    others = [(PLAIN, plain if local else None), (BEFORE, None if before is None else str(before))]
     for role, name in others:
-        found = None if name is None else _digest(name, required=role == BEFORE)
-        if name is None or found is None:
+        digest = None if name is None else _digest(name, required=role == BEFORE)
+        if name is None or digest is None:
             missing.append(role)
         else:
-            models[role], digests[role] = name, found
+            models[role], digests[role] = name, digest
     jobs = draw_jobs(size, seed, tempo.slots)
     settings = {
         "model": model,
@@ -110,9 +110,9 @@ def evaluate_world(
     store = Store(folder, settings)
     if workers is None:
         on_cpu = tempo.model.device.type == "cpu"
-        workers = min(os.cpu_count() or 1, MOST_WORKERS) if on_cpu else 1
+        workers = min(os.cpu_count() or 1, MAX_WORKERS) if on_cpu else 1
     del tempo
-    rows = run(jobs, models, store, workers=workers)
+    rows = run(jobs, answer_video, models, store, workers=workers)
     return write_results(folder, settings, rows, missing)
 
 
@@ -125,30 +125,30 @@ def _digest(name: str, *, required: bool) -> str | None:
         return None
 
 
-def _digest_of(jobs: list[Job]) -> str:
-    """A digest of everything that is asked: rows of other questions do not belong here."""
-    told = [
-        [job.video, item.question.text, item.question.answer, *keys_of(job, (MAIN,))]
+def _digest_of(jobs: list[VideoJob]) -> str:
+    """A digest of everything that is asked: rows of other questions belong to another run."""
+    questions = [
+        [job.video, item.question.text, item.question.answer, *job.keys((MAIN,))]
         for job in jobs
         for item in job.items
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(questions).encode()).hexdigest()[:16]
 
 
 def write_results(
     folder: Path, settings: dict[str, Any], rows: list[Row], missing: list[str]
 ) -> Evaluation:
-    """Tables, claims, figures and the page of finished rows.
+    """Write tables, claims, figures and the page of finished rows.
 
     Args:
-        folder: where to.
+        folder: where to write.
         settings: what was run.
         rows: of `run`.
-        missing: roles of models that there were not.
+        missing: roles without a model.
     """
     frame = tables.to_frame(rows)
     measured = claims.measure(frame, settings["memory_tokens_a_segment"])
-    found = Evaluation(folder, settings, frame, measured)
+    evaluation = Evaluation(folder, settings, frame, measured)
     sections = all_sections(frame, rows, settings["memory_tokens_a_segment"], missing)
     tuned = settings.get("seed") in DEVELOPMENT
     shown = {
@@ -160,7 +160,7 @@ def write_results(
         "results.csv": frame.to_csv(index=False).encode("utf-8", "backslashreplace"),
         "claims.csv": claims.as_table(measured).to_csv(index=False).encode(),
         "claims.json": (json.dumps(claims.as_json(measured), indent=1) + "\n").encode(),
-        "report.html": page(title, shown, sections, found.verdicts).encode("utf-8"),
+        "report.html": render_page(title, shown, sections, evaluation.verdicts).encode("utf-8"),
         **{f"{picture.name}.png": picture.png for each in sections for picture in each.pictures},
     }
     try:
@@ -171,6 +171,6 @@ def write_results(
             "the report of the evaluation cannot be written; all answers are kept",
             asked=folder,
             found=error.strerror or type(error).__name__,
-            fix="make room, and run the command again: it goes on",
+            fix="free some space, then run the command again: it continues",
         ) from error
-    return found
+    return evaluation

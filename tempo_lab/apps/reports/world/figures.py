@@ -1,7 +1,6 @@
-"""Tables of an evaluation to figures: each function returns (figure, axes) and never shows.
+"""Figures of the evaluation's tables: each function returns (figure, axes) and never shows them.
 
-Colours are the Okabe-Ito set; each line also has its own marker, so that nothing is told by colour
-alone. No torch.
+Each line also has its own marker, so that no meaning depends on colour alone. No torch.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import pandas as pd
 from tempo_lab.common.statistics import Reliability
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
 from tempo_lab.nano.claims.tables import NEEDLES, groups_of
-from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens
+from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens, tokens_axis
 from tempo_lab.plots.style import BLUE, GREEN, GREY, ORANGE, PINK, RED, STYLES, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FEWEST_ARMS = 3
+MIN_ARMS = 3
 """A length with fewer arms has no curve to draw."""
 
 WAY_STYLES = {"first": (BLUE, "o"), "last": (RED, "v"), "random": (GREEN, "D")}
@@ -33,7 +32,7 @@ LENGTH_COLORS = (BLUE, RED, GREEN, PINK)
 def _subplots(
     columns: int, *, width: float, height: float, rows: int = 1, **more: Any
 ) -> tuple[Figure, np.ndarray]:
-    """Axes [column], or [row, column] of several rows."""
+    """Return the figure and its axes: [column], or [row, column] for several rows."""
     import seaborn
     from matplotlib import pyplot
 
@@ -45,15 +44,8 @@ def _subplots(
     return figure, axes[0] if rows == 1 else axes
 
 
-def _tokens_axis(axes: Axes, most: float) -> None:
-    """A logarithmic axis of tokens, marked at powers of two."""
-    ticks = 2 ** np.arange(int(np.log2(max(most, 1))) + 1)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
-
-
 def _kinds_axis(axes: Axes, kinds: list[str]) -> None:
-    """Scores above names of kinds of questions."""
+    """Label the axes of scores by kind of question."""
     names = [kind.replace("_", " ") for kind in kinds]
     axes.set_xticks(range(len(kinds)), names, rotation=30 if len(kinds) > 6 else 0)
     axes.set(ylabel="score", ylim=(-0.02, 1.03), xlabel="kind of question")
@@ -62,28 +54,28 @@ def _kinds_axis(axes: Axes, kinds: list[str]) -> None:
 def prior(
     table: pd.DataFrame, curves: Mapping[tuple[str, int], Reliability]
 ) -> tuple[Figure, np.ndarray]:
-    """AUC by length beside its control, and how well relevance is calibrated.
+    """Draw AUC by length with its control, and the calibration of relevance.
 
     Args:
-        table: of `prior_table`.
-        curves: of `calibration`.
+        table: what `prior_table` returned.
+        curves: what `calibration` returned.
     """
     figure, axes = _subplots(2, width=9.5, height=3.8)
     left, right = axes
     needles = table[table["kind"] == NEEDLES] if len(table) else table
     lengths = sorted(needles["segments"].unique()) if len(needles) else []
-    place = {n: i for i, n in enumerate(lengths)}
+    position = {n: i for i, n in enumerate(lengths)}
     for (model, color, marker), shift in zip(
         ((MAIN, BLUE, "o"), (BEFORE, ORANGE, "s")), (-0.08, 0.08), strict=True
     ):
-        some = needles[needles["model"] == model] if len(needles) else needles
-        if len(some):
-            x = some["segments"].map(place) + shift
-            _bars(left, x, some, "auc", color, marker, MODEL_NAMES[model])
+        rows = needles[needles["model"] == model] if len(needles) else needles
+        if len(rows):
+            x = rows["segments"].map(position) + shift
+            _bars(left, x, rows, "auc", color, marker, MODEL_NAMES[model])
             if model == MAIN:
-                error = _errors(some, "control")
+                error = _errors(rows, "control")
                 left.errorbar(
-                    x, some["control"], error, fmt="X", color=GREY, capsize=3,
+                    x, rows["control"], error, fmt="X", color=GREY, capsize=3,
                     label="control: another video's question",
                 )  # fmt: skip
     left.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
@@ -94,12 +86,12 @@ def prior(
     left.set_title("Needle questions: where is the evidence?", loc="left", fontsize="medium")
 
     right.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
-    mine = [(n, curve) for (model, n), curve in curves.items() if model == MAIN]
-    for (n, curve), color, marker in zip(mine, LENGTH_COLORS, "osDv", strict=False):
-        there = curve.count > 0
+    main_curves = [(n, curve) for (model, n), curve in curves.items() if model == MAIN]
+    for (n, curve), color, marker in zip(main_curves, LENGTH_COLORS, "osDv", strict=False):
+        filled = curve.count > 0
         label = f"{n} segments, ECE {curve.error:.3f}"
         right.plot(
-            curve.predicted[there], curve.observed[there], color=color, marker=marker, label=label
+            curve.predicted[filled], curve.observed[filled], color=color, marker=marker, label=label
         )
     right.set(xlabel="relevance (probability)", ylabel="share that holds evidence")
     right.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -116,25 +108,25 @@ def _bars(
 
 
 def _errors(table: pd.DataFrame, name: str) -> np.ndarray:
-    """How far intervals reach below and above their values [2, row], for error bars."""
+    """Return the distances from values to the ends of their intervals [2, row], for error bars."""
     value = table[name]
     reach = [value - table[f"{name}_low"], table[f"{name}_high"] - value]
     return np.stack(reach).clip(0).astype(float)
 
 
 def allocation(table: pd.DataFrame, group: str = NEEDLES) -> tuple[Figure, np.ndarray]:
-    """Score against the tokens that were really used, one panel a length.
+    """Draw score against the tokens that were really used, one panel per length.
 
     Args:
-        table: of `allocation_table`.
-        group: of questions.
+        table: what `allocation_table` returned.
+        group: which questions.
     """
-    some = table[table["group"] == group]
-    families = some.groupby("segments")["family"].nunique()
-    lengths = sorted(families[families >= FEWEST_ARMS].index) or [0]
+    rows = table[table["group"] == group]
+    families = rows.groupby("segments")["family"].nunique()
+    lengths = sorted(families[families >= MIN_ARMS].index) or [0]
     figure, axes = _subplots(len(lengths), width=3.4 * len(lengths) + 1.8, height=3.9, sharey=True)
     for ax, segments in zip(axes, lengths, strict=True):
-        score_over_tokens(ax, some[some["segments"] == segments])
+        score_over_tokens(ax, rows[rows["segments"] == segments])
         ax.set_title(f"{segments} segments", loc="left", fontsize="medium")
     axes[0].set_ylabel(f"score of {group} questions")
     legend_beside(figure, axes)
@@ -142,21 +134,21 @@ def allocation(table: pd.DataFrame, group: str = NEEDLES) -> tuple[Figure, np.nd
 
 
 def kinds(table: pd.DataFrame, budget: int, segments: int = 32) -> tuple[Figure, np.ndarray]:
-    """Score of each kind of question at one length and budget, by arm.
+    """Draw the score of each kind of question at one length and budget, by arm.
 
     Args:
-        table: of `allocation_table`.
-        budget: tokens per segment; all tokens are shown beside it.
+        table: what `allocation_table` returned.
+        budget: tokens per segment; all tokens are shown as well.
         segments: length of the videos.
     """
     chosen = ["ATA head", "uniform head", "uniform ToMe", "top-k", "shuffled scores"]
     chosen += ["oracle routing", "all tokens"]
-    some = table[(table["segments"] == segments) & table["family"].isin(chosen)]
-    some = some[some["budget"].isna() | (some["budget"] == budget)]
-    groups = groups_of(some)
+    rows = table[(table["segments"] == segments) & table["family"].isin(chosen)]
+    rows = rows[rows["budget"].isna() | (rows["budget"] == budget)]
+    groups = groups_of(rows)
     figure, axes = _subplots(1, width=max(6.0, 1.15 * len(groups) + 2.5), height=3.9)
     for index, family in enumerate(chosen):
-        line = some[some["family"] == family]
+        line = rows[rows["family"] == family]
         x = line["group"].map({g: i for i, g in enumerate(groups)})
         shift = (index - (len(chosen) - 1) / 2) * 0.11
         if len(line):
@@ -171,10 +163,10 @@ def kinds(table: pd.DataFrame, budget: int, segments: int = 32) -> tuple[Figure,
 
 
 def front_loading(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
-    """Score and log-probability of the right answer with the first, last or random k tokens kept.
+    """Draw score and log-probability of the right answer with first, last or random k tokens kept.
 
     Args:
-        table: of `front_loading_table`.
+        table: what `front_loading_table` returned.
     """
     models = [m for m in (MAIN, PLAIN) if len(table) and m in set(table["model"])]
     panels = [(m, g) for g in groups_of(table) for m in models] or [(MAIN, NEEDLES)]
@@ -183,14 +175,14 @@ def front_loading(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
         len(panels), rows=2, width=3.1 * wide + 0.6, height=5.8, sharex=True, sharey="row"
     )
     for (model, group), upper, lower in zip(panels, *axes, strict=True):
-        some = table[(table["model"] == model) & (table["group"] == group)]
+        rows = table[(table["model"] == model) & (table["group"] == group)]
         for shown, name in ((upper, "score"), (lower, "nats")):
             for way, (color, marker) in WAY_STYLES.items():
-                line = some[some["way"] == way].sort_values("k")
+                line = rows[rows["way"] == way].sort_values("k")
                 low, high = line[f"{name}_low"], line[f"{name}_high"]
                 shown.plot(line["k"], line[name], color=color, marker=marker, label=f"{way} k")
                 shown.fill_between(line["k"], low, high, color=color, alpha=0.13, linewidth=0)
-        _tokens_axis(lower, table["k"].max() if len(table) else 1)
+        tokens_axis(lower, table["k"])
         lower.set_xlabel("k, tokens kept per segment")
         upper.set_title(f"{group}, {MODEL_NAMES[model]}", loc="left", fontsize="medium")
         upper.set_ylim(-0.02, 1.03)
@@ -201,10 +193,10 @@ def front_loading(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
 
 
 def strictness(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
-    """Three ways of being strict, on questions about what is absent, present, and in one segment.
+    """Draw three strict allocators, on questions about what is absent, present, and in one segment.
 
     Args:
-        table: of `strictness_table`.
+        table: what `strictness_table` returned.
     """
     lengths = sorted(table["segments"].unique()) if len(table) else [0]
     groups = groups_of(table)
@@ -228,10 +220,10 @@ def strictness(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
 
 
 def phrasings(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
-    """Score of each phrasing of each kind of question; red: kept out of training.
+    """Draw the score of each phrasing of each kind of question; red: held out of training.
 
     Args:
-        table: of `phrasing_table`.
+        table: what `phrasing_table` returned.
     """
     kinds = list(dict.fromkeys(table["kind"]))
     figure, axes = _subplots(1, width=max(6.0, 0.55 * len(kinds) + 2.5), height=3.9)
@@ -239,11 +231,11 @@ def phrasings(table: pd.DataFrame) -> tuple[Figure, np.ndarray]:
     x = table["kind"].map({kind: i for i, kind in enumerate(kinds)}) + 0.13 * (number - 1.5)
     for kept_out, color, marker, label in (
         (False, BLUE, "o", "shown in training"),
-        (True, RED, "D", "kept out of training"),
+        (True, RED, "D", "held out of training"),
     ):
-        some = table["kept_out"] == kept_out
-        if some.any():
-            _bars(axes[0], x[some], table[some], "score", color, marker, label)
+        rows = table["kept_out"] == kept_out
+        if rows.any():
+            _bars(axes[0], x[rows], table[rows], "score", color, marker, label)
     _kinds_axis(axes[0], kinds)
     legend_beside(figure, axes)
     return figure, axes

@@ -1,4 +1,4 @@
-"""The claims as sections of the page: what was done in words, figures, tables. No torch."""
+"""The claims as sections of the page: text, figures, tables. No torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tempo_lab.allocation.arms import quarter
-from tempo_lab.apps.reports.html import Section, picture
+from tempo_lab.apps.reports.html import Section, render_picture
 from tempo_lab.apps.reports.world import figures
 from tempo_lab.common.statistics import Reliability
 from tempo_lab.evaluation.tables import calibration, refused_table
@@ -19,13 +19,13 @@ from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
 def all_sections(
     frame: pd.DataFrame, rows: Iterable[Mapping[str, Any]], slots: int, missing: Collection[str]
 ) -> list[Section]:
-    """One section a claim, and one about wordings.
+    """Return one section per claim, and one about wordings.
 
     Args:
-        frame: what `tables.to_frame` gave.
+        frame: what `tables.to_frame` returned.
         rows: the same with relevance and evidence by segment.
-        slots: K, memory tokens of a segment.
-        missing: roles of models that there were not.
+        slots: K, memory tokens per segment.
+        missing: roles of the models that do not exist.
     """
     return [
         _prior(frame, calibration(rows), BEFORE in missing),
@@ -48,25 +48,26 @@ def _prior(
     return Section(
         "1. The prior",
         [
-            "For each question, the chance that a segment with evidence scores above one without"
-            " (ROC-AUC within the video). Control: the question of another video of the same"
-            " length is asked about this one, against the places where its evidence was there;"
-            " that is a half unless places themselves give something away. The embedded models are"
-            " trained to answer Yes or No to this very sentence: their relevance is not zero-shot.",
+            "For each question, the probability that a segment with evidence scores above one"
+            " without (ROC-AUC within the video). Control: the question of another video of the"
+            " same length is asked about this one, and is measured against the positions of the"
+            " evidence in the other video; that is a half unless positions alone reveal something."
+            " The embedded models are trained to answer Yes or No to this very sentence: their"
+            " relevance is not zero-shot.",
             "No number from before compressor training: no checkpoint from before it was given"
             " (--before FOLDER). The recipe of the embedded models freezes the compressor's SVLM"
-            " in that training, so that their relevance is the same before and after."
+            " in that training, so their relevance is the same before and after."
             if no_before
             else "Before compressor training: the checkpoint given by --before, on the same"
             f" questions. {_same_before(frame)}",
         ],
-        [picture("prior", "AUC and calibration", figures.prior(table, curves))],
+        [render_picture("prior", "AUC and calibration", figures.prior(table, curves))],
         {"AUC by length and kind": table, "Calibration": errors},
     )
 
 
 def _same_before(frame: pd.DataFrame) -> str:
-    """How many questions have the same AUC before and after; all where the SVLM was frozen."""
+    """Count the questions with the same AUC before and after: all if the SVLM was frozen."""
     prior = frame[frame["auc"].notna()].pivot(
         index=["video", "item"], columns="model", values="auc"
     )
@@ -80,15 +81,15 @@ def _allocation(frame: pd.DataFrame, slots: int) -> Section:
         "2. Allocation",
         [
             "Score against the memory tokens that were really used. Budgets are tokens per segment,"
-            " shared over the video; ATA often spends less than it may. Sparse frames: all tokens"
-            " of as few segments, sampled over the whole video, as fit the budget. Shuffled"
-            " scores: the same ATA with its scores dealt out at random (control). Oracle routing:"
-            " score 1 where the evidence is and 0 elsewhere (ceiling), or the model's own where"
-            " all segments or none are evidence.",
+            " shared over the video; ATA often uses less than its budget. Sparse frames: all"
+            " tokens of as many segments, sampled over the whole video, as fit the budget."
+            " Shuffled scores: the same ATA with its scores permuted at random (control). Oracle"
+            " routing: score 1 for segments with evidence and 0 for others (ceiling), or the"
+            " model's own scores if all segments or none are evidence.",
         ],
         [
-            picture("allocation", "Needle questions", figures.allocation(table)),
-            picture("kinds", "Every kind of question", figures.kinds(table, quarter(slots))),
+            render_picture("allocation", "Needle questions", figures.allocation(table)),
+            render_picture("kinds", "Every kind of question", figures.kinds(table, quarter(slots))),
         ],
         {"Score by length, kind and arm": table}
         | ({"Arms that were impossible": refused} if len(refused) else {}),
@@ -102,14 +103,12 @@ def _front_loading(frame: pd.DataFrame, slots: int, no_plain: bool) -> Section:
         [
             f"Every segment of the video keeps the same k of its {slots} memory tokens: the first,"
             f" the last, or random ones; the claim is about a quarter of them, {quarter(slots)}."
-            " The log-probability is that of the right answer, read as if the model had written"
-            " it.",
-            "No number of the ablation without prefix dropout: there is no such checkpoint beside"
-            " this model."
+            " The log-probability is that of the right answer, with teacher forcing.",
+            "No number of the ablation without prefix dropout: this model has no such checkpoint."
             if no_plain
             else "The ablation without prefix dropout was asked the same questions.",
         ],
-        [picture("front_loading", "k tokens kept", figures.front_loading(table))],
+        [render_picture("front_loading", "k tokens kept", figures.front_loading(table))],
         {"Score and log-probability by k": table},
     )
 
@@ -119,12 +118,13 @@ def _strictness(frame: pd.DataFrame) -> Section:
     return Section(
         "4. Strictness",
         [
-            "Faithful: the released allocator, which always calls some segment the most relevant."
-            " Abstaining: where no segment's relevance reaches one half, every segment gets only"
-            " the minimum. Floor: every segment keeps half of the budget's mean, and ATA shares"
-            " out the rest. Present things and needles show what strictness costs.",
+            "Faithful: the released allocator, which always treats some segment as the most"
+            " relevant. Abstaining: if no segment's relevance reaches one half, every segment gets"
+            " only the minimum. Floor: every segment keeps half of the budget's mean, and ATA"
+            " allocates the rest. Questions about present things and needles show what strictness"
+            " costs.",
         ],
-        [picture("strictness", "Absent, present and needle", figures.strictness(table))],
+        [render_picture("strictness", "Absent, present and needle", figures.strictness(table))],
         {"Score by length, kind and arm": table},
     )
 
@@ -132,12 +132,12 @@ def _strictness(frame: pd.DataFrame) -> Section:
 def _phrasings(frame: pd.DataFrame, slots: int) -> Section:
     table = tables.phrasing_table(frame, slots)
     return Section(
-        "5. Other words",
+        "5. Wording",
         [
-            "Score of ATA by how a question was worded, all lengths together. Of the phrasings of"
-            " each kind the last one is never shown in training. Where a wording came up in few"
-            " questions (n), its interval says little.",
+            "Score of ATA by the wording of the question, over all lengths. Training never shows"
+            " the last phrasing of each kind. If a wording occurs in few questions (n), its"
+            " interval says little.",
         ],
-        [picture("phrasings", "Each phrasing of each kind", figures.phrasings(table))],
+        [render_picture("phrasings", "Each phrasing of each kind", figures.phrasings(table))],
         {"Score by kind and phrasing": table},
     )

@@ -1,4 +1,4 @@
-"""Without a browser these tests are skipped, and in continuous integration they fail."""
+"""Without a browser the tests are skipped, and in continuous integration they fail."""
 
 import os
 
@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from tests.browser.__main__ import run
-from tests.browser.conftest import found
+from tests.browser.conftest import find_browser
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_a_missing_browser_is_skipped_but_never_in_ci(monkeypatch, tmp_path, ci,
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match="apt-get install chromium"):
-        found()
+        find_browser()
 
 
 def test_a_run_that_hangs_is_stopped_with_what_it_started_and_asked_once_more(tmp_path, capfd):
@@ -31,7 +31,7 @@ def test_a_run_that_hangs_is_stopped_with_what_it_started_and_asked_once_more(tm
 
 
 def group(process):
-    """Of a process that runs; none of one that is gone, or about to be."""
+    """Return the process group of a running process, and None for one that is gone or a zombie."""
     try:
         return None if process.status() == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
     except (psutil.NoSuchProcess, ProcessLookupError):

@@ -1,0 +1,85 @@
+"""The runner of arms: what it asks of sessions, and the rows that it makes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tempo_lab.allocation.arms import Arm
+from tempo_lab.common.errors import BudgetError
+from tempo_lab.evaluation.arm_runner import ArmRunner
+from tempo_lab.evaluation.cases import Case
+
+QUESTION, OTHER = "What color is the moving square?", "What color is the star?"
+OWN, FORCED = Arm("own", "head", 4), Arm("forced", "head", 4, scores="oracle")
+SPARSE = Arm("sparse", "none", 64, sparse=True)
+EVIDENCE = [True] + [False] * 5
+
+
+@pytest.fixture(scope="module")
+def session(tiny, frames_file):
+    """Six segments of noise, opened with a tiny model."""
+    with tiny.open(frames_file, progress=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def asked(session, monkeypatch):
+    """What the session was asked: question, budget, and whether scores were forced."""
+    calls, ask = [], session.ask
+
+    def note(question, *, budget, scores=None, **options):
+        calls.append((question, budget, scores is not None))
+        return ask(question, budget=budget, scores=scores, **options)
+
+    monkeypatch.setattr(session, "ask", note)
+    return calls
+
+
+def draw() -> np.random.Generator:
+    """A generator that shuffles."""
+    return np.random.default_rng(0)
+
+
+def test_relevance_is_taken_from_an_answer_or_asked_for_once(session, asked):
+    case = Case(session, QUESTION, "red", EVIDENCE)
+    with ArmRunner() as runner:
+        for _ in range(2):
+            runner.ask(case, FORCED, draw=draw(), max_new_tokens=1)
+    assert asked == [(QUESTION, 24, False), (QUESTION, 24, True), (QUESTION, 24, True)]
+    asked.clear()
+    with ArmRunner() as runner:
+        runner.ask(case, OWN, draw=draw(), max_new_tokens=1)
+        runner.ask(case, FORCED, draw=draw(), max_new_tokens=1)
+        runner.prior_row(case)
+    assert asked == [(QUESTION, 24, False), (QUESTION, 24, True)]
+
+
+def test_rows_hold_answers_and_relevance(session):
+    case, other = (Case(session, text, "red", EVIDENCE) for text in (QUESTION, OTHER))
+    arm = Arm("own", "head", 4, logprob=True)
+    with ArmRunner() as runner:
+        answer = runner.ask(case, arm, draw=draw(), max_new_tokens=2)
+        row, prior = answer.row(), runner.prior_row(case, control=other)
+    assert (answer.session, row["said"], row["score"]) == (session, answer.trace.answer, 0.0)
+    assert row["used"] == answer.used <= 24
+    assert row["logprob"] < 0 < row["answer_tokens"]
+    logit = answer.trace.data["logit"].to_numpy()
+    assert prior["evidence"] == [0]
+    assert prior["logit"] == [round(float(x), 4) for x in logit]
+    assert prior["auc"] == np.mean(logit[0] > logit[1:])
+    assert (prior["control"], 0 <= prior["control_auc"] <= 1) == (OTHER, True)
+    with ArmRunner() as runner:
+        assert "auc" not in runner.prior_row(Case(session, QUESTION, "red", [False] * 6), 24)
+
+
+@pytest.mark.parametrize(
+    ("arm", "words"),
+    [
+        (Arm("sparse", "none", 4, sparse=True), "does not hold one segment"),
+        (SPARSE, "cannot be thinned"),
+    ],
+)
+def test_sparse_frames_that_are_impossible_are_refused(session, arm, words):
+    with ArmRunner() as runner, pytest.raises(BudgetError, match=words):
+        runner.ask(Case(session, QUESTION, "red", EVIDENCE), arm, draw=draw())

@@ -1,0 +1,80 @@
+"""Arguments for every public plot: results of the embedded model about one clip."""
+
+import json
+
+import numpy as np
+
+import tempo_lab as tl
+from tempo_lab import course
+from tempo_lab.analysis import Case
+from tempo_lab.analysis.front_loading.curves import by_token
+from tempo_lab.analysis.prompt_sensitivity import SMALL_WORDINGS
+from tempo_lab.analysis.published_results import published_results
+
+QUESTION = "What color is the star?"
+
+
+def arguments(session):
+    """Return the positional arguments of each plot, by its name; more words tell uses apart."""
+    truth = json.loads(course.clip("voyage").with_suffix(".json").read_text(encoding="utf-8"))
+    evidence = [np.isin(np.arange(12), each["evidence"]) for each in truth["questions"]]
+    cases = [
+        Case(session, each["text"], each["answer"], flags, each["kind"], f"part {n % 2}")
+        for n, (each, flags) in enumerate(zip(truth["questions"][:4], evidence, strict=False))
+    ]
+    capture = tl.Capture(
+        attention=tl.Rows(["decision", "memory", "answer"]),
+        reduce="key_group",
+        layer_relevance=True,
+    )
+    trace = session.ask(QUESTION, budget=48, capture=capture)
+    patches = session.ask(
+        QUESTION, budget=48, capture=tl.Capture(attention=["decision"], reduce="patch_grid")
+    )
+    segments = list(session.video.segments())
+    frames = [segment.frames[4] for segment in segments]
+    kept = trace.data["kept"].to_numpy()[8]
+    attention, overlay = tl.analysis.attention(trace), tl.analysis.attention(patches)
+    explain = {"answer": "red", "progress": False}
+    effects = tl.analysis.attribution(session, trace, **explain)
+    words = tl.analysis.attribution(
+        session, trace, units="words", target="yes_no_logit", progress=False
+    )
+    loading = tl.analysis.front_loading(cases, [1, 4, 16], draws=1, progress=False)
+    tokens = by_token(cases[2], [1, 2, 4, 8, 16], [0], lambda: None)
+    groups = tl.analysis.attention_groups([attention], controls=[attention])
+    wordings = {"short": SMALL_WORDINGS["short"], "left out": ""}
+    prompts = tl.analysis.prompt_sensitivity(
+        session, QUESTION, wordings, truth=evidence[2], budget=48, progress=False
+    )
+    relevance = tl.analysis.relevance_cases(cases, progress=False)
+    layers = tl.analysis.relevance_by_layer(trace, evidence[2])
+    arms = tl.analysis.baseline_arms(16, [2, 4], ["ATA head", "uniform head", "all tokens"])
+    again = tl.allocate(trace.data["score"], 48, strategy="threshold", max_tokens=16)
+    return {
+        "allocation": (trace,),
+        "allocation_study": (tl.analysis.allocation_study(trace),),
+        "anatomy": (segments[8].frames, segments[8].times, session.prompt(QUESTION, 8), kept),
+        "answer_attention": (tl.analysis.answer_attention(trace),),
+        "attention": (attention,),
+        "attention_groups": (groups,),
+        "attention_overlay": (overlay, session.video),
+        "attention_parts": (attention, "decision", 8),
+        "attention_time": (attention, "decision"),
+        "attribution": (effects,),
+        "attribution of words": (words,),
+        "compare": (tl.analysis.compare([trace], [effects]),),
+        "contact_sheet": (segments,),
+        "filmstrip": (trace, frames),
+        "front_loading": (loading,),
+        "front_loading_answer": (tokens, 4),
+        "front_loading_slots": (loading,),
+        "prompt_sensitivity": (prompts,),
+        "published_results": (published_results(),),
+        "relevance": (relevance,),
+        "relevance_by_layer": (layers,),
+        "baselines": (tl.analysis.baselines(cases, arms=arms, progress=False),),
+        "rollout": (tl.analysis.rollout(session, QUESTION, 8),),
+        "routing": (trace, again),
+        "allocator_variants": (tl.analysis.allocator_variants(cases, progress=False),),
+    }
