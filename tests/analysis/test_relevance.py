@@ -17,12 +17,10 @@ from tempo_lab.analysis import (
     Relevance,
     relevance,
     relevance_cases,
-    within,
     world_cases,
 )
 from tempo_lab.analysis.relevance import shuffled_questions
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import correlation, ranks, recall_at, spearman
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -46,33 +44,6 @@ def of(logits, video="a", question="What color is the star?", **more):
         provenance={"model_digest": "m", "video": f"{video}.mp4", "video_digest": video},
         **more,
     )
-
-
-# Statistics
-
-
-def test_ranks_share_ties():
-    assert ranks([3, 1, 3, 0]).tolist() == [3.5, 2, 3.5, 1]
-
-
-def test_correlations_by_hand():
-    assert correlation([1, 2, 3], [6, 4, 2]) == pytest.approx(-1)
-    assert spearman([1, 2, 3, 4], [1, 4, 9, 1000]) == 1
-    # d = 0, 1, 1 of three: 1 - 6 * 2 / (3 * 8)
-    assert spearman([1, 2, 3], [1, 3, 2]) == pytest.approx(0.5)
-    assert np.isnan(spearman([1, 2, 3], [0.1, 0.1, 0.1]))
-
-
-def test_recall_breaks_ties_by_lot():
-    values, truth = [5, 1, 1, 0], [NO, YES, NO, YES]
-    found = recall_at(values, truth, 4)
-    np.testing.assert_allclose(found, [0, 0.25, 0.5, 1])
-    rng = np.random.default_rng(0)
-    drawn = [
-        [truth[i] for i in np.lexsort((rng.random(4), -np.array(values)))][:2] for _ in range(4000)
-    ]
-    assert np.mean([sum(each) / 2 for each in drawn]) == pytest.approx(found[1], abs=0.02)
-    assert np.isnan(recall_at(values, [NO] * 4, 2)).all()
 
 
 # Of one question
@@ -336,15 +307,6 @@ def test_relevance_is_labelled_by_the_question_that_was_compressed_for():
     ]
     # so that it can be a control of what was asked
     assert "control_auc" in relevance(trace, [YES, NO, NO], controls=changed).data
-
-
-@pytest.mark.parametrize(
-    ("spans", "words"),
-    [((1.0, 2.0), "pairs of seconds"), ([(90.0, 95.0)], r"asked: 90 to 95 s[\s\S]*0 to 12 s")],
-)
-def test_spans_that_mark_nothing(spans, words):
-    with pytest.raises(TraceError, match=words):
-        within(of([1.0, 0.0, -1.0]), spans)
 
 
 def test_truth_that_is_none():

@@ -420,11 +420,3 @@ def test_what_is_no_result_is_refused(draw):
 def test_what_is_no_case(given):
     with pytest.raises(TraceError, match="this analysis takes cases"):
         front_loading(given)
-
-
-def test_a_case_asks_in_words(tiny, frames_file):
-    with (
-        tiny.open(frames_file, progress=False) as session,
-        pytest.raises(QueryError, match="found: NoneType"),
-    ):
-        Case(session, None, "red", np.zeros(len(session), bool))
