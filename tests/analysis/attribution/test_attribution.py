@@ -129,12 +129,12 @@ def test_one_picture_is_one_segment(tiny, tmp_path):
     noise = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "one.png")
     with tiny.open(tmp_path / "one.png", progress=False) as picture:
-        asked = picture.ask(QUESTION, budget=128, max_new_tokens=1)
-        result = explain(picture, asked)
+        trace = picture.ask(QUESTION, budget=128, max_new_tokens=1)
+        result = explain(picture, trace)
         numbers = result.numbers()
         assert numbers["delta"] == pytest.approx(0, abs=1e-5)  # the one unit is the whole
         assert numbers["all"] != numbers["none"]
-        pairs = explain(picture, asked, units="pairs", target="yes_no_logit")
+        pairs = explain(picture, trace, units="pairs", target="yes_no_logit")
         assert pairs.data.sizes["unit"] == 1
 
 

@@ -16,12 +16,12 @@ from tests.analysis.attribution.explained import ANSWER, QUESTION, explain
 @torch.inference_mode()
 def by_hand(session, trace, alive):
     """Log-probability of the answer with the memory of some segments only: plainly, one prompt."""
-    model, asked = session.checkpoint.model, TeacherForced(session, trace.question, ANSWER)
+    model, scorer = session.checkpoint.model, TeacherForced(session, trace.question, ANSWER)
     allocation = trace.allocation()
     memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     tokens = np.where(alive, allocation.tokens, 0)
     kept = [keep_tokens(part, allocation, i) for i, part in enumerate(memory) if alive[i]]
-    prompt, ids = asked.prompt(tokens), asked.ids
+    prompt, ids = scorer.prompt(tokens), scorer.ids
     before = model.embed(prompt, [model.project(part) for part in kept])
     inputs = torch.cat([before, model.get_input_embeddings()(ids[None, :-1])], dim=1)
     logits = model(inputs_embeds=inputs).logits[0, -len(ids) :].float()
@@ -98,8 +98,8 @@ def test_gradient_x_activation_is_autograds(session, trace):
     memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
     kept = [keep_tokens(part.clone(), allocation, i) for i, part in enumerate(memory)]
     whole = torch.cat(kept).requires_grad_()
-    asked = TeacherForced(session, trace.question, ANSWER)
-    prompt, ids = asked.prompt(allocation.tokens), asked.ids
+    scorer = TeacherForced(session, trace.question, ANSWER)
+    prompt, ids = scorer.prompt(allocation.tokens), scorer.ids
     before = model.embed(prompt, [model.project(whole)])
     inputs = torch.cat([before, model.get_input_embeddings()(ids[None, :-1])], dim=1)
     logits = model(inputs_embeds=inputs).logits[0, -len(ids) :].float()
