@@ -42,7 +42,7 @@ class AnswerRecorder:
     ) -> None:
         self.layers = capture.selected("llm_layers", model.config.num_hidden_layers)
         self.reduce = "key_group" if capture.reduce == "patch_grid" else capture.reduce
-        self.top, self.segments, self.answer_budget = capture.top, segments, answer_budget
+        self.top, self.segments, self.answer_budget = capture.top_k, segments, answer_budget
         self.device = model.lm_head.weight.device
         self._recorder = AttentionRecorder(model, self.layers, "LLM")
         self._prompt: TokenMap | None = None

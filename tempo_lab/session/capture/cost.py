@@ -42,13 +42,13 @@ def check_cost(
         CaptureError: it may exceed the limit; the message names the options that shrink it.
     """
     sizes = _sizes(engine, question, answer_budget, text)
-    if sum(mib for _, mib in _parts(capture, sizes)) > capture.limit_mib:
+    if sum(mib for _, mib in _parts(capture, sizes)) > capture.max_bytes / 2**20:
         cost = _cost(capture, sizes)
         raise CaptureError(
             "this capture does not fit its limit",
             asked=", ".join(f"{name} {mib:.2f} MiB" for name, mib in cost.parts.items()),
-            found=f"limit_mib = {capture.limit_mib:g}",
-            fix=f"{cost.fix}; or a higher limit_mib",
+            found=f"max_bytes={capture.max_bytes}, {capture.max_bytes / 2**20:.2f} MiB",
+            fix=f"{cost.fix}; or a higher max_bytes",
         )
 
 
@@ -120,11 +120,12 @@ def _parts(capture: Capture, sizes: _Sizes) -> Iterator[tuple[str, float]]:
             "none": sizes.positions,
             "key_group": sizes.grid[0] + 6,
             "patch_grid": math.prod(sizes.grid),
-            "top_k": 2 * capture.top,
+            "top_k": 2 * capture.top_k,
         }[capture.reduce]
         yield "attention", mib(segments, layers, heads, _row_count(attention, slots), width)
     if attention is not None and attention.answer:
-        width = {"none": sizes.context, "top_k": 2 * capture.top}.get(capture.reduce, segments + 7)
+        widths = {"none": sizes.context, "top_k": 2 * capture.top_k}
+        width = widths.get(capture.reduce, segments + 7)
         yield "answer_attention", mib(llm_layers, config.num_attention_heads, sizes.answer, width)
     if capture.hidden is not None:
         rows = _row_count(capture.hidden, slots)

@@ -213,7 +213,7 @@ class Recorder:
         if reduce == "none":
             return AllKeys()
         if reduce == "top_k":
-            return TopK(self.capture.top)
+            return TopK(self.capture.top_k)
         if reduce == "patch_grid":
             return VisualKeys(maps, device)
         names = svlm_group_names(self._grid[0])
@@ -279,7 +279,7 @@ class Recorder:
             "key_group": (len(groups),),
             "none": (int(lengths.max()),),
             "patch_grid": (grid[0] * grid[1] * grid[2],),
-            "top_k": (self.capture.top, 2),
+            "top_k": (self.capture.top_k, 2),
         }
         heads, reduce = len(self.heads), self.capture.reduce
         array = self._attention_chunks.array(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.errors import CaptureError, did_you_mean
 from tempo_lab.common.text import one_line
-from tempo_lab.common.validation import check_number, check_whole
+from tempo_lab.common.validation import check_whole
 from tempo_lab.session.capture.selection import Every, check_selection, resolve
 
 SVLM_ROWS = ("decision", "query_last", "memory")
@@ -160,8 +163,8 @@ class Capture:
         llm_layers: layers of the LLM, selected like layers.
         reduce: "none" (every key), "key_group" (system, timestamps, each frame pair, query, text,
             earlier memory, self), "patch_grid", "top_k".
-        top: number of keys that "top_k" keeps.
-        limit_mib: maximal size of the record in MiB; a larger one is refused before anything runs.
+        top_k: number of keys that the reduction "top_k" keeps.
+        max_bytes: maximal size of the record; a larger one is refused before anything runs.
 
     Raises:
         CaptureError: something cannot be recorded.
@@ -175,8 +178,8 @@ class Capture:
     heads: Every | Sequence[int] = "all"
     llm_layers: Every | Sequence[int] = "all"
     reduce: str = "key_group"
-    top: int = 8
-    limit_mib: float = 1024.0
+    top_k: int = 8
+    max_bytes: int = 2**30
 
     def __post_init__(self) -> None:
         for name in ("attention", "hidden"):
@@ -193,13 +196,9 @@ class Capture:
                 found=", ".join(REDUCTIONS),
                 fix=did_you_mean(self.reduce, REDUCTIONS, "use one of these"),
             )
-        object.__setattr__(self, "top", check_whole("top", self.top, 1, error=CaptureError))
-        limit = check_number("limit_mib", self.limit_mib, 0, error=CaptureError)
-        if limit == 0:
-            raise CaptureError(
-                "limit_mib must be more than 0", asked="limit_mib=0", fix="use limit_mib > 0"
-            )
-        object.__setattr__(self, "limit_mib", limit)
+        for name in ("top_k", "max_bytes"):
+            number = check_whole(name, getattr(self, name), 1, error=CaptureError)
+            object.__setattr__(self, name, number)
         if self.hidden is not None and self.hidden.answer:
             raise CaptureError(
                 "hidden states are recorded for the SVLM only",
@@ -262,3 +261,13 @@ class Capture:
         """Return the capture as plain data, for the trace's provenance."""
         described: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return described
+
+
+def _bytes_of(mib: float) -> int:
+    return sys.maxsize if mib == math.inf else int(mib * 2**20)
+
+
+# a dataclass writes its own __init__
+Capture.__init__ = renamed_keywords(  # type: ignore[method-assign]
+    top="top_k", limit_mib=("max_bytes", _bytes_of)
+)(Capture.__init__)

@@ -66,7 +66,7 @@ def test_patch_grid(session, full):
 
 
 def test_top_k(session, full):
-    trace = session.ask(**ASK, capture=tl.Capture(attention=ALL, reduce="top_k", top=3))
+    trace = session.ask(**ASK, capture=tl.Capture(attention=ALL, reduce="top_k", top_k=3))
     top, keys = trace.data["attention"], trace.data["attention_key"]
     every = np.nan_to_num(full.data["attention"].values, nan=-1.0)
     expected = -np.sort(-every, axis=-1)[..., :3]

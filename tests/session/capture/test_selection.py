@@ -20,7 +20,7 @@ from tests.session.capture.conftest import ASK
         ({"attention": ["decision"], "heads": [-5]}, "nearest is 0"),
         ({"attention": ["answer"], "llm_layers": [9]}, "llm_layers: 9"),
         ({"attention": tl.Rows(["memory"], slots=[128])}, "nearest is 127"),
-        ({"attention": ["memory"], "limit_mib": 0.1}, r"limit_mib = 0\.1"),
+        ({"attention": ["memory"], "max_bytes": 100_000}, r"max_bytes=100000, 0\.10 MiB"),
     ],
 )
 def test_what_this_model_does_not_have_is_refused_before_any_work(session, spec, says):

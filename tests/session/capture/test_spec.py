@@ -23,7 +23,7 @@ from tempo_lab.common.errors import CaptureError
         (lambda: tl.Capture(attention=["decision"], layers=[]), "at least one layer"),
         (lambda: tl.Capture(attention=["decision"], heads="some"), "each head by its number"),
         (lambda: tl.Capture(attention=["answer"], heads=[0]), "no row of it is requested"),
-        (lambda: tl.Capture(attention=["decision"], top=0), "use top >= 1"),
+        (lambda: tl.Capture(attention=["decision"], top_k=0), "use top_k >= 1"),
         (lambda: tl.Capture(hidden=["answer"]), "the SVLM only"),
     ],
 )
@@ -36,14 +36,25 @@ def test_what_makes_no_sense_is_refused_when_it_is_said(make, says):
     ("options", "words"),
     [
         ({"attention": True}, "must be given by name"),
-        ({"memory": True, "limit_mib": "1"}, "limit_mib must be a finite number"),
-        ({"memory": True, "limit_mib": float("nan")}, "limit_mib must be a finite number"),
-        ({"memory": True, "limit_mib": 0}, "limit_mib must be more than 0"),
+        ({"memory": True, "max_bytes": "1"}, "max_bytes must be a whole number"),
+        ({"memory": True, "max_bytes": 1e9}, "max_bytes must be a whole number"),
+        ({"memory": True, "max_bytes": 0}, "use max_bytes >= 1"),
     ],
 )
 def test_options_that_are_none(options, words):
     with pytest.raises(CaptureError, match=words):
         tl.Capture(**options)
+
+
+def test_old_names_of_options_warn():
+    with (
+        pytest.warns(DeprecationWarning, match="use max_bytes="),
+        pytest.warns(DeprecationWarning, match="use top_k="),
+    ):
+        old = tl.Capture(attention=["decision"], top=3, limit_mib=0.5)
+    assert old == tl.Capture(attention=["decision"], top_k=3, max_bytes=2**19)
+    with pytest.warns(DeprecationWarning, match="use max_bytes="):
+        assert tl.Capture(memory=True, limit_mib=float("inf")).max_bytes > 2**60
 
 
 def test_a_price_is_of_an_opened_video():
