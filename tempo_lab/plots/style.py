@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, RED, PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE, FAINT = "#777777", "#cccccc", "#e5e5e5"
-"""The Okabe-Ito colours (RED is their vermillion), and three greys for what stands behind."""
+"""The Okabe-Ito colours (RED is their vermillion), and three greys for backgrounds."""
 RELEVANCE, TOKENS, ATTENTION, EVIDENCE, WANTED = RED, BLUE, PINK, GREEN, PALE
 """Colours of what is known per segment, the same in every figure over a video's seconds."""
 CYCLE = (BLUE, RED, GREEN, PINK, SKY, ORANGE, BLACK)
