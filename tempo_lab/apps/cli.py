@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -257,6 +258,7 @@ def app_(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Serve a web page for your own videos, on this machine only. Press Ctrl-C to stop."""
+    _require("voila", extra="lab")
     from tempo_lab.apps.page import serve
 
     serve(
@@ -282,6 +284,7 @@ def train(
     cpu: Annotated[bool, typer.Option("--cpu", help="Do not use a GPU.")] = False,
 ) -> None:
     """Train the embedded model from scratch, or continue a stopped run."""
+    _require("accelerate", extra="train")
     from tempo_lab.nano.training.distributed import CPU_ONLY
     from tempo_lab.nano.training.train import train as train_recipe
 
@@ -341,6 +344,16 @@ def report(
 
     written = write_report(model, seed=seed, videos=videos, segments=segments, out=out)
     print(written.folder / "report.html")
+
+
+def _require(package: str, *, extra: str) -> None:
+    """Refuse a command whose packages are not installed."""
+    if find_spec(package) is None:
+        raise TempoLabError(
+            "this command needs a package that is not installed",
+            found=f"no {package}",
+            fix=f"pip install 'tempo-lab[{extra}]'",
+        )
 
 
 def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:

@@ -413,6 +413,18 @@ def test_train_refuses_unknown_recipes(tmp_path):
     assert "nano" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [(["app", "--no-browser"], "voila", "lab"), (["train", "tiny"], "accelerate", "train")],
+)
+def test_a_command_without_its_packages_names_the_extra(monkeypatch, arguments, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert f"found: no {package}" in result.stderr
+    assert f"pip install 'tempo-lab[{extra}]'" in result.stderr
+
+
 # help
 
 
