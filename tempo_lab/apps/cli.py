@@ -25,7 +25,7 @@ from tempo_lab.common.errors import TempoLabError, TempoLabWarning, UnfamiliarVi
 from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
-    from tempo_lab.nano.claims.claims import Verdict
+    from tempo_lab.nano.claims.claims import ClaimVerdict
     from tempo_lab.trace.trace import Trace
 
 REFUSED, INTERRUPTED = 2, 130
@@ -371,7 +371,7 @@ def _console() -> Console:
     return Console(highlight=False, markup=False)
 
 
-def _verdict_table(verdicts: list[Verdict]) -> Table:
+def _verdict_table(verdicts: list[ClaimVerdict]) -> Table:
     from tempo_lab.apps.reports.html import VERDICT_COLUMNS
 
     table = Table(*VERDICT_COLUMNS, box=None, pad_edge=False, header_style="bold")

@@ -236,6 +236,12 @@ def tidy(*axes: Axes, grid: str = "y") -> None:
         each.set_axisbelow(True)
 
 
+def error_bars(value: Any, low: Any, high: Any) -> np.ndarray:
+    """Return distances from values to the ends of their intervals [2, ...]; 0 for no interval."""
+    distances = np.stack([value - low, high - value]).astype(float)
+    return np.nan_to_num(distances).clip(0)
+
+
 def fill_segments(axes: Axes, edges: np.ndarray, heights: np.ndarray, color: str) -> None:
     """Draw a bar per segment from its start to its end.
 

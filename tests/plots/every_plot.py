@@ -8,7 +8,7 @@ import numpy as np
 import tempo_lab as tl
 from tempo_lab import course, plots
 from tempo_lab.analysis import Case
-from tempo_lab.analysis.front_loading.curves import by_token
+from tempo_lab.analysis.front_loading.curves import token_probabilities
 from tempo_lab.analysis.prompt_sensitivity import SMALL_WORDINGS
 from tempo_lab.analysis.published_results import published_results
 
@@ -44,7 +44,7 @@ def calls(session):
         session, trace, units="words", target="yes_no_logit", progress=False
     )
     loading = tl.analysis.front_loading(cases, [1, 4, 16], draws=1, progress=False)
-    tokens = by_token(cases[2], [1, 2, 4, 8, 16], [0], lambda: None)
+    tokens = token_probabilities(cases[2], [1, 2, 4, 8, 16], [0], lambda: None)
     groups = tl.analysis.attention_groups([attention], controls=[attention])
     wordings = {"short": SMALL_WORDINGS["short"], "left out": ""}
     prompts = tl.analysis.prompt_sensitivity(

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
-    from tempo_lab.nano.claims.claims import Verdict
+    from tempo_lab.nano.claims.claims import ClaimVerdict
 
 VERDICT_COLUMNS = ("claim", "asked", "measured", "by its interval")
 DPI = 130
@@ -76,7 +76,7 @@ def render_page(
     title: str,
     settings: Mapping[str, Any],
     sections: Sequence[Section],
-    verdicts: Sequence[Verdict] | None = None,
+    verdicts: Sequence[ClaimVerdict] | None = None,
 ) -> str:
     """Return the whole page as HTML.
 

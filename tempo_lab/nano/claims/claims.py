@@ -181,7 +181,7 @@ Reached = Literal["reached", "open", "not reached", "no number"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimVerdict:
     """One line of the table of claims.
 
     Attributes:
@@ -197,7 +197,7 @@ class Verdict:
     reached: Reached
 
 
-def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
+def verdicts(measured: dict[str, Estimate], slots: int) -> list[ClaimVerdict]:
     """Return what is required, what was measured, and whether its interval reaches it.
 
     Args:
@@ -205,14 +205,16 @@ def verdicts(measured: dict[str, Estimate], slots: int) -> list[Verdict]:
         slots: K, memory tokens per segment.
     """
 
-    def line(claim: str, asked: str, name: str, aim: float, *, at_most: bool = False) -> Verdict:
+    def line(
+        claim: str, asked: str, name: str, aim: float, *, at_most: bool = False
+    ) -> ClaimVerdict:
         estimate = measured.get(name, NOTHING)
-        return Verdict(claim, asked, _format(estimate), _reached(estimate, aim, at_most))
+        return ClaimVerdict(claim, asked, _format(estimate), _reached(estimate, aim, at_most))
 
-    def least(claim: str, name: str, aim: float) -> Verdict:
+    def least(claim: str, name: str, aim: float) -> ClaimVerdict:
         return line(claim, f"at least {aim:.2f}", name, aim)
 
-    def lead(claim: str, name: str, aim: float) -> Verdict:
+    def lead(claim: str, name: str, aim: float) -> ClaimVerdict:
         return line(claim, f"at least {aim:+.2f}" if aim else "at least 0", name, aim)
 
     tokens = MEAN_SHARE * quarter(slots)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import pyplot
 
 from tempo_lab.apps.reports.html import Picture, Section, render_page, render_picture
-from tempo_lab.nano.claims.claims import Verdict
+from tempo_lab.nano.claims.claims import ClaimVerdict
 
 WILD = "<script>alert('$x$')</script>\x1b[31m"
 
@@ -17,7 +17,7 @@ WILD = "<script>alert('$x$')</script>\x1b[31m"
 def test_text_is_escaped_wherever_it_stands():
     table = pd.DataFrame({"text": [WILD]})
     section = Section(WILD, [WILD], [Picture("a", WILD, b"png")], {WILD: table})
-    page = render_page(WILD, {WILD: WILD}, [section], [Verdict(WILD, WILD, WILD, WILD)])
+    page = render_page(WILD, {WILD: WILD}, [section], [ClaimVerdict(WILD, WILD, WILD, WILD)])
     assert "<script" not in page
     assert "\x1b" not in page
     # title and heading, setting, verdict, section: title, paragraph, two captions, table, cell
@@ -35,7 +35,7 @@ def test_tables_show_three_digits_and_nothing_for_a_missing_number():
 
 
 def test_verdicts_are_marked_and_are_there_only_when_asked_for():
-    verdicts = [Verdict("c", "a", "m", r) for r in ("reached", "not reached", "open")]
+    verdicts = [ClaimVerdict("c", "a", "m", r) for r in ("reached", "not reached", "open")]
     page = render_page("t", {}, [], verdicts)
     for mark, reached in (("reached", "reached"), ("missed", "not reached"), ("", "open")):
         assert f'<td class="{mark}">{reached}</td>' in page

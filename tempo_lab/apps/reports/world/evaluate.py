@@ -53,7 +53,7 @@ class Evaluation:
     measured: dict[str, Estimate]
 
     @property
-    def verdicts(self) -> list[claims.Verdict]:
+    def verdicts(self) -> list[claims.ClaimVerdict]:
         """What was required, what was measured, and whether it was reached."""
         return claims.verdicts(self.measured, self.settings["memory_tokens_a_segment"])
 
