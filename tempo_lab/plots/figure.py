@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib
-from matplotlib.figure import Figure
+import matplotlib.figure
 
 TRUETYPE: Any = {"pdf.fonttype": 42, "ps.fonttype": 42}
 """Settings that embed fonts as TrueType; Matplotlib's default, Type 3, is rejected by journals."""
 
 
-class TrueTypeFigure(Figure):
+class Figure(matplotlib.figure.Figure):
     """A figure whose PDF and PS files embed TrueType fonts, whatever the global settings are."""
 
     def savefig(self, fname: Any, **options: Any) -> None:  # type: ignore[override]

@@ -142,7 +142,7 @@ def new_figure(
     if figure is None:
         from matplotlib import pyplot
 
-        from tempo_lab.plots.figure import TrueTypeFigure
+        from tempo_lab.plots.figure import Figure as TrueTypeFigure
 
         size = (width, height)
         return pyplot.figure(FigureClass=TrueTypeFigure, figsize=size, layout=layout)
