@@ -1,8 +1,8 @@
-"""What is stored of notebooks that ran: python notebooks/store.py notebooks/*.ipynb
+"""Prepare executed notebooks for storage: python notebooks/store.py notebooks/*.ipynb
 
-Where no kernel runs, a forge shows "Error displaying widget" in a live widget's place. Where its
-picture stands beside it, only the picture is stored; the widget is there again when its cell runs.
-Each notebook's signature figure goes, small, to data/figures/notebooks, for the README's table.
+Without a kernel, a forge shows "Error displaying widget" instead of a live widget. So only a
+widget's picture is stored, if it has one; the widget returns when its cell runs. A thumbnail of
+each notebook's signature figure is written to data/figures/notebooks, for the README's table.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from PIL.PngImagePlugin import PngInfo
 PICTURES = Path(__file__).parent.parent / "data" / "figures" / "notebooks"
 VIEW = "application/vnd.jupyter.widget-view+json"
 WIDTH = 400
-"""Pixels of a small picture; the README shows it narrower."""
+"""Width of a thumbnail in pixels; the README shows it narrower."""
 SOURCE = "source"
-"""Where a small picture says which figure it was made from, see `digest`."""
+"""Key of the PNG text with the digest of the figure that a thumbnail was made from."""
 
 
 def without_widgets(notebook: nbformat.NotebookNode) -> None:
-    """Let pictures stand for live widgets."""
+    """Remove live widgets that have a picture."""
     notebook.metadata.pop("widgets", None)  # their state, of no use without a kernel
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -37,7 +37,7 @@ def without_widgets(notebook: nbformat.NotebookNode) -> None:
 
 
 def join_prints(notebook: nbformat.NotebookNode) -> None:
-    """One output for what a cell printed in a row; a kernel cuts it by the clock."""
+    """Join what a cell printed in a row to one output; a kernel splits it by time."""
     for cell in notebook.cells:
         outputs: list[nbformat.NotebookNode] = []
         for output in cell.get("outputs", []):
@@ -51,33 +51,34 @@ def join_prints(notebook: nbformat.NotebookNode) -> None:
 
 
 def signature(notebook: nbformat.NotebookNode) -> bytes:
-    """PNG of the one figure that says what the notebook is about."""
+    """Return the PNG of the notebook's figure with the tag "signature"."""
     (cell,) = (cell for cell in notebook.cells if "signature" in cell.metadata.get("tags", []))
-    (png,) = (found for each in cell.outputs if (found := each.get("data", {}).get("image/png")))
+    pngs = (output.get("data", {}).get("image/png") for output in cell.outputs)
+    (png,) = filter(None, pngs)
     return b64decode(png)
 
 
 def digest(png: bytes) -> str:
-    """What tells a figure from another."""
+    """Return a short digest of a figure."""
     return sha256(png).hexdigest()[:16]
 
 
 def small(png: bytes) -> bytes:
-    """The figure for a table, as PNG that knows its source."""
+    """Return a thumbnail of a figure, as PNG with the figure's digest."""
     figure = Image.open(BytesIO(png)).convert("RGB")
     size = WIDTH, round(figure.height * WIDTH / figure.width)
-    table = figure.resize(size, Image.Resampling.LANCZOS).quantize(
+    thumbnail = figure.resize(size, Image.Resampling.LANCZOS).quantize(
         method=Image.Quantize.FASTOCTREE,  # rare colors stay: a red star in 96 pictures
         dither=Image.Dither.NONE,
     )
-    told, file = PngInfo(), BytesIO()
-    told.add_text(SOURCE, digest(png))
-    table.save(file, format="PNG", optimize=True, pnginfo=told)
+    info, file = PngInfo(), BytesIO()
+    info.add_text(SOURCE, digest(png))
+    thumbnail.save(file, format="PNG", optimize=True, pnginfo=info)
     return file.getvalue()
 
 
 def picture(path: Path) -> Path:
-    """Where the small picture of a notebook is."""
+    """Return the path of a notebook's thumbnail."""
     return PICTURES / f"{path.stem[:2]}.png"
 
 

@@ -1,4 +1,4 @@
-"""What the notebooks share: set-up, clips, figures in words, and the checks of their exercises.
+"""What the notebooks share: set-up, clips, figures as text, and the checks of their exercises.
 
     from tempo_lab import course
 
@@ -6,7 +6,7 @@
     video = tempo.open(course.clip("voyage"), progress=False)
     course.check_sampled_frames(...)
 
-The checks of notebook NN_name live in the module of that name.
+The checks of notebook NN_name are in the module `name`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
+from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.errors import did_you_mean
-from tempo_lab.course.checking import CHECKS, Check, Verdict
+from tempo_lab.course.checking import CHECKS, Check, CheckResult
 from tempo_lab.course.counting import mean, share
 from tempo_lab.course.pictures import drawn
 from tempo_lab.course.setup import clip, start, truth
@@ -24,7 +25,7 @@ from tempo_lab.course.setup import clip, start, truth
 __all__ = [
     "CHECKS",
     "Check",
-    "Verdict",
+    "CheckResult",
     "clip",
     "drawn",
     "lessons",
@@ -38,15 +39,18 @@ _SHARED = {"checking", "counting", "pictures", "setup"}
 
 
 def lessons() -> list[str]:
-    """Names of the notebooks that have checks, without their numbers; loads all of them."""
+    """Return the names of the notebooks that have checks, without numbers; loads their modules."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
-    found = sorted(set(names) - _SHARED)
-    for name in found:
+    modules = sorted(set(names) - _SHARED)
+    for name in modules:
         import_module(f"{__name__}.{name}")
-    return found
+    return modules
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Verdict":
+        warn_renamed("course.Verdict", "course.CheckResult")
+        return CheckResult
     if name.startswith("check_"):
         lessons()
         if name in CHECKS:

@@ -19,14 +19,14 @@ _WANTED = [2, 9, 2, 16, 5, 2]
 )
 def check_wanted(answer: Any) -> str | None:
     """Tokens wanted by 0.1 0.5 0.1 0.9 0.3 0.1, with at least 2 and at most 16."""
-    given = numbers(answer)
-    if len(given) != 6:
+    values = numbers(answer)
+    if len(values) != 6:
         return "Give six numbers, one per segment."
-    if given == _WANTED:
+    if values == _WANTED:
         return None
-    if min(given) < 2:
+    if min(values) < 2:
         return "No segment gets less than the minimum of 2."
-    if max(given) > 16 or given[3] != 16:
+    if max(values) > 16 or values[3] != 16:
         return "The most relevant segment wants all 16, and no segment can have more."
     return "Subtract the lowest score, divide by the range, multiply by 14, round down, add 2."
 
@@ -37,10 +37,10 @@ def check_wanted(answer: Any) -> str | None:
 )
 def check_outlier(answer: Any) -> str | None:
     """z of a score of 0.25 where the others go from 0.05 to 0.85 (with an outlier)."""
-    given = number(answer)
-    if abs(given - 0.25) < 1e-3:
+    value = number(answer)
+    if abs(value - 0.25) < 1e-3:
         return None
-    if abs(given - 0.8) < 1e-3:
+    if abs(value - 0.8) < 1e-3:
         return "That is its value without the outlier."
     return "Divide the distance from the lowest score by the distance between highest and lowest."
 
@@ -90,15 +90,15 @@ def check_sharing(answer: Callable[[np.ndarray, int], Any]) -> str | None:
         ([0.05, 0.01, 0.9, 0.02], 12),
         ([0.2, 0.8, 0.4], 31),
     ):
-        given = numbers(answer(np.array(scores), budget))
-        about = f"Of {scores} and a budget of {budget} it makes {[round(t, 2) for t in given]}"
-        if len(given) != len(scores) or any(t != int(t) for t in given):
+        values = numbers(answer(np.array(scores), budget))
+        about = f"Of {scores} and a budget of {budget} it returns {[round(t, 2) for t in values]}"
+        if len(values) != len(scores) or any(t != int(t) for t in values):
             return f"{about}: give whole numbers, one per segment."
-        if min(given) < 1:
+        if min(values) < 1:
             return f"{about}: every segment keeps at least one token."
-        if sum(given) > budget:
+        if sum(values) > budget:
             return f"{about}: that is more than the budget."
         order = np.argsort(scores)
-        if any(np.diff(np.array(given)[order]) < 0) or given[order[-1]] == given[order[0]]:
+        if any(np.diff(np.array(values)[order]) < 0) or values[order[-1]] == values[order[0]]:
             return f"{about}: a more relevant segment should get more, never less."
     return None

@@ -21,32 +21,32 @@ Gradient = Callable[[np.ndarray], np.ndarray]
 )
 def check_three_witnesses(answer: Any) -> str | None:
     """Shapley value of each of three segments of which one is enough."""
-    given = number(answer)
-    if abs(given - 1 / 3) < 1e-3:
+    value = number(answer)
+    if abs(value - 1 / 3) < 1e-3:
         return None
-    if given == 0:
+    if value == 0:
         return "That is the loss if one alone is missing. Add them one after another instead."
     return "The three are equal, and their values sum to the whole, which is one."
 
 
 def _by_orders(value: Value, n: int) -> list[float]:
-    found, orders = [0.0] * n, list(permutations(range(n)))
+    shapley, orders = [0.0] * n, list(permutations(range(n)))
     for order in orders:
         for place, unit in enumerate(order):
             before = set(order[:place])
-            found[unit] += (value(before | {unit}) - value(before)) / len(orders)
-    return found
+            shapley[unit] += (value(before | {unit}) - value(before)) / len(orders)
+    return shapley
 
 
 def _by_subsets(value: Value, n: int) -> np.ndarray:
-    found = np.zeros(n)
+    shapley = np.zeros(n)
     for unit in range(n):
         others = [other for other in range(n) if other != unit]
         for size in range(n):
             weight = factorial(size) * factorial(n - 1 - size) / factorial(n)
             for some in combinations(others, size):
-                found[unit] += weight * (value({*some, unit}) - value(set(some)))
-    return found
+                shapley[unit] += weight * (value({*some, unit}) - value(set(some)))
+    return shapley
 
 
 def _ablation(value: Value, n: int) -> list[float]:
@@ -79,12 +79,12 @@ def check_shapley(answer: Callable[[Value, int], Any]) -> str | None:
     if not callable(answer):
         return "Give the function, not its result."
     for words, n, value in _GAMES:
-        wanted, given = _by_orders(value, n), numbers(answer(value, n))
-        if len(given) != n:
-            return f"{n} units have {n} values, not {len(given)}."
-        if np.abs(np.subtract(given, wanted)).max() > 1e-6:
-            said = ", ".join(f"{each:.2f}" for each in given)
-            return f"Where {words} it makes {said}. Take the mean over all orders."
+        wanted, values = _by_orders(value, n), numbers(answer(value, n))
+        if len(values) != n:
+            return f"{n} units have {n} values, not {len(values)}."
+        if np.abs(np.subtract(values, wanted)).max() > 1e-6:
+            returned = ", ".join(f"{each:.2f}" for each in values)
+            return f"Where {words} it returns {returned}. Take the mean over all orders."
     return None
 
 
@@ -136,14 +136,14 @@ def check_integrated(answer: Callable[[Gradient, Any, Any, int], Any]) -> str | 
     if not callable(answer):
         return "Give the function, not its result."
     for gradient, x, base in _PATHS:
-        given = numbers(answer(gradient, np.array(x), np.array(base), 2000))
+        values = numbers(answer(gradient, np.array(x), np.array(base), 2000))
         wanted = _middle(gradient, np.array(x), np.array(base), 2000)
-        if len(given) != len(wanted):
-            return f"{len(x)} inputs have {len(x)} values, not {len(given)}."
-        if np.abs(np.subtract(given, wanted)).max() > 1e-2:
-            said = ", ".join(f"{each:.2f}" for each in given)
+        if len(values) != len(wanted):
+            return f"{len(x)} inputs have {len(x)} values, not {len(values)}."
+        if np.abs(np.subtract(values, wanted)).max() > 1e-2:
+            returned = ", ".join(f"{each:.2f}" for each in values)
             return (
-                f"From {base} to {x} it makes {said}. The mean of the gradients on the way, "
+                f"From {base} to {x} it returns {returned}. The mean of the gradients on the way, "
                 "times the way."
             )
     return None
@@ -155,9 +155,9 @@ def check_integrated(answer: Callable[[Gradient, Any, Any, int], Any]) -> str | 
 )
 def check_shared_first(answer: Any) -> str | None:
     """Segments with which one shared first place gives a rank correlation of 3 / (n + 1) = 0.1."""
-    given = number(answer)
-    if given == 29:
+    value = number(answer)
+    if value == 29:
         return None
-    if given == 30:
+    if value == 30:
         return "Nearly: the denominator is the number of segments plus one."
     return "Which denominator makes 3 over it a tenth?"

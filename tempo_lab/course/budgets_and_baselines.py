@@ -16,10 +16,10 @@ from tempo_lab.course.checking import check, number, numbers
 )
 def check_sparse_segments(answer: Any) -> str | None:
     """Whole segments that a budget of 4 tokens for each of 32 holds, at 16 tokens each."""
-    given = number(answer)
-    if given == 32 * 4 // 16:
+    value = number(answer)
+    if value == 32 * 4 // 16:
         return None
-    if given == 32 * 4:
+    if value == 32 * 4:
         return "This is the number of tokens. Each segment takes sixteen of them."
     return "Divide the budget of the whole video by the tokens of a whole segment."
 
@@ -30,14 +30,14 @@ def check_sparse_segments(answer: Any) -> str | None:
 )
 def check_even_share(answer: Any) -> str | None:
     """The smallest whole number of tokens per segment that gives at least 78 for 32 of them."""
-    given = number(answer)
-    if given == 3:
+    value = number(answer)
+    if value == 3:
         return None
-    if given != int(given):
+    if value != int(value):
         return "A segment keeps a whole number of tokens."
-    if given * 32 < 78:
-        return f"{given:g} per segment are {given * 32:g} tokens, and ATA used more."
-    if given > 32:
+    if value * 32 < 78:
+        return f"{value:g} per segment are {value * 32:g} tokens, and ATA used more."
+    if value > 32:
         return "Give the number per segment, not for all of them."
     return "That is enough, but a smaller number is enough, too."
 
@@ -130,7 +130,7 @@ def check_front(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str | None:
     if not callable(answer):
         return "Give the function, not its result."
     for tokens, scores in _TABLES:
-        given = [bool(value) for value in np.asarray(answer(np.array(tokens), np.array(scores)))]
-        if given != _front(tokens, scores):
-            return f"For tokens {tokens} and scores {scores} it returns {[int(g) for g in given]}."
+        values = [bool(value) for value in np.asarray(answer(np.array(tokens), np.array(scores)))]
+        if values != _front(tokens, scores):
+            return f"For tokens {tokens} and scores {scores} it returns {[int(g) for g in values]}."
     return None

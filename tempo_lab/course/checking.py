@@ -1,13 +1,13 @@
-"""Checks of exercises: right answers are accepted in any form, wrong ones get a hint.
+"""Checks of exercises: right answers are accepted in any form, wrong answers get a hint.
 
-A check is a function that judges an answer, with examples of both kinds beside it:
+A check is a function that judges an answer, with examples of right and wrong ones:
 
     @check(right=[(12,), (np.int64(12),)], wrong=[(24,), (6,)])
     def check_segments(answer):
         return None if number(answer) == 12 else "A segment has 8 frames. How many fit?"
 
-It returns None for a right answer, or a hint that does not give it away. Tests walk over all
-checks and try the examples both ways.
+It returns None for a right answer, or a hint that does not reveal it. Tests run all checks on their
+examples.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tempo_lab.common.text import one_line
 
 Judge = Callable[..., str | None]
 Examples = Sequence[tuple[Any, ...]] | Callable[[], Sequence[tuple[Any, ...]]]
-"""Arguments of calls; or a function that makes them, where that takes work."""
+"""Arguments of calls, or a function that returns them if they are expensive."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The result of a check. True in an `if` if the answer was right; shown as its text.
+class CheckResult:
+    """The result of a check: true if the answer is right, displayed as its text.
 
     Attributes:
         check: name of the check.
-        right: whether the answer was accepted.
+        right: True if the answer was accepted.
         text: one line for the learner.
     """
 
@@ -48,10 +48,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Check:
-    """A judge with its name, its notebook, and examples that it must accept and refuse.
+    """A judge with its name, its notebook, and examples that it must accept and reject.
 
-    Called with an answer (and what the question was about, if the judge wants it), it gives a
-    `Verdict`; `...` is no answer yet. An answer that breaks the judge is wrong, not an error.
+    Call it with an answer, and with what the question was about if the judge takes that; it returns
+    a `CheckResult`. `...` means no answer yet. An answer that raises in the judge is wrong.
     """
 
     name: str
@@ -60,53 +60,56 @@ class Check:
     right: Examples
     wrong: Examples
 
-    def __call__(self, answer: Any, *about: Any) -> Verdict:
+    def __call__(self, answer: Any, *about: Any) -> CheckResult:
         if answer is ...:
-            return Verdict(self.name, False, "No answer yet: put yours in place of the dots.")
+            return CheckResult(self.name, False, "No answer yet: put yours in place of the dots.")
         try:
             hint = self.judge(answer, *about)
         except Exception as error:
-            said = one_line(str(error), 120)
-            hint = f"This answer could not be tried ({type(error).__name__}: {said})."
-        return Verdict(self.name, hint is None, "Right." if hint is None else f"Not yet. {hint}")
+            text = one_line(str(error), 120)
+            hint = f"This answer could not be tried ({type(error).__name__}: {text})."
+        return CheckResult(
+            self.name, hint is None, "Right." if hint is None else f"Not yet. {hint}"
+        )
 
     def examples(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        """Arguments that must be accepted, and arguments that must be refused."""
+        """Return arguments that must be accepted, and arguments that must be rejected."""
         right, wrong = (
-            list(given() if callable(given) else given) for given in (self.right, self.wrong)
+            list(examples() if callable(examples) else examples)
+            for examples in (self.right, self.wrong)
         )
         return right, wrong
 
 
 CHECKS: dict[str, Check] = {}
-"""Every check by its name, of the lessons that were loaded."""
+"""Checks of the loaded lessons, by name."""
 
 
 def check(*, right: Examples, wrong: Examples) -> Callable[[Judge], Check]:
-    """Decorator: make a judge a check of the notebook that its module is named after.
+    """Return a decorator that makes a judge a check of the notebook that its module is named after.
 
     Args:
         right: arguments of calls that must be accepted.
-        wrong: arguments of calls that must be refused.
+        wrong: arguments of calls that must be rejected.
     """
 
     def register(judge: Judge) -> Check:
         name, lesson = judge.__name__, judge.__module__.rpartition(".")[2]
         if name in CHECKS and CHECKS[name].lesson != lesson:
             raise ValueError(f"{name} is a check of {CHECKS[name].lesson} already")
-        made = Check(name, lesson, judge, right, wrong)
-        made.__dict__["__doc__"] = judge.__doc__
-        CHECKS[name] = made
-        return made
+        registered = Check(name, lesson, judge, right, wrong)
+        registered.__dict__["__doc__"] = judge.__doc__
+        CHECKS[name] = registered
+        return registered
 
     return register
 
 
 def number(answer: Any) -> float:
-    """One number in any form: int, float, numpy, a tensor, an array of one, digits in a text.
+    """Return one number given in any form: int, float, numpy, tensor, array of one, digits as text.
 
     Raises:
-        TypeError: it is none, or more than one.
+        TypeError: it is not a number, or there are several.
     """
     if isinstance(answer, str):
         return float(answer)
@@ -117,10 +120,10 @@ def number(answer: Any) -> float:
 
 
 def numbers(answer: Any) -> list[float]:
-    """Several numbers in any form: list, tuple, range, set (sorted), array, tensor, Series.
+    """Return numbers given in any form: list, tuple, range, set (sorted), array, tensor, Series.
 
     Raises:
-        TypeError: there are other things than numbers in it.
+        TypeError: not all of them are numbers.
     """
     if isinstance(answer, set | frozenset):
         answer = sorted(answer)
@@ -133,14 +136,14 @@ def numbers(answer: Any) -> list[float]:
 
 
 def words(answer: Any) -> list[str]:
-    """One or several words in any form, in lower case, without space around them.
+    """Return one or several words given in any form, in lower case, without surrounding space.
 
     Raises:
-        TypeError: there are other things than texts in it.
+        TypeError: not all of them are texts.
     """
     if isinstance(answer, set | frozenset):
         answer = sorted(answer)
-    given = [answer] if isinstance(answer, str) else list(answer)
-    if not all(isinstance(word, str) for word in given):
+    values = [answer] if isinstance(answer, str) else list(answer)
+    if not all(isinstance(word, str) for word in values):
         raise TypeError("give text")
-    return [word.strip().lower() for word in given]
+    return [word.strip().lower() for word in values]

@@ -20,10 +20,10 @@ _PROMPT = SimpleNamespace(decision=105)
 )
 def check_decision(answer: Any, prompt: Any) -> str | None:
     """The position of the decision token in a prompt."""
-    given = number(answer)
-    if given == prompt.decision:
+    value = number(answer)
+    if value == prompt.decision:
         return None
-    if given > prompt.decision:
+    if value > prompt.decision:
         return "That is a memory slot: the decision comes before the first of them."
     return "There are other tokens between that one and the first memory slot."
 
@@ -34,12 +34,12 @@ def check_decision(answer: Any, prompt: Any) -> str | None:
 )
 def check_visual_tokens(answer: Any) -> str | None:
     """Visual tokens of a segment of eight frames of 512 x 256 pixels."""
-    given = number(answer)
-    if given == 512:
+    value = number(answer)
+    if value == 512:
         return None
-    if given in (2048, 1024):
+    if value in (2048, 1024):
         return "Two frames make one patch, and four patches are merged into one token."
-    if given == 128:
+    if value == 128:
         return "That is one frame pair. How many pairs has a segment?"
     return "Count the squares of 32 pixels in one frame, then the frame pairs."
 
@@ -59,10 +59,10 @@ _BEFORE = ("system", "timestamp", "vision_mark", "vision")
 )
 def check_reused(answer: Any) -> str | None:
     """Roles of a prompt whose keys and values a second question can use again."""
-    given = set(words(answer))
-    if given == set(_BEFORE):
+    chosen = set(words(answer))
+    if chosen == set(_BEFORE):
         return None
-    if given - set(_BEFORE):
+    if chosen - set(_BEFORE):
         return "One of these comes after the question, or is the question: it must be read again."
     return "These can be reused, but they are not all: what else comes before the question?"
 
@@ -75,12 +75,12 @@ def _order(rows: int, columns: int) -> np.ndarray:
 
 
 def _by_loops(rows: int, columns: int) -> list[int]:
-    found = []
+    order = []
     for top in range(0, rows, 2):
         for left in range(0, columns, 2):
             for row in (top, top + 1):
-                found += [row * columns + left, row * columns + left + 1]
-    return found
+                order += [row * columns + left, row * columns + left + 1]
+    return order
 
 
 @check(
@@ -97,9 +97,9 @@ def check_order(answer: Callable[[int, int], Any]) -> str | None:
     if not callable(answer):
         return "Give a function of rows and columns."
     for rows, columns in ((2, 2), (4, 4), (2, 6), (6, 2), (8, 4)):
-        given = numbers(answer(rows, columns))
-        if len(given) != rows * columns:
-            return f"With {rows} x {columns} patches it names {len(given)} of them."
-        if given != _order(rows, columns).tolist():
+        values = numbers(answer(rows, columns))
+        if len(values) != rows * columns:
+            return f"With {rows} x {columns} patches it names {len(values)} of them."
+        if values != _order(rows, columns).tolist():
             return f"With {rows} x {columns} patches the order differs."
     return None

@@ -1,4 +1,4 @@
-"""Numbers with what a reader needs to judge them: shares with counts, and both with intervals."""
+"""Shares with counts, and means, both with confidence intervals."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 from tempo_lab.common.statistics import bootstrap_mean
 
 TAIL = 0.025
-"""Probability outside of a 95 % interval, on each side."""
+"""Probability on each side of a 95 % interval."""
 
 
 def share(right: Iterable[bool]) -> str:
-    """Count, share and exact 95 % interval of right answers, as "15 of 16: 0.94 [0.70, 1.00]".
+    """Return count, share and exact 95 % interval, as "15 of 16: 0.94 [0.70, 1.00]".
 
     The interval is the binomial one of Clopper and Pearson. It treats the questions as
     independent, and it stays wide for a few questions even if all answers are right.
@@ -30,9 +30,9 @@ def share(right: Iterable[bool]) -> str:
 
 
 def mean(values: npt.ArrayLike, groups: npt.ArrayLike) -> str:
-    """Mean and 95 % interval of measurements, as "0.31 [0.21, 0.42]".
+    """Return mean and 95 % interval of measurements, as "0.31 [0.21, 0.42]".
 
-    The interval resamples whole groups: measurements of one video or segment are drawn together.
+    The bootstrap resamples whole groups: measurements of one video or segment stay together.
 
     Args:
         values: [measurement].
@@ -43,7 +43,7 @@ def mean(values: npt.ArrayLike, groups: npt.ArrayLike) -> str:
 
 
 def _rate(hits: int, n: int, chance: float) -> float:
-    """The rate of right answers at which `hits` of n or more have this chance, by bisection."""
+    """Return the rate of right answers at which P(at least `hits` of n) = chance, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(50):
         rate = (low + high) / 2

@@ -22,16 +22,16 @@ _TRACE = SimpleNamespace(
 )
 def check_prompt_left(answer: Any, trace: Any) -> str | None:
     """Positions of the LLM's prompt when only the segment with the most tokens keeps them."""
-    given = number(answer)
+    value = number(answer)
     tokens, stamps = (np.asarray(trace.data[name]) for name in ("tokens", "timestamp_tokens"))
     best, text = int(tokens.argmax()), trace.totals["text"]
-    if given == text + tokens[best] + stamps[best]:
+    if value == text + tokens[best] + stamps[best]:
         return None
-    if given == text + tokens[best]:
+    if value == text + tokens[best]:
         return "The remaining segment keeps something in addition to its memory tokens."
-    if given == text + tokens[best] + stamps.sum():
+    if value == text + tokens[best] + stamps.sum():
         return "Segments without tokens are not in the prompt: their times are gone, too."
-    if given == tokens[best] + stamps[best]:
+    if value == tokens[best] + stamps[best]:
         return "The prompt has more than the video: instructions and question stay."
     return "Three parts are left: the text, one time, and one segment's tokens."
 
@@ -56,13 +56,13 @@ def check_answer_probability(answer: Callable[[np.ndarray], Any]) -> str | None:
     if not callable(answer):
         return "Give the function, not its result."
     for shares in ([0.5, 0.5], [0.9, 0.8, 0.99], [0.3], [0.5, 1.0, 0.25, 1.0]):
-        given = number(answer(np.log(shares)))
-        if abs(given - np.prod(shares)) < 1e-6:
+        value = number(answer(np.log(shares)))
+        if abs(value - np.prod(shares)) < 1e-6:
             continue
-        about = f"Of tokens with probabilities {shares} it makes {given:.3f}"
-        if given < 0:
+        about = f"Of tokens with probabilities {shares} it returns {value:.3f}"
+        if value < 0:
             return f"{about}: that is not a probability. What is the inverse of a logarithm?"
-        if given > np.prod(shares):
+        if value > np.prod(shares):
             return f"{about}: a whole answer is less probable than that."
         return f"{about}: all tokens count, each once."
     return None
@@ -82,16 +82,16 @@ def check_answer_probability(answer: Callable[[np.ndarray], Any]) -> str | None:
 )
 def check_tokens_read(answer: Any) -> str | None:
     """Tokens through the SVLM for a first and for a second question."""
-    given = numbers(answer)
-    if len(given) != 2:
+    values = numbers(answer)
+    if len(values) != 2:
         return "Give two numbers: for the first question, and for the second one."
-    if given == [1238, 220]:
+    if values == [1238, 220]:
         return None
-    if given[0] == 1348:
+    if values[0] == 1348:
         return "The instructions are the same for every segment, and read once."
-    if given[0] != 1238:
+    if values[0] != 1238:
         return "The first question: instructions, pictures, its own words, memory tokens."
-    if given[1] == 55:
+    if values[1] == 55:
         return "The second question comes after the pictures of each segment, not once."
     return "The first number is right. Which of its parts depend on the question?"
 
@@ -102,13 +102,13 @@ def check_tokens_read(answer: Any) -> str | None:
 )
 def check_kept_bytes(answer: Any) -> str | None:
     """Bytes of keys and values that the released SVLM keeps of one token."""
-    given = number(answer)
-    if given == 114688:
+    value = number(answer)
+    if value == 114688:
         return None
-    if given == 57344:
+    if value == 57344:
         return "That is half: a key and a value are kept, in numbers of two bytes."
-    if given == 229376:
+    if value == 229376:
         return "Query heads share keys and values: there are fewer heads of those."
-    if given == 4096:
+    if value == 4096:
         return "That is one layer. All layers keep keys and values."
     return "Layers, heads of keys and values, dimension, key and value, bytes of a number."

@@ -41,9 +41,9 @@ def check_diagnosis(answer: Callable[[np.ndarray], Any]) -> str | None:
     if not callable(answer):
         return "Give the function, not its result."
     for scores, wanted in _DIAGNOSED:
-        given = words(answer(np.array(scores)))
-        if given != [wanted]:
-            return f"For {scores} it returns {' '.join(given)}."
+        chosen = words(answer(np.array(scores)))
+        if chosen != [wanted]:
+            return f"For {scores} it returns {' '.join(chosen)}."
     return None
 
 
@@ -53,11 +53,11 @@ def check_diagnosis(answer: Callable[[np.ndarray], Any]) -> str | None:
 )
 def check_equal_scores(answer: Any) -> str | None:
     """Tokens of each of 12 segments with equal scores, of a budget of 96, at 16 slots."""
-    given = number(answer)
-    if given == min(16, 96 // 12):
+    value = number(answer)
+    if value == min(16, 96 // 12):
         return None
-    if given * 12 > 96:
-        return f"{given:g} per segment are {given * 12:g} in total, more than the budget."
+    if value * 12 > 96:
+        return f"{value:g} per segment are {value * 12:g} in total, more than the budget."
     return "The budget has more tokens: share all of them evenly."
 
 
@@ -92,10 +92,10 @@ def check_repeated(answer: Callable[[np.ndarray], Any]) -> str | None:
         return "Give the function, not its result."
     for alike in _ALIKE:
         made = np.asarray(answer(np.array(alike, float)))
-        given, wanted = [bool(each) for each in made], _by_loop(alike)
-        if len(given) != len(wanted):
+        values, wanted = [bool(each) for each in made], _by_loop(alike)
+        if len(values) != len(wanted):
             return "Return one answer per segment."
-        for segment, (one, other) in enumerate(zip(given, wanted, strict=True)):
+        for segment, (one, other) in enumerate(zip(values, wanted, strict=True)):
             if one and not other:
                 return f"Segment {segment} of {alike} has no earlier segment that is so similar."
             if other and not one:
@@ -109,11 +109,11 @@ def check_repeated(answer: Callable[[np.ndarray], Any]) -> str | None:
 )
 def check_overspent(answer: Any) -> str | None:
     """Tokens that the released allocator uses on 300 segments of a budget of 256."""
-    (given,) = numbers([number(answer)])
-    if given == 300:
+    (value,) = numbers([number(answer)])
+    if value == 300:
         return None
-    if given == 256:
+    if value == 256:
         return "That is the budget. Does the released allocator stay within it?"
-    if given == 1200:
+    if value == 1200:
         return "The minimum of four is lowered if the budget is too small for it, but not to zero."
     return "Each segment gets its lowered minimum, whatever the total."

@@ -40,9 +40,9 @@ def check_words(answer: Any, totals: Mapping[str, int]) -> str | None:
 )
 def check_smallest_budget(answer: Any, segments: int) -> str | None:
     """The smallest budget that the strict mode accepts: one memory token per segment."""
-    given = number(answer)
-    if given == segments:
+    value = number(answer)
+    if value == segments:
         return None
-    if given < segments:
+    if value < segments:
         return "Try it: what does the error say about what you asked and what it found?"
     return "A smaller one is accepted, too. What is the least that a segment can get?"

@@ -17,12 +17,12 @@ from tempo_lab.course.checking import check, number
 )
 def check_counted_pairs(answer: Any) -> str | None:
     """The AUC of six scores with two ties, computed by hand."""
-    given = number(answer)
-    if abs(given - 0.75) < 1e-9:
+    value = number(answer)
+    if abs(value - 0.75) < 1e-9:
         return None
-    if given > 1:
+    if value > 1:
         return "The number of pairs in the right order is half of it: out of how many?"
-    if given in (0.875, 0.625):
+    if value in (0.875, 0.625):
         return "A tie counts as half. There are two ties."
     return "Compare each of the two relevant segments with each of the four others: eight pairs."
 
@@ -68,9 +68,9 @@ def check_auc(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str | None:
     if not callable(answer):
         return "Give the function, not its result."
     for scores, truth in _RANKED:
-        given = number(answer(np.array(scores), np.array(truth)))
-        if abs(given - auc(scores, truth)) > 1e-6:
-            return f"For {scores} with truth {[int(t) for t in truth]} it returns {given:.3f}."
+        value = number(answer(np.array(scores), np.array(truth)))
+        if abs(value - auc(scores, truth)) > 1e-6:
+            return f"For {scores} with truth {[int(t) for t in truth]} it returns {value:.3f}."
     return None
 
 
@@ -80,10 +80,10 @@ def check_auc(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str | None:
 )
 def check_calibration(answer: Any) -> str | None:
     """Expected calibration error of ten scores of 0.9, six of them right, and ten of 0.1, one."""
-    given = number(answer)
-    if abs(given - 0.15) < 1e-3:
+    value = number(answer)
+    if abs(value - 0.15) < 1e-3:
         return None
-    if abs(given - 0.3) < 1e-3:
+    if abs(value - 0.3) < 1e-3:
         return "That is the error of the first bin. How large a share of the scores is in it?"
     return "For each bin: score minus relevant share, without sign; then the mean over all scores."
 
@@ -125,7 +125,7 @@ def check_effective_segments(answer: Callable[[np.ndarray], Any]) -> str | None:
     if not callable(answer):
         return "Give the function, not its result."
     for scores in _SHARED:
-        given, wanted = number(answer(np.array(scores))), _entropy(scores)
-        if abs(given - wanted) > 1e-3:
-            return f"For {scores} it returns {given:.3f}, and {wanted:.3f} segments share it."
+        value, wanted = number(answer(np.array(scores))), _entropy(scores)
+        if abs(value - wanted) > 1e-3:
+            return f"For {scores} it returns {value:.3f}, and {wanted:.3f} segments share it."
     return None

@@ -28,14 +28,14 @@ from tempo_lab.course.checking import check, number, numbers
 )
 def check_tail_slots(answer: Any) -> str | None:
     """The slots that a segment keeps of 16 if it keeps the last 5."""
-    given = sorted(numbers(answer))
-    if given == [11, 12, 13, 14, 15]:
+    values = sorted(numbers(answer))
+    if values == [11, 12, 13, 14, 15]:
         return None
-    if len(given) != 5:
+    if len(values) != 5:
         return "Give as many slots as are kept."
-    if given[0] == 0:
+    if values[0] == 0:
         return "Those are the first ones."
-    if given[-1] == 16:
+    if values[-1] == 16:
         return "Slots are counted from 0, so no slot has that high a number."
     return "The last slots are next to each other, at the end."
 
@@ -46,16 +46,16 @@ def check_tail_slots(answer: Any) -> str | None:
 )
 def check_area(answer: Any) -> str | None:
     """The area between head and tail, by four points of each."""
-    given = number(answer)
-    if abs(given - 0.25) < 1e-3:
+    value = number(answer)
+    if abs(value - 0.25) < 1e-3:
         return None
-    if given < 0:
+    if value < 0:
         return "The head is ahead here: the sign is wrong."
-    if given > 1:
+    if value > 1:
         return "Give an average over k: divide by its range."
-    if abs(given - 0.2) < 1e-3:
+    if abs(value - 0.2) < 1e-3:
         return "Now divide by what the tail lacks at the smallest k."
-    if abs(given - 0.3125) < 1e-3:
+    if abs(value - 0.3125) < 1e-3:
         return "The points are not equally far apart: a step from 4 to 8 counts more."
     return "Sum trapezoids of the differences; divide by the range of k and by the first gap."
 
@@ -91,13 +91,13 @@ def check_enough(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str
     if not callable(answer):
         return "Give the function, not its result."
     for ks, right in _RISING:
-        given = number(answer(ks, right))
-        if given == _enough(ks, right):
+        value = number(answer(ks, right))
+        if value == _enough(ks, right):
             continue
-        about = f"Of k = {ks} with {right} right it makes {given:g}"
-        if given not in ks:
+        about = f"Of k = {ks} with {right} right it returns {value:g}"
+        if value not in ks:
             return f"{about}: return one of the values of k."
-        if right[ks.index(int(given))] < 0.9 * right[-1]:
+        if right[ks.index(int(value))] < 0.9 * right[-1]:
             return f"{about}: that is not enough."
         return f"{about}: an earlier one is enough."
     return None
@@ -134,7 +134,7 @@ def check_knee(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str |
         ([1, 2, 4, 8, 16], [-9.0, -8.5, -3.0, -1.0, -0.5]),
         ([1, 2, 4, 8, 16], [0.2, 0.3, 0.5, 0.9, 1.0]),
     ):
-        given, wanted = number(answer(ks, curve)), _knee(np.array(ks), np.array(curve))
-        if given != wanted:
-            return f"For {curve} at k = {ks} it returns {given:g}: another point is further above."
+        value, wanted = number(answer(ks, curve)), _knee(np.array(ks), np.array(curve))
+        if value != wanted:
+            return f"For {curve} at k = {ks} it returns {value:g}: another point is further above."
     return None

@@ -1,4 +1,4 @@
-"""The first cell of each notebook: which model, on what, and how much memory there is."""
+"""The first cell of each notebook: load the model, find the clips."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from tempo_lab.session.tempo import Tempo
 
 MODEL, BASE = "TEMPO_LAB_MODEL", "TEMPO_LAB_BASE"
-"""Environment variables: a checkpoint's folder or hub name, and that of its base where needed."""
+"""Environment variables: a checkpoint's folder or hub name, and that of its base if needed."""
 
 
 def start() -> Tempo:
-    """Load the model of this notebook, and say which it is.
+    """Return the model of the notebooks, and print its name, device and free memory.
 
-    The embedded model, on the CPU, unless the environment names another in `TEMPO_LAB_MODEL` (and
-    its base in `TEMPO_LAB_BASE`, for a folder that does not lead to it): that runs on the best
-    device there is.
+    By default this is the embedded model on the CPU. The environment variable `TEMPO_LAB_MODEL`
+    names another one, which runs on the best device; `TEMPO_LAB_BASE` names its base if the
+    checkpoint's folder does not.
 
     Raises:
-        CheckpointError: the named one cannot be loaded.
+        CheckpointError: the model cannot be loaded.
     """
     from tempo_lab.model.memory import free_bytes
     from tempo_lab.session.tempo import load
@@ -37,32 +37,35 @@ def start() -> Tempo:
     millions = sum(p.numel() for p in tempo.model.parameters()) / 1e6
     dtype = str(tempo.model.dtype).removeprefix("torch.")
     free = free_bytes(device) / 2**30
-    print(f"{Path(name).name}: {millions:.1f} M parameters, {tempo.slots} memory tokens a segment")
+    print(
+        f"{Path(name).name}: {millions:.1f} M parameters, {tempo.slots} memory tokens per segment"
+    )
     print(f"on {device.type} in {dtype}, {free:.1f} GiB of memory free")
     return tempo
 
 
 def clip(name: str) -> Path:
-    """The path of a clip that comes with the repository, wherever the notebook runs.
+    """Return the path of a clip that comes with the repository.
 
     Args:
-        name: without its ending, as "voyage".
+        name: of the file, without its suffix, such as "voyage".
 
     Raises:
-        VideoError: no such clip, or no clips (in a package installed without the repository).
+        VideoError: there is no such clip, or no clips (the package is installed without the
+            repository).
     """
-    near = [Path(__file__).parents[2], Path.cwd(), *Path.cwd().parents]
-    folder = next((place for place in near if (place / "data" / "clips").is_dir()), None)
+    roots = [Path(__file__).parents[2], Path.cwd(), *Path.cwd().parents]
+    folder = next((root for root in roots if (root / "data" / "clips").is_dir()), None)
     if folder is None:
         raise VideoError(
-            "the clips of the course are not here",
+            "the clips of the course were not found",
             asked=name,
-            found="no folder data/clips beside the package or above the notebook",
+            found="no folder data/clips next to the package or above the notebook",
             fix="run the notebook in a clone of the repository",
         )
     path = folder / "data" / "clips" / f"{name}.mp4"
     if not path.is_file():
-        names = sorted(found.stem for found in path.parent.glob("*.mp4"))
+        names = sorted(each.stem for each in path.parent.glob("*.mp4"))
         raise VideoError(
             "there is no such clip",
             asked=name,
@@ -73,6 +76,6 @@ def clip(name: str) -> Path:
 
 
 def truth(name: str) -> dict[str, Any]:
-    """What is really shown in a clip: "segments", "chapters" and "questions" with their answers."""
+    """Return the ground truth of a clip: "segments", "chapters", and "questions" with answers."""
     text = clip(name).with_suffix(".json").read_text(encoding="utf-8")
     return dict(json.loads(text))

@@ -1,4 +1,4 @@
-"""Checks of notebook 03, and how much of some attention is near a thing."""
+"""Checks of notebook 03, and the share of attention near an item of the world."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 
 GRID = ("pair", "patch_row", "patch_column")
 REACH = 1 / 8
-"""Of the frame, on both axes: what is near. At it, one patch of four stands for a small thing."""
+"""Distance from an item, as a share of the frame on both axes, up to which a patch is near."""
 
 
 def things_of(clip: str) -> list[list[Item]]:
-    """What each segment of a clip shows, with shape, colour and way."""
+    """Return the items that each segment of a clip shows."""
     return [[Item(**item) for item in part["items"]] for part in truth(clip)["segments"]]
 
 
 def times_even_near(mass: xr.DataArray, thing: Item) -> xr.DataArray:
-    """The share of attention on patches that is near a thing, in times of an even share.
+    """Return the share of attention near an item, divided by the share of patches near it.
 
     Args:
-        mass: attention of one segment, of any dimensions beside pair, patch_row, patch_column.
-        thing: of that segment; where it is half-way through each frame pair counts.
+        mass: attention of one segment, with the dimensions pair, patch_row, patch_column and any
+            others.
+        thing: an item of that segment; its position is taken in the middle of each frame pair.
 
     Returns:
-        of the other dimensions; 1 for what has no preference.
+        the ratio, with the other dimensions; 1 without a preference.
     """
     pairs, rows, columns = (mass.sizes[name] for name in GRID)
     seconds = (np.arange(pairs) + 0.5) * SEGMENT_SECONDS / pairs
@@ -51,10 +52,10 @@ def times_even_near(mass: xr.DataArray, thing: Item) -> xr.DataArray:
 )
 def check_times_even(answer: Any) -> str | None:
     """How many times an even share: 0.15 of the attention on 72 of 120 keys."""
-    given = number(answer)
-    if abs(given - 0.25) < 1e-6:
+    value = number(answer)
+    if abs(value - 0.25) < 1e-6:
         return None
-    if abs(given - 4) < 1e-6:
+    if abs(value - 4) < 1e-6:
         return "The other way round: divide the share."
     return "72 of 120 is the even share. Divide the measured share by it."
 
@@ -84,10 +85,10 @@ _SCORES = [np.random.default_rng(seed).normal(size=(n, n)) for seed, n in ((0, 2
 )
 def check_cut(answer: Any) -> str | None:
     """The text whose last row is that of "moon" in "What color is the moon with the star?"."""
-    (given,) = words(answer)
-    if given == "what color is the moon":
+    (chosen,) = words(answer)
+    if chosen == "what color is the moon":
         return None
-    if not "what color is the moon with the star?".startswith(given):
+    if not "what color is the moon with the star?".startswith(chosen):
         return "A row depends on everything before it: do not change the beginning."
     return "What comes after a word does not change its row. Where does the text end, then?"
 
@@ -132,17 +133,17 @@ def check_rollout(answer: Rolled) -> str | None:
     if not callable(answer):
         return "Give the function, not its result."
     for maps in _MAPS:
-        wanted, given = _rollout(maps), np.array(numbers(answer([each.copy() for each in maps])))
-        if given.size != wanted.size:
-            return f"For {len(maps)} maps of {wanted.shape} it returns {given.size} numbers."
-        if np.abs(given.reshape(wanted.shape) - wanted).max() < 1e-6:
+        wanted, values = _rollout(maps), np.array(numbers(answer([each.copy() for each in maps])))
+        if values.size != wanted.size:
+            return f"For {len(maps)} maps of {wanted.shape} it returns {values.size} numbers."
+        if np.abs(values.reshape(wanted.shape) - wanted).max() < 1e-6:
             continue
         for what, other in (
             ("with the layers in the other order", _backwards),
             ("without the residual path", _no_residual),
             ("if layers were averaged instead of following each other", _mean_layer),
         ):
-            if np.abs(given.reshape(wanted.shape) - other(maps)).max() < 1e-6:
+            if np.abs(values.reshape(wanted.shape) - other(maps)).max() < 1e-6:
                 return f"That is what one gets {what}."
         return "Each layer: half of it is the identity. A later layer is multiplied from the left."
     return None

@@ -16,10 +16,10 @@ from tempo_lab.course.checking import check, number, numbers
 )
 def check_sampled_frames(answer: Any) -> str | None:
     """Frames sampled of ten seconds at 25 frames per second."""
-    given = number(answer)
-    if given == 20:
+    value = number(answer)
+    if value == 20:
         return None
-    if given == 250:
+    if value == 250:
         return "That is the number of frames in the file. How many per second are sampled?"
     return "The rate of the file does not matter here: samples are counted per second."
 
@@ -30,12 +30,12 @@ def check_sampled_frames(answer: Any) -> str | None:
 )
 def check_last_segment(answer: Any) -> str | None:
     """Segments of 100 sampled frames, and frames in the last one."""
-    given = numbers(answer)
-    if len(given) != 2:
+    values = numbers(answer)
+    if len(values) != 2:
         return "Give two numbers: how many segments, and how many frames in the last one."
-    if given == [13, 4]:
+    if values == [13, 4]:
         return None
-    if given[0] == 13:
+    if values[0] == 13:
         return "The number of segments is right. How many frames are left for the last one?"
     return "No frame is dropped, and segments do not overlap: the rest is a short segment."
 
@@ -46,10 +46,10 @@ def check_last_segment(answer: Any) -> str | None:
 )
 def check_longest(answer: Any) -> str | None:
     """Seconds of the longest video that is sampled at two frames per second throughout."""
-    given = number(answer)
-    if abs(given - 512) < 1:
+    value = number(answer)
+    if abs(value - 512) < 1:
         return None
-    if given > 512:
+    if value > 512:
         return "In a video of that length, samples are more than half a second apart."
     return "A longer video still stays below the maximum number of frames."
 
@@ -79,9 +79,9 @@ def check_touched(answer: Callable[[float, float], Any]) -> str | None:
     if not callable(answer):
         return "Give the function, not its result."
     for start, end in ((32, 36), (33, 35), (30, 33), (0, 48), (3.5, 4.5), (4, 4.5), (7, 12.25)):
-        given, wanted = numbers(answer(start, end)), _touched(start, end)
-        if sorted(given) != wanted:
-            how = "too many" if set(given) > set(wanted) else "not all of them, or others"
+        values, wanted = numbers(answer(start, end)), _touched(start, end)
+        if sorted(values) != wanted:
+            how = "too many" if set(values) > set(wanted) else "not all of them, or others"
             return f"From {start} to {end} s it names {how}."
     return None
 

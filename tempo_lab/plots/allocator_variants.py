@@ -12,6 +12,7 @@ from tempo_lab.plots.style import (
     CYCLE,
     MARKERS,
     check_result,
+    error_bars,
     legend_below,
     side_by_side,
     tidy,
@@ -64,12 +65,13 @@ def allocator_variants(
         ):
             if ax is gain and not number:
                 continue  # the arm that the others are compared with
-            reach = np.stack([row[value] - row[low], row[high] - row[value]])
-            ax.errorbar(x, row[value], np.nan_to_num(reach).clip(0), ls="", capsize=2, **look)
+            bars = error_bars(row[value], row[low], row[high])
+            ax.errorbar(x, row[value], bars, ls="", capsize=2, **look)
         tokens.plot(x, row["tokens"], ls="", **look)
     score.set(ylabel="score", ylim=(-0.03, 1.05))
     gain.axhline(0, color=BLACK, lw=0.8)
     gain.set(ylabel=f"score minus that of\n{arms[0]}")
+    tokens.margins(y=0.1)
     tokens.set(ylabel="memory tokens per segment", ylim=(0, None))
     for ax in axes:
         _label_kinds(ax, result)

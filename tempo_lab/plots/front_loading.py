@@ -130,7 +130,7 @@ def front_loading_slots(
     difference = bool(result.provenance.get("difference"))
     width = width_of(figure, width)
     if width < NARROW:
-        figure = new_figure(figure, width, 2.4 * width)
+        figure = new_figure(figure, width, 2.7 * width)
         axes = figure.subplots(4, 1)
     else:
         figure = new_figure(figure, width, 0.62 * width)

@@ -135,8 +135,8 @@ def _areas(axes: Axes, data: xr.Dataset) -> None:
     for place, (name, color, _) in enumerate(kinds):
         values = data[name].to_numpy()
         # side by side in the order of the questions, so that equal ones do not hide each other
-        beside = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.plot(place + beside, values, "o", color=color, ms=4, alpha=0.5, clip_on=False)
+        offsets = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(1)
+        axes.plot(place + offsets, values, "o", color=color, ms=4, alpha=0.5, clip_on=False)
         mean, low, high = (float(data[f"mean_{name}{end}"]) for end in ("", "_low", "_high"))
         axes.plot([place - 0.35, place + 0.35], [mean] * 2, color=BLACK, lw=1.5)
         axes.text(place, -0.06, f"{mean:.2f}", ha="center", va="top", fontsize="small")

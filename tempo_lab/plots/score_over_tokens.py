@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tempo_lab.plots.style import BLACK, HOLLOW, NARROW, STYLES, legend_below, width_of
+from tempo_lab.plots.style import BLACK, HOLLOW, NARROW, STYLES, error_bars, legend_below, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,11 +33,11 @@ def score_over_tokens(ax: Axes, arms: pd.DataFrame) -> None:
     for height, family in enumerate(reversed(in_order(arms["family"])), start=ABOVE_GRID):
         line = arms[arms["family"] == family].sort_values("tokens")
         color, marker = STYLES.get(family, (BLACK, "x"))
-        reach = [line["score"] - line["score_low"], line["score_high"] - line["score"]]
+        bars = error_bars(line["score"], line["score_low"], line["score_high"])
         ax.errorbar(
-            line["tokens"], line["score"], np.nan_to_num(np.stack(reach).astype(float)).clip(0),
-            color=color, marker=marker, ms=10 if marker == "*" else 6, lw=1.5, elinewidth=0.7,
-            label=family, zorder=height, markerfacecolor="white" if family in HOLLOW else color,
+            line["tokens"], line["score"], bars, color=color, marker=marker,
+            ms=10 if marker == "*" else 6, lw=1.5, elinewidth=0.7, label=family, zorder=height,
+            markerfacecolor="white" if family in HOLLOW else color,
         )  # fmt: skip
     tokens_axis(ax, arms["tokens"])
     ax.set(xlabel="memory tokens used per segment", ylim=(-0.03, 1.05))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, RED, PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE, FAINT = "#777777", "#cccccc", "#e5e5e5"
-"""The Okabe-Ito colours (RED is their vermillion), and three greys for what stands behind."""
+"""The Okabe-Ito colours (RED is their vermillion), and three greys for backgrounds."""
 RELEVANCE, TOKENS, ATTENTION, EVIDENCE, WANTED = RED, BLUE, PINK, GREEN, PALE
 """Colours of what is known per segment, the same in every figure over a video's seconds."""
 CYCLE = (BLUE, RED, GREEN, PINK, SKY, ORANGE, BLACK)
@@ -234,6 +234,12 @@ def tidy(*axes: Axes, grid: str = "y") -> None:
         each.spines[["top", "right"]].set_visible(False)
         each.grid(axis=grid, color=FAINT, linewidth=0.8)  # type: ignore[arg-type]
         each.set_axisbelow(True)
+
+
+def error_bars(value: Any, low: Any, high: Any) -> np.ndarray:
+    """Return distances from values to the ends of their intervals [2, ...]; 0 for no interval."""
+    distances = np.stack([value - low, high - value]).astype(float)
+    return np.nan_to_num(distances).clip(0)
 
 
 def fill_segments(axes: Axes, edges: np.ndarray, heights: np.ndarray, color: str) -> None:

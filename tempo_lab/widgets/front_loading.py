@@ -112,7 +112,7 @@ def _case(session: Session, trace: Trace | Case | str, answer: str | None) -> Ca
     question = trace if isinstance(trace, str) else check_trace(session, trace).question
     if not isinstance(answer, str):
         raise QueryError(
-            "a right answer is needed, whose probability is shown",
+            "the right answer is needed to show its probability",
             asked=repr(question),
             found=repr(answer),
             fix='FrontLoadingExplorer(session, trace, "red")',

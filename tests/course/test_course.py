@@ -109,7 +109,7 @@ def test_the_first_cell_says_model_device_and_memory(capsys, monkeypatch):
     tempo = course.start()
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("nano: ")
-    assert f"{tempo.slots} memory tokens a segment" in first
+    assert f"{tempo.slots} memory tokens per segment" in first
     assert second.startswith("on cpu in float32, ")
     assert second.endswith(" GiB of memory free")
 
@@ -154,7 +154,7 @@ def test_attention_near_a_thing():
 def test_a_figure_in_words():
     figure, (upper, lower, empty, photo) = pyplot.subplots(4)
     upper.stairs([1, 2, 6], [0, 1, 2, 3])
-    upper.set(ylabel="tokens\na segment", xlabel="time (s)")
+    upper.set(ylabel="tokens\nper segment", xlabel="time (s)")
     upper.set_title("red \\$", loc="left")
     lower.plot([1, np.nan, 3])
     lower.bar([0, 1], [0.5, 0.5])
@@ -162,7 +162,7 @@ def test_a_figure_in_words():
     text = repr(course.drawn(figure))
     pyplot.close(figure)
     assert text.splitlines() == [
-        "1. red $, tokens a segment over time (s): 3 numbers, 1.00 to 6.00, mean 3.00",
+        "1. red $, tokens per segment over time (s): 3 numbers, 1.00 to 6.00, mean 3.00",
         "2. no labels: 4 numbers, 0.50 to 3.00, mean 1.25",
         "3. no labels: no numbers",
         "4. no labels: a picture of 30 x 20 pixels",
@@ -188,3 +188,8 @@ def test_a_share_has_its_count_and_the_interval_of_clopper_and_pearson(hits, n, 
 
 def test_a_mean_resamples_groups():
     assert course.mean([0, 0, 1, 1], ["a", "a", "b", "b"]) == "0.50 [0.00, 1.00]"
+
+
+def test_the_old_name_of_a_result_works_and_warns():
+    with pytest.warns(DeprecationWarning, match=r"course\.CheckResult"):
+        assert course.Verdict is course.CheckResult

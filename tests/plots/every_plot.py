@@ -1,21 +1,22 @@
-"""Arguments for every public plot: results of the embedded model about one clip."""
+"""A call of every public plot: results of the embedded model about one clip."""
 
 import json
+from functools import partial
 
 import numpy as np
 
 import tempo_lab as tl
-from tempo_lab import course
+from tempo_lab import course, plots
 from tempo_lab.analysis import Case
-from tempo_lab.analysis.front_loading.curves import by_token
+from tempo_lab.analysis.front_loading.curves import token_probabilities
 from tempo_lab.analysis.prompt_sensitivity import SMALL_WORDINGS
 from tempo_lab.analysis.published_results import published_results
 
 QUESTION = "What color is the star?"
 
 
-def arguments(session):
-    """Return the positional arguments of each plot, by its name; more words tell uses apart."""
+def calls(session):
+    """Return a call of each plot, by its name, without the options that all plots have."""
     truth = json.loads(course.clip("voyage").with_suffix(".json").read_text(encoding="utf-8"))
     evidence = [np.isin(np.arange(12), each["evidence"]) for each in truth["questions"]]
     cases = [
@@ -29,7 +30,9 @@ def arguments(session):
     )
     trace = session.ask(QUESTION, budget=48, capture=capture)
     patches = session.ask(
-        QUESTION, budget=48, capture=tl.Capture(attention=["decision"], reduce="patch_grid")
+        QUESTION,
+        budget=48,
+        capture=tl.Capture(attention=["decision", "memory"], reduce="patch_grid"),
     )
     segments = list(session.video.segments())
     frames = [segment.frames[4] for segment in segments]
@@ -41,7 +44,7 @@ def arguments(session):
         session, trace, units="words", target="yes_no_logit", progress=False
     )
     loading = tl.analysis.front_loading(cases, [1, 4, 16], draws=1, progress=False)
-    tokens = by_token(cases[2], [1, 2, 4, 8, 16], [0], lambda: None)
+    tokens = token_probabilities(cases[2], [1, 2, 4, 8, 16], [0], lambda: None)
     groups = tl.analysis.attention_groups([attention], controls=[attention])
     wordings = {"short": SMALL_WORDINGS["short"], "left out": ""}
     prompts = tl.analysis.prompt_sensitivity(
@@ -52,29 +55,35 @@ def arguments(session):
     arms = tl.analysis.baseline_arms(16, [2, 4], ["ATA head", "uniform head", "all tokens"])
     again = tl.allocate(trace.data["score"], 48, strategy="threshold", max_tokens=16)
     return {
-        "allocation": (trace,),
-        "allocation_study": (tl.analysis.allocation_study(trace),),
-        "anatomy": (segments[8].frames, segments[8].times, session.prompt(QUESTION, 8), kept),
-        "answer_attention": (tl.analysis.answer_attention(trace),),
-        "attention": (attention,),
-        "attention_groups": (groups,),
-        "attention_overlay": (overlay, session.video),
-        "attention_parts": (attention, "decision", 8),
-        "attention_time": (attention, "decision"),
-        "attribution": (effects,),
-        "attribution of words": (words,),
-        "compare": (tl.analysis.compare([trace], [effects]),),
-        "contact_sheet": (segments,),
-        "filmstrip": (trace, frames),
-        "front_loading": (loading,),
-        "front_loading_answer": (tokens, 4),
-        "front_loading_slots": (loading,),
-        "prompt_sensitivity": (prompts,),
-        "published_results": (published_results(),),
-        "relevance": (relevance,),
-        "relevance_by_layer": (layers,),
-        "baselines": (tl.analysis.baselines(cases, arms=arms, progress=False),),
-        "rollout": (tl.analysis.rollout(session, QUESTION, 8),),
-        "routing": (trace, again),
-        "allocator_variants": (tl.analysis.allocator_variants(cases, progress=False),),
+        "allocation": partial(plots.allocation, trace),
+        "allocation_study": partial(plots.allocation_study, tl.analysis.allocation_study(trace)),
+        "anatomy": partial(
+            plots.anatomy, segments[8].frames, segments[8].times, session.prompt(QUESTION, 8), kept
+        ),
+        "answer_attention": partial(plots.answer_attention, tl.analysis.answer_attention(trace)),
+        "attention": partial(plots.attention, attention),
+        "attention_groups": partial(plots.attention_groups, groups),
+        "attention_overlay": partial(plots.attention_overlay, overlay, session.video, segment=8),
+        "attention_parts": partial(plots.attention_parts, attention, "decision", 8),
+        "attention_time": partial(plots.attention_time, attention, "decision"),
+        "attribution": partial(plots.attribution, effects),
+        "attribution of words": partial(plots.attribution, words),
+        "compare": partial(plots.compare, tl.analysis.compare([trace], [effects])),
+        "contact_sheet": partial(plots.contact_sheet, segments),
+        "filmstrip": partial(plots.filmstrip, trace, frames),
+        "front_loading": partial(plots.front_loading, loading),
+        "front_loading_answer": partial(plots.front_loading_answer, tokens, 4),
+        "front_loading_slots": partial(plots.front_loading_slots, loading),
+        "prompt_sensitivity": partial(plots.prompt_sensitivity, prompts),
+        "published_results": partial(plots.published_results, published_results()),
+        "relevance": partial(plots.relevance, relevance),
+        "relevance_by_layer": partial(plots.relevance_by_layer, layers),
+        "baselines": partial(
+            plots.baselines, tl.analysis.baselines(cases, arms=arms, progress=False)
+        ),
+        "rollout": partial(plots.rollout, tl.analysis.rollout(session, QUESTION, 8)),
+        "routing": partial(plots.routing, trace, again),
+        "allocator_variants": partial(
+            plots.allocator_variants, tl.analysis.allocator_variants(cases, progress=False)
+        ),
     }

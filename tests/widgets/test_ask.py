@@ -105,6 +105,12 @@ def test_two_questions_stand_side_by_side(panel):
     assert Image.open(BytesIO(panel.static().data)).height == sum(heights)
 
 
+def test_the_second_question_by_its_old_keyword_works_and_warns(panel):
+    with pytest.warns(DeprecationWarning, match="use second="):
+        trace = panel.ask(QUESTION, beside=True)
+    assert panel.questions[1].trace is trace
+
+
 def test_the_downloaded_trace_opens(panel, tmp_path):
     trace = panel.ask(QUESTION)
     link = panel.questions[0].download.value

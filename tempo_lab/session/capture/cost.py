@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from tempo_lab.common.errors import CaptureError
 from tempo_lab.model.config import TempoConfig
+from tempo_lab.session.capture.key_groups import visual_grid
 from tempo_lab.session.capture.spec import Capture, Price, Rows
 from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.validation import default_answer_budget
@@ -77,10 +78,6 @@ def _sizes(
     segments, slots = len(engine.video), config.num_compression_tokens
     # all segments have the same shape, except that the last one may have fewer frame pairs
     first, last = (engine.svlm_prompt(question, segment) for segment in (0, segments - 1))
-    patches = first.positions("vision")
-    pairs, rows, columns = (
-        int(axis[patches].max()) + 1 for axis in (first.index, first.row, first.column)
-    )
     limit = config.context_length
     answer = answer_budget or default_answer_budget(limit)
     if text is None:
@@ -91,7 +88,7 @@ def _sizes(
         config=config,
         segments=segments,
         positions=max(len(first), len(last)) + SPARE_POSITIONS,
-        grid=(pairs, rows, columns),
+        grid=visual_grid(first),
         answer=answer,
         context=min(limit, segments * (slots + timestamp) + text + answer),
     )

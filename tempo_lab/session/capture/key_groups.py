@@ -26,6 +26,15 @@ SELF = "self"
 """Group of the row's own position."""
 
 
+def visual_grid(prompt: TokenMap) -> tuple[int, int, int]:
+    """Return the number of frame pairs, patch rows and patch columns of a segment's prompt."""
+    patches = prompt.positions("vision")
+    pairs, rows, columns = (
+        int(axis[patches].max()) + 1 for axis in (prompt.index, prompt.row, prompt.column)
+    )
+    return pairs, rows, columns
+
+
 def svlm_group_names(pairs: int) -> list[str]:
     """Return the names of the key groups of the SVLM's prompt.
 

@@ -27,6 +27,7 @@ from tempo_lab.session.capture.key_groups import (
     VisualKeys,
     svlm_group_names,
     svlm_groups,
+    visual_grid,
 )
 from tempo_lab.session.capture.spec import Capture, Rows
 from tempo_lab.session.capture.to_xarray import (
@@ -205,12 +206,7 @@ class Recorder:
     @cached_property
     def _grid(self) -> tuple[int, int, int]:
         """Frame pairs, patch rows and patch columns of the first segment; no other has more."""
-        first = self._map(0)
-        patches = first.positions("vision")
-        pairs, rows, columns = (
-            int(axis[patches].max()) + 1 for axis in (first.index, first.row, first.column)
-        )
-        return pairs, rows, columns
+        return visual_grid(self._map(0))
 
     def _reduction(self, maps: list[TokenMap], keys: int, device: torch.device) -> Reduction:
         reduce = self.capture.reduce
@@ -297,8 +293,8 @@ class Recorder:
             coords["key_group"] = groups
             query = groups.index("query")
             for segment, m in enumerate(maps):
-                pairs = int(m.index[m.positions("vision")].max()) + 1
-                array[segment, ..., query - (grid[0] - pairs) : query] = np.nan
+                missing = grid[0] - visual_grid(m)[0]
+                array[segment, ..., query - missing : query] = np.nan
         dims = ("segment", "layer", "head", "row")
         data = data.assign(dict(attention_variables(array, reduce, "", dims)))
         if reduce in ("none", "top_k"):

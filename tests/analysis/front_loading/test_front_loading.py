@@ -381,7 +381,7 @@ def test_curves_are_drawn_as_counted(result):
         lines = [line for line in each.lines if len(line.get_xdata()) == len(KS)]
         np.testing.assert_array_equal([line.get_xdata() for line in lines], [KS] * 5)
         np.testing.assert_allclose([line.get_ydata() for line in lines], result.data[measure])
-        assert each.get_xlabel() == "memory tokens of a segment, k"
+        assert each.get_xlabel() == "memory tokens\nper segment, k"
     assert [("nat" in each.get_ylabel()) for each in axes] == [False, True, True]
     assert "2 questions about 1 video" in figure.get_suptitle()
     knee_line = [line.get_xdata()[0] for line in axes[2].lines if line.get_linestyle() == ":"]
@@ -402,7 +402,7 @@ def test_slots_are_drawn_as_counted(result):
 def test_differences_are_drawn_without_knee_and_bands(result):
     figure, axes = plots.front_loading(result - result)
     figure.canvas.draw()
-    assert figure.get_suptitle().startswith("Difference in what k of 128")
+    assert figure.get_suptitle().startswith("Difference in answers from k of 128")
     assert axes[2].get_title("left") == ""
     assert not any(len(each.collections) for each in axes)
     figure, axes = plots.front_loading_slots(result - result)

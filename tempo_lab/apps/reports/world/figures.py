@@ -15,7 +15,7 @@ from tempo_lab.common.statistics import Reliability
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
 from tempo_lab.nano.claims.tables import NEEDLES, groups_of
 from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens, tokens_axis
-from tempo_lab.plots.style import BLUE, GREEN, GREY, ORANGE, PINK, RED, STYLES, tidy
+from tempo_lab.plots.style import BLUE, GREEN, GREY, ORANGE, PINK, RED, STYLES, error_bars, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,11 +73,7 @@ def prior(
             x = rows["segments"].map(position) + shift
             _bars(left, x, rows, "auc", color, marker, MODEL_NAMES[model])
             if model == MAIN:
-                error = _errors(rows, "control")
-                left.errorbar(
-                    x, rows["control"], error, fmt="X", color=GREY, capsize=3,
-                    label="control: another video's question",
-                )  # fmt: skip
+                _bars(left, x, rows, "control", GREY, "X", "control: another video's question")
     left.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
     left.set(xlabel="segments of the video", ylabel="ROC-AUC of relevance", ylim=(0, 1.03))
     left.set_xticks(range(len(lengths)), [str(n) for n in lengths])
@@ -103,15 +99,8 @@ def prior(
 def _bars(
     axes: Axes, x: Any, table: pd.DataFrame, name: str, color: str, marker: str, label: str
 ) -> None:
-    error = _errors(table, name)
-    axes.errorbar(x, table[name], error, fmt=marker, color=color, capsize=3, label=label)
-
-
-def _errors(table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return the distances from values to the ends of their intervals [2, row], for error bars."""
-    value = table[name]
-    reach = [value - table[f"{name}_low"], table[f"{name}_high"] - value]
-    return np.stack(reach).clip(0).astype(float)
+    bars = error_bars(table[name], table[f"{name}_low"], table[f"{name}_high"])
+    axes.errorbar(x, table[name], bars, fmt=marker, color=color, capsize=3, label=label)
 
 
 def allocation(table: pd.DataFrame, group: str = NEEDLES) -> tuple[Figure, np.ndarray]:
