@@ -1,9 +1,10 @@
-"""One question, one function, one file, one result.
+"""Analyses of traces and sessions: one question, one function, one file, one result.
 
     result = tl.analysis.relevance(trace)
     figure, axes = tl.plots.relevance(result)
 
-Importing this loads no torch: what only tabulates or opens a saved result needs none.
+Analyses that run a model take a session or cases first; those that only read take traces. Importing
+this room does not load torch, which reading traces and results does not need.
 """
 
 from tempo_lab.analysis.allocation_study import AllocationStudy, allocation_study
@@ -11,12 +12,10 @@ from tempo_lab.analysis.allocator_variants import AllocatorVariants, allocator_v
 from tempo_lab.analysis.answer_attention import AnswerAttention, answer_attention
 from tempo_lab.analysis.attention import Attention, attention
 from tempo_lab.analysis.attention_groups import AttentionGroups, attention_groups
-from tempo_lab.analysis.attribution.attribution import Attribution, attribution
-from tempo_lab.analysis.attribution.targets import TARGETS, register_target
+from tempo_lab.analysis.attribution import TARGETS, Attribution, attribution, register_target
 from tempo_lab.analysis.baselines import Baselines, baseline_arms, baselines
 from tempo_lab.analysis.compare import Comparison, compare
-from tempo_lab.analysis.front_loading.front_loading import front_loading
-from tempo_lab.analysis.front_loading.result import FrontLoading
+from tempo_lab.analysis.front_loading import FrontLoading, front_loading
 from tempo_lab.analysis.prompt_sensitivity import PromptSensitivity, Wording, prompt_sensitivity
 from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance, relevance_cases
@@ -29,10 +28,12 @@ from tempo_lab.nano.claims.cases import WorldVideo, case_of, world_cases, world_
 
 __all__ = [
     "AllocationStudy",
+    "AllocatorVariants",
     "AnswerAttention",
     "Attention",
     "AttentionGroups",
     "Attribution",
+    "Baselines",
     "Case",
     "Comparison",
     "FrontLoading",
@@ -40,17 +41,18 @@ __all__ = [
     "Relevance",
     "RelevanceByLayer",
     "Result",
-    "Baselines",
     "Rollout",
-    "AllocatorVariants",
     "TARGETS",
     "Wording",
     "WorldVideo",
     "allocation_study",
+    "allocator_variants",
     "answer_attention",
     "attention",
     "attention_groups",
     "attribution",
+    "baseline_arms",
+    "baselines",
     "case_of",
     "compare",
     "front_loading",
@@ -59,10 +61,7 @@ __all__ = [
     "relevance",
     "relevance_by_layer",
     "relevance_cases",
-    "baseline_arms",
-    "baselines",
     "rollout",
-    "allocator_variants",
     "with_random_weights",
     "within",
     "world_cases",

@@ -126,7 +126,7 @@ class CompressorEngine:
         """The SVLM's whole prompt for a segment, with its memory slots."""
         return self.prompts.segment(self.visual_prompt(segment), question, self.compressor.slots)
 
-    @cached_property
+    @property
     def segment_seconds(self) -> np.ndarray:
         """float64 [segment], the seconds written before each segment's memory tokens."""
         return segment_seconds(len(self.video), self.video.plan.fps, self.video.window)
@@ -186,10 +186,12 @@ class CompressorEngine:
                 start = max(0, len(scored.segments) - cached.segments[0])
                 for states in self._read_question(prefix, cached.segments, start, tokens, observer):
                     segments = cached.segments[start : start + len(states)]
-                    written = states if on_demand else self._write_all(states, segments, observer)
-                    scored.segments += map(self._scored, written)
-                    start += len(states)
-                    step(len(states))
+                    batches = iter([states])
+                    if not on_demand:
+                        batches = self._write(states, segments, self.compressor.slots, observer)
+                    scored.segments += map(self._scored, chain.from_iterable(batches))
+                    start += len(segments)
+                    step(len(segments))
         return scored
 
     @torch.inference_mode()
@@ -362,14 +364,6 @@ class CompressorEngine:
                 longer = self.compressor.memory(states[part], slots)
             self.computed["memory"] += len(longer) * (slots - written)
             yield longer
-
-    def _write_all(
-        self,
-        states: Sequence[DecodeState],
-        segments: Sequence[int],
-        observer: ForwardObserver | None,
-    ) -> Iterator[DecodeState]:
-        return chain.from_iterable(self._write(states, segments, self.compressor.slots, observer))
 
     def _scored(self, state: DecodeState) -> ScoredSegment:
         complete = len(state.tokens) == self.compressor.slots

@@ -80,9 +80,9 @@ def test_rows_that_are_not_there_count_nothing():
     mass = np.array(LOOKS)
     mass[1, 2] = np.nan  # this segment kept one memory token
     mass[0, :, 2], mass[0, :, 1] = np.nan, mass[0, :, 1] * 2  # and the other has one pair
-    found = attention_groups([looked(mass)]).data["mass"]
+    values = attention_groups([looked(mass)]).data["mass"]
     memory = np.mean([np.mean([[0.2, 0.4, 0.4], [0.4, 0.4, 0.2]], axis=0), [0.2, 0.4, 0.4]], axis=0)
-    np.testing.assert_allclose(found.sel(row="memory"), memory)
+    np.testing.assert_allclose(values.sel(row="memory"), memory)
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ def test_intervals_of_one_question_resample_its_segments(one):
     drawn = rng.integers(5, size=(300, 5))
     result = compare(*one, resamples=300, seed=5)
     for pair, (a, b) in enumerate(combinations(range(3), 2)):
-        found = [spearman(table[a][some], table[b][some]) for some in drawn]
-        low, high = np.quantile([rho for rho in found if not np.isnan(rho)], [0.025, 0.975])
+        values = [spearman(table[a][some], table[b][some]) for some in drawn]
+        low, high = np.quantile([rho for rho in values if not np.isnan(rho)], [0.025, 0.975])
         assert result.data["low"].values[pair] == pytest.approx(low)
         assert result.data["high"].values[pair] == pytest.approx(high)
         assert low < high

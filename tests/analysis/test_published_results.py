@@ -45,11 +45,11 @@ def test_a_size_that_holds_for_one_benchmark():
 
 
 def test_saved_and_tabulated(tmp_path):
-    found = published_results()
-    again = Result.load(found.save(tmp_path / "p.nc"))
+    result = published_results()
+    again = Result.load(result.save(tmp_path / "p.nc"))
     assert type(again) is PublishedResults
-    assert again.data.equals(found.data)
-    assert len(found.to_pandas()) == found.data["score"].size
+    assert again.data.equals(result.data)
+    assert len(result.to_pandas()) == result.data["score"].size
 
 
 def test_what_is_no_such_table(tmp_path):
@@ -66,11 +66,11 @@ def test_what_is_no_such_table(tmp_path):
 
 
 def test_every_published_score_is_drawn():
-    found = published_results()
-    figure, axes = plots.published_results(found)
+    result = published_results()
+    figure, axes = plots.published_results(result)
     figure.canvas.draw()
-    for each, name in zip(axes, found.data["benchmark"].values, strict=True):
-        part = found.data.sel(benchmark=name)
+    for each, name in zip(axes, result.data["benchmark"].values, strict=True):
+        part = result.data.sel(benchmark=name)
         wanted = part["score"].where(part["tokens"].notnull()).values
         drawn = [y for line in each.lines if line.get_marker() != "None" for y in line.get_ydata()]
         np.testing.assert_allclose(sorted(drawn), np.sort(wanted[~np.isnan(wanted)]))

@@ -17,12 +17,10 @@ from tempo_lab.analysis import (
     Relevance,
     relevance,
     relevance_cases,
-    within,
     world_cases,
 )
 from tempo_lab.analysis.relevance import shuffled_questions
 from tempo_lab.common.errors import TraceError
-from tempo_lab.common.statistics import correlation, ranks, recall_at, spearman
 from tests.traces import make_trace
 
 matplotlib.use("agg")
@@ -48,47 +46,20 @@ def of(logits, video="a", question="What color is the star?", **more):
     )
 
 
-# Statistics
-
-
-def test_ranks_share_ties():
-    assert ranks([3, 1, 3, 0]).tolist() == [3.5, 2, 3.5, 1]
-
-
-def test_correlations_by_hand():
-    assert correlation([1, 2, 3], [6, 4, 2]) == pytest.approx(-1)
-    assert spearman([1, 2, 3, 4], [1, 4, 9, 1000]) == 1
-    # d = 0, 1, 1 of three: 1 - 6 * 2 / (3 * 8)
-    assert spearman([1, 2, 3], [1, 3, 2]) == pytest.approx(0.5)
-    assert np.isnan(spearman([1, 2, 3], [0.1, 0.1, 0.1]))
-
-
-def test_recall_breaks_ties_by_lot():
-    values, truth = [5, 1, 1, 0], [NO, YES, NO, YES]
-    found = recall_at(values, truth, 4)
-    np.testing.assert_allclose(found, [0, 0.25, 0.5, 1])
-    rng = np.random.default_rng(0)
-    drawn = [
-        [truth[i] for i in np.lexsort((rng.random(4), -np.array(values)))][:2] for _ in range(4000)
-    ]
-    assert np.mean([sum(each) / 2 for each in drawn]) == pytest.approx(found[1], abs=0.02)
-    assert np.isnan(recall_at(values, [NO] * 4, 2)).all()
-
-
 # Of one question
 
 
 def test_rank_margin_and_concentration_by_hand():
-    found = relevance(of([2.0, 0.0, 1.5])).data
-    assert found["rank"].to_numpy().tolist() == [[1, 3, 2]]
-    assert float(found["margin"][0]) == pytest.approx(0.5)
+    data = relevance(of([2.0, 0.0, 1.5])).data
+    assert data["rank"].to_numpy().tolist() == [[1, 3, 2]]
+    assert float(data["margin"][0]) == pytest.approx(0.5)
     share = 1 / (1 + np.exp(-np.array([2.0, 0.0, 1.5])))
     share /= share.sum()
     entropy = -(share * np.log(share)).sum()
-    assert float(found["entropy"][0]) == pytest.approx(entropy)
-    assert float(found["effective_segments"][0]) == pytest.approx(np.exp(entropy))
-    np.testing.assert_allclose(found["start"], [[0, 4, 8]])
-    assert found["start"].attrs["units"] == "s"
+    assert float(data["entropy"][0]) == pytest.approx(entropy)
+    assert float(data["effective_segments"][0]) == pytest.approx(np.exp(entropy))
+    np.testing.assert_allclose(data["start"], [[0, 4, 8]])
+    assert data["start"].attrs["units"] == "s"
 
 
 @pytest.mark.parametrize(
@@ -110,31 +81,31 @@ def test_scores_that_round_to_0_or_1_still_count(logits, effective):
     ],
 )
 def test_against_truth_by_hand(truth, auc, hit, recall, margin):
-    found = relevance(of([3.0, 2.0, 1.0, -3.0]), truth).data
-    assert float(found["auc"][0]) == auc
-    assert float(found["hit"][0]) == hit
-    assert found["recall"][0].to_numpy().tolist() == recall
-    assert float(found["truth_margin"][0]) == margin
-    assert float(found["base_rate"][0]) == np.mean(truth)
+    data = relevance(of([3.0, 2.0, 1.0, -3.0]), truth).data
+    assert float(data["auc"][0]) == auc
+    assert float(data["hit"][0]) == hit
+    assert data["recall"][0].to_numpy().tolist() == recall
+    assert float(data["truth_margin"][0]) == margin
+    assert float(data["base_rate"][0]) == np.mean(truth)
 
 
 def test_calibration_by_hand():
     # sure and right, sure and wrong: |1 - 1| and |0 - 1| of two segments each
-    found = relevance(of([30.0, 31.0, -30.0, -31.0]), [YES, NO, NO, NO]).data
-    assert float(found["calibration_error"]) == pytest.approx(0.25, abs=1e-6)
-    assert found["count"].to_numpy().tolist() == [2, *[0] * 8, 2]
-    assert float(found["observed"][-1]) == 0.5
+    data = relevance(of([30.0, 31.0, -30.0, -31.0]), [YES, NO, NO, NO]).data
+    assert float(data["calibration_error"]) == pytest.approx(0.25, abs=1e-6)
+    assert data["count"].to_numpy().tolist() == [2, *[0] * 8, 2]
+    assert float(data["observed"][-1]) == 0.5
 
 
 @pytest.mark.parametrize("truth", [[NO] * 3, [YES] * 3])
 def test_without_both_kinds_only_calibration_has_a_meaning(truth):
     one = of([1.0, -2.0, -4.0])
-    found = relevance(one, truth)
+    result = relevance(one, truth)
     for name in ("auc", "hit", "truth_margin"):
-        assert np.isnan(found.data[name].to_numpy()).all(), name
-    assert np.isnan(found.data["recall"]).all()
-    assert found.provenance["undefined"] == [one.question]
-    numbers = found.numbers()
+        assert np.isnan(result.data[name].to_numpy()).all(), name
+    assert np.isnan(result.data["recall"]).all()
+    assert result.provenance["undefined"] == [one.question]
+    numbers = result.numbers()
     assert np.isnan(numbers["mean_auc"])
     assert numbers["ranked_questions"] == 0
     assert 0 < numbers["calibration_error"] < 1
@@ -144,25 +115,25 @@ def test_without_both_kinds_only_calibration_has_a_meaning(truth):
 
 
 def test_shorter_videos_end_in_nothing():
-    found = relevance(
+    result = relevance(
         [of([1.0, 0.0, 2.0, 3.0]), of([5.0, 4.0], "b")], [[NO, NO, NO, YES], [YES, NO]]
     )
-    assert np.isnan(found.data["logit"][1, 2:]).all()
-    assert not found.data["truth"][1, 2:].any()
-    assert found.data["segments"].to_numpy().tolist() == [4, 2]
-    assert len(found.to_pandas()) == 6
-    assert found.data["recall"][1].to_numpy().tolist() == [1, 1, 1, 1]
-    assert int(found.data["count"].sum()) == 6
+    assert np.isnan(result.data["logit"][1, 2:]).all()
+    assert not result.data["truth"][1, 2:].any()
+    assert result.data["segments"].to_numpy().tolist() == [4, 2]
+    assert len(result.to_pandas()) == 6
+    assert result.data["recall"][1].to_numpy().tolist() == [1, 1, 1, 1]
+    assert int(result.data["count"].sum()) == 6
 
 
 def test_means_resample_videos_and_leave_out_what_is_undefined():
     traces = [of([1.0, 0.0], name) for name in "aabbcc"]
     truths = [[YES, NO], [YES, NO], [YES, NO], [NO, YES], [NO, YES], [NO, NO]]
-    found = relevance(traces, truths).numbers()
-    assert found["mean_auc"] == pytest.approx(3 / 5)
-    assert found["mean_auc_low"] == 0
-    assert found["mean_auc_high"] == 1
-    assert found["ranked_questions"] == 5
+    values = relevance(traces, truths).numbers()
+    assert values["mean_auc"] == pytest.approx(3 / 5)
+    assert values["mean_auc_low"] == 0
+    assert values["mean_auc_high"] == 1
+    assert values["ranked_questions"] == 5
     one_video = relevance(traces[:2], truths[:2]).numbers()
     assert np.isnan(one_video["mean_auc_low"])
     assert one_video["mean_auc"] == 1
@@ -171,13 +142,13 @@ def test_means_resample_videos_and_leave_out_what_is_undefined():
 def test_controls_are_measured_against_the_original_truth():
     traces = [of([3.0, 0.0, 1.0]), of([0.0, 1.0, 2.0], "b")]
     controls = [of([0.0, 2.0, 1.0], question="x?"), of([1.0, 2.0, 0.0], "b", "y?")]
-    found = relevance(traces, [[YES, NO, NO], [NO, NO, YES]], controls=controls)
-    assert found.data["auc"].to_numpy().tolist() == [1, 1]
-    assert found.data["control_auc"].to_numpy().tolist() == [0, 0]
-    assert found.data["control_recall"][0].to_numpy().tolist() == [0, 0, 1]
-    assert found.numbers()["auc_gain"] == 1
-    assert found.numbers()["auc_gain_low"] == pytest.approx(2 * 0.025**0.5 - 1)  # of two questions
-    assert found.provenance["controls"] == ["x?", "y?"]
+    result = relevance(traces, [[YES, NO, NO], [NO, NO, YES]], controls=controls)
+    assert result.data["auc"].to_numpy().tolist() == [1, 1]
+    assert result.data["control_auc"].to_numpy().tolist() == [0, 0]
+    assert result.data["control_recall"][0].to_numpy().tolist() == [0, 0, 1]
+    assert result.numbers()["auc_gain"] == 1
+    assert result.numbers()["auc_gain_low"] == pytest.approx(2 * 0.025**0.5 - 1)  # of two questions
+    assert result.provenance["controls"] == ["x?", "y?"]
 
 
 def test_a_saved_one_is_the_same_and_subtracts(tmp_path):
@@ -240,14 +211,14 @@ def test_a_control_of_another_model_is_refused():
 
 
 @pytest.fixture(scope="module")
-def asked():
+def questions():
     """Questions about two held-out videos, their cases, and where the sessions were before."""
     with world_cases(tl.load("nano"), seed=3, videos=2, segments=4, questions=2) as cases:
         yield cases, relevance_cases(cases, seed=1, progress=False)
 
 
-def test_the_prior_finds_the_evidence_and_a_shuffled_question_does_not(asked):
-    cases, result = asked
+def test_the_prior_finds_the_evidence_and_a_shuffled_question_does_not(questions):
+    cases, result = questions
     numbers = result.numbers()
     assert numbers["ranked_questions"] == len(cases) == 4
     assert numbers["mean_auc"] > 0.75
@@ -256,16 +227,16 @@ def test_the_prior_finds_the_evidence_and_a_shuffled_question_does_not(asked):
     np.testing.assert_array_equal(result.data["truth"], [case.evidence for case in cases])
 
 
-def test_cases_are_asked_as_anyone_would(asked):
-    cases, result = asked
+def test_cases_are_asked_as_anyone_would(questions):
+    cases, result = questions
     alone = cases[1].session.ask(cases[1].question, budget=32)
     np.testing.assert_allclose(result.data["logit"][1], alone.data["logit"], atol=1e-3)
     control = cases[1].session.ask(result.provenance["controls"][1], budget=32)
     np.testing.assert_allclose(result.data["control_logit"][1], control.data["logit"], atol=1e-3)
 
 
-def test_shuffled_questions_come_from_another_video(asked):
-    cases, _ = asked
+def test_shuffled_questions_come_from_another_video(questions):
+    cases, _ = questions
     for seed in range(5):
         words = shuffled_questions(cases, seed)
         for case, text in zip(cases, words, strict=True):
@@ -295,8 +266,8 @@ def test_the_figure_shows_the_scores_over_seconds():
     assert (only.get_xlabel(), only.get_ylabel()) == ("time (s)", "relevance\n(probability)")
 
 
-def test_with_truth_the_figure_shows_how_right_it_is(asked):
-    _, result = asked
+def test_with_truth_the_figure_shows_how_right_it_is(questions):
+    _, result = questions
     figure, axes = plots.relevance(result)
     figure.canvas.draw()
     _, recall, areas, reliable = axes
@@ -336,15 +307,6 @@ def test_relevance_is_labelled_by_the_question_that_was_compressed_for():
     ]
     # so that it can be a control of what was asked
     assert "control_auc" in relevance(trace, [YES, NO, NO], controls=changed).data
-
-
-@pytest.mark.parametrize(
-    ("spans", "words"),
-    [((1.0, 2.0), "pairs of seconds"), ([(90.0, 95.0)], r"asked: 90 to 95 s[\s\S]*0 to 12 s")],
-)
-def test_spans_that_mark_nothing(spans, words):
-    with pytest.raises(TraceError, match=words):
-        within(of([1.0, 0.0, -1.0]), spans)
 
 
 def test_truth_that_is_none():

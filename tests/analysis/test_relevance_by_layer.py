@@ -40,21 +40,21 @@ def test_the_decision_by_hand():
         [False, False, True, False],
         min_agreement=0.75,
     )
-    found = result.data
+    data = result.data
     # as the last: one of four, all, three, all; agreement of 3/4 from layer 1 to the end
-    assert found["agreement"].to_numpy().tolist() == [[0.25, 1, 0.75, 1]]
-    assert float(found["constant_agreement"][0]) == 0.75
-    assert int(found["decided_layer"][0]) == 1
-    assert found["auc"].to_numpy().tolist() == [[0.5, 1, pytest.approx(5 / 6), 1]]
-    assert np.isnan(found["rank_agreement"][0, 0])  # all equal: no order
-    assert float(found["rank_agreement"][0, 3]) == 1
+    assert data["agreement"].to_numpy().tolist() == [[0.25, 1, 0.75, 1]]
+    assert float(data["constant_agreement"][0]) == 0.75
+    assert int(data["decided_layer"][0]) == 1
+    assert data["auc"].to_numpy().tolist() == [[0.5, 1, pytest.approx(5 / 6), 1]]
+    assert np.isnan(data["rank_agreement"][0, 0])  # all equal: no order
+    assert float(data["rank_agreement"][0, 3]) == 1
 
 
 def test_the_old_name_of_min_agreement_works_and_warns():
     trace = lens([[1, 2, 3, -1], [1, 2, 3, 4]])
     with pytest.warns(DeprecationWarning, match=r"relevance_by_layer\(most=\) .* min_agreement="):
-        found = relevance_by_layer(trace, most=0.75)
-    assert int(found.data["decided_layer"][0]) == 0
+        result = relevance_by_layer(trace, most=0.75)
+    assert int(result.data["decided_layer"][0]) == 0
     assert int(relevance_by_layer(trace).data["decided_layer"][0]) == 1
 
 
@@ -108,34 +108,34 @@ def test_what_has_no_meaning_is_refused(call, words):
 
 
 @pytest.fixture(scope="module")
-def asked():
+def voyage():
     """The star of the voyage, every layer read."""
     with tl.load("nano").open("data/clips/voyage.mp4", progress=False) as session:
         capture = tl.Capture(layer_relevance=True)
         yield session, session.ask(STAR, budget=64, capture=capture)
 
 
-def test_the_last_layer_is_the_relevance(asked):
-    _, trace = asked
+def test_the_last_layer_is_the_relevance(voyage):
+    _, trace = voyage
     truth = np.arange(12) == 8
-    found = relevance_by_layer(trace, truth)
-    np.testing.assert_allclose(found.data["logit"][0, :, -1], trace.data["logit"], atol=1e-3)
-    assert float(found.data["agreement"][0, -1]) == 1
-    assert float(found.data["rank_agreement"][0, -1]) == 1
+    result = relevance_by_layer(trace, truth)
+    np.testing.assert_allclose(result.data["logit"][0, :, -1], trace.data["logit"], atol=1e-3)
+    assert float(result.data["agreement"][0, -1]) == 1
+    assert float(result.data["rank_agreement"][0, -1]) == 1
     last = float(relevance(trace, truth).data["auc"][0])
-    assert float(found.data["auc"][0, -1]) == last
-    assert float(found.data["auc"][0, 0]) < last  # it takes depth to decide
+    assert float(result.data["auc"][0, -1]) == last
+    assert float(result.data["auc"][0, 0]) < last  # it takes depth to decide
 
 
-def test_without_the_last_layer_there_is_nothing_to_agree_with(asked):
-    session, _ = asked
+def test_without_the_last_layer_there_is_nothing_to_agree_with(voyage):
+    session, _ = voyage
     early = tl.Capture(layer_relevance=True, layers=[0, 1])
     with pytest.raises(TraceError, match="found: layer 1"):
         relevance_by_layer(session.ask(STAR, budget=64, capture=early))
 
 
-def test_the_figure_shows_logits_and_agreement(asked):
-    result = relevance_by_layer(asked[1], np.arange(12) == 8)
+def test_the_figure_shows_logits_and_agreement(voyage):
+    result = relevance_by_layer(voyage[1], np.arange(12) == 8)
     figure, (left, right) = plots.relevance_by_layer(result)
     figure.canvas.draw()
     shown = left.collections[0].get_array()

@@ -107,5 +107,7 @@ def test_the_table_has_a_row_a_segment():
 
 def test_opening_results_needs_no_torch():
     code = "import sys, tempo_lab.analysis, tempo_lab.plots\nprint('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "False"

@@ -52,20 +52,20 @@ def maps_of(session, segment):
 
 @pytest.mark.parametrize(("segment", "residual"), [(1, 0.5), (5, 0.2)])
 def test_it_equals_the_product_by_hand(session, segment, residual):
-    found = rollout(session, QUESTION, segment, residual=residual).data
-    expected = np.eye(found.sizes["key"])
+    data = rollout(session, QUESTION, segment, residual=residual).data
+    expected = np.eye(data.sizes["key"])
     for heads in maps_of(session, segment):
         mixed = residual * np.eye(len(expected)) + (1 - residual) * heads.mean(axis=0)
         expected = mixed @ expected
     prompt = session.prompt(QUESTION, segment)
     where = [prompt.decision, prompt.positions("query")[-1], *prompt.positions("memory")]
-    np.testing.assert_allclose(found["rollout"], expected[where], atol=1e-5)
-    np.testing.assert_allclose(found["rollout"].sum("key"), 1, atol=1e-5)
+    np.testing.assert_allclose(data["rollout"], expected[where], atol=1e-5)
+    np.testing.assert_allclose(data["rollout"].sum("key"), 1, atol=1e-5)
 
 
 def test_only_the_residual_path_stays_where_it_is(session):
-    found = rollout(session, QUESTION, 0, rows="decision", residual=1).data
-    assert found["mass"].sel(key_group="self").values.tolist() == [1.0]
+    data = rollout(session, QUESTION, 0, rows="decision", residual=1).data
+    assert data["mass"].sel(key_group="self").values.tolist() == [1.0]
 
 
 def test_groups_and_patches_are_sums_of_positions(session, result):
@@ -143,8 +143,8 @@ def test_its_figures(session, result):
 
 def test_on_the_embedded_model_it_is_a_distribution():
     with tl.load("nano").open("data/clips/voyage.mp4", progress=False) as session:
-        found = rollout(session, "What color is the star?", 8, rows="decision")
-    np.testing.assert_allclose(found.data["rollout"].sum("key"), 1, atol=1e-5)
+        result = rollout(session, "What color is the star?", 8, rows="decision")
+    np.testing.assert_allclose(result.data["rollout"].sum("key"), 1, atol=1e-5)
 
 
 def test_the_old_name_of_the_limit_works_and_warns(session):

@@ -10,7 +10,9 @@ from tempo_lab.common.statistics import (
     SHARE,
     auc,
     bootstrap_mean,
+    correlation,
     ranks,
+    recall_at,
     reliability,
     spearman,
 )
@@ -87,3 +89,23 @@ def test_spearman_is_the_correlation_of_ranks_along_the_last_axis() -> None:
     assert [float(spearman(*pair)) for pair in zip(one, other, strict=True)] == pytest.approx(
         found.tolist(), nan_ok=True
     )
+
+
+def test_correlations_by_hand() -> None:
+    assert correlation([1, 2, 3], [6, 4, 2]) == pytest.approx(-1)
+    assert spearman([1, 2, 3, 4], [1, 4, 9, 1000]) == 1
+    # d = 0, 1, 1 of three: 1 - 6 * 2 / (3 * 8)
+    assert spearman([1, 2, 3], [1, 3, 2]) == pytest.approx(0.5)
+    assert np.isnan(spearman([1, 2, 3], [0.1, 0.1, 0.1]))
+
+
+def test_recall_breaks_ties_by_lot() -> None:
+    values, truth = [5, 1, 1, 0], [False, True, False, True]
+    found = recall_at(values, truth, 4)
+    np.testing.assert_allclose(found, [0, 0.25, 0.5, 1])
+    rng = np.random.default_rng(0)
+    drawn = [
+        [truth[i] for i in np.lexsort((rng.random(4), -np.array(values)))][:2] for _ in range(4000)
+    ]
+    assert np.mean([sum(each) / 2 for each in drawn]) == pytest.approx(found[1], abs=0.02)
+    assert np.isnan(recall_at(values, [False] * 4, 2)).all()

@@ -1,9 +1,11 @@
-"""Cases: their evidence, from numbers of segments or from seconds."""
+"""Cases check their truth, and truth comes from seconds."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tempo_lab.common.errors import TraceError
+from tempo_lab.common.errors import QueryError, TraceError
 from tempo_lab.evaluation.cases import Case, check_truth, within
 from tests.traces import make_trace
 
@@ -35,6 +37,15 @@ def test_spans_that_are_no_pairs_of_seconds_are_refused(spans):
         within(make_trace(5, seconds=4.0), spans)
 
 
+@pytest.mark.parametrize(
+    ("spans", "words"),
+    [((1.0, 2.0), "pairs of seconds"), ([(90.0, 95.0)], r"asked: 90 to 95 s[\s\S]*0 to 12 s")],
+)
+def test_spans_that_mark_nothing(spans, words):
+    with pytest.raises(TraceError, match=words):
+        within(make_trace(3, seconds=4.0), spans)
+
+
 def test_seconds_of_something_that_is_no_trace_are_refused():
     with pytest.raises(TraceError, match="clock of one trace"):
         within(object(), [(8, 12)])
@@ -50,3 +61,11 @@ def test_a_case_checks_its_truth():
     case = Case(Four(), "Where?", "here", [1, 0, 0, 0], video="x")
     assert case.evidence.dtype == bool
     assert case.scored("Here.") == 1.0
+
+
+def test_a_case_asks_in_words(tiny, frames_file):
+    with (
+        tiny.open(frames_file, progress=False) as session,
+        pytest.raises(QueryError, match="found: NoneType"),
+    ):
+        Case(session, None, "red", np.zeros(len(session), bool))

@@ -56,8 +56,8 @@ def passes(monkeypatch):
     return seen
 
 
-def most_allocated(work: Callable[[], object]) -> int:
-    """Bytes that torch had allocated at most during some work, above those before."""
+def peak_allocated(work: Callable[[], object]) -> int:
+    """Peak of the bytes that torch allocates during some work, above those before it."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
     events = profiled.profiler.kineto_results.events()
@@ -76,25 +76,25 @@ def test_a_long_question_is_read_within_the_byte_limit(nano, many_segments, pass
             many_segments, progress=False, cache=cache_mode, batch_bytes=batch_bytes
         )
         with session:
-            reading = session.engine.score(question)
-            session.engine.memory_tokens(reading, np.full(24, nano.slots))
+            scored = session.engine.score(question)
+            session.engine.memory_tokens(scored, np.full(24, nano.slots))
             price = session.price(question)
-            kept = {**price, "kv": price["kv"] + price["question"]}.get(cache_mode, reading.nbytes)
-            results.append((reading.logit, torch.stack(reading.memory_tokens), kept))
+            kept = {**price, "kv": price["kv"] + price["question"]}.get(cache_mode, scored.nbytes)
+            results.append((scored.logit, torch.stack(scored.memory_tokens), kept))
 
     results: list = []
     read(1 << 40)
     passes.clear()
-    most = most_allocated(lambda: read(limit))
+    peak = peak_allocated(lambda: read(limit))
     (logit, memory, _), (expected, whole, kept) = results
     np.testing.assert_allclose(logit, expected, atol=1e-5)
     assert torch.allclose(memory, whole, atol=1e-5)
-    assert most < kept + limit
+    assert peak < kept + limit
     need = BatchLimit(nano.model.compressor.svlm.config, 4, limit).prefill_bytes
     assert all(rows == 1 or rows * need(new, past) <= limit for rows, new, past in passes)
-    asked = [rows for rows, new, _ in passes if new == len(nano.prompts.question(question))]
-    assert sum(asked) == 24
-    assert 1 < max(asked) < 10 < max(rows for rows, *_ in passes)
+    batches = [rows for rows, new, _ in passes if new == len(nano.prompts.question(question))]
+    assert sum(batches) == 24
+    assert 1 < max(batches) < 10 < max(rows for rows, *_ in passes)
 
 
 def test_a_segment_beyond_the_limit_goes_alone(tiny, frames_file, passes):
@@ -114,11 +114,11 @@ def test_what_a_pass_needs_is_what_it_was_said_to_need(tiny, new):
         qwen.prefill(compressor.svlm, torch.zeros(rows, past, hidden), first, cache)
         grown = torch.arange(past, past + new).expand(3, -1)
         more = torch.zeros(rows, new, hidden)
-        most = most_allocated(
+        peak = peak_allocated(
             lambda: qwen.prefill(compressor.svlm, more, grown, qwen.copy_cache(cache)),
         )
-    said = rows * BatchLimit(compressor.svlm.config, 4, 1).prefill_bytes(new, past)
-    assert 0.5 * said < most < said
+    estimate = rows * BatchLimit(compressor.svlm.config, 4, 1).prefill_bytes(new, past)
+    assert 0.5 * estimate < peak < estimate
 
 
 def test_a_larger_budget_computes_the_missing_memory_tokens_and_nothing_else(session, tiny, passes):
@@ -129,29 +129,29 @@ def test_a_larger_budget_computes_the_missing_memory_tokens_and_nothing_else(ses
     once = {name: session.engine.computed[name] for name in ("decoded", "prefix", "relevance")}
     assert once == dict.fromkeys(once, 6)
     for change in changes:
-        reading = session.engine.score(QUESTION)
-        there = sum(map(len, reading.memory_tokens))
-        assert session.engine.computed == {**once, "memory": there}
+        scored = session.engine.score(QUESTION)
+        before = sum(map(len, scored.memory_tokens))
+        assert session.engine.computed == {**once, "memory": before}
         passes.clear()
         session.ask(QUESTION, **change, **SHORT)
         computed = sum(rows * new for rows, new, _ in passes)
-        assert computed == sum(map(len, reading.memory_tokens)) - there
+        assert computed == sum(map(len, scored.memory_tokens)) - before
         assert all(rows * new <= 6 * 128 for rows, new, _ in passes)
-    assert sum(map(len, reading.memory_tokens)) == session.engine.computed["memory"] == 6 * 128
+    assert sum(map(len, scored.memory_tokens)) == session.engine.computed["memory"] == 6 * 128
     with tiny.open(session.video.info.path, progress=False) as fresh:
         at_once = fresh.engine.memory_tokens(fresh.engine.score(QUESTION), np.full(6, 128))
-    for grown, whole in zip(reading.memory_tokens, at_once, strict=True):
+    for grown, whole in zip(scored.memory_tokens, at_once, strict=True):
         assert torch.allclose(grown, whole, atol=1e-5)
 
 
 def test_segments_that_were_written_in_different_steps_go_on_together(session):
     engine = session.engine
-    reading = engine.score(QUESTION)
+    scored = engine.score(QUESTION)
     for needed in ([1, 2, 1, 3, 3, 2], [3, 3, 2, 3, 3, 3], [3, 3, 3, 3, 3, 3], [9] * 6):
-        engine.memory_tokens(reading, np.array(needed))
+        engine.memory_tokens(scored, np.array(needed))
     engine.forget()
     at_once = engine.memory_tokens(engine.score(QUESTION), np.full(6, 9))
-    for grown, whole in zip(reading.memory_tokens, at_once, strict=True):
+    for grown, whole in zip(scored.memory_tokens, at_once, strict=True):
         assert len(grown) == len(whole) == 9
         assert torch.allclose(grown, whole, atol=1e-5)
 
@@ -177,13 +177,13 @@ def test_the_price_is_what_is_kept(session):
     session.ask(QUESTION, strategy="none", **SHORT)
     assert session.engine.nbytes == price["kv"]
     session.engine.forget()
-    reading = session.engine.score(QUESTION)
-    session.engine.memory_tokens(reading, np.full(6, 127))
+    scored = session.engine.score(QUESTION)
+    session.engine.memory_tokens(scored, np.full(6, 127))
     system = len(session.engine.prompts.system())
     assert system > 0
-    (question, _) = reading.segments[0].state.suffix
+    (question, _) = scored.segments[0].state.suffix
     one = qwen.cache_bytes(question) // question.get_seq_length()
-    one_token = reading.memory_tokens[0][0].nbytes
+    one_token = scored.memory_tokens[0][0].nbytes
     assert session.engine.nbytes == price["kv"] + price["question"] - 6 * (one + one_token)
 
 
@@ -267,10 +267,10 @@ def test_other_words_start_from_the_features_that_are_kept(tiny, frames_file, ca
         own = engine.score(QUESTION).logit
         computed, held = dict(engine.computed), engine.nbytes
         other = engine.with_instruction(" Yes?")
-        found = other.score(QUESTION).logit
+        changed = other.score(QUESTION).logit
         assert other.computed["decoded"] == decoded
         assert other.cache_mode == "features"
-        assert np.abs(found - own).max() > 1e-4
+        assert np.abs(changed - own).max() > 1e-4
         back = other.with_instruction(engine.prompts.sentence)
         np.testing.assert_allclose(back.score(QUESTION).logit, own, atol=1e-5)
         assert back.computed["decoded"] == 0
@@ -284,9 +284,9 @@ def test_other_words_start_from_the_features_that_are_kept(tiny, frames_file, ca
 def test_other_words_keep_nothing_where_features_do_not_fit(tiny, frames_file):
     with tiny.open(frames_file, cache_bytes=1, progress=False) as session:
         other = session.engine.with_instruction("")
-        own, found = session.engine.score(QUESTION).logit, other.score(QUESTION).logit
+        own, changed = session.engine.score(QUESTION).logit, other.score(QUESTION).logit
         assert other.cache_mode == "nothing"
-        assert np.abs(found - own).max() > 1e-4
+        assert np.abs(changed - own).max() > 1e-4
 
 
 def test_features_behind_a_gap_are_not_taken(tiny, frames_file, monkeypatch):

@@ -83,9 +83,9 @@ def test_warnings_are_shown_as_text():
     assert "<b>Warnings</b> &lt;script&gt;.mp4 has 2 streams. It is" in warned._repr_html_()
 
 
-@pytest.mark.parametrize("said", [5, None, [1], [[]]])
-def test_warnings_that_are_no_texts_are_damage(tmp_path, said):
-    path = make_trace(provenance={"warnings": said}).save(tmp_path / "a.nc")
+@pytest.mark.parametrize("warnings", [5, None, [1], [[]]])
+def test_warnings_that_are_no_texts_are_damage(tmp_path, warnings):
+    path = make_trace(provenance={"warnings": warnings}).save(tmp_path / "a.nc")
     with pytest.raises(TraceError, match="damaged: its interventions or warnings"):
         Trace.load(path)
 
@@ -164,8 +164,8 @@ def test_numbers_that_are_missing_survive(tmp_path):
 
 
 def test_provenance_of_any_kind_becomes_plain(tmp_path):
-    given = {"path": tmp_path, "count": np.int64(3), "list": np.arange(2), "deep": {"x": None}}
-    trace = make_trace(provenance=given)
+    provenance = {"path": tmp_path, "count": np.int64(3), "list": np.arange(2), "deep": {"x": None}}
+    trace = make_trace(provenance=provenance)
     assert trace.provenance == {
         "path": str(tmp_path),
         "count": 3,
@@ -432,11 +432,11 @@ def test_scores_that_hardly_differ_are_called_so():
     scores = 0.9995 + np.linspace(0, 4e-4, 6)
     close = {"relevance": scores, "allocation": allocate(scores, 60, max_tokens=16)}
     trace = make_trace(**close)
-    given = trace.data["tokens"].to_numpy()
-    assert given.max() > given.min()
+    tokens = trace.data["tokens"].to_numpy()
+    assert tokens.max() > tokens.min()
     assert trace.caution == (
         "scores differ by at most 0.0004, and were still allocated "
-        f"{given.min()} to {given.max()} tokens per segment"
+        f"{tokens.min()} to {tokens.max()} tokens per segment"
     )
     assert "scores differ by at most 0.0004" in trace._repr_html_()
 

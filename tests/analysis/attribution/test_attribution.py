@@ -1,7 +1,5 @@
 """Attribution: against what can be computed by hand, and without a trace on model or session."""
 
-from itertools import permutations
-
 import matplotlib.pyplot
 import numpy as np
 import pytest
@@ -9,168 +7,19 @@ import torch
 import xarray as xr
 
 from tempo_lab import Intervention, analysis, plots
-from tempo_lab.allocation.ata import keep_tokens
 from tempo_lab.analysis.attribution.attribution import Attribution, attribution
-from tempo_lab.analysis.attribution.combinations import UNITS, baselines_of
-from tempo_lab.analysis.attribution.methods import METHODS
 from tempo_lab.analysis.attribution.targets import TARGETS, register_target
 from tempo_lab.common.errors import QueryError, TraceError
-from tempo_lab.session.scoring import TeacherForced, answer_logprob
+from tempo_lab.session.scoring import answer_logprob
+from tests.analysis.attribution.explained import ANSWER, QUESTION, explain
 
 matplotlib.use("agg")
-QUESTION = "What is in this?"
-ANSWER = "a dog"
-
-
-@pytest.fixture(scope="module")
-def noise(tmp_path_factory):
-    """20 frames of noise: segments of 8, 8 and 4."""
-    frames = np.random.default_rng(1).integers(0, 256, (20, 24, 32, 3), dtype=np.uint8)
-    path = tmp_path_factory.mktemp("noise") / "noise.npy"
-    np.save(path, frames)
-    return path
-
-
-@pytest.fixture(scope="module")
-def session(tiny, noise):
-    with tiny.open(noise, progress=False) as session:
-        yield session
-
-
-@pytest.fixture(scope="module")
-def trace(session):
-    return session.ask(QUESTION, budget=18, max_new_tokens=3)
 
 
 @pytest.fixture(autouse=True)
 def _closed_figures():
     yield
     matplotlib.pyplot.close("all")
-
-
-def explain(session, trace, **options):
-    return attribution(session, trace, answer=ANSWER, progress=False, **options)
-
-
-@torch.inference_mode()
-def by_hand(session, trace, alive):
-    """Log-probability of the answer with the memory of some segments only: plainly, one prompt."""
-    model, asked = session.checkpoint.model, TeacherForced(session, trace.question, ANSWER)
-    allocation = trace.allocation()
-    memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
-    tokens = np.where(alive, allocation.tokens, 0)
-    kept = [keep_tokens(part, allocation, i) for i, part in enumerate(memory) if alive[i]]
-    prompt, ids = asked.prompt(tokens), asked.ids
-    before = model.embed(prompt, [model.project(part) for part in kept])
-    inputs = torch.cat([before, model.get_input_embeddings()(ids[None, :-1])], dim=1)
-    logits = model(inputs_embeds=inputs).logits[0, -len(ids) :].float()
-    return float(logits.log_softmax(-1)[torch.arange(len(ids)), ids].sum())
-
-
-@pytest.fixture(scope="module")
-def worth(session, trace):
-    """Of every subset of the three segments."""
-    subsets = np.array(np.meshgrid(*[[False, True]] * 3)).T.reshape(-1, 3)
-    return {tuple(alive): by_hand(session, trace, alive) for alive in subsets.tolist()}
-
-
-def test_ablation_is_what_is_lost_without_one_segment(session, trace, worth):
-    result = explain(session, trace)
-    every, numbers = worth[True, True, True], result.numbers()
-    assert numbers["all"] == pytest.approx(every, abs=1e-5)
-    assert numbers["all"] == pytest.approx(answer_logprob(session, trace, ANSWER).sum(), abs=1e-5)
-    assert numbers["none"] == pytest.approx(worth[False, False, False], abs=1e-5)
-    lost = [every - worth[tuple(i != j for j in range(3))] for i in range(3)]
-    np.testing.assert_allclose(result.data["value"], lost, atol=2e-5)
-    assert np.ptp(lost) > 1e-3  # the test sees differences
-    gap = sum(lost) - (every - worth[False, False, False])
-    assert numbers["delta"] == pytest.approx(gap, abs=5e-5)
-
-
-@pytest.mark.parametrize("method", ["shapley_value_sampling", "kernel_shap"])
-def test_shapley_values_are_means_over_all_orders(session, trace, worth, method):
-    added = []
-    for order in permutations(range(3)):
-        alive, gains = [False] * 3, [0.0] * 3
-        for segment in order:
-            before = worth[tuple(alive)]
-            alive[segment] = True
-            gains[segment] = worth[tuple(alive)] - before
-        added.append(gains)
-    exact, spread = np.mean(added, axis=0), np.std(added, axis=0)
-    result = explain(session, trace, method=method, samples=1000)
-    error = np.abs(result.data["value"] - exact)
-    assert (error < 5 * spread / np.sqrt(1000) + 1e-4).all()
-    # values for single segments alone would not pass
-    alone = [worth[tuple(i == j for j in range(3))] - worth[False, False, False] for i in range(3)]
-    assert (np.abs(np.array(alone) - exact) > 5 * spread / np.sqrt(1000) + 1e-4).any()
-    # Kernel SHAP weighs its two ends a million times, not infinitely
-    assert abs(result.numbers()["delta"]) < 2e-3
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"units": "segments", "baseline": "mean"},
-        {"units": "slots", "baseline": "mean"},
-        {"units": "pairs", "target": "yes_no_logit", "baseline": "gray"},
-        {"units": "patches", "baseline": "blur"},
-    ],
-)
-def test_integrated_gradients_are_complete(session, trace, options):
-    result = explain(session, trace, method="integrated_gradients", samples=24, **options)
-    numbers = result.numbers()
-    change = abs(numbers["all"] - numbers["none"])
-    assert abs(numbers["delta"]) < 0.01 * change
-    assert result.caution is None
-    assert numbers["delta"] == pytest.approx(
-        float(result.data["value"].sum()) - (numbers["all"] - numbers["none"]), abs=1e-6
-    )
-    # one step is not enough to be complete, and the gap says so
-    coarse = explain(session, trace, method="integrated_gradients", samples=1, **options)
-    assert abs(coarse.numbers()["delta"]) > abs(numbers["delta"])
-
-
-def test_gradient_x_activation_is_autograds(session, trace):
-    result = explain(session, trace, method="layer_gradient_x_activation", batch=1)
-    model, allocation = session.checkpoint.model, trace.allocation()
-    memory = session.engine.memory_tokens(session.engine.score(trace.question), allocation.needed)
-    kept = [keep_tokens(part.clone(), allocation, i) for i, part in enumerate(memory)]
-    whole = torch.cat(kept).requires_grad_()
-    asked = TeacherForced(session, trace.question, ANSWER)
-    prompt, ids = asked.prompt(allocation.tokens), asked.ids
-    before = model.embed(prompt, [model.project(whole)])
-    inputs = torch.cat([before, model.get_input_embeddings()(ids[None, :-1])], dim=1)
-    logits = model(inputs_embeds=inputs).logits[0, -len(ids) :].float()
-    value = logits.log_softmax(-1)[torch.arange(len(ids)), ids].sum()
-    (gradient,) = torch.autograd.grad(value, whole)
-    parts = (gradient * whole).sum(1).split([len(part) for part in kept])
-    expected = [float(part.sum().detach()) for part in parts]
-    np.testing.assert_allclose(result.data["value"], expected, atol=1e-6, rtol=1e-4)
-    assert result.provenance["baseline"] == "zero"
-
-
-@pytest.mark.parametrize("method", list(METHODS))
-def test_batches_change_nothing(session, trace, method):
-    options = {"baseline": "mean"} if method != "layer_gradient_x_activation" else {}
-    samples = None if METHODS[method].samples(1) == 0 else 9
-    one, many = (
-        explain(session, trace, method=method, samples=samples, batch=batch, **options)
-        for batch in (1, 7)
-    )
-    np.testing.assert_allclose(one.data["value"], many.data["value"], atol=5e-5)
-
-
-def test_seeds_decide_what_is_drawn_and_leave_torch_alone(session, trace):
-    before = torch.get_rng_state()
-    drawn = [
-        explain(session, trace, method="shapley_value_sampling", samples=1, seed=seed)
-        for seed in (3, 3, *range(4, 9))
-    ]
-    assert torch.equal(torch.get_rng_state(), before)
-    values = [result.data["value"].to_numpy() for result in drawn]
-    np.testing.assert_array_equal(values[0], values[1])
-    assert any(not np.allclose(values[0], other) for other in values[2:])
 
 
 def state(session):
@@ -238,46 +87,6 @@ def test_an_interrupted_call_raises_and_leaves_all_as_it_was(session, trace, own
     assert result.provenance["target_units"] == "1"
 
 
-def test_a_target_that_gives_no_numbers_is_refused(session, trace):
-    @register_target("one_number", reads="answer")
-    def one_number(output):
-        return output.logprob(output.answer).sum()
-
-    try:
-        with pytest.raises(TraceError, match="one finite number for each mask"):
-            explain(session, trace, target="one_number")
-    finally:
-        del TARGETS["one_number"]
-    with pytest.raises(TraceError, match="did you mean 'answer'"):
-        register_target("x", reads="answers")
-
-
-def test_margins_are_of_two_answers_or_of_the_first_token(session, trace):
-    def at(**options):
-        return explain(session, trace, target="answer_margin", **options).numbers()["all"]
-
-    dog, cat = (answer_logprob(session, trace, text).sum() for text in (ANSWER, "a cat"))
-    assert at(against="a cat") == pytest.approx(dog - cat, abs=1e-5)
-    own = attribution(session, trace, target="answer_margin", progress=False).numbers()["all"]
-    assert own > 0  # the model's own answer begins with its best token
-    assert at() < 0  # another does not
-
-
-def test_what_does_not_go_together_is_refused_with_what_does(session, trace):
-    for name, unit_type in UNITS.items():
-        for target in TARGETS.values():
-            for method in METHODS:
-                if target.reads in unit_type.reads and baselines_of(unit_type, method):
-                    continue
-                with pytest.raises(TraceError, match="this combination is impossible") as error:
-                    explain(session, trace, units=name, target=target.name, method=method)
-                assert "words; yes_no_logit, answer_logprob, answer_margin; feature_ablation" in (
-                    str(error.value)
-                )
-    with pytest.raises(TraceError, match="baseline='absent' with units='segments'"):
-        explain(session, trace, method="integrated_gradients", baseline="absent")
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -320,24 +129,18 @@ def test_one_picture_is_one_segment(tiny, tmp_path):
     noise = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "one.png")
     with tiny.open(tmp_path / "one.png", progress=False) as picture:
-        asked = picture.ask(QUESTION, budget=128, max_new_tokens=1)
-        result = explain(picture, asked)
+        trace = picture.ask(QUESTION, budget=128, max_new_tokens=1)
+        result = explain(picture, trace)
         numbers = result.numbers()
         assert numbers["delta"] == pytest.approx(0, abs=1e-5)  # the one unit is the whole
         assert numbers["all"] != numbers["none"]
-        pairs = explain(picture, asked, units="pairs", target="yes_no_logit")
+        pairs = explain(picture, trace, units="pairs", target="yes_no_logit")
         assert pairs.data.sizes["unit"] == 1
 
 
 def test_an_answer_must_be_text(session, trace):
     with pytest.raises(QueryError, match="must be text"):
         attribution(session, trace, answer=3)
-
-
-def test_one_unit_alone_has_no_regression(session, trace):
-    with pytest.raises(TraceError, match="1 units"):
-        kept = session.ask(QUESTION, budget=3, min_tokens=1, max_new_tokens=1)
-        explain(session, kept, units="slots", method="kernel_shap")
 
 
 def test_a_question_is_asked_first(session):
@@ -449,15 +252,6 @@ def test_memory_is_what_the_llm_read_in_a_run_with_interventions(session, trace)
             with pytest.raises(TraceError, match="was changed in this run") as error:
                 explain(session, run, units=units)
             assert run.interventions[0] in error.value.found
-
-
-def test_only_results_of_one_target_subtract(session, trace):
-    one, two = (
-        explain(session, trace, target=name) for name in ("answer_logprob", "answer_margin")
-    )
-    with pytest.raises(TraceError, match=r"target: answer_logprob[\s\S]*found: answer_margin"):
-        one - two
-    assert (one - one).provenance["target"] == "answer_logprob"
 
 
 @pytest.mark.parametrize(

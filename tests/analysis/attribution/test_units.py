@@ -52,8 +52,8 @@ def output(session, trace):
     def output(units, baseline, masks, reads="relevance"):
         forward = MaskedForward(session, trace, SEGMENT, "a dog")
         with frozen(session.checkpoint.model), torch.no_grad():
-            found = UNITS[units](forward, baseline, reads).output(torch.tensor(masks))
-            return found.logit if reads == "relevance" else found.logprob("a dog")
+            masked = UNITS[units](forward, baseline, reads).output(torch.tensor(masks))
+            return masked.logit if reads == "relevance" else masked.logprob("a dog")
 
     return output
 
@@ -62,14 +62,14 @@ def test_a_gray_pair_is_a_gray_pair_of_frames(opened, frames, output):
     changed = frames.copy()
     changed[8 + 2 : 8 + 4] = 128  # pair 1 of segment 1
     expected = opened(changed).ask(QUESTION, budget=18, max_new_tokens=1).data["logit"][SEGMENT]
-    whole, found = output("pairs", "gray", [[True] * 4, [True, False, True, True]]).tolist()
-    assert found == pytest.approx(float(expected), abs=1e-5)
-    assert abs(found - whole) > 1e-4
+    whole, masked = output("pairs", "gray", [[True] * 4, [True, False, True, True]]).tolist()
+    assert masked == pytest.approx(float(expected), abs=1e-5)
+    assert abs(masked - whole) > 1e-4
 
 
 def test_all_pairs_are_the_segment_as_it_is(trace, output):
-    found = [float(output("pairs", base, [[True] * 4])[0]) for base in ("gray", "mean")]
-    assert found == pytest.approx([float(trace.data["logit"][SEGMENT])] * 2, abs=1e-5)
+    values = [float(output("pairs", base, [[True] * 4])[0]) for base in ("gray", "mean")]
+    assert values == pytest.approx([float(trace.data["logit"][SEGMENT])] * 2, abs=1e-5)
 
 
 @pytest.mark.parametrize("baseline", ["gray", "mean", "blur", "zero"])
@@ -94,10 +94,10 @@ def test_a_patch_is_where_it_says(opened, frames, output, session, trace):
     changed = frames.copy()
     changed[8:16, :12] = 128
     expected = opened(changed).ask(QUESTION, budget=18, max_new_tokens=1).data["logit"][SEGMENT]
-    whole, found, other = output(
+    whole, masked, other = output(
         "patches", "gray", [[True] * len(row), (~upper).tolist(), upper.tolist()]
     ).tolist()
-    near = abs(found - float(expected))
+    near = abs(masked - float(expected))
     assert near < abs(whole - float(expected))
     assert near < abs(other - float(expected))
 
@@ -110,9 +110,9 @@ def test_changed_pictures_reach_the_answer(opened, frames, session, trace, outpu
     np.testing.assert_array_equal(forced.data["tokens"], trace.data["tokens"])
     expected = float(answer_logprob(other, forced, "a dog").sum())
     masks = [[True] * 4, [False, False, True, True]]
-    whole, found = output("pairs", "gray", masks, "answer").tolist()
-    assert found == pytest.approx(expected, abs=1e-4)
-    assert abs(found - whole) > 10 * abs(found - expected)
+    whole, masked = output("pairs", "gray", masks, "answer").tolist()
+    assert masked == pytest.approx(expected, abs=1e-4)
+    assert abs(masked - whole) > 10 * abs(masked - expected)
 
 
 @pytest.mark.parametrize(

@@ -110,34 +110,34 @@ def test_a_video_that_exceeds_the_context_is_left_out_and_the_others_asked(
     config = brief[0].session.checkpoint.model.config
     monkeypatch.setattr(config, "tokenizer_model_max_length", 300)  # two segments, not six
     with pytest.warns(TempoLabWarning, match="is left out: 2 x the context"):
-        found = front_loading([*cases, *brief], [1, 128], progress=False)
-    assert found.data["video"].values.tolist() == ["brief", "brief"]
-    assert [left["video"] for left in found.provenance["left_out"]] == ["noise", "noise"]
+        result = front_loading([*cases, *brief], [1, 128], progress=False)
+    assert result.data["video"].values.tolist() == ["brief", "brief"]
+    assert [left["video"] for left in result.provenance["left_out"]] == ["noise", "noise"]
     with pytest.raises(BudgetError, match="the context cannot hold this video"):
         front_loading(cases, [1, 128], progress=False)
 
 
 def test_divergence_is_that_of_the_next_tokens(result, session, cases):
     memory = all_memory_tokens(cases[0])
-    asked = TeacherForced(session, cases[0].question, cases[0].answer)
-    every = asked.distributions(asked.embed([memory]))[0].double()
-    last = asked.distributions(asked.embed([[tokens[-5:] for tokens in memory]]))[0].double()
+    scorer = TeacherForced(session, cases[0].question, cases[0].answer)
+    every = scorer.distributions(scorer.embed([memory]))[0].double()
+    last = scorer.distributions(scorer.embed([[tokens[-5:] for tokens in memory]]))[0].double()
     by_hand = torch.nn.functional.kl_div(last, every, log_target=True, reduction="sum")
-    found = result.data["kl_each"].sel(question=0, arm="tail", k=5)
-    assert float(found) == pytest.approx(float(by_hand) / len(asked.ids), rel=1e-3)
-    assert float(found) > 0
+    values = result.data["kl_each"].sel(question=0, arm="tail", k=5)
+    assert float(values) == pytest.approx(float(by_hand) / len(scorer.ids), rel=1e-3)
+    assert float(values) > 0
     assert (result.data["kl_each"].sel(k=128).drop_sel(arm="other question") < 1e-6).all()
 
 
 def test_the_control_answers_from_memory_of_the_other_question(result, session, cases):
     assert result.data["other"].to_numpy().tolist() == list(QUESTIONS[::-1])
     others = all_memory_tokens(cases[1])
-    asked = TeacherForced(session, cases[0].question, cases[0].answer)
+    scorer = TeacherForced(session, cases[0].question, cases[0].answer)
     for k in KS:
         kept = [tokens[:k] for tokens in others]
-        logprob = asked.of_answer(asked.distributions(asked.embed([kept]))).sum()
-        found = result.data["logprob_each"].sel(question=0, arm="other question", k=k)
-        assert float(found) == pytest.approx(float(logprob), abs=1e-3)
+        logprob = scorer.of_answer(scorer.distributions(scorer.embed([kept]))).sum()
+        values = result.data["logprob_each"].sel(question=0, arm="other question", k=k)
+        assert float(values) == pytest.approx(float(logprob), abs=1e-3)
     own = result.data["logprob_each"].sel(question=0, arm="head", k=128)
     assert float(own) != pytest.approx(float(logprob), abs=1e-3)
 
@@ -166,12 +166,12 @@ def test_attention_is_that_of_a_capture(session, cases):
     names = trace.data["llm_key_name"].to_numpy()
     slot = np.array([int(n[:-1].split(", ")[1]) if n.startswith("memory") else -1 for n in names])
     memory = all_memory_tokens(case)
-    asked = TeacherForced(session, case.question, case.answer)
-    with asked.record_slot_attention([slots] * len(session)) as job:
-        asked.distributions(asked.embed([memory]))
-    for layer, (found,) in job.recorded.items():
+    scorer = TeacherForced(session, case.question, case.answer)
+    with scorer.record_slot_attention([slots] * len(session)) as job:
+        scorer.distributions(scorer.embed([memory]))
+    for layer, (values,) in job.recorded.items():
         wanted = [recorded[layer].to_numpy()[:, slot == s].sum(axis=1) for s in range(slots)]
-        np.testing.assert_allclose(found[0, :, 0, :slots].numpy().T, wanted, atol=1e-5)
+        np.testing.assert_allclose(values[0, :, 0, :slots].numpy().T, wanted, atol=1e-5)
 
 
 def test_numbers_by_slot(result, session, cases):
@@ -195,8 +195,8 @@ def test_numbers_by_slot(result, session, cases):
 
 def test_the_random_arm_follows_the_seed(brief):
     def drawn(seed):
-        found = front_loading(brief[0], [4, 128], control=False, seed=seed, progress=False)
-        return found.data["logprob"].sel(arm="random", k=4).item()
+        result = front_loading(brief[0], [4, 128], control=False, seed=seed, progress=False)
+        return result.data["logprob"].sel(arm="random", k=4).item()
 
     assert drawn(0) == drawn(0)
     assert drawn(0) != drawn(1)
@@ -227,17 +227,17 @@ def test_results_are_labelled_saved_and_subtract(result, tmp_path):
 def test_videos_are_resampled_whole(result, brief):
     assert np.isnan(result.data["accuracy_low"]).all()  # one video says nothing about others
     two = [Case(c.session, c.question, c.answer, c.evidence, video=c.question) for c in brief]
-    found = front_loading(two, [1, 128], progress=False).data
-    each = found["logprob_each"]
-    assert (found["logprob_low"] >= each.min("question") - 1e-9).all()
-    assert (found["logprob_low"] < found["logprob"]).all()
-    assert (found["logprob"] < found["logprob_high"]).all()
+    data = front_loading(two, [1, 128], progress=False).data
+    each = data["logprob_each"]
+    assert (data["logprob_low"] >= each.min("question") - 1e-9).all()
+    assert (data["logprob_low"] < data["logprob"]).all()
+    assert (data["logprob"] < data["logprob_high"]).all()
 
 
 @torch.inference_mode()
-def greedy(asked, embedding, tokens):
+def greedy(scorer, embedding, tokens):
     """Text and least lead of the greedy answer, token by token."""
-    model, ids, leads = asked.model, [], []
+    model, ids, leads = scorer.model, [], []
     ends = model.generation_config.eos_token_id
     while len(ids) < tokens and not (ids and ids[-1] in ends):
         written = model.get_input_embeddings()(torch.tensor([ids], dtype=torch.long))
@@ -245,20 +245,20 @@ def greedy(asked, embedding, tokens):
         first, second = logits.topk(2).values.tolist()
         ids.append(int(logits.argmax()))
         leads.append(first - second)
-    return asked.prompts.llm.decode(ids, skip_special_tokens=True).strip(), min(leads)
+    return scorer.prompts.llm.decode(ids, skip_special_tokens=True).strip(), min(leads)
 
 
 def test_an_answer_says_how_near_it_was_to_another_one(cases):
     case = cases[0]
-    asked = TeacherForced(case.session, case.question, case.answer)
+    scorer = TeacherForced(case.session, case.question, case.answer)
     memories = [all_memory_tokens(case), all_memory_tokens(cases[1])]
-    rows = asked.embed([[slots[:1] for slots in memory] for memory in memories])
-    right, _ = greedy(asked, rows[:1], 3)
+    rows = scorer.embed([[slots[:1] for slots in memory] for memory in memories])
+    right, _ = greedy(scorer, rows[:1], 3)
     for answer in (right, "no"):  # one that is read as the right one, and written out
-        asked = TeacherForced(case.session, case.question, answer)
-        texts, margins = asked.generate(rows, asked.distributions(rows))
+        scorer = TeacherForced(case.session, case.question, answer)
+        texts, margins = scorer.generate(rows, scorer.distributions(rows))
         for text, margin, row in zip(texts, margins, rows, strict=True):
-            plain = greedy(asked, row[None], len(asked.ids) - 1 + SPARE_TOKENS)
+            plain = greedy(scorer, row[None], len(scorer.ids) - 1 + SPARE_TOKENS)
             assert (text, margin) == (plain[0], pytest.approx(plain[1], abs=1e-4))
 
 
@@ -283,10 +283,10 @@ def test_a_margin_leaves_out_what_another_processor_may_answer_differently(resul
 
 
 def test_one_segment_is_enough(brief):
-    found = front_loading(brief[0], [1, 128], control=False, progress=False)
-    assert np.isfinite(found.data["logprob"]).all()
-    assert "other question" not in found.data["arm"]
-    plots.front_loading(found)[0].canvas.draw()
+    result = front_loading(brief[0], [1, 128], control=False, progress=False)
+    assert np.isfinite(result.data["logprob"]).all()
+    assert "other question" not in result.data["arm"]
+    plots.front_loading(result)[0].canvas.draw()
 
 
 def test_an_interrupted_call_leaves_the_session_usable(brief):
@@ -358,11 +358,11 @@ def test_many_slots_are_tried_in_equal_ratios():
 def test_on_nano_memory_of_the_question_carries_what_that_of_another_does_not():
     truth = json.loads(VOYAGE.with_suffix(".json").read_text())["questions"]
     texts = ["What color is the star?", "What color is the circle?", "What color is the hourglass?"]
-    asked = {question["text"]: question for question in truth if question["text"] in texts}
+    questions = {question["text"]: question for question in truth if question["text"] in texts}
     with tl.load("nano").open(VOYAGE.with_suffix(".mp4"), progress=False) as session:
         cases = [
             Case(session, text, q["answer"], np.isin(range(len(session)), q["evidence"]))
-            for text, q in asked.items()
+            for text, q in questions.items()
         ]
         data = front_loading(cases, [1, 16], progress=False).data
         with pytest.raises(QueryError, match="unknown: chartreuse"):
@@ -420,11 +420,3 @@ def test_what_is_no_result_is_refused(draw):
 def test_what_is_no_case(given):
     with pytest.raises(TraceError, match="this analysis takes cases"):
         front_loading(given)
-
-
-def test_a_case_asks_in_words(tiny, frames_file):
-    with (
-        tiny.open(frames_file, progress=False) as session,
-        pytest.raises(QueryError, match="found: NoneType"),
-    ):
-        Case(session, None, "red", np.zeros(len(session), bool))

@@ -44,6 +44,6 @@ def test_effective_rank_counts_directions():
 
 
 def test_cosines():
-    found = cosines(np.array([[1.0, 0], [0, 2], [3, 3]]))
-    np.testing.assert_allclose(found[2], [0.5**0.5, 0.5**0.5, 1])
+    values = cosines(np.array([[1.0, 0], [0, 2], [3, 3]]))
+    np.testing.assert_allclose(values[2], [0.5**0.5, 0.5**0.5, 1])
     assert not np.isnan(cosines(np.zeros((2, 3)))).any()
