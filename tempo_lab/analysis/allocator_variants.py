@@ -9,7 +9,6 @@ from typing import ClassVar
 from tempo_lab.allocation.arms import Arm, half, strictness_arms
 from tempo_lab.analysis.arm_comparison import QUANTITIES, check_arms, compare_arms
 from tempo_lab.analysis.result import Result
-from tempo_lab.analysis.validation import one_or_more
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.text import one_line
 from tempo_lab.evaluation.cases import Case
@@ -72,11 +71,7 @@ def allocator_variants(
             model's.
         BudgetError: an arm's strategy is unknown.
     """
-    cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
-    if arms is None and cases:
-        arms = variant_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
-    arms = tuple(arms or ())
-    check_arms(cases, arms)
+    cases, arms = check_arms(cases, arms, variant_arms)
     for arm in arms:
         if arm.sparse or arm.scores != "own":
             raise TraceError(

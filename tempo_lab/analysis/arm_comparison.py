@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,7 @@ import xarray as xr
 from tempo_lab.allocation.arms import Arm
 from tempo_lab.allocation.strategies import find_strategy
 from tempo_lab.analysis.result import Quantity
+from tempo_lab.analysis.validation import one_or_more
 from tempo_lab.common.errors import BudgetError, TempoLabWarning, TraceError
 from tempo_lab.common.statistics import DIFFERENCE, SHARE, Estimate, bootstrap_mean
 from tempo_lab.evaluation.arm_runner import ArmRunner
@@ -85,13 +86,21 @@ def compare_arms(
     return _tabulate(cases, arms, references, score, used), {**provenance, "left_out": left_out}
 
 
-def check_arms(cases: Sequence[Case], arms: Sequence[Arm]) -> None:
-    """Check that there is a case and an arm, and that no two arms have the same name.
+def check_arms(
+    cases: Sequence[Case],
+    arms: Sequence[Arm] | None,
+    default: Callable[[int], tuple[Arm, ...]],
+) -> tuple[list[Case], tuple[Arm, ...]]:
+    """Return the cases and the arms, by default those that `default` makes of the model's K.
 
     Raises:
-        TraceError: there is none, or two arms have one name.
+        TraceError: something is not a case, there is no case or no arm, or two arms have one name.
         BudgetError: an arm's strategy is unknown.
     """
+    cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
+    if arms is None and cases:
+        arms = default(cases[0].session.checkpoint.model.config.num_compression_tokens)
+    arms = tuple(arms or ())
     if not cases or not arms:
         raise TraceError(
             "there is nothing to compare",
@@ -104,6 +113,7 @@ def check_arms(cases: Sequence[Case], arms: Sequence[Arm]) -> None:
             raise TraceError("two arms have one name", asked=name, fix="another family name")
     for arm in arms:
         find_strategy(arm.strategy)
+    return cases, arms
 
 
 def warn_left_out(reasons: Iterable[str]) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from tempo_lab.allocation.arms import ATA, Arm, allocation_arms
 from tempo_lab.analysis.arm_comparison import QUANTITIES, check_arms, compare_arms
 from tempo_lab.analysis.result import Quantity, Result
-from tempo_lab.analysis.validation import one_or_more
 from tempo_lab.evaluation.cases import Case
 
 FAMILIES = (
@@ -86,11 +85,7 @@ def baselines(
         TraceError: there are no cases or no arms, or two arms have one name.
         BudgetError: an arm's strategy is unknown.
     """
-    cases = one_or_more(cases, Case, "cases", "tempo_lab.analysis.world_cases(tempo) makes some")
-    if arms is None and cases:
-        arms = baseline_arms(cases[0].session.checkpoint.model.config.num_compression_tokens)
-    arms = tuple(arms or ())
-    check_arms(cases, arms)
+    cases, arms = check_arms(cases, arms, baseline_arms)
     references = [_reference(arm, arms) for arm in arms]
     data, provenance = compare_arms(
         cases, arms, references, seed=seed, max_new_tokens=max_new_tokens, progress=progress
