@@ -42,7 +42,7 @@ Result.KINDS["Rivals"] = Baselines  # in files saved under its old name
 
 
 def baseline_arms(
-    slots: int, budgets: Sequence[int] | None = None, families: Sequence[str] = FAMILIES
+    slots: int, budgets: Sequence[int] | None = None, families: Sequence[str] | None = None
 ) -> tuple[Arm, ...]:
     """ATA and its baselines, at the same budgets.
 
@@ -50,10 +50,11 @@ def baseline_arms(
         slots: K, memory tokens per segment.
         budgets: tokens per segment; by default an eighth, three sixteenths, a quarter and a half
             of K.
-        families: names of those that are wanted; all tokens have no budget.
+        families: names of the arms, by default `FAMILIES`; "all tokens" has no budget.
     """
+    wanted = FAMILIES if families is None else families
     each = budgets or sorted({max(1, slots * part // 16) for part in (2, 3, 4, 8)})
-    return tuple(arm for arm in allocation_arms(each, each) if arm.family in families)
+    return tuple(arm for arm in allocation_arms(each, each) if arm.family in wanted)
 
 
 def baselines(

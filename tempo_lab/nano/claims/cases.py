@@ -74,7 +74,7 @@ def world_videos(
     videos: int = 4,
     segments: int = 8,
     progress: bool = False,
-    purpose: Purpose = NOTEBOOKS,
+    purpose: Purpose | None = None,
 ) -> Iterator[list[WorldVideo]]:
     """Make and open held-out videos of the procedural world; remove them at the end.
 
@@ -84,14 +84,14 @@ def world_videos(
         videos: how many.
         segments: length of each.
         progress: show a progress bar.
-        purpose: what they are for; see `tempo_lab.nano.world.seeds`.
+        purpose: what they are for, by default `NOTEBOOKS`; see `tempo_lab.nano.world.seeds`.
 
     Raises:
         TempoLabError: there is no such seed, or it has fewer videos.
     """
     from tqdm.auto import tqdm
 
-    scenes = purpose.seeds(seed)
+    scenes = (purpose or NOTEBOOKS).seeds(seed)
     if not 1 <= videos <= len(scenes):
         raise TempoLabError(
             "one seed has fewer videos",
