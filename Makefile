@@ -57,9 +57,9 @@ test: $(READY)
 	$(BIN)/python -m tests.browser
 
 # The tests that compare what a model computes with recordings and with a plain twin.
-NUMERICAL := $(patsubst %,tests/test_%.py,parity pixels reading compressor session capture \
-  attention attention_groups attribution units rollout front_loading relevance_by_layer \
-  interventions training_optimizers)
+NUMERICAL := $(addprefix tests/,test_parity.py model/test_pixels.py model/test_compressor.py session \
+  analysis/attribution analysis/front_loading analysis/test_attention.py analysis/test_attention_groups.py \
+  analysis/test_relevance_by_layer.py analysis/test_rollout.py nano/training/test_optimizers.py)
 # What torch, oneDNN, MKL and OpenBLAS (numpy) may use of the processor. ISA= leaves the choice to them.
 ISA ?= default
 ISA_default := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
