@@ -17,7 +17,7 @@ from tempo_lab.nano.training.distributed import prefetch
 from tempo_lab.nano.training.segment_pool import CHUNK, SegmentPool
 from tempo_lab.nano.training.stages import read_tensors, write_tensors
 from tempo_lab.nano.training.vision_stage import FrameTower, frames_of
-from tempo_lab.nano.world.scenes import WORLD_VERSION, Segment
+from tempo_lab.nano.world.scenes import WORLD_VERSION, SceneSegment
 
 
 class FeatureBank(SegmentPool):
@@ -45,7 +45,7 @@ def tower_digest(tower: FrameTower) -> str:
     return sha.hexdigest()[:16]
 
 
-def _chunk(segments: list[Segment], seed: int, start: int) -> npt.NDArray[np.uint8]:
+def _chunk(segments: list[SceneSegment], seed: int, start: int) -> npt.NDArray[np.uint8]:
     """Frames of the segments from this one on."""
     rng = np.random.default_rng([seed, 1019, start])
     return frames_of(segments[start : start + CHUNK], rng)

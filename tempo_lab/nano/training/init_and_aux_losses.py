@@ -24,7 +24,7 @@ from tempo_lab.nano.world.scenes import (
     MOTIONS,
     SHAPES,
     SIZES,
-    Segment,
+    SceneSegment,
 )
 
 
@@ -105,7 +105,7 @@ def match_like_with_like(layers: Iterable[nn.Module]) -> None:
         attention.q_proj.weight.copy_(keys.repeat_interleave(repeats, 0).flatten(0, 1))
 
 
-def happenings(segments: list[Segment], pair: int) -> npt.NDArray[np.int64]:
+def happenings(segments: list[SceneSegment], pair: int) -> npt.NDArray[np.int64]:
     """Label of each merged token [segment, 16]: what has happened to an item by a frame pair.
 
     It stands over the item, of one that left where it would be; -100 elsewhere, and everywhere
@@ -123,7 +123,7 @@ def happenings(segments: list[Segment], pair: int) -> npt.NDArray[np.int64]:
 
 
 def happening_loss(
-    states: Tensor, segments: list[Segment], table: Tensor, words: PromptIds
+    states: Tensor, segments: list[SceneSegment], table: Tensor, words: PromptIds
 ) -> Tensor:
     """Cross-entropy of the words for what happens, among these words alone, at the items' tokens.
 
@@ -139,7 +139,9 @@ def happening_loss(
     return F.cross_entropy(logits, wanted, weight=weight.to(states.device))
 
 
-def naming_loss(states: Tensor, segments: list[Segment], table: Tensor, words: PromptIds) -> Tensor:
+def naming_loss(
+    states: Tensor, segments: list[SceneSegment], table: Tensor, words: PromptIds
+) -> Tensor:
     """Cross-entropy of the words for what each visual token shows, where it shows something.
 
     A token over an item's centre stands alike for its colour, shape, size, motion and corner, one

@@ -30,7 +30,7 @@ from tempo_lab.nano.training.recipes import Sizes
 from tempo_lab.nano.training.segment_pool import SegmentPool
 from tempo_lab.nano.training.target_notes import draw_asked, target_note
 from tempo_lab.nano.world.questions import Question, plain, rephrase
-from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Noun, Scene, Segment
+from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Noun, Scene, SceneSegment
 
 LEVELS = (4, 8, 16, 32, 48)
 TURNS = ((6,), (1, 3, 6))
@@ -67,7 +67,7 @@ def build_llm(sizes: Sizes, vocabulary: int) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(Qwen3Config(**sizes.llm_config(vocabulary)))
 
 
-def short_note(question: Question, segment: Segment, index: int) -> list[list[str]]:
+def short_note(question: Question, segment: SceneSegment, index: int) -> list[list[str]]:
     """Of a note only what is asked about: easier to learn from at first."""
     tokens = target_note(question, segment, index)
     wanted = set(question.answer.replace(",", "").split())
@@ -75,7 +75,7 @@ def short_note(question: Question, segment: Segment, index: int) -> list[list[st
 
 
 def false_alarm(
-    questions: list[Question], segment: Segment, index: int, rng: np.random.Generator
+    questions: list[Question], segment: SceneSegment, index: int, rng: np.random.Generator
 ) -> list[list[str]]:
     """What nobody needs: how a note would begin about an item that no question is about."""
     asked = {noun.shape for question in questions for noun in question.nouns}

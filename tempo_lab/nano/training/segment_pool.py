@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tempo_lab.nano.world.casting import Cast, draw_cast, draw_plan, draw_segment
-from tempo_lab.nano.world.scenes import PLACES, Scene, Segment
+from tempo_lab.nano.world.scenes import PLACES, Scene, SceneSegment
 
 CHUNK = 64
 
@@ -22,7 +22,7 @@ class SegmentPool:
     def __init__(self, seed: int, count: int, casts: int = 48) -> None:
         rng = np.random.default_rng([seed, 1013])
         self.casts: list[Cast] = [draw_cast(rng) for _ in range(casts)]
-        self.segments: list[Segment] = []
+        self.segments: list[SceneSegment] = []
         rows: dict[tuple[int, str, str | None], list[int]] = {}
         for row in range(count):
             if row % CHUNK == 0:

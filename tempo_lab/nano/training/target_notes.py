@@ -13,7 +13,7 @@ from tempo_lab.nano.world.scenes import (
     SHAPES,
     Noun,
     Scene,
-    Segment,
+    SceneSegment,
 )
 
 LOCAL = {
@@ -28,7 +28,7 @@ LONG = {"multi": 0.6, "describe": 0.15, "caption": 0.25}
 """The same, of questions with long words or long answers."""
 
 
-def stated_facts(question: Question, segment: Segment, index: int) -> list[str]:
+def stated_facts(question: Question, segment: SceneSegment, index: int) -> list[str]:
     """What the segment of that number says to a question, part by part; nothing if irrelevant."""
     kind = question.kind
     if not relevant(question, segment, index):
@@ -53,7 +53,7 @@ def stated_facts(question: Question, segment: Segment, index: int) -> list[str]:
     return [known.get(ask, "none") for ask in question.asks]
 
 
-def answer(question: Question, segment: Segment, index: int) -> str:
+def answer(question: Question, segment: SceneSegment, index: int) -> str:
     """What a model that sees this segment alone should say.
 
     The answer, or, where that takes other segments too, what this one has to say about it.
@@ -64,12 +64,12 @@ def answer(question: Question, segment: Segment, index: int) -> str:
     return ", ".join(parts) if parts else NOT_SHOWN
 
 
-def subject(question: Question, segment: Segment) -> list[str]:
+def subject(question: Question, segment: SceneSegment) -> list[str]:
     """Words that name those of a question's things that the segment shows."""
     return " ".join(str(noun) for noun in question.nouns if segment.find(noun)).split()
 
 
-def target_note(question: Question, segment: Segment, index: int) -> list[list[str]]:
+def target_note(question: Question, segment: SceneSegment, index: int) -> list[list[str]]:
     """What memory should hold of the segment of that number: words, token by token.
 
     One fact a token, with the name of its thing, from the gist to the details: that the thing is
@@ -112,12 +112,12 @@ def note_text(tokens: list[list[str]]) -> str:
     return " ".join(token[-1].strip() if token else "none" for token in tokens)
 
 
-def _shapes_of(segment: Segment) -> tuple[list[str], list[str]]:
+def _shapes_of(segment: SceneSegment) -> tuple[list[str], list[str]]:
     here = [item.shape for item in segment.items]
     return here, [shape for shape in SHAPES if shape not in here]
 
 
-def _after_a_digit(segment: Segment, rng: np.random.Generator) -> Question | None:
+def _after_a_digit(segment: SceneSegment, rng: np.random.Generator) -> Question | None:
     """What comes after a digit: mostly asked where there is one, and of a thing that is not there.
 
     Relevance then hangs on the digit alone, which is as often another one. With the segment's own
@@ -135,7 +135,7 @@ def _after_a_digit(segment: Segment, rng: np.random.Generator) -> Question | Non
 
 
 def segment_question(
-    segment: Segment, index: int, source: Segment, rng: np.random.Generator, kind: str
+    segment: SceneSegment, index: int, source: SceneSegment, rng: np.random.Generator, kind: str
 ) -> Question | None:
     """A question of a kind as ``source`` gives rise to it, to be asked about ``segment``.
 

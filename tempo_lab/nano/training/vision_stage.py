@@ -32,7 +32,7 @@ from tempo_lab.nano.world.scenes import (
     SHAPES,
     SIZES,
     UNITS,
-    Segment,
+    SceneSegment,
 )
 
 SIDE = GRID // MERGE
@@ -161,7 +161,7 @@ def tint(
 
 
 def pairs_of(
-    segments: list[Segment], rng: np.random.Generator
+    segments: list[SceneSegment], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """One random frame pair of each segment: frames [segment, 2, 128, 128, rgb] and which pair."""
     which = rng.integers(PATCHES, size=len(segments))
@@ -170,7 +170,9 @@ def pairs_of(
     return add_noise(np.stack(pairs), rng), which
 
 
-def frames_of(segments: list[Segment], rng: np.random.Generator | None) -> npt.NDArray[np.uint8]:
+def frames_of(
+    segments: list[SceneSegment], rng: np.random.Generator | None
+) -> npt.NDArray[np.uint8]:
     """Sampled frames [segment, 8, 128, 128, rgb]; with a generator, disturbed and slightly late."""
     if rng is None:
         return np.stack([sampled(segment, FRAME) for segment in segments])
@@ -185,7 +187,7 @@ def token_at(x: float, y: float) -> int:
     return row * SIDE + column
 
 
-def targets(segments: list[Segment], which: npt.NDArray[np.int64]) -> Labels:
+def targets(segments: list[SceneSegment], which: npt.NDArray[np.int64]) -> Labels:
     """Labels in the frame pair ``which``; an item's stand at the token over its centre."""
     labels = {name: np.full((len(segments), SIDE * SIDE), -100, np.int64) for name in HEADS}
     for name, nothing in NOTHING.items():

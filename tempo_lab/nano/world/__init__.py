@@ -18,7 +18,7 @@ from tempo_lab.nano.world.scenes import (
     SHAPES,
     WORLD_VERSION,
     Scene,
-    Segment,
+    SceneSegment,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __all__ = [
     "WORLD_VERSION",
     "Question",
     "Scene",
-    "Segment",
+    "SceneSegment",
     "draw_questions",
     "draw_scene",
     "make",

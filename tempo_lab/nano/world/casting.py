@@ -20,7 +20,7 @@ from tempo_lab.nano.world.scenes import (
     WORDS,
     Item,
     Scene,
-    Segment,
+    SceneSegment,
 )
 
 VARIANTS = 12
@@ -40,7 +40,7 @@ def draw_segment(
     must: str | None = None,
     shapes: tuple[str, ...] = SHAPES,
     held_out: bool = False,
-) -> Segment:
+) -> SceneSegment:
     """One random segment.
 
     Args:
@@ -90,7 +90,7 @@ def draw_segment(
     items.sort(key=lambda item: item.center(SEGMENT_SECONDS / 2)[0])
     drawn = place if place is not None else PLACES[rng.integers(len(PLACES))]
     variant = int(rng.integers(VARIANTS))
-    return Segment(drawn, variant, tuple(items), card, card_x, card_y)
+    return SceneSegment(drawn, variant, tuple(items), card, card_x, card_y)
 
 
 def draw_places(rng: np.random.Generator, segments: int) -> list[str]:

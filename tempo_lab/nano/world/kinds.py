@@ -18,7 +18,7 @@ from tempo_lab.nano.world.scenes import (
     Item,
     Noun,
     Scene,
-    Segment,
+    SceneSegment,
 )
 
 ATTRIBUTES = ("color", "size", "motion", "position", "digit", "word", "place")
@@ -28,7 +28,7 @@ NEEDLE = (*ATTRIBUTES, "with")
 MOST_COUNTED = 5
 
 
-def attributes(noun: Noun, item: Item, segment: Segment) -> dict[str, str]:
+def attributes(noun: Noun, item: Item, segment: SceneSegment) -> dict[str, str]:
     """Everything that can be asked about an item alone, and the answers."""
     card = segment.card
     found = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Noun, Segment
+from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Noun, SceneSegment
 
 DESCRIBE = "Describe this content."
 NOT_SHOWN = "not shown"
@@ -168,14 +168,14 @@ class Question:
         return right / max(len(said), len(wanted))
 
 
-def caption(segment: Segment) -> str:
+def caption(segment: SceneSegment) -> str:
     """What a segment shows, from left to right, then the place and what is on its card."""
     parts = [f"{item.color} {item.shape}" for item in segment.items]
     parts.append(segment.place)
     return ", ".join([*parts, segment.card] if segment.card is not None else parts)
 
 
-def relevant(question: Question, segment: Segment, index: int) -> bool:
+def relevant(question: Question, segment: SceneSegment, index: int) -> bool:
     """Whether the segment of that number matters to the question, by what it alone shows."""
     if question.kind == "most" or question.text == DESCRIBE:
         return True

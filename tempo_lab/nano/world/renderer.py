@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tempo_lab.nano.world.layout import card_box
-from tempo_lab.nano.world.scenes import UNITS, Item, Segment
+from tempo_lab.nano.world.scenes import UNITS, Item, SceneSegment
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -243,7 +243,7 @@ def _paste(frame: Pixels, item: Item, seconds: float, scale: float) -> None:
     frame[y0:y1, x0:x1] = (mixed + 0.5).astype(np.uint8)
 
 
-def render(segment: Segment, seconds: npt.ArrayLike, size: int = UNITS) -> Pixels:
+def render(segment: SceneSegment, seconds: npt.ArrayLike, size: int = UNITS) -> Pixels:
     """Frames of a segment at the given seconds after its start.
 
     Returns:
@@ -266,6 +266,6 @@ def render(segment: Segment, seconds: npt.ArrayLike, size: int = UNITS) -> Pixel
     return frames
 
 
-def sampled(segment: Segment, size: int = UNITS, phase: float = 0.0) -> Pixels:
+def sampled(segment: SceneSegment, size: int = UNITS, phase: float = 0.0) -> Pixels:
     """The eight frames that sampling at two frames a second sees, ``phase`` seconds late."""
     return render(segment, np.arange(8) * 0.5 + phase, size)

@@ -1,7 +1,7 @@
 """What a scene is: a row of four-second segments, each of three to five items in a place.
 
 Places last several segments (chapters). Everything a question can ask about is in the
-:class:`Segment` and its items. Scenes are drawn at random in ``casting.py``.
+:class:`SceneSegment` and its items. Scenes are drawn at random in ``casting.py``.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Segment:
+class SceneSegment:
     """What four seconds show: a place, its items from left to right, now and then a card.
 
     ``card`` is a digit or a short word, or None; ``card_x, card_y`` its centre in units.
@@ -130,7 +130,7 @@ class Scene:
     """A whole video: its seed and its segments in order."""
 
     seed: int
-    segments: tuple[Segment, ...]
+    segments: tuple[SceneSegment, ...]
 
     def __len__(self) -> int:
         return len(self.segments)

@@ -13,7 +13,13 @@ from tempo_lab.common.errors import CaptureError
 from tempo_lab.model.tempo import TempoForConditionalGeneration
 from tempo_lab.model.token_map import TokenMap
 from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequest
-from tempo_lab.session.capture.key_groups import AllKeys, KeyGroupSum, Reduction, TopK, llm_groups
+from tempo_lab.session.capture.key_groups import (
+    AllKeys,
+    KeyGroupSum,
+    Reduction,
+    TopKKeys,
+    llm_groups,
+)
 from tempo_lab.session.capture.spec import Capture
 from tempo_lab.session.capture.to_xarray import attention_variables
 
@@ -76,7 +82,7 @@ class AnswerRecorder:
         if self.reduce == "none":
             return AllKeys()
         if self.reduce == "top_k":
-            return TopK(self.top)
+            return TopKKeys(self.top)
         self._groups, group = llm_groups(prompt, self.segments)
         beyond = self._groups.index("earlier answer")
         keys = len(prompt) + self.answer_budget

@@ -138,7 +138,7 @@ class VisualKeys:
         return p.gather(-1, index.clamp_min(0)).masked_fill_(index < 0, float("nan"))
 
 
-class TopK:
+class TopKKeys:
     """Keeps the largest probabilities and their keys: [segment, head, row, rank, 2]."""
 
     def __init__(self, count: int) -> None:
@@ -157,4 +157,4 @@ class HeadMean:
         return p.mean(dim=1, keepdim=True)
 
 
-Reduction = KeyGroupSum | AllKeys | HeadMean | VisualKeys | TopK
+Reduction = KeyGroupSum | AllKeys | HeadMean | VisualKeys | TopKKeys

@@ -23,7 +23,7 @@ from tempo_lab.session.capture.key_groups import (
     AllKeys,
     KeyGroupSum,
     Reduction,
-    TopK,
+    TopKKeys,
     VisualKeys,
     svlm_group_names,
     svlm_groups,
@@ -213,7 +213,7 @@ class Recorder:
         if reduce == "none":
             return AllKeys()
         if reduce == "top_k":
-            return TopK(self.capture.top_k)
+            return TopKKeys(self.capture.top_k)
         if reduce == "patch_grid":
             return VisualKeys(maps, device)
         names = svlm_group_names(self._grid[0])

@@ -44,7 +44,7 @@ from tempo_lab.nano.training.vision_stage import (
 from tempo_lab.nano.world import KINDS, questions
 from tempo_lab.nano.world.casting import draw_scene, draw_segment
 from tempo_lab.nano.world.questions import DESCRIBE, Question, plain, relevant
-from tempo_lab.nano.world.scenes import CARDS, DIGITS, HELD_OUT, Item, Noun, Segment
+from tempo_lab.nano.world.scenes import CARDS, DIGITS, HELD_OUT, Item, Noun, SceneSegment
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_pool_without_a_fitting_segment_still_gives_a_video() -> None:
     assert len(rows) == len(scene) == 30
 
 
-SEEN = Segment(
+SEEN = SceneSegment(
     "sea",
     0,
     (

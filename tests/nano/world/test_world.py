@@ -21,7 +21,7 @@ from tempo_lab.nano.world import (
     SHAPES,
     Question,
     Scene,
-    Segment,
+    SceneSegment,
     draw_questions,
     draw_scene,
     make,
@@ -52,13 +52,13 @@ CLIPS = Path(__file__).parents[3] / "data" / "clips"
 MOMENTS = np.linspace(0, 4, 33)
 
 
-def segments(seed: int, count: int, **options: object) -> list[Segment]:
+def segments(seed: int, count: int, **options: object) -> list[SceneSegment]:
     rng = np.random.default_rng(seed)
     return [draw_segment(rng, **options) for _ in range(count)]
 
 
-def bare(*items: Item, place: str = "space", card: str | None = None) -> Segment:
-    return Segment(place, 0, items, card, 64.0, 16.0)
+def bare(*items: Item, place: str = "space", card: str | None = None) -> SceneSegment:
+    return SceneSegment(place, 0, items, card, 64.0, 16.0)
 
 
 # What is in a scene
@@ -250,11 +250,11 @@ def test_a_card_is_drawn_where_it_says_and_each_differs() -> None:
 
 
 def test_places_differ_and_come_in_variants() -> None:
-    looks = {place: render(Segment(place, 0, ()), [0.0])[0].astype(int) for place in PLACES}
+    looks = {place: render(SceneSegment(place, 0, ()), [0.0])[0].astype(int) for place in PLACES}
     for one, other in combinations(PLACES, 2):
         assert np.abs(looks[one] - looks[other]).mean() > 20, (one, other)
     for place in PLACES:
-        other = render(Segment(place, 1, ()), [0.0])[0]
+        other = render(SceneSegment(place, 1, ()), [0.0])[0]
         assert np.abs(looks[place] - other).mean() > 0.1
 
 
@@ -265,7 +265,7 @@ def test_larger_frames_show_the_same() -> None:
         assert np.abs(shrunk - small).mean() < 8
 
 
-def shown_at(segment: Segment, seconds: float) -> np.ndarray:
+def shown_at(segment: SceneSegment, seconds: float) -> np.ndarray:
     """Pixels [row, column] that its items cover."""
     frame = render(segment, [seconds])[0]
     return (frame != render(replace(segment, items=()), [seconds])[0]).any(-1)
