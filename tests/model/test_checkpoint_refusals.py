@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import tempo_lab as tl
 from tempo_lab.common.errors import CheckpointError, TempoLabWarning
 from tempo_lab.common.machine import cgroup_free_bytes
+from tempo_lab.model import checkpoint
 from tempo_lab.model.base_qwen import load_tokenizer
 from tempo_lab.model.checkpoint import load_checkpoint
 from tempo_lab.model.memory import free_bytes
@@ -184,7 +185,7 @@ def test_layers_are_counted_in_the_weights_before_they_are_built(
     def build(config):
         raise AssertionError("built before it was checked")
 
-    monkeypatch.setattr("tempo_lab.model.checkpoint.TempoForConditionalGeneration", build)
+    monkeypatch.setattr(checkpoint, "TempoForConditionalGeneration", build)
     with pytest.raises(CheckpointError, match=f"asked: {found}, by config.json"):
         tl.load(folder)
 

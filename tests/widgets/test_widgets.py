@@ -30,6 +30,7 @@ from tempo_lab.widgets import (
     RoutingExplorer,
     SegmentExplorer,
 )
+from tempo_lab.widgets import frames as frame_cache
 from tempo_lab.widgets.base import PAUSE, every_widget
 from tests.comms import Heard
 from tests.traces import make_trace
@@ -420,7 +421,7 @@ def test_the_buttons_stand_over_their_seconds(asked):
 
 
 def test_frames_that_were_let_go_are_decoded_again(asked, monkeypatch):
-    monkeypatch.setattr("tempo_lab.widgets.frames.KEPT_SEGMENTS", 2)
+    monkeypatch.setattr(frame_cache, "KEPT_SEGMENTS", 2)
     session, trace = asked
     with SegmentExplorer(session, trace) as segments:
         first = segments._frames.of(0)[0].copy()
