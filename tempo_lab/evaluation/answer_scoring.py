@@ -356,7 +356,7 @@ def mean_over(judged: Sequence[Judged], category: str, measure: str) -> Score:
     if not parts:
         return Score.of("all", measure, NOTHING, **_counts(judged))
     answered = [one for one in judged if one.answered]
-    names, _ = np.unique([one.video for one in answered], return_inverse=True)
+    names = sorted({one.video for one in answered})
     column = {name: number for number, name in enumerate(names)}
     right, count = np.zeros((2, len(parts), len(names)))
     for row, (_, part) in enumerate(parts):

@@ -58,9 +58,14 @@ class Record:
     def get(self, field: str) -> Any:
         """Return a field that must be there."""
         if field not in self:
-            near = did_you_mean(field, [str(name) for name in self.values], CORRECT)
-            found = ", ".join(map(str, self.values)) or "no field"
-            raise self.error(field, "a field is missing", found, near)
+            names = [str(name) for name, value in self.values.items() if value is not None]
+            fix = did_you_mean(field, names, "")
+            raise self.error(
+                field,
+                "a field is missing or empty",
+                f"values for {', '.join(names) or 'no field'}",
+                f"{fix} {CORRECT}".strip(),
+            )
         return self.values[field]
 
     def text(self, field: str) -> str:
