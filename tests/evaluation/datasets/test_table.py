@@ -83,9 +83,10 @@ def test_videos_are_next_to_the_table_by_default(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_quotes_and_line_ends_are_read(tmp_path: Path, clips: Path) -> None:
     text = '\ufeffvideo,question\r\na.mp4,"two\nlines, ""so"" \u2028 here"\r\n\r\nb.mp4,Why?\r\n'
-    first, second = table(tmp_path, text)
+    first, second, third = table(tmp_path, text + "a.mp4,not a\u2028line end\n")
     assert first.question == 'two\nlines, "so" \u2028 here'
-    assert second.id == "2"
+    assert (second.id, third.id) == ("2", "3")
+    assert third.question == "not a\u2028line end"
 
 
 def test_a_missing_video_costs_its_own_rows(tmp_path: Path, clips: Path) -> None:
