@@ -198,8 +198,8 @@ def spans_from_scores(
         scores: [segment], in any unit that is linear.
         start, end: of the segments in seconds [segment].
 
-    >>> spans_from_scores([0.1, 0.9, 0.8, 0.1, 0.1, 0.1], range(6), range(1, 7))
-    [(1.0, 3.0, 0.85)]
+    >>> spans_from_scores([0, 1, 0.75, 0, 0, 0], range(6), range(1, 7))
+    [(1.0, 3.0, 0.875)]
     """
     values, begins, ends = _curve("scores", scores), _curve("start", start), _curve("end", end)
     if not len(values) == len(begins) == len(ends):

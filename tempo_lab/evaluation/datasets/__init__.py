@@ -7,9 +7,6 @@ from tempo_lab.evaluation.datasets.activitynet import activitynet
 from tempo_lab.evaluation.datasets.base import (
     DATASETS,
     Dataset,
-    DatasetError,
-    Row,
-    Saliency,
     Skipped,
     load_dataset,
     register_dataset,
@@ -22,6 +19,7 @@ from tempo_lab.evaluation.datasets.mlvu import mlvu
 from tempo_lab.evaluation.datasets.nextgqa import nextgqa
 from tempo_lab.evaluation.datasets.qvhighlights import qvhighlights
 from tempo_lab.evaluation.datasets.rextime import rextime
+from tempo_lab.evaluation.datasets.rows import DatasetError, Row, Saliency
 from tempo_lab.evaluation.datasets.subtitles import (
     read_subtitles,
     subtitles_at_frames,

@@ -6,18 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    DatasetError,
-    Row,
-    Videos,
-    plain_prompt,
-    register_dataset,
-)
-from tempo_lab.evaluation.datasets.records import Record, collect, find_file, read_json_object
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_json_object
+from tempo_lab.evaluation.datasets.prompts import plain_prompt
+from tempo_lab.evaluation.datasets.records import Record, collect
+from tempo_lab.evaluation.datasets.rows import DatasetError, Row
+from tempo_lab.evaluation.datasets.videos import Videos
 
-CITATION = "Krishna et al. (2017), Dense-Captioning Events in Videos"
+CITATION = (
+    "Krishna et al. (2017), Dense-Captioning Events in Videos; see its owners for the licence"
+)
 
 
 @register_dataset("activitynet")

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tempo_lab.evaluation.answer_scoring import Judged, Score, accuracy, accuracy_by
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    Row,
-    Videos,
-    lettered,
-    register_dataset,
-)
-from tempo_lab.evaluation.datasets.records import Record, collect, find_file, read_records
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_records
+from tempo_lab.evaluation.datasets.prompts import lettered
+from tempo_lab.evaluation.datasets.records import Record, collect
+from tempo_lab.evaluation.datasets.rows import Row
+from tempo_lab.evaluation.datasets.videos import Videos
 
 CITATION = (
     "Chen et al. (2024), CG-Bench: Clue-grounded Question Answering Benchmark for Long Video "

@@ -15,21 +15,17 @@ from tempo_lab.evaluation.answer_scoring import (
     accuracy_with_guesses,
     first_letter,
 )
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    Row,
-    Subtitle,
-    Videos,
-    plain_prompt,
-    register_dataset,
-)
-from tempo_lab.evaluation.datasets.records import Record, collect, find_file, read_records
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_records
+from tempo_lab.evaluation.datasets.prompts import plain_prompt
+from tempo_lab.evaluation.datasets.records import Record, collect
+from tempo_lab.evaluation.datasets.rows import Row, Subtitle
 from tempo_lab.evaluation.datasets.subtitles import read_subtitles
+from tempo_lab.evaluation.datasets.videos import Videos
 
 CITATION = (
     "Wu et al. (2024), LongVideoBench: A Benchmark for Long-context Interleaved Video-Language "
-    "Understanding; CC BY-NC-SA 4.0"
+    "Understanding; see its owners for the licence"
 )
 CATEGORIES = ("duration_group", "question_category")
 ABSENT = "N/A"

@@ -15,28 +15,17 @@ from tempo_lab.evaluation.answer_scoring import (
     accuracy_by,
     accuracy_of_parsed,
 )
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    DatasetError,
-    Row,
-    Span,
-    Videos,
-    lettered,
-    register_dataset,
-    split_options,
-    without_letter,
-)
-from tempo_lab.evaluation.datasets.records import (
-    Record,
-    collect,
-    find_file,
-    read_json_lines,
-    read_records,
-    seconds,
-)
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_json_lines, read_records
+from tempo_lab.evaluation.datasets.prompts import lettered, split_options, without_letter
+from tempo_lab.evaluation.datasets.records import Record, collect, seconds
+from tempo_lab.evaluation.datasets.rows import DatasetError, Row, Span
+from tempo_lab.evaluation.datasets.videos import Videos
 
-CITATION = "Wang et al. (2024), LVBench: An Extreme Long Video Understanding Benchmark"
+CITATION = (
+    "Wang et al. (2024), LVBench: An Extreme Long Video Understanding Benchmark; "
+    "see its owners for the licence"
+)
 FILES = ("video_info.meta.jsonl", "*.meta.jsonl", "*.jsonl", "*.parquet", "data/*.parquet")
 _RANGE = re.compile(r"\s*([\d:.]+)\s*(?:[-–—~]\s*([\d:.]+)\s*)?")
 

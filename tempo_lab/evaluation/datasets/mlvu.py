@@ -7,20 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tempo_lab.evaluation.answer_scoring import Judged, Score, accuracy, accuracy_by, mean_over
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    Row,
-    Videos,
-    lettered,
-    register_dataset,
-    split_options,
-)
-from tempo_lab.evaluation.datasets.records import Record, collect, find_file, read_records
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_records
+from tempo_lab.evaluation.datasets.prompts import lettered, split_options
+from tempo_lab.evaluation.datasets.records import Record, collect
+from tempo_lab.evaluation.datasets.rows import Row
+from tempo_lab.evaluation.datasets.videos import Videos
 
 CITATION = (
     "Zhou et al. (2024), MLVU: A Comprehensive Benchmark for Multi-Task Long Video "
-    "Understanding; CC BY-NC-SA 4.0"
+    "Understanding; see its owners for the licence"
 )
 OPEN_ENDED = ("subPlot", "summary")
 """Tasks of the dev set that have no options; they are no part of M-Avg."""

@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from tempo_lab.evaluation.answer_scoring import Judged, Score, accuracy, accuracy_by
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    DatasetError,
-    Row,
-    Videos,
-    plain_prompt,
-    register_dataset,
-)
-from tempo_lab.evaluation.datasets.records import Record, collect, read_csv, read_json_object
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import read_csv, read_json_object
+from tempo_lab.evaluation.datasets.prompts import plain_prompt
+from tempo_lab.evaluation.datasets.records import Record, collect
+from tempo_lab.evaluation.datasets.rows import DatasetError, Row
+from tempo_lab.evaluation.datasets.videos import Videos
 
 CITATION = "Xiao et al. (2024), Can I Trust Your Answer? Visually Grounded Video QA; MIT"
 OPTIONS = ("a0", "a1", "a2", "a3", "a4")

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    Row,
-    Saliency,
-    Videos,
-    plain_prompt,
-    register_dataset,
-)
-from tempo_lab.evaluation.datasets.records import Record, collect, find_file, read_json_lines
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_json_lines
+from tempo_lab.evaluation.datasets.prompts import plain_prompt
+from tempo_lab.evaluation.datasets.records import Record, collect
+from tempo_lab.evaluation.datasets.rows import Row, Saliency
+from tempo_lab.evaluation.datasets.videos import Videos
 
 CITATION = (
     "Lei et al. (2021), QVHighlights: Detecting Moments and Highlights in Videos via Natural "

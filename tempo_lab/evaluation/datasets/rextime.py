@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    Row,
-    Videos,
-    plain_prompt,
-    register_dataset,
-    without_letter,
-)
-from tempo_lab.evaluation.datasets.records import Record, collect, find_file, read_records
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_records
+from tempo_lab.evaluation.datasets.prompts import plain_prompt, without_letter
+from tempo_lab.evaluation.datasets.records import Record, collect
+from tempo_lab.evaluation.datasets.rows import Row
+from tempo_lab.evaluation.datasets.videos import Videos
 
 CITATION = "Chen et al. (2024), ReXTime: A Benchmark Suite for Reasoning-Across-Time in Videos; MIT"
 FILES = ("rextime_val.json*", "*.jsonl", "*.parquet", "*.json")

@@ -11,8 +11,9 @@ import numpy as np
 
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_number, check_whole
-from tempo_lab.evaluation.datasets.base import DatasetError, Subtitle
-from tempo_lab.evaluation.datasets.records import Record, read_json_list, read_lines, seconds
+from tempo_lab.evaluation.datasets.files import read_json_list, read_lines
+from tempo_lab.evaluation.datasets.records import Record, seconds
+from tempo_lab.evaluation.datasets.rows import DatasetError, Subtitle
 
 _ARROW = re.compile(r"\s*(\S+)\s*-->\s*(\S+)(?:\s.*)?")
 _TAG = re.compile(r"<[^<>]*>")

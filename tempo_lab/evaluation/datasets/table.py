@@ -11,25 +11,12 @@ from typing import Any
 
 from tempo_lab.common.errors import did_you_mean
 from tempo_lab.evaluation.answer_scoring import LETTERS, Judged, Score, accuracy, accuracy_by
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    DatasetError,
-    Row,
-    Span,
-    Videos,
-    plain_prompt,
-    register_dataset,
-    without_letter,
-)
-from tempo_lab.evaluation.datasets.records import (
-    Record,
-    collect,
-    find_file,
-    read_csv,
-    read_records,
-    seconds,
-)
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_csv, read_records
+from tempo_lab.evaluation.datasets.prompts import plain_prompt, without_letter
+from tempo_lab.evaluation.datasets.records import Record, collect, seconds
+from tempo_lab.evaluation.datasets.rows import DatasetError, Row, Span
+from tempo_lab.evaluation.datasets.videos import Videos
 
 NEEDED = ("video", "question")
 COLUMNS = (*NEEDED, "answer", "options", "start", "end", "kind", "id")

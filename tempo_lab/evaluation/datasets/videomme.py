@@ -8,22 +8,17 @@ from functools import partial
 from pathlib import Path
 
 from tempo_lab.evaluation.answer_scoring import Judged, Score, accuracy, accuracy_by
-from tempo_lab.evaluation.datasets.base import (
-    Damaged,
-    Dataset,
-    DatasetError,
-    Row,
-    Videos,
-    lettered,
-    register_dataset,
-    without_letter,
-)
-from tempo_lab.evaluation.datasets.records import Record, collect, find_file, read_records
+from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.files import find_file, read_records
+from tempo_lab.evaluation.datasets.prompts import lettered, without_letter
+from tempo_lab.evaluation.datasets.records import Record, collect
+from tempo_lab.evaluation.datasets.rows import DatasetError, Row
 from tempo_lab.evaluation.datasets.subtitles import read_subtitles, subtitles_at_frames
+from tempo_lab.evaluation.datasets.videos import Videos
 
 CITATION = (
     "Fu et al. (2024), Video-MME: The First-Ever Comprehensive Evaluation Benchmark of "
-    "Multi-modal LLMs in Video Analysis; for academic research only"
+    "Multi-modal LLMs in Video Analysis; see its owners for the licence"
 )
 FILES = ("videomme/*.parquet", "*.parquet", "*.jsonl", "*.json", "*.csv")
 CATEGORIES = ("duration", "domain", "sub_category", "task_type")
@@ -108,7 +103,7 @@ def prompt_with_subtitles(row: Row, frames: int | None = None, fps: float | None
             raise DatasetError(
                 "subtitles are chosen by the frames of the video",
                 asked=f"the prompt of {row.id} without frames= and fps=",
-                fix="pass both: tempo_lab.open_video(...).info has them",
+                fix="pass both: Video(path).info has them",
             )
         lines = row.subtitles
         if isinstance(lines, Path):

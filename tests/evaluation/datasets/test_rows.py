@@ -11,19 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tempo_lab.evaluation.datasets.base import (
-    DATASETS,
-    Dataset,
-    DatasetError,
-    Row,
-    Saliency,
-    Videos,
+from tempo_lab.evaluation.datasets.base import DATASETS, Dataset, register_dataset
+from tempo_lab.evaluation.datasets.prompts import (
     lettered,
     plain_prompt,
-    register_dataset,
     split_options,
     without_letter,
 )
+from tempo_lab.evaluation.datasets.rows import DatasetError, Row, Saliency
+from tempo_lab.evaluation.datasets.videos import Videos
 from tests.evaluation.datasets.made_up import write_videos
 
 GOOD: dict[str, Any] = {"id": "1", "video": "a.mp4", "question": "Which?"}
