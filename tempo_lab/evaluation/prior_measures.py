@@ -415,7 +415,8 @@ def measure_prior(
     Args:
         scores: relevance [segment].
         start, end: of the segments in seconds [segment].
-        evidence: spans in seconds.
+        evidence: spans in seconds; if they lie outside of the video, no measure is defined that
+            needs them.
         tokens: memory tokens that an allocation keeps [segment], for `evidence_recall` and
             `evidence_recall_uniform`, which is what equally many tokens spread evenly keep.
         slots: memory tokens of a segment before any are dropped; `tokens` needs it.
@@ -426,6 +427,7 @@ def measure_prior(
         TempoLabError: arrays that do not fit each other.
     """
     truth = evidence_segments(start, end, evidence)
+    evidence = evidence if truth.any() else ()  # behind the end of the video it cannot be found
     spans = spans_from_scores(scores, start, end)
     overlap, united = best("iou", spans, evidence), set_iou(spans, evidence)
     precision = moment_average_precision(spans, evidence)

@@ -294,8 +294,8 @@ def test_a_question_without_evidence_is_counted() -> None:
         1,
         2,
     )
-    assert scores["mIoU"].value == pytest.approx((1 + 0 + 0.25) / 3)
-    assert scores["mIoU"].undefined == 0
+    assert scores["mIoU"].value == pytest.approx((1 + 0.25) / 2)
+    assert scores["mIoU"].undefined == scores["mAP"].undefined == scores["rec@IoU"].undefined == 1
 
 
 def test_intervals_of_measures_resample_videos() -> None:
