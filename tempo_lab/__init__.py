@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TraceError,
         VideoError,
     )
+    from tempo_lab.evaluation import datasets
     from tempo_lab.session.capture.spec import Capture, Rows
     from tempo_lab.session.interventions.spec import Intervention
     from tempo_lab.session.session import Session
@@ -79,6 +80,7 @@ __all__ = [
     "__version__",
     "allocate",
     "analysis",
+    "datasets",
     "load",
     "plan_sampling",
     "plots",
@@ -87,6 +89,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "datasets":
+        return import_module("tempo_lab.evaluation.datasets")
     if name in ("analysis", "plots", "widgets"):
         return import_module(f"tempo_lab.{name}")
     if name in _HOMES:
