@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         VideoError,
     )
     from tempo_lab.evaluation import datasets
+    from tempo_lab.evaluation.evaluate import evaluate
     from tempo_lab.session.capture.spec import Capture, Rows
     from tempo_lab.session.interventions.spec import Intervention
     from tempo_lab.session.session import Session
@@ -51,6 +52,8 @@ _HOMES = {
     "Capture": "session.capture.spec",
     "Intervention": "session.interventions.spec",
     "Rows": "session.capture.spec",
+    # evaluate
+    "evaluate": "evaluation.evaluate",
     # errors
     "TempoLabError": "common.errors",
     "VideoError": "common.errors",
@@ -81,6 +84,7 @@ __all__ = [
     "allocate",
     "analysis",
     "datasets",
+    "evaluate",
     "load",
     "plan_sampling",
     "plots",

@@ -27,13 +27,14 @@ class Arm:
     Attributes:
         family: its name in tables and figures.
         strategy: a name in `tempo_lab.allocation.STRATEGIES`.
-        budget: tokens per segment; None for all of them.
+        budget: tokens per segment; None for all tokens.
         scores: what to allocate by: the model's own relevance, the same shuffled among the
             segments (control), or 1 for segments with evidence and 0 for the others (ceiling).
         mode: of the allocation.
         sparse: keep all tokens of fewer segments, sampled over the whole video, which fit the
             budget.
         logprob: whether to measure the log-probability of the right answer as well.
+        whole_video: whether `budget` is of the whole video instead of each segment.
     """
 
     family: str
@@ -43,6 +44,13 @@ class Arm:
     mode: Mode = "strict"
     sparse: bool = False
     logprob: bool = False
+    whole_video: bool = False
+
+    def tokens(self, segments: int) -> int | None:
+        """Return the budget of a video with so many segments; None for all tokens."""
+        if self.budget is None or self.whole_video:
+            return self.budget
+        return self.budget * segments
 
     @property
     def name(self) -> str:

@@ -26,11 +26,17 @@ from tempo_lab.common.errors import TempoLabError, TempoLabWarning, UnfamiliarVi
 from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
+    from tempo_lab.evaluation.run_folder import EvaluationRun
     from tempo_lab.nano.claims.claims import ClaimVerdict
     from tempo_lab.trace.trace import Trace
 
-REFUSED, INTERRUPTED = 2, 130
+REFUSED, SOME_FAILED, INTERRUPTED = 2, 3, 130
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+BENCHMARKS = (
+    "lvbench", "videomme", "mlvu", "longvideobench", "cgbench", "qvhighlights", "nextgqa",
+    "rextime", "charades", "activitynet",
+)  # fmt: skip
+"""Datasets that have a command of their own name."""
 VERDICT_COLORS = {"reached": "green", "not reached": "red"}
 
 
@@ -85,7 +91,10 @@ app = typer.Typer(
 )
 world = typer.Typer(no_args_is_help=True, help="Make procedural videos with known answers.")
 app.add_typer(world, name="world")
-evaluate = typer.Typer(no_args_is_help=True, help="Measure the method's claims.")
+evaluate = typer.Typer(
+    no_args_is_help=True,
+    help="Measure the method's claims, a benchmark, or a table of your own questions.",
+)
 app.add_typer(evaluate, name="evaluate")
 
 Fps = Annotated[float, typer.Option(help="Frames sampled per second.")]
@@ -324,6 +333,137 @@ def evaluate_world(
     evaluation = measure(model, size=size, seed=seed, out=out, before=before, workers=workers)
     _console().print(_verdict_table(evaluation.verdicts))
     print(f"\n{evaluation.folder / 'report.html'}")
+
+
+Videos = Annotated[Path, typer.Option(help="Folder of the videos.")]
+Out = Annotated[Path, typer.Option(help="Output folder. The same command continues a run in it.")]
+Model = Annotated[str, typer.Option(help="nano, a folder, or a Hugging Face name.")]
+Base = Annotated[
+    str | None, typer.Option(help="Folder or Hugging Face name of the checkpoint's Qwen3-VL.")
+]
+Arms = Annotated[
+    str | None,
+    typer.Option(
+        help="Arms, separated by commas: head (ATA), uniform, topk or another strategy; all, "
+        "sparse, shuffled, oracle.",
+        show_default="head,uniform,topk",
+    ),
+]
+Budgets = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--budget", help="Memory tokens for the whole video; can be repeated.", show_default="8192"
+    ),
+]
+PriorOnly = Annotated[
+    bool, typer.Option("--prior-only", help="Score the segments and their controls only.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")]
+
+
+@evaluate.command("table")
+def evaluate_table(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A .csv, .jsonl, .json or .parquet file with the columns video and question; "
+            "optional: answer, options, start, end, kind, id."
+        ),
+    ],
+    videos: Videos,
+    out: Out,
+    model: Model = "nano",
+    base: Base = None,
+    arms: Arms = None,
+    budgets: Budgets = None,
+    prior_only: PriorOnly = False,
+    limit: Limit = None,
+) -> None:
+    """Ask the questions of a table of your own, or continue a stopped run."""
+    _evaluate("table", file, videos, out, model, base, arms, budgets, prior_only, limit)
+
+
+def _benchmark_command(name: str) -> None:
+    """Add the command of a dataset to `tempo-lab evaluate`."""
+
+    @evaluate.command(name, help=f"Ask the questions of {name}, or continue a stopped run.")
+    def command(
+        data: Annotated[Path, typer.Option(help="File or folder of the dataset, as distributed.")],
+        videos: Videos,
+        out: Out,
+        model: Model = "nano",
+        base: Base = None,
+        arms: Arms = None,
+        budgets: Budgets = None,
+        prior_only: PriorOnly = False,
+        limit: Limit = None,
+    ) -> None:
+        _evaluate(name, data, videos, out, model, base, arms, budgets, prior_only, limit)
+
+
+for _name in BENCHMARKS:
+    _benchmark_command(_name)
+
+
+@evaluate.command("rescore")
+def evaluate_rescore(
+    run: Annotated[Path, typer.Argument(help="Output folder of a table or dataset.")],
+) -> None:
+    """Compute the summary of a run again. No model is needed."""
+    from tempo_lab.evaluation.run_folder import rescore
+
+    _show_run(rescore(run))
+
+
+def _evaluate(
+    name: str,
+    data: Path,
+    videos: Path,
+    out: Path,
+    model: str,
+    base: str | None,
+    arms: str | None,
+    budgets: list[int] | None,
+    prior_only: bool,
+    limit: int | None,
+) -> None:
+    import tempo_lab as tl
+
+    dataset = tl.datasets.load_dataset(name, data, videos)
+    run = tl.evaluate(
+        model if base is None else tl.load(model, base=base),
+        dataset,
+        arms=None if arms is None else [arm.strip() for arm in arms.split(",") if arm.strip()],
+        budgets=budgets or None,
+        out=out,
+        prior_only=prior_only,
+        limit=limit,
+    )
+    _show_run(run)
+
+
+def _show_run(run: EvaluationRun) -> None:
+    """Print the measures of all questions; exit with 3 if some rows failed or were skipped."""
+    table = Table("arm", "budget", "measure", "value", "95 %", "questions", "videos", box=None)
+    for one in run.summary:
+        if one.group == "all" and one.arm:
+            interval = "" if one.low != one.low else f"{one.low:.3f} to {one.high:.3f}"
+            value = str(one.value) if isinstance(one.value, int) else f"{one.value:.3f}"
+            table.add_row(
+                one.arm, str(one.budget or ""), one.measure, value, interval,
+                str(one.questions), str(one.videos),
+            )  # fmt: skip
+    _console().print(table)
+    print(f"\n{run.folder / 'summary.csv'}")
+    for what, messages in (
+        ("rows failed", [row["failed"] for row in run.failed]),
+        ("rows of the dataset were skipped", [row.message for row in run.skipped]),
+    ):
+        if messages:
+            text = f"tempo-lab: {len(messages)} {what}; the first one: {messages[0]}"
+            print(escape_control_chars(text), file=sys.stderr)
+    if run.failed or run.skipped:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()

@@ -104,8 +104,8 @@ class ArmRunner:
         session, budget, scores = case.session, None, None
         if arm.sparse:
             session = self._thinned(session, arm)
-        elif arm.budget is not None:
-            budget = arm.budget * len(session)
+        else:
+            budget = arm.tokens(len(session))
         if arm.scores != "own":
             relevance = self._prior(case, budget)["relevance"].to_numpy()
             scores = arm.forced(relevance, case.evidence, draw)
@@ -165,9 +165,9 @@ class ArmRunner:
         """The whole video in so few frames that all tokens of their segments fit the budget."""
         from tempo_lab.session.tempo import Tempo
 
-        assert arm.budget is not None
+        budget = arm.tokens(len(session))
+        assert budget is not None
         tempo = Tempo(session.checkpoint)
-        budget = arm.budget * len(session)
         segments = budget // tempo.slots
         if not segments:
             raise BudgetError(

@@ -38,27 +38,33 @@ question as soon as it is finished. Worker processes get it by its name: a funct
 def run(
     jobs: Sequence[J],
     answer: Answer[J],
-    models: Mapping[str, str],
+    models: Mapping[str, str | Tempo],
     store: Store,
     *,
     workers: int = 1,
+    progress: bool = True,
+    finished: Callable[[Row], bool] = lambda row: True,
 ) -> list[Row]:
     """Answer what has not been answered yet. After Ctrl-C or a kill, the same call continues.
 
     Args:
         jobs: videos with their questions.
         answer: answers one of them.
-        models: names for `tempo_lab.load`, by role.
+        models: names for `tempo_lab.load`, by role; with one worker also loaded models.
         store: where rows are kept.
         workers: processes; with 1, everything happens in this one.
+        progress: show a progress bar.
+        finished: whether a stored row still counts; the others are asked again.
 
     Returns:
         the rows of these jobs, in the order of their keys.
     """
     wanted = [key for job in jobs for key in job.keys(models)]
-    rows = {key_of(row): row for row in store}
+    rows = {key_of(row): row for row in store if finished(row)}
     done = {key for key in wanted if key in rows}
-    with tqdm(total=len(wanted), initial=len(done), unit="answer", smoothing=0.05) as bar:
+    with tqdm(
+        total=len(wanted), initial=len(done), unit="answer", smoothing=0.05, disable=not progress
+    ) as bar:
 
         def write(new: list[Row]) -> None:
             store.append(new)
@@ -74,15 +80,22 @@ def run(
                 for new in answer(job, loaded, done):
                     write(new)
         else:
+            names = {role: name for role, name in models.items() if isinstance(name, str)}
+            if len(names) < len(models):
+                raise TempoLabError(
+                    "worker processes load their models by name",
+                    found=f"loaded models and workers={workers}",
+                    fix="give the names, or use workers=1",
+                )
             count = min(workers, len(unfinished))
-            _run_in_processes(unfinished, answer, models, done, write, count)
+            _run_in_processes(unfinished, answer, names, done, write, count)
     return [rows[key] for key in wanted]
 
 
-def _load(models: Mapping[str, str]) -> dict[str, Tempo]:
+def _load(models: Mapping[str, str | Tempo]) -> dict[str, Tempo]:
     from tempo_lab.session.tempo import load
 
-    return {role: load(name) for role, name in models.items()}
+    return {role: load(x) if isinstance(x, str) else x for role, x in models.items()}
 
 
 def _run_in_processes(

@@ -20,11 +20,11 @@ CHECK = "check"
 """Name of a row's checksum in its line."""
 
 Row = dict[str, Any]
-Key = tuple[str, int, str, str]
+Key = tuple[str, int | str, str, str]
 
 
 def key_of(row: Row) -> Key:
-    """What a row is the result of: video, number of the question, role of the model, arm."""
+    """What a row is the result of: video, number or id of the question, role of the model, arm."""
     return row["video"], row["item"], row["model"], row["arm"]
 
 
@@ -35,13 +35,14 @@ class Store:
         folder: of the run.
         settings: what the rows depend on, as plain JSON values. A folder with rows of other
             settings is refused.
+        name: of the file with the settings.
 
     Raises:
         TempoLabError: another run is in the folder, or it cannot be written to.
     """
 
-    def __init__(self, folder: str | Path, settings: dict[str, Any]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, settings: dict[str, Any], name: str = SETTINGS) -> None:
+        self.folder, self._settings = Path(folder), name
         self.path = self.folder / ROWS
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,7 @@ class Store:
             ) from error
 
     def _claim(self, settings: dict[str, Any]) -> None:
-        path = self.folder / SETTINGS
+        path = self.folder / self._settings
         if not path.exists():
             write_atomic(path, json.dumps(settings, indent=1).encode())
             return
