@@ -260,3 +260,14 @@ def test_options_of_the_tiny_checkpoint_are_scored_by_letter(tiny, frames_file, 
     assert found["head", 40, "unparsed_strict"].questions == 1
     (failed,) = run.failed  # an array of frames cannot be sampled again
     assert failed["family"] == "sparse"
+
+
+def test_rescore_runs_no_code_that_a_configuration_names(answered, folder, tmp_path):
+    out = shutil.copytree(answered.folder, tmp_path / "run")
+    config = json.loads((out / "config.json").read_bytes())
+    config["rules"]["aggregate"] = "os:getcwd"
+    (out / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TempoLabError, match="not part of Tempo Lab"):
+        rescore(out)
+    run = rescore(out, tl.datasets.table(folder / "mine.csv"))
+    assert str(run.summary) == str(answered.summary)
