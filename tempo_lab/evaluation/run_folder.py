@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -19,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.files import write_atomic
@@ -83,24 +84,19 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with _disk(folder, "the folder of the evaluation cannot be written to"):
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / LOCK, "ab")  # noqa: SIM115  (closed below)
-    with file:
+        lock = FileLock(folder / LOCK, timeout=0)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire()
+        except Timeout:
             raise TempoLabError(
                 "another process is writing to this folder",
                 asked=folder,
                 fix="wait until it has ended, or choose another folder with out=",
             ) from None
-        except OSError as error:
-            raise TempoLabError(
-                "the folder of the evaluation cannot be locked",
-                asked=folder,
-                found=error.strerror or type(error).__name__,
-                fix="choose a folder on a disk that supports locks (flock)",
-            ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def open_store(folder: Path, config: dict[str, Any]) -> Store:
