@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tempo_lab import analysis
+from tempo_lab import Capture, analysis
 from tempo_lab.analysis.attribution.masked_forward import MaskedForward
 from tempo_lab.analysis.validation import check_model
 from tempo_lab.common.errors import TraceError, VideoError
@@ -30,7 +30,8 @@ def test_a_part_is_answered_like_a_file_of_its_own(tiny, frames_file, noise):
         tiny.open(noise, progress=False) as alone,
     ):
         trace, expected = (each.ask(QUESTION, budget=60, **SHORT) for each in (part, alone))
-        cost, expected_cost = part.price(QUESTION), alone.price(QUESTION)
+        spec = Capture(attention=["answer"], reduce="none")
+        cost, expected_cost = (each.capture_cost(spec).parts for each in (part, alone))
     assert trace.answer == expected.answer
     assert trace.prompts == expected.prompts
     assert "<2.0 seconds>" in trace.prompts["llm"]
