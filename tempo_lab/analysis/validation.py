@@ -100,7 +100,7 @@ def check_session(session: Session) -> None:
 
 
 def check_model(trace: Trace, session: Session) -> None:
-    """Refuse a session of another model or another video than the trace.
+    """Refuse a session of another model, video or part of a video than the trace.
 
     Raises:
         TraceError: they differ; the message names both.
@@ -120,6 +120,18 @@ def check_model(trace: Trace, session: Session) -> None:
             found=f"{segments} segments of {provenance.get('video')}",
             fix="open that video",
         )
+    found, opened = provenance.get("part"), session.video.part
+    if (None if found is None else tuple(found)) != opened:
+        raise TraceError(
+            "the trace is of another part of the video",
+            asked=_part_name(opened),
+            found=f"{_part_name(found)} of {provenance.get('video')}",
+            fix="open that part with start= and end=",
+        )
+
+
+def _part_name(part: Sequence[float] | None) -> str:
+    return "the whole video" if part is None else "{:g} to {:g} s".format(*part)
 
 
 def recorded(trace: Trace, name: str, capture: str, dims: Sequence[str] = ()) -> xr.DataArray:

@@ -105,6 +105,18 @@ VideoStream = Annotated[
         help="Index of the video stream, as ffprobe counts.", show_default="the one players choose"
     ),
 ]
+Start = Annotated[
+    float | None,
+    typer.Option(help="Second of the file at which to start.", show_default="the video's start"),
+]
+End = Annotated[
+    float | None,
+    typer.Option(
+        help="Second of the file before which to end. Times stay those of the file; the time tags "
+        "that the model reads count from the start.",
+        show_default="the video's end",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 Figure = Annotated[Path | None, typer.Option(help="Save a figure of the allocation to this file.")]
 
@@ -137,6 +149,8 @@ def ask(
     fps: Fps = 2.0,
     max_frames: MaxFrames = 1024,
     stream: VideoStream = None,
+    start: Start = None,
+    end: End = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -165,7 +179,9 @@ def ask(
 
     warnings.simplefilter("ignore", UnfamiliarVideoWarning)  # the trace has it as well
     tempo = tl.load(model, base=base, device=device, dtype=dtype)
-    with tempo.open(video, fps=fps, max_frames=max_frames, stream=stream) as session:
+    with tempo.open(
+        video, fps=fps, max_frames=max_frames, stream=stream, start=start, end=end
+    ) as session:
         trace = session.ask(
             question,
             budget=budget,
@@ -210,13 +226,15 @@ def info(
     fps: Fps = 2.0,
     max_frames: MaxFrames = 1024,
     stream: VideoStream = None,
+    start: Start = None,
+    end: End = None,
     as_json: AsJson = False,
 ) -> None:
     """Show information about a video or a checkpoint."""
     from tempo_lab.apps.describe import describe
     from tempo_lab.trace.tables import facts, plain
 
-    values = describe(name, fps=fps, max_frames=max_frames, stream=stream)
+    values = describe(name, fps=fps, max_frames=max_frames, stream=stream, start=start, end=end)
     if as_json:
         print(json.dumps(plain(values), indent=2, allow_nan=False))
     else:

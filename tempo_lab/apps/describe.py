@@ -12,13 +12,19 @@ from tempo_lab.video.video import Video
 
 
 def describe(
-    name: str, *, fps: float = 2.0, max_frames: int = 1024, stream: int | None = None
+    name: str,
+    *,
+    fps: float = 2.0,
+    max_frames: int = 1024,
+    stream: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
 ) -> dict[str, Any]:
     """Return facts about a checkpoint or a video.
 
     Args:
         name: a checkpoint (embedded, a folder with a config.json, a Hugging Face name) or a video.
-        fps, max_frames, stream: options for opening a video (see `Video`).
+        fps, max_frames, stream, start, end: options for opening a video (see `Video`).
 
     Raises:
         VideoError, CheckpointError: it is neither, or cannot be read.
@@ -31,7 +37,7 @@ def describe(
 
         if is_hub_name(name):
             return describe_checkpoint(name)
-    return describe_video(name, fps=fps, max_frames=max_frames, stream=stream)
+    return describe_video(name, fps=fps, max_frames=max_frames, stream=stream, start=start, end=end)
 
 
 def describe_video(source: str, **options: Any) -> dict[str, Any]:
@@ -39,6 +45,8 @@ def describe_video(source: str, **options: Any) -> dict[str, Any]:
     with Video(source, **options) as video:
         facts = {name: value for name, value in asdict(video.info).items() if value not in ("", ())}
         facts.pop("reason", None)  # only requests for decord need it
+        if video.part is not None:
+            facts["sampled_part"] = "{:g} to {:g} s".format(*video.part)
         facts["sampled_frames"] = len(video.plan.indices)
         facts["sampled_fps"] = float(video.plan.fps)
         facts["segments"] = f"{len(video)} of {video.window} frames"

@@ -176,7 +176,10 @@ class ArmRunner:
         key = session, segments
         if key not in self._sparse:
             frames = segments * tempo.config.segment_frames
-            opened = tempo.open(session.video.info.path, max_frames=frames, progress=False)
+            start, end = session.video.part or (None, None)
+            opened = tempo.open(
+                session.video.info.path, max_frames=frames, start=start, end=end, progress=False
+            )
             self._sparse[key] = self._stack.enter_context(opened)
         thinned = self._sparse[key]
         if len(thinned) > segments:

@@ -128,7 +128,10 @@ class CompressorEngine:
 
     @property
     def segment_seconds(self) -> np.ndarray:
-        """float64 [segment], the seconds written before each segment's memory tokens."""
+        """float64 [segment], the seconds written before each segment's memory tokens.
+
+        Where only a part of the video is sampled, they count from the start of the part.
+        """
         return segment_seconds(len(self.video), self.video.plan.fps, self.video.window)
 
     @cached_property

@@ -83,8 +83,13 @@ class MicroBatcher:
 
     @property
     def digest(self) -> str:
-        """A digest of all decoded frames, after the decoder process has resized them."""
+        """A digest of all decoded frames, after the decoder process has resized them.
+
+        Another part of the same file has another digest, even if its frames look the same.
+        """
         frames = "".join(digest for digest, _ in self.decoded)
+        if self.video.part is not None:
+            frames = f"{self.video.part}{frames}"
         return hashlib.sha256(frames.encode()).hexdigest()[:16]
 
     @property

@@ -12,6 +12,19 @@ from tempo_lab.common.text import escape_control_chars
 from tempo_lab.common.version import __version__
 from tempo_lab.model.prompts import RELEVANCE_SENTENCE
 from tempo_lab.session.engine import CompressorEngine
+from tempo_lab.video.video import Video
+
+
+def part_of(video: Video) -> dict[str, Any]:
+    """What a trace records of a video's part; empty for a whole video.
+
+    Returns:
+        "part": [start, end] in seconds of the file. "clock_offset": the seconds to add to the
+        timestamps in the prompts for seconds of the file.
+    """
+    if video.part is None:
+        return {}
+    return {"part": [float(limit) for limit in video.part], "clock_offset": video.plan.offset}
 
 
 def provenance(engine: CompressorEngine) -> dict[str, Any]:
@@ -41,6 +54,7 @@ def provenance(engine: CompressorEngine) -> dict[str, Any]:
         "fps": float(video.plan.fps),
         "source_fps": float(info.fps),
         "duration": float(info.duration),
+        **part_of(video),
         "window": video.window,
         "keep": engine.cache_mode,  # the key of recorded traces
         "warnings": [*info.notes, *engine.ood_monitor.warnings(checkpoint.name, info.path)],

@@ -64,6 +64,8 @@ class Tempo:
         max_frames: int = 1024,
         decoder: str = "auto",
         stream: int | None = None,
+        start: float | None = None,
+        end: float | None = None,
         timeout: float = 60.0,
         on_wait: Callable[[], object] | None = None,
         cache: CacheMode = "auto",
@@ -80,6 +82,13 @@ class Tempo:
             max_frames: maximum number of sampled frames.
             decoder: "auto", "decord" or "pyav".
             stream: number of a video stream in the file; by default the one that players show.
+            start, end: seconds of the file: only frames with `start` <= time < `end` are sampled,
+                by the same rule as a video of that length. All times of the trace and of analyses
+                are seconds of the file. The timestamps in the prompts, and `clock` in the trace,
+                count the sampled frames from 0, as the released code does: they are relative to
+                the part, as if it were a file of its own. `trace.provenance["clock_offset"]` is
+                the number of seconds to add to them. An `end` beyond the end of the video is cut to
+                it, with a warning in the trace.
             timeout: seconds without progress after which decoding fails.
             on_wait: called several times per second while waiting for the decoder. An exception
                 that it raises ends the decoder and reaches the caller unchanged.
@@ -95,7 +104,7 @@ class Tempo:
                 that is called instead (see `tempo_lab.common.progress`).
 
         Raises:
-            VideoError: the source cannot be opened.
+            VideoError: the source cannot be opened, or has no frames from `start` to `end`.
             BudgetError: there is no such `cache`, or a limit is not a number of bytes.
         """
         video = Video(
@@ -106,6 +115,8 @@ class Tempo:
             window=self.config.segment_frames,
             decoder=decoder,
             stream=stream,
+            start=start,
+            end=end,
             timeout=timeout,
             on_wait=on_wait,
         )

@@ -108,6 +108,22 @@ class DecoderProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def between(self, start: float, end: float | None) -> tuple[int, int, float] | None:
+        """Return what `frames_between` returns for the source; None if the reader has no times.
+
+        It can be called before `frames`.
+
+        Args:
+            start, end: limits in seconds of the file; without an end, all frames from `start` on.
+        """
+        try:
+            self._send({"start": start, "end": end})
+            reply = self._receive()[0]["between"]
+        except BaseException:
+            self.close()
+            raise
+        return None if reply is None else (int(reply[0]), int(reply[1]), float(reply[2]))
+
     def frames(
         self, indices: Sequence[int], resize: Resize | None
     ) -> Generator[TimedFrame, None, None]:
@@ -307,6 +323,7 @@ def serve() -> None:
 
 def _answer(outbox: _Outbox) -> None:
     from tempo_lab.video.decoders.registry import open_source
+    from tempo_lab.video.part import frames_between
     from tempo_lab.video.resize import from_dict
 
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -315,6 +332,11 @@ def _answer(outbox: _Outbox) -> None:
     reader = open_source(request["path"], request["decoder"], outbox.heartbeat, request["stream"])
     outbox.put({"info": asdict(reader.info)})
     request = requests.get()
+    while "start" in request:
+        times = getattr(reader, "times", None)
+        between = None if times is None else frames_between(times, request["start"], request["end"])
+        outbox.put({"between": between})
+        request = requests.get()
     resize = from_dict(request["resize"]) if request["resize"] else None
     for seconds, frame in reader.read(request["indices"]):
         small = np.ascontiguousarray(frame if resize is None else resize(frame))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from tempo_lab.common.errors import VideoError
 from tempo_lab.common.validation import check_number, check_whole
 from tempo_lab.video.decoder_process import DecoderProcess
 from tempo_lab.video.decoders.base import VideoInfo, check_source
+from tempo_lab.video.part import Part, check_part, frames_between, make_part
 from tempo_lab.video.resize import Resize
-from tempo_lab.video.sampling import SamplingPlan, check_sampling, plan_sampling
+from tempo_lab.video.sampling import SamplingPlan, check_sampling, plan_part, plan_sampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +60,21 @@ class Video:
             exception that it raises ends the decoder and reaches the caller unchanged.
         stream: number of a video stream in the file, as ffprobe counts; by default the file's own
             default stream, or else the largest. `info.notes` names the others.
+        start, end: seconds of the file: only frames with `start` <= time < `end` are sampled, by
+            the same rule as a video of that length. An `end` beyond the end of the video is cut to
+            it, and `info.notes` says so. A single image has no part.
+
+    Attributes:
+        info: properties of the whole source, also if only a part is sampled.
+        plan: the sampled frames.
+        part: (start, end) in seconds of the file; None if the whole source is sampled.
 
     Raises:
         VideoError: the source cannot be opened, or an argument is not valid.
+
+    Times of frames and segments are always seconds of the file. The timestamps in the prompts count
+    the sampled frames from 0 (METHOD sections 2 and 6), so they are relative to the part, as if it
+    were a file of its own: add `plan.offset` to them for seconds of the file.
 
     The child process that opened the source decodes the first pass over it. Each further pass
     starts a new child process. After a pass that fails the video can still be used.
@@ -79,6 +92,8 @@ class Video:
         timeout: float = 60.0,
         on_wait: Callable[[], object] | None = None,
         stream: int | None = None,
+        start: float | None = None,
+        end: float | None = None,
     ) -> None:
         check_sampling(fps, min_frames, max_frames)
         self.window = check_whole("window", window, 1, error=VideoError)
@@ -96,20 +111,56 @@ class Video:
         self._waiting: DecoderProcess | None = self._start()
         self._closed = False
         self._opened = info = self._waiting.info
-        if info.kind in ("frames", "array", "image"):
+        self._all_frames = info.kind in ("frames", "array", "image")
+        if self._all_frames:
             rate = 1.0 if info.kind == "image" else float(fps)
-            every_frame = np.arange(info.frames, dtype=np.int64)
-            self.plan = SamplingPlan(every_frame, info.frames, rate, rate)
             info = replace(info, fps=rate, duration=info.frames / rate)
-        else:
-            self.plan = plan_sampling(
-                info.frames,
-                info.fps,
-                fps=fps,
-                min_frames=min_frames,
-                max_frames=max_frames,
-            )
         self.info: VideoInfo = info
+        self.part: tuple[float, float] | None = None
+        try:
+            part = self._find_part(start, end, float(fps))
+        except BaseException:
+            self.close()
+            raise
+        self.plan = self._plan(part, fps=fps, min_frames=min_frames, max_frames=max_frames)
+
+    def _find_part(self, start: float | None, end: float | None, fps: float) -> Part | None:
+        """Return the part to sample, or None for the whole source; note what was cut off.
+
+        Raises:
+            VideoError: the values are impossible, or no frame is in the part.
+        """
+        if start is None and end is None:
+            return None
+        info = self.info
+        if not info.fps > 0:  # a decoder without a clock: its frames count as sampled at `fps`
+            info = replace(info, fps=fps, duration=info.frames / fps)
+        first, last = check_part(info, start, end)
+        assert self._waiting is not None
+        between = None if self._all_frames else self._waiting.between(first, last)
+        if between is None:
+            between = frames_between(np.arange(info.frames) / info.fps, first, last)
+        part = make_part(info, first, last, between, frame_clock=self._all_frames)
+        if part.note:
+            self.info = replace(self.info, notes=(*self.info.notes, part.note))
+        if part.whole:
+            return None
+        self.part = part.start, part.end
+        return part
+
+    def _plan(
+        self, part: Part | None, *, fps: float, min_frames: int, max_frames: int
+    ) -> SamplingPlan:
+        info = self.info
+        if self._all_frames:
+            first, stop = (0, info.frames) if part is None else (part.first, part.stop)
+            offset = 0.0 if part is None else part.origin
+            indices = np.arange(first, stop, dtype=np.int64)
+            return SamplingPlan(indices, info.frames, info.fps, info.fps, offset)
+        limits: dict[str, Any] = {"fps": fps, "min_frames": min_frames, "max_frames": max_frames}
+        if part is None:
+            return plan_sampling(info.frames, info.fps, **limits)
+        return plan_part(info.frames, info.fps, part, **limits)
 
     @property
     def is_image(self) -> bool:
@@ -122,17 +173,21 @@ class Video:
 
     def __repr__(self) -> str:
         info = self.info
+        part = "" if self.part is None else "from {:g} to {:g} s, ".format(*self.part)
         return (
             f"Video({info.path!r}: {info.kind}, {info.width}x{info.height}, {info.frames} frames, "
-            f"{len(self.plan)} sampled in {len(self)} segments, {info.decoder})"
+            f"{part}{len(self.plan)} sampled in {len(self)} segments, {info.decoder})"
         )
 
     @property
     def segment_times(self) -> np.ndarray:
-        """float64 [segment, 2]: start and end of each segment in seconds on the sampled clock."""
+        """float64 [segment, 2]: start and end of each segment on the sampled clock.
+
+        They are seconds of the file: the clock begins at `plan.offset`.
+        """
         starts = np.arange(len(self)) * self.window
         ends = np.minimum(starts + self.window, len(self.plan))
-        return np.stack([starts, ends], axis=1) / self.plan.fps
+        return np.stack([starts, ends], axis=1) / self.plan.fps + self.plan.offset
 
     def segments(self, resize: Resize | None = None, start: int = 0) -> Generator[Segment]:
         """Decode the segments from number `start` on, one after the other.
@@ -172,7 +227,8 @@ class Video:
                         time, frame = next(decoded)
                         at += 1
                     frames.append(frame)
-                    times.append(position / self.plan.fps if math.isnan(time) else time)
+                    counted = position / self.plan.fps + self.plan.offset
+                    times.append(counted if math.isnan(time) else time)
                 yield Segment(index, _stack(frames, self._path), positions, np.array(times))
         finally:
             decoded.close()

@@ -23,8 +23,9 @@ def of_model(digest, **more):
 
 
 class Opened:
-    def __init__(self, segments, digest):
+    def __init__(self, segments, digest, part=None):
         self.segments = segments
+        self.video = SimpleNamespace(part=part)
         self.checkpoint = SimpleNamespace(name="nano", digest=digest)
 
     def __len__(self):
@@ -68,6 +69,18 @@ def test_another_model_or_video_is_refused():
         check_model(of_model("a"), Opened(6, "b"))
     with pytest.raises(TraceError, match=r"asked: 7 segments[\s\S]*found: 6 segments"):
         check_model(of_model("a"), Opened(7, "a"))
+
+
+def test_another_part_of_the_video_is_refused():
+    whole = of_model("a")
+    part = make_trace(provenance={"model": "nano", "model_digest": "a", "part": [2.0, 26.0]})
+    check_model(part, Opened(6, "a", (2.0, 26.0)))
+    with pytest.raises(TraceError, match=r"asked: 3 to 27 s[\s\S]*found: 2 to 26 s of"):
+        check_model(part, Opened(6, "a", (3.0, 27.0)))
+    with pytest.raises(TraceError, match=r"asked: the whole video[\s\S]*found: 2 to 26 s of"):
+        check_model(part, Opened(6, "a"))
+    with pytest.raises(TraceError, match=r"asked: 2 to 26 s[\s\S]*found: the whole video of"):
+        check_model(whole, Opened(6, "a", (2.0, 26.0)))
 
 
 def test_the_question_that_was_compressed_for():

@@ -279,6 +279,17 @@ app()
     assert "Traceback" not in result.stderr
 
 
+def test_ask_about_a_part(tmp_path, frames_file, short_answers):
+    result = run(
+        *("ask", frames_file, "What is it?", *TINY, "--start", 8, "--end", 16.5),
+        *("--device", "cpu", "--dtype", "float32", "--save", tmp_path / "t.nc"),
+    )
+    assert result.exit_code == 0, result.output
+    trace = Trace.load(tmp_path / "t.nc")
+    assert trace.data["start"].values.tolist() == [8, 12, 16]
+    assert trace.provenance["part"] == [8, 16.5]
+
+
 # trace and info
 
 
@@ -340,6 +351,15 @@ def test_info_of_a_video(frames_file):
     assert (printed["width"], printed["height"], printed["frames"]) == (32, 24, 44)
     assert printed["segments"] == "6 of 8 frames"
     assert "kind" in run("info", frames_file).stdout
+
+
+def test_info_of_a_part(frames_file):
+    printed = json.loads(run("info", frames_file, "--start", 4, "--end", 13, "--json").stdout)
+    assert printed["sampled_part"] == "4 to 13 s"
+    assert (printed["sampled_frames"], printed["frames"], printed["duration"]) == (18, 44, 22)
+    refused = run("info", frames_file, "--start", 22)
+    assert refused.exit_code == 2
+    assert "the video lasts 22 s" in refused.stderr
 
 
 def test_info_of_a_checkpoint():

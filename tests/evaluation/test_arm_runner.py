@@ -9,6 +9,7 @@ from tempo_lab.allocation.arms import Arm
 from tempo_lab.common.errors import BudgetError
 from tempo_lab.evaluation.arm_runner import ArmRunner
 from tempo_lab.evaluation.cases import Case
+from tests import media
 
 QUESTION, OTHER = "What color is the moving square?", "What color is the star?"
 OWN, FORCED = Arm("own", "head", 4), Arm("forced", "head", 4, scores="oracle")
@@ -83,3 +84,13 @@ def test_rows_hold_answers_and_relevance(session):
 def test_sparse_frames_that_are_impossible_are_refused(session, arm, words):
     with ArmRunner() as runner, pytest.raises(BudgetError, match=words):
         runner.ask(Case(session, QUESTION, "red", EVIDENCE), arm, draw=draw())
+
+
+def test_sparse_frames_of_a_part_are_of_that_part(tiny, tmp_path):
+    """64 tokens for each of two segments: one segment, from the same two seconds."""
+    path = media.write_video(tmp_path / "clip.mp4", frames=150)
+    with tiny.open(path, fps=5, start=1.3, end=3.3, progress=False) as part, ArmRunner() as runner:
+        case = Case(part, QUESTION, "red", [True, False])
+        answer = runner.ask(case, SPARSE, draw=draw(), max_new_tokens=1)
+        assert len(answer.session) == 1
+        assert answer.session.video.part == (1.3, 3.3)

@@ -98,7 +98,7 @@ class MaskedForward:
             torch.from_numpy(blurred),
             grid,
             self.prompts.video(grid, batches.seconds(decoded)),
-            ends / video.plan.fps,
+            ends / video.plan.fps + video.plan.offset,
         )
 
     @cached_property

@@ -82,7 +82,7 @@ def _sizes(
     answer = answer_budget or default_answer_budget(limit)
     if text is None:
         text = len(prompts.opening()) + len(prompts.closing(question))
-    last_end = float(engine.video.segment_times[-1, 1])
+    last_end = len(engine.video.plan) / engine.video.plan.fps  # on the clock of the prompt
     timestamp = len(prompts.timestamp(last_end)) + SPARE_POSITIONS
     return _Sizes(
         config=config,

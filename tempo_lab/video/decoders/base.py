@@ -68,6 +68,10 @@ class FrameReader(Protocol):
     `info.fps` and `info.duration` are 0 if the source has no clock of its own. `read` yields one
     frame for each of the ascending, distinct 0-based frame numbers (with the time nan if there is
     no clock). It raises `VideoError` if the source does not contain what `info` says.
+
+    A reader may have `times`, float64 [frame], the ascending presentation times of all frames in
+    seconds. They say which frames a part of the source contains; without them, frame number i is at
+    i / `info.fps`.
     """
 
     info: VideoInfo

@@ -148,7 +148,7 @@ class AnimationReader:
             end = starts[-1] + (image.info.get("duration") or 100)
             with refusing_damage(path, f"frame {number}"):
                 clear = clear or is_clear(image)
-        self._starts, total = np.array(starts) / 1000, end / 1000
+        self.times, total = np.array(starts) / 1000, end / 1000
         height, width = self._rgb(0).shape[:2]
         self.info = VideoInfo(
             path, "gif", width, height, frames, frames / total, total,
@@ -164,7 +164,7 @@ class AnimationReader:
 
     def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
         for index in indices:
-            yield float(self._starts[index]), self._rgb(index)
+            yield float(self.times[index]), self._rgb(index)
 
     def _rgb(self, number: int) -> np.ndarray:
         self._seek(number)

@@ -46,7 +46,7 @@ class AvReader:
     def __init__(self, path: str, heartbeat: Heartbeat, stream: int | None = None) -> None:
         self._path, self._heartbeat = path, heartbeat
         self._index = read_index(path, heartbeat, stream)
-        self.info = self._index.info
+        self.info, self.times = self._index.info, self._index.times
 
     def read(self, indices: Sequence[int]) -> Iterator[TimedFrame]:
         with ExitStack() as stack:
@@ -171,7 +171,7 @@ class DecordReader:
                 fix='pip install decord (eva-decord on macOS), or decoder="pyav"',
             ) from error
         self._index = read_index(path, heartbeat, stream)
-        info = self._index.info
+        info, self.times = self._index.info, self._index.times
         if info.reason:
             raise self._refused(info.reason)
         decord.logging.set_level(decord.logging.ERROR)
