@@ -111,7 +111,7 @@ def allocation_study(
 
     Raises:
         TraceError: there are fewer than two segments, the scores are not probabilities, or `truth`
-            has another length.
+            has another length; or the trace has no allocation.
         BudgetError: there is no such strategy, or it cannot allocate one of the budgets.
 
     >>> study = allocation_study([0.01, 0.03, 0.02], budgets=[96], max_tokens=32)
@@ -119,6 +119,8 @@ def allocation_study(
     [54, 12]
     """
     recorded = trace if isinstance(trace, Trace) else None
+    if recorded:
+        recorded.check_answered()
     scores = _scores(trace.data["score"].to_numpy() if isinstance(trace, Trace) else trace)
     attrs = recorded.data.attrs if recorded else {}
     low = attrs.get("min_tokens", 4) if min_tokens is None else min_tokens

@@ -190,8 +190,8 @@ def relevance_cases(
 ) -> Relevance:
     """Run the model on cases, and on a shuffled question for each, and return their relevance.
 
-    A shuffled question is one about another video. Relevance does not depend on the budget or the
-    answer, so both are as short as possible: one memory token per segment, one token of answer.
+    A shuffled question is one about another video. Segments are only scored (`Session.score`), so
+    the cases may be of a plain Qwen3-VL, too.
 
     Args:
         cases: the cases, for example of `world_cases`.
@@ -207,9 +207,8 @@ def relevance_cases(
     shuffled = shuffled_questions(cases, seed) if control else []
     traces, controls = [], []
     for number, case in enumerate(tqdm(cases, desc="questions", disable=not progress)):
-        short = {"budget": len(case.session), "max_new_tokens": 1}
-        traces.append(case.session.ask(case.question, **short))
-        controls += [case.session.ask(shuffled[number], **short)] if control else []
+        traces.append(case.session.score(case.question))
+        controls += [case.session.score(shuffled[number])] if control else []
     truths = [case.evidence for case in cases]
     return relevance(traces, truths, controls=controls or None, seed=seed)
 

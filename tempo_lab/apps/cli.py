@@ -210,7 +210,8 @@ def trace(
 
     loaded = Trace.load(file)
     if not as_json:
-        values = {"question": loaded.question, "answer": loaded.answer, **loaded.provenance}
+        answer = {} if loaded.scores_only else {"answer": loaded.answer}
+        values = {"question": loaded.question, **answer, **loaded.provenance}
         values.pop("warnings", None)  # `_show` prints them
         _console().print(facts(values))
         print()
@@ -522,7 +523,8 @@ def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
     else:
         console = _console()
         console.print(tables.ledger(trace, rows))
-        console.print(tables.totals(trace), markup=False)
+        if not trace.scores_only:
+            console.print(tables.totals(trace), markup=False)
     for warning in trace.warnings:
         print(escape_control_chars(f"tempo-lab: warning: {warning}"), file=sys.stderr)
 

@@ -67,10 +67,13 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
         "memory_tokens_per_segment": config.num_compression_tokens,
         "frames_per_segment": config.segment_frames,
         "frame_size": "x".join(map(str, config.frame_size)) if config.frame_size else "as released",
-        "projector": config.mm_projector_type,
-        "context": config.context_length,
-        "llm": f"{config.num_hidden_layers} layers, {config.hidden_size} wide",
     }
+    if config.num_compression_tokens == 0:
+        facts["kind"] = "a plain Qwen3-VL: session.score works, session.ask does not"
+    else:
+        facts["projector"] = config.mm_projector_type
+        facts["context"] = config.context_length
+        facts["llm"] = f"{config.num_hidden_layers} layers, {config.hidden_size} wide"
     svlm = config.compressor_config
     if svlm is None:
         facts["svlm"] = f"of its base, {', '.join(config.mm_vision_tower_aux_list)}"

@@ -2,7 +2,8 @@
 
 A released checkpoint consists of two folders: the Tempo folder and the base Qwen3-VL, of which only
 the configuration, the tokenizer and two rows of the output embedding are used. A folder that
-Tempo Lab saved is complete. Only safetensors are read. Only a hub name is downloaded.
+Tempo Lab saved is complete. A plain Qwen3-VL is a model without memory (`plain.py`). Only
+safetensors are read. Only a hub name is downloaded.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from tempo_lab.model.hub import (
     read_object,
 )
 from tempo_lab.model.memory import fitting_dtype, free_bytes
+from tempo_lab.model.plain import PLAIN_HEAD, PLAIN_TYPE, PlainQwen3VL, plain_config
 from tempo_lab.model.prompts import IM_END, Prompts
 from tempo_lab.model.rope import round_as_released
 from tempo_lab.model.tempo import RELEASED_LEFTOVER, TempoForConditionalGeneration
@@ -42,7 +44,9 @@ from tempo_lab.model.weights import check_depths, check_shapes, read_headers, re
 
 SVLM_FILES = "compressor"
 """Subfolder with the SVLM's tokenizer in a folder that Tempo Lab saved."""
-ROWS_KEY = "model.vision_tower_aux_list.0.yes_no_rows"
+TOWER = "model.vision_tower_aux_list.0."
+ROWS_KEY = f"{TOWER}yes_no_rows"
+SLOTS_KEY = f"{TOWER}compression_tokens"
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,12 @@ def load_checkpoint(
     rope: str = "correct",
     free: int | None = None,
 ) -> Checkpoint:
-    """Load a Tempo checkpoint onto a device.
+    """Load a Tempo checkpoint, or a plain Qwen3-VL, onto a device.
 
     Args:
         name: `nano`, a folder, or a hub name such as `Vision-CAIR/Tempo-6B`.
         base: folder or hub name of the base Qwen3-VL. Only released checkpoints whose configuration
-            does not name a base that exists need it.
+            does not name a base that exists need it; a plain Qwen3-VL is its own base.
         revision: branch, tag or commit of a hub name; by default the main branch.
         device: `cpu`, `cuda` or `mps`; by default the best available device.
         dtype: by default float32 on CPU (bfloat16, with a warning, if float32 does not fit into
@@ -106,7 +110,8 @@ def load_checkpoint(
     target = pick_device(device)
     folder = find_folder(name, revision)
     config = read_config(folder)
-    base_folder = complete_config(config, folder, base)
+    plain = config.num_compression_tokens == 0
+    base_folder = _own_base(folder, base) if plain else complete_config(config, folder, base)
     svlm = svlm_folder(config, folder, base_folder)
     prompts = _prompts(config, folder, svlm)
     headers = read_headers(folder)
@@ -115,7 +120,13 @@ def load_checkpoint(
     unread = [f"model.{RELEASED_LEFTOVER}"]
     unread += ["lm_head.weight"] if config.tie_word_embeddings else []
     unread += [ROWS_KEY] if base_folder is not None else []
-    expected = {key: tensor for key, tensor in model.state_dict().items() if key not in unread}
+    unread += [SLOTS_KEY, PLAIN_HEAD] if plain else []
+    prefix = f"{TOWER}vlm." if plain else ""  # of keys in the model, not in the files
+    expected = {
+        key.removeprefix(prefix): tensor
+        for key, tensor in model.state_dict().items()
+        if key not in unread
+    }
     headers = check_shapes(expected, headers, unread)
     fitting = fitting_dtype(
         headers.values(),
@@ -124,8 +135,11 @@ def load_checkpoint(
         free_bytes(target) if free is None else free,
     )
     tensors = read_tensors(headers, fitting, target)
+    tensors = {prefix + key: tensor for key, tensor in tensors.items()}
     if base_folder is not None:
-        tensors[ROWS_KEY] = read_yes_no_rows(base_folder).to(target, fitting)
+        tensors[ROWS_KEY] = rows = read_yes_no_rows(base_folder).to(target, fitting)
+        if plain:
+            tensors[SLOTS_KEY] = rows.new_empty(1, 0, rows.shape[1])
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
     _rebuild_rotary(model, target)
@@ -138,17 +152,30 @@ def load_checkpoint(
         *(path / "tokenizer.json" for path in (folder, svlm)),
         *([base_folder / "config.json"] if base_folder is not None else []),
     ]
-    rows = model.compressor.yes_no_rows.float().cpu().numpy().tobytes()
-    identity = digest([path for path in files if path.is_file()], rows, rope.encode())
+    row_bytes = model.compressor.yes_no_rows.float().cpu().numpy().tobytes()
+    identity = digest([path for path in files if path.is_file()], row_bytes, rope.encode())
     commit = commit_of(folder) or revision
     return Checkpoint(model.eval(), prompts, str(name), identity, rope, commit)
+
+
+def _own_base(folder: Path, base: str | Path | None) -> Path:
+    """Return the folder of a plain Qwen3-VL, which is its own base; refuse another one."""
+    if base is None:
+        return folder
+    raise CheckpointError(
+        "a plain Qwen3-VL takes no base",
+        asked=f"base={str(base)!r}",
+        found=f"model_type = {PLAIN_TYPE!r} in {folder / 'config.json'}",
+        fix="pass the Tempo folder, and the base Qwen3-VL as base=; or omit base=",
+    )
 
 
 def _build(config: TempoConfig, folder: Path) -> TempoForConditionalGeneration:
     """Return the model without weights, on the meta device."""
     try:
         with torch.device("meta"):
-            return TempoForConditionalGeneration(config)
+            kind = TempoForConditionalGeneration if config.num_compression_tokens else PlainQwen3VL
+            return kind(config)
     except TempoLabError:
         raise
     except Exception as err:  # transformers raises errors of many kinds for such a configuration
@@ -161,7 +188,11 @@ def _build(config: TempoConfig, folder: Path) -> TempoForConditionalGeneration:
 
 
 def read_config(folder: Path) -> TempoConfig:
-    """Return the configuration in a Tempo checkpoint's config.json."""
+    """Return the configuration in a Tempo checkpoint's config.json, or in a plain Qwen3-VL's.
+
+    Raises:
+        CheckpointError: there is none, or it is not valid.
+    """
     path = folder / "config.json"
     try:
         values = read_object(path)
@@ -172,10 +203,12 @@ def read_config(folder: Path) -> TempoConfig:
             found=str(err),
             fix="a Tempo checkpoint has config.json, model.safetensors and tokenizer files",
         ) from None
+    if values.get("model_type") == PLAIN_TYPE:
+        return plain_config(folder, values)
     if values.get("model_type") != TempoConfig.model_type:
         raise CheckpointError(
-            "this is not a Tempo checkpoint",
-            asked=f"model_type = {TempoConfig.model_type!r}",
+            "this is neither a Tempo checkpoint nor a plain Qwen3-VL",
+            asked=f"model_type = {TempoConfig.model_type!r} or {PLAIN_TYPE!r}",
             found=f"{values.get('model_type')!r} in {path}",
             fix="pass the Tempo folder, and the base Qwen3-VL as base=",
         )
@@ -265,9 +298,16 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     does not change `folder`. Older weights in `folder` are deleted.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        CheckpointError: the folder cannot be written, or the model is a plain Qwen3-VL.
     """
     folder = as_path(folder)
+    if isinstance(checkpoint.model, PlainQwen3VL):
+        raise CheckpointError(
+            "a plain Qwen3-VL is not saved as a Tempo checkpoint",
+            asked=folder,
+            found=checkpoint.name,
+            fix="copy its own folder",
+        )
     prompts, config = checkpoint.prompts, checkpoint.model.config
     config.shared_tokenizer = prompts.svlm is prompts.llm
     try:

@@ -18,7 +18,7 @@ class TempoConfig(Qwen3Config):
     Args:
         mm_projector_type: `linear` or `mlp2x_gelu`.
         mm_hidden_size: width of the memory tokens (the SVLM's hidden size).
-        num_compression_tokens: K, memory tokens per segment.
+        num_compression_tokens: K, memory tokens per segment; 0 only for a plain Qwen3-VL.
         mm_vision_tower_aux_list: folders or hub names of the base SVLM.
         dynamic_compress: whether ATA is on by default.
         tokenizer_model_max_length: context length of the LLM in tokens.

@@ -46,7 +46,7 @@ def allocation(
         the figure and its axes [2], [relevance, tokens].
 
     Raises:
-        TraceError: it is not a trace.
+        TraceError: it is not a trace, or its question was only scored.
     """
     from tempo_lab.trace.trace import Trace
 
@@ -59,6 +59,7 @@ def allocation(
             if isinstance(trace, str | PathLike)
             else "give what `Session.ask` returned",
         )
+    trace.check_answered()
     data, attrs = trace.data, trace.data.attrs
     edges = segment_edges(data["start"].to_numpy(), data["end"].to_numpy())
     tokens, wanted = data["tokens"].to_numpy(), by_place(trace, "wanted").to_numpy()

@@ -67,8 +67,9 @@ def filmstrip(
         the figure and its axes [3], [strip, relevance, tokens].
 
     Raises:
-        TraceError: there is not one picture per segment.
+        TraceError: there is not one picture per segment, or the question was only scored.
     """
+    trace.check_answered()
     data = trace.data
     if len(pictures) != data.sizes["segment"]:
         raise TraceError(

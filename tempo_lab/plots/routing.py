@@ -50,8 +50,9 @@ def routing(
         the figure and its axes [2], [scores, tokens].
 
     Raises:
-        TraceError: the allocation has another number of segments.
+        TraceError: the allocation has another number of segments, or the trace has none.
     """
+    trace.check_answered()
     data, attrs = trace.data, trace.data.attrs
     if len(allocation) != data.sizes["segment"]:
         raise TraceError(

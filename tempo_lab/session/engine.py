@@ -158,6 +158,8 @@ class CompressorEngine:
         question: str,
         step: Callable[[int], object] | None = None,
         observer: ForwardObserver | None = None,
+        *,
+        memory: bool = True,
     ) -> QuestionCache:
         """Compute the relevance of every segment, and its memory tokens if they cannot come later.
 
@@ -168,15 +170,23 @@ class CompressorEngine:
             step: called with the number of segments that have just been scored.
             observer: observes every forward pass. Nothing cached of the question is used then;
                 it is computed again from what is cached of the video.
+            memory: whether memory tokens will be needed. Without them, nothing is cached of the
+                question where they cannot be written later.
         """
         cost = self.cost(question)
         self.cache_mode = choose_cache(self.cache_mode, cost, self.cache_bytes)
         key = (self._model, question)
         if observer is not None:
             self._questions.pop(key, None)
-        scored = self._questions.setdefault(key, QuestionCache())
-        self._questions.move_to_end(key)
-        on_demand = self._evict(cost)
+        on_demand = self._on_demand(cost)
+        cached_question = memory or on_demand
+        if cached_question:
+            scored = self._questions.setdefault(key, QuestionCache())
+            self._questions.move_to_end(key)
+            self._evict(cost, on_demand)
+        else:
+            scored = QuestionCache(list(self._questions.get(key, QuestionCache()).segments))
+        write_now = memory and not on_demand and self.compressor.slots > 0
         step = step or (lambda segments: None)
         done = len(scored.segments)
         step(done)
@@ -190,9 +200,12 @@ class CompressorEngine:
                 for states in self._read_question(prefix, cached.segments, start, tokens, observer):
                     segments = cached.segments[start : start + len(states)]
                     batches = iter([states])
-                    if not on_demand:
+                    if write_now:
                         batches = self._write(states, segments, self.compressor.slots, observer)
-                    scored.segments += map(self._scored, chain.from_iterable(batches))
+                    scored.segments += [
+                        self._scored(state, keep=cached_question)
+                        for state in chain.from_iterable(batches)
+                    ]
                     start += len(segments)
                     step(len(segments))
         return scored
@@ -271,15 +284,18 @@ class CompressorEngine:
         self._questions.clear()
         self._system = None
 
-    def _evict(self, cost: dict[str, int]) -> bool:
+    def _on_demand(self, cost: dict[str, int]) -> bool:
+        """Whether a question's memory tokens can be written after all segments are scored."""
+        return self.cache_mode == "kv" and cost["kv"] + cost["question"] <= self.cache_bytes
+
+    def _evict(self, cost: dict[str, int], on_demand: bool) -> None:
         """Drop the oldest questions until the newest one fits `cache_bytes` at its largest.
 
-        Returns:
-            whether the newest question's memory tokens can be written on demand.
+        Args:
+            cost: see `cost`.
+            on_demand: whether the newest question's memory tokens are written on demand.
         """
-        needed = cost.get(self.cache_mode, 0)
-        on_demand = self.cache_mode == "kv" and needed + cost["question"] <= self.cache_bytes
-        needed += cost["question"] if on_demand else 0
+        needed = cost.get(self.cache_mode, 0) + (cost["question"] if on_demand else 0)
         max_questions = 1 if self.cache_mode == "nothing" else CACHED_QUESTIONS
 
         def too_much() -> bool:
@@ -289,7 +305,6 @@ class CompressorEngine:
 
         while too_much():
             self._questions.popitem(last=False)
-        return on_demand
 
     def _stream(self, start: int) -> Generator[SegmentCache]:
         """Micro-batches with segments from number `start` on: cached ones, then decoded ones."""
@@ -368,6 +383,7 @@ class CompressorEngine:
             self.computed["memory"] += len(longer) * (slots - written)
             yield longer
 
-    def _scored(self, state: DecodeState) -> ScoredSegment:
-        complete = len(state.tokens) == self.compressor.slots
+    def _scored(self, state: DecodeState, *, keep: bool = True) -> ScoredSegment:
+        """What stays of a state; the state itself only if `keep`, and if a token is missing."""
+        complete = not keep or len(state.tokens) == self.compressor.slots
         return ScoredSegment(float(state.logit), state.tokens, None if complete else state)

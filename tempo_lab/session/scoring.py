@@ -15,7 +15,7 @@ from tempo_lab.session.capture.attention import AttentionRecorder, AttentionRequ
 from tempo_lab.session.capture.key_groups import KeyGroupSum
 from tempo_lab.session.interventions.apply import kept_memory
 from tempo_lab.session.session import Session
-from tempo_lab.session.validation import check_context, check_texts, check_words
+from tempo_lab.session.validation import check_context, check_memory, check_texts, check_words
 from tempo_lab.trace.trace import Trace
 
 SPARE_TOKENS = 8
@@ -61,10 +61,12 @@ class TeacherForced:
 
     Raises:
         QueryError: question or answer is not text, or has words that the model does not know.
+        CheckpointError: the model has no memory tokens.
     """
 
     def __init__(self, session: Session, question: str, answer: str) -> None:
         self.session, self.question, self.answer = session, question, answer
+        check_memory(session.checkpoint)
         self.model, self.prompts = session.checkpoint.model, session.checkpoint.prompts
         check_texts(question, [(question, answer)])
         if examples := self.model.config.example_questions:

@@ -25,6 +25,7 @@ from tempo_lab.session.provenance import provenance
 from tempo_lab.session.validation import (
     check_answer_budget,
     check_context,
+    check_memory,
     check_question,
     check_scores,
     check_texts,
@@ -191,8 +192,10 @@ class Session:
                 strategy or mode. Nothing is cut to make it fit.
             VideoError: the video cannot be decoded.
             CaptureError: something cannot be recorded or changed.
+            CheckpointError: the model has no memory tokens (a plain Qwen3-VL).
         """
         # validate
+        check_memory(self.checkpoint)
         config, prompts = self.checkpoint.model.config, self.checkpoint.prompts
         turns = check_texts(question, history)
         if strategy is None:
@@ -232,7 +235,7 @@ class Session:
             with stage(self.progress, "reading segments", len(self)) as bar:
                 scored = engine.score(active.question, bar.update, observer)
             engine.ood_monitor.warn(self.checkpoint.name, self.video.info.path)
-            relevance = torch.sigmoid(torch.from_numpy(scored.logit)).numpy()
+            relevance = _probability(scored.logit)
 
             # allocate
             allocation = active.apply_to_allocation(settings.allocate(relevance))
@@ -259,6 +262,47 @@ class Session:
             settings, active, scored.logit, relevance, allocation, prompt, generated
         )
         return trace if recorder is None else recorder.add_to(trace, needed, memory)
+
+    def score(self, question: str) -> Trace:
+        """Score the segments for a question, and stop: no memory token is kept, no answer written.
+
+        The scores are those that `ask` allocates by. A plain Qwen3-VL can be asked, too.
+
+        Args:
+            question: plain text, as in `ask`; a blank one is refused.
+
+        Returns:
+            a trace with relevance and times only (`Trace.scores_only`).
+
+        Raises:
+            QueryError: the question is not text, is blank, or has words that a model with a small
+                vocabulary does not know.
+            BudgetError: the session's `cache` does not fit its byte limit.
+            VideoError: the video cannot be decoded.
+        """
+        engine, prompts = self.engine, self.checkpoint.prompts
+        check_texts(question, ())
+        check_question(question, None, prompts.llm, self.checkpoint.model.config.example_questions)
+        with self.checkpoint.lock:
+            with stage(self.progress, "reading segments", len(self)) as bar:
+                scored = engine.score(question, bar.update, memory=False)
+            engine.ood_monitor.warn(self.checkpoint.name, self.video.info.path)
+            return Trace.from_scores(
+                question=question,
+                relevance=_probability(scored.logit),
+                logit=scored.logit,
+                clock=engine.segment_seconds,
+                times=self.video.segment_times,
+                true_times=self._true_times(),
+                prompts={
+                    "svlm": prompts.segment(engine.visual_prompt(0), question).text(prompts.svlm)
+                },
+                provenance=provenance(engine),
+            )
+
+    def _true_times(self) -> list[list[float]]:
+        """Presentation time of each segment's first and last frame, in seconds."""
+        return [[times[0], times[-1]] for _, times in self.engine.batches.decoded]
 
     def _check_allocation(self, settings: _Settings, active: ActiveInterventions) -> np.ndarray:
         """Refuse an impossible budget or context before anything is computed.
@@ -318,7 +362,6 @@ class Session:
         generated: Answer,
     ) -> Trace:
         timestamp_segments = prompt.segment[prompt.role == TIMESTAMP]
-        decoded_times = [times for _, times in self.engine.batches.decoded]
         settings_record = {
             "max_new_tokens": settings.answer_budget,
             "forced_scores": settings.scores is not None,
@@ -335,7 +378,7 @@ class Session:
             allocation=allocation,
             clock=self.engine.segment_seconds,
             times=self.video.segment_times,
-            true_times=[[times[0], times[-1]] for times in decoded_times],
+            true_times=self._true_times(),
             timestamp_tokens=np.bincount(timestamp_segments, minlength=len(self.video)),
             text_tokens=len(prompt) - allocation.used - len(timestamp_segments),
             context=self.checkpoint.model.config.context_length,
@@ -351,3 +394,8 @@ class Session:
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """The SVLM's prompt for a segment, position by position, with its memory slots."""
         return self.engine.svlm_prompt(question, segment)
+
+
+def _probability(logit: np.ndarray) -> np.ndarray:
+    """The sigmoid of logits, float32 [segment]."""
+    return torch.sigmoid(torch.from_numpy(logit)).numpy()

@@ -31,7 +31,8 @@ class Tempo:
         millions = sum(p.numel() for p in self.model.parameters()) / 1e6
         return (
             f"Tempo({self.checkpoint.name!r}, {millions:.1f} M parameters, "
-            f"{self.slots} memory tokens per segment, {self.model.dtype}, {self.model.device})"
+            f"{self.slots or 'no'} memory tokens per segment, "
+            f"{self.model.dtype}, {self.model.device})"
         )
 
     @property
@@ -51,7 +52,7 @@ class Tempo:
 
     @property
     def slots(self) -> int:
-        """K, memory tokens per segment."""
+        """K, memory tokens per segment; 0 for a plain Qwen3-VL."""
         return self.config.num_compression_tokens
 
     @renamed_keywords(keep="cache", keep_bytes="cache_bytes")
@@ -152,7 +153,9 @@ def load(
     dtype: str | torch.dtype | None = None,
     rope: str = "correct",
 ) -> Tempo:
-    """Load a Tempo.
+    """Load a Tempo, or a plain Qwen3-VL as its control.
+
+    A plain Qwen3-VL has no memory tokens: `Session.score` works, `Session.ask` is refused.
 
     Args:
         name: "nano" (the embedded model), "nano-plain" (its ablation, trained without cutting the

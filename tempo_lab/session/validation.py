@@ -11,12 +11,24 @@ import numpy as np
 from tempo_lab.allocation import as_scores
 from tempo_lab.common.errors import BudgetError, QueryError
 from tempo_lab.common.validation import check_whole
+from tempo_lab.model.checkpoint import Checkpoint
+from tempo_lab.model.plain import no_memory
 from tempo_lab.model.prompts import BLANK_QUERY, known_words, unknown_words
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.trace.trace import Trace
 
 MAX_NEW_TOKENS = 1024
 """Default for the tokens of an answer (METHOD section 6)."""
+
+
+def check_memory(checkpoint: Checkpoint) -> None:
+    """Refuse a plain Qwen3-VL where memory tokens or an answer are needed.
+
+    Raises:
+        CheckpointError: the model has no memory tokens.
+    """
+    if checkpoint.model.config.num_compression_tokens == 0:
+        raise no_memory(checkpoint.name)
 
 
 def check_texts(question: object, history: object) -> tuple[tuple[str, str], ...]:
@@ -51,7 +63,7 @@ def check_texts(question: object, history: object) -> tuple[tuple[str, str], ...
 
 
 def check_question(
-    question: str, mode: str, tokenizer: Any, examples: Sequence[str] | None
+    question: str, mode: str | None, tokenizer: Any, examples: Sequence[str] | None
 ) -> None:
     """Refuse a question without a visible character, or without a word that the model knows.
 
@@ -59,7 +71,7 @@ def check_question(
 
     Args:
         question: the question as asked.
-        mode: the allocation's mode.
+        mode: the allocation's mode; None where nothing is allocated.
         tokenizer: the model's tokenizer.
         examples: questions that the model can answer; None for a model without a closed vocabulary.
 
@@ -73,8 +85,12 @@ def check_question(
             "the question is blank",
             asked=repr(question),
             found="no visible character",
-            fix=f'ask something, such as "{BLANK_QUERY}"; mode="faithful" reads a blank question '
-            "as that, as the released code does",
+            fix=f'ask something, such as "{BLANK_QUERY}"'
+            + (
+                '; mode="faithful" reads a blank question as that, as the released code does'
+                if mode is not None
+                else ""
+            ),
         )
     check_words(question, tokenizer, examples)
     if examples and not known_words(tokenizer, question):

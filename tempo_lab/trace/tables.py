@@ -20,6 +20,8 @@ BAR_WIDTH = 12  # characters of a relevance bar
 def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) -> Table:
     """The ledger as a table, one row per segment, with `Trace.caution` as its caption.
 
+    Without the columns of tokens where the question was only scored.
+
     Args:
         trace: the trace.
         rows: show this many of the most relevant segments, in order of time; None for all.
@@ -31,17 +33,19 @@ def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) ->
     table.add_column("segment", justify="right")
     table.add_column("time (s)", justify="right")
     table.add_column("relevance")
-    table.add_column("wanted", justify="right")
-    table.add_column("tokens", justify="right")
-    table.add_column("kept slots", overflow="ellipsis", no_wrap=True, max_width=24)
+    if not trace.scores_only:
+        table.add_column("wanted", justify="right")
+        table.add_column("tokens", justify="right")
+        table.add_column("kept slots", overflow="ellipsis", no_wrap=True, max_width=24)
     for segment, row in shown.iterrows():
+        tokens: list[str | Text] = []
+        if not trace.scores_only:
+            tokens = [str(row["wanted"]), str(row["tokens"]), Text(row["slots"])]
         table.add_row(
             f"* {segment}" if segment in marked else str(segment),
             f"{row['start']:.1f} - {row['end']:.1f}",
             f"{row['relevance']:.3f} {_bar(row['relevance'])}",
-            str(row["wanted"]),
-            str(row["tokens"]),
-            Text(row["slots"]),
+            *tokens,
             style="bold" if segment in marked else None,
         )
     selection = f"the {len(shown)} most relevant of {len(segments)} segments"
@@ -51,7 +55,11 @@ def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) ->
 
 
 def totals(trace: Trace) -> str:
-    """The ledger's totals in one sentence."""
+    """The ledger's totals in one sentence.
+
+    Raises:
+        TraceError: the question was only scored.
+    """
     t = trace.totals
     return (
         f"{t['used']} of {t['budget']} tokens used; a prompt of {t['prompt']} = {t['used']} memory"
@@ -76,19 +84,21 @@ def facts(values: Mapping[str, Any]) -> Table:
 def as_json(trace: Trace) -> dict[str, Any]:
     """A trace as plain JSON values: question, answer, totals, segments, prompts, provenance.
 
-    NaN and infinities become None, because JSON has neither.
+    NaN and infinities become None, because JSON has neither. Where the question was only scored,
+    so are the answer, the totals, the strategy and the mode.
     """
     table = trace.to_pandas()
     segments = [
         {"segment": index, **{str(name): value for name, value in row.items()}}
         for index, row in enumerate(table.to_dict("records"))
     ]
+    answered = not trace.scores_only
     record = {
         "question": trace.question,
-        "answer": trace.answer,
-        "totals": trace.totals,
-        "strategy": trace.data.attrs["strategy"],
-        "mode": trace.data.attrs["mode"],
+        "answer": trace.answer if answered else None,
+        "totals": trace.totals if answered else None,
+        "strategy": trace.data.attrs.get("strategy"),
+        "mode": trace.data.attrs.get("mode"),
         "segments": segments,
         "prompts": trace.prompts,
         "provenance": trace.provenance,

@@ -2,7 +2,8 @@
 
 The numbers are an xarray Dataset with named axes and units. The ledger is part of it: per segment,
 its score, the tokens it wanted and was given, the slots it kept and the tokens of its timestamp; in
-total, the budget, the tokens used, the text, and the context that is left.
+total, the budget, the tokens used, the text, and the context that is left. A trace of
+`Session.score` has relevance and times only.
 No torch is needed to make, save, load, tabulate or plot a trace.
 """
 
@@ -53,6 +54,9 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
     "kept": (("segment", "slot"), np.bool_, "1", "memory slots kept; none where slots are merged"),
     "answer_logprob": (("answer_token",), np.float32, "nat", "of each token of the answer"),
 }
+_SCORED = ("relevance", "logit", "start", "end", "clock", "true_start", "true_end")
+"""Variables of a trace without an allocation and an answer."""
+_SCORES_ONLY = "scores_only"  # marks such a trace, in `attrs`
 _TEXTS = {"question": str, "answer": str, "prompts": dict, "provenance": dict}  # name: type
 _TOTALS = (
     "budget",
@@ -74,8 +78,9 @@ class Trace:
 
     Attributes:
         question: the question as asked.
-        answer: the answer as generated.
+        answer: the answer as generated; "" where the question was only scored.
         data: the numbers, by segment, slot and answer token; the ledger's totals are in `attrs`.
+            Where the question was only scored: relevance, logit and times, and no totals.
         prompts: the texts that the models read, by name.
         provenance: versions, device, digests, arguments.
     """
@@ -87,13 +92,16 @@ class Trace:
     provenance: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        for name, (dims, *_) in _VARIABLES.items():
+        for name in _SCORED if self.scores_only else _VARIABLES:
+            dims = _VARIABLES[name][0]
             if name not in self.data or self.data[name].dims != dims:
                 raise TraceError(
                     "a variable of the trace is missing",
                     asked=f"{name} [{', '.join(dims)}]",
                     found=str(self.data[name].dims) if name in self.data else "nothing",
                 )
+        if self.scores_only:
+            return
         if missing := [name for name in _TOTALS if name not in self.data.attrs]:
             raise TraceError("totals of the trace's ledger are missing", asked=", ".join(missing))
         for name in ("strategy", "mode"):
@@ -140,14 +148,6 @@ class Trace:
             TraceError: an array does not have one entry per segment.
         """
         n = len(allocation)
-        pairs = {"times": np.asarray(times), "true_times": np.asarray(true_times)}
-        for name, pair in pairs.items():
-            if pair.shape != (n, 2):
-                raise TraceError(
-                    "times must have a start and an end per segment",
-                    asked=f"{name} of shape {(n, 2)}",
-                    found=str(pair.shape),
-                )
         arrays: dict[str, ArrayLike] = {
             "relevance": relevance,
             "logit": logit,
@@ -155,16 +155,11 @@ class Trace:
             "wanted": allocation.wanted,
             "tokens": allocation.tokens,
             "timestamp_tokens": timestamp_tokens,
-            "start": pairs["times"][:, 0],
-            "end": pairs["times"][:, 1],
-            "clock": clock,
-            "true_start": pairs["true_times"][:, 0],
-            "true_end": pairs["true_times"][:, 1],
+            **_spans(times, true_times, clock, n),
             "kept": allocation.kept,
             "answer_logprob": answer_logprob,
         }
-        variables = {name: _variable(name, values, n) for name, values in arrays.items()}
-        data = xr.Dataset(variables, coords={"segment": np.arange(n)})
+        data = _dataset(arrays, n)
         timestamps = int(data["timestamp_tokens"].sum())
         data.attrs = {
             "budget": int(allocation.budget),
@@ -182,8 +177,62 @@ class Trace:
         }
         return cls(question, answer, data, plain_json(prompts or {}), plain_json(provenance or {}))
 
+    @classmethod
+    def from_scores(
+        cls,
+        *,
+        question: str,
+        relevance: ArrayLike,
+        logit: ArrayLike,
+        clock: ArrayLike,
+        times: ArrayLike,
+        true_times: ArrayLike,
+        prompts: Mapping[str, str] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Trace:
+        """Make a trace without an allocation and an answer.
+
+        Args:
+            relevance, logit: float [segment], probability and its logit.
+            clock, times, true_times: see `from_run`.
+
+        Raises:
+            TraceError: an array does not have one entry per segment.
+        """
+        n = len(np.asarray(logit))
+        spans = _spans(times, true_times, clock, n)
+        data = _dataset({"relevance": relevance, "logit": logit, **spans}, n)
+        data.attrs = {_SCORES_ONLY: 1}
+        return cls(question, "", data, plain_json(prompts or {}), plain_json(provenance or {}))
+
+    @property
+    def scores_only(self) -> bool:
+        """Whether the question was only scored, so that there are no tokens and no answer."""
+        return bool(self.data.attrs.get(_SCORES_ONLY, 0))
+
+    def check_answered(self) -> None:
+        """Refuse a trace without an allocation and an answer.
+
+        Raises:
+            TraceError: the question was only scored.
+        """
+        if self.scores_only:
+            raise TraceError(
+                "this trace has no tokens and no answer",
+                asked="the allocation or the answer",
+                found=f"the relevance of {self.data.sizes['segment']} segments for "
+                f"{self.question!r}, from Session.score",
+                fix="use the trace of session.ask(question); a model without memory tokens can "
+                "only score",
+            )
+
     def allocation(self) -> Allocation:
-        """The allocation that the trace records."""
+        """The allocation that the trace records.
+
+        Raises:
+            TraceError: the question was only scored.
+        """
+        self.check_answered()
         data, attrs = self.data, self.data.attrs
         chosen = None
         if not attrs["merged"]:
@@ -203,7 +252,12 @@ class Trace:
 
     @property
     def totals(self) -> dict[str, int]:
-        """The ledger's totals in tokens; the prompt is `used` + timestamps + text."""
+        """The ledger's totals in tokens; the prompt is `used` + timestamps + text.
+
+        Raises:
+            TraceError: the question was only scored.
+        """
+        self.check_answered()
         attrs = self.data.attrs
         prompt = attrs["used"] + attrs["timestamp_tokens_total"] + attrs["text_tokens"]
         return {
@@ -219,7 +273,12 @@ class Trace:
         }
 
     def to_pandas(self) -> pd.DataFrame:
-        """The ledger as a table, one row per segment; `slots` lists the kept ones, as in 0-3,9."""
+        """The ledger as a table, one row per segment; `slots` lists the kept ones, as in 0-3,9.
+
+        Where the question was only scored, it has the relevance and the times.
+        """
+        if self.scores_only:
+            return self.data[list(_SCORED)].to_dataframe()[list(_SCORED)]
         columns = [name for name, (dims, *_) in _VARIABLES.items() if dims == ("segment",)]
         table = self.data[columns].to_dataframe()[columns]
         table["slots"] = [slots_text(row) for row in self.data["kept"].to_numpy()]
@@ -271,6 +330,8 @@ class Trace:
         Min-max allocation depends on differences only (METHOD section 5): scores that hardly differ
         are still spread over the whole range of tokens, and noise decides.
         """
+        if self.scores_only:
+            return None
         scores, tokens = self.data["score"].to_numpy(), self.data["tokens"].to_numpy()
         strategy = STRATEGIES.get(self.data.attrs["strategy"])
         spread = float(scores.max() - scores.min())
@@ -298,13 +359,16 @@ class Trace:
     def __repr__(self) -> str:
         notes = f", interventions={self.interventions}" if self.interventions else ""
         notes += f", warnings={self.warnings}" if self.warnings else ""
-        return f"Trace(question={self.question!r}, answer={self.answer!r}{notes})"
+        answer = "scores_only=True" if self.scores_only else f"answer={self.answer!r}"
+        return f"Trace(question={self.question!r}, {answer}{notes})"
 
     def _repr_html_(self) -> str:
-        table = self.top(8)[["start", "end", "relevance", "wanted", "tokens", "slots"]]
-        ledger = ", ".join(f"{name} {value}" for name, value in self.totals.items())
-        cells = table.round(3).to_html(border=0, escape=True)
-        lines = {"Question": self.question, "Answer": self.answer, "Tokens": ledger}
+        columns, lines = ["start", "end", "relevance"], {"Question": self.question}
+        if not self.scores_only:
+            columns += ["wanted", "tokens", "slots"]
+            ledger = ", ".join(f"{name} {value}" for name, value in self.totals.items())
+            lines |= {"Answer": self.answer, "Tokens": ledger}
+        cells = self.top(8)[columns].round(3).to_html(border=0, escape=True)
         if self.interventions:
             lines["Interventions"] = "; ".join(self.interventions)
         if self.warnings:
@@ -321,6 +385,32 @@ def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
     """The interventions that provenance records, one short line each."""
     records = ({**record} for record in provenance.get("interventions", ()))
     return tuple(format_call(record.pop("kind"), record) for record in records)
+
+
+def _spans(
+    times: ArrayLike, true_times: ArrayLike, clock: ArrayLike, segments: int
+) -> dict[str, ArrayLike]:
+    """The variables of a trace that are in seconds, from arrays [segment, 2] and a clock."""
+    pairs = {"times": np.asarray(times), "true_times": np.asarray(true_times)}
+    for name, pair in pairs.items():
+        if pair.shape != (segments, 2):
+            raise TraceError(
+                "times must have a start and an end per segment",
+                asked=f"{name} of shape {(segments, 2)}",
+                found=str(pair.shape),
+            )
+    return {
+        "start": pairs["times"][:, 0],
+        "end": pairs["times"][:, 1],
+        "clock": clock,
+        "true_start": pairs["true_times"][:, 0],
+        "true_end": pairs["true_times"][:, 1],
+    }
+
+
+def _dataset(arrays: Mapping[str, ArrayLike], segments: int) -> xr.Dataset:
+    variables = {name: _variable(name, values, segments) for name, values in arrays.items()}
+    return xr.Dataset(variables, coords={"segment": np.arange(segments)})
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:

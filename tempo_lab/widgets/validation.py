@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def check_trace(session: Session | None, trace: Any) -> Trace:
-    """Return the trace, if it is a trace of the session's video.
+    """Return the trace, if it is a trace of the session's video, with an answer.
 
     Raises:
-        TraceError: it is something else, or has another number of segments.
+        TraceError: it is something else, has another number of segments, or was only scored.
     """
     if not isinstance(trace, Trace):
         raise TraceError(
@@ -25,6 +25,7 @@ def check_trace(session: Session | None, trace: Any) -> Trace:
             found=type(trace).__name__,
             fix="give what `Session.ask` returned, or `tempo_lab.Trace.load(path)`",
         )
+    trace.check_answered()
     if session is not None and len(session) != trace.data.sizes["segment"]:
         raise TraceError(
             "the trace is of another video",

@@ -369,12 +369,42 @@ def test_info_of_a_checkpoint():
         assert word in result.stdout
 
 
+def test_info_of_a_plain_qwen3_vl():
+    result = run("info", GOLDEN / "svlm" / "qwen3-vl-tiny")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"memory tokens per segment +0 *\n", result.stdout)
+    assert "a plain Qwen3-VL: session.score works" in result.stdout
+    assert "3 layers, 64 wide" in result.stdout
+    assert "projector" not in result.stdout
+
+
+def test_a_plain_qwen3_vl_is_asked_for_scores_only(frames_file, tmp_path):
+    folder = GOLDEN / "svlm" / "qwen3-vl-tiny"
+    result = run("ask", frames_file, "What is it?", "--model", folder, "--device", "cpu")
+    assert result.exit_code == 2
+    assert "no memory tokens" in result.stderr
+    assert "session.score(question)" in result.stderr
+    with tempo_lab.load(folder, device="cpu").open(frames_file, progress=False) as session:
+        path = session.score("What is it?").save(tmp_path / "scores.nc")
+    shown = run("trace", path)
+    assert shown.exit_code == 0, shown.output
+    assert "relevance" in shown.stdout
+    assert "wanted" not in shown.stdout
+    printed = json.loads(run("trace", path, "--json").stdout)
+    assert printed["answer"] is None
+    assert printed["totals"] is None
+    assert len(printed["segments"]) == 6
+    refused = run("trace", path, "--figure", tmp_path / "f.png")
+    assert refused.exit_code == 2
+    assert "no tokens and no answer" in refused.stderr
+
+
 def test_info_of_nothing(tmp_path):
     assert run("info", tmp_path / "missing.mp4").exit_code == 2
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     result = run("info", tmp_path)
     assert result.exit_code == 2
-    assert "not a Tempo checkpoint" in result.stderr
+    assert "neither a Tempo checkpoint nor a plain Qwen3-VL" in result.stderr
 
 
 # world and train

@@ -201,13 +201,19 @@ def test_impossible_places(golden, options, message):
         ("./nowhere", "no such checkpoint"),
         ("Nano", "did you mean 'nano'"),
         (".", "config.json cannot be read"),
-        ("svlm/qwen3-vl-tiny", "this is not a Tempo checkpoint"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(golden, monkeypatch, name, message):
     monkeypatch.chdir(golden)
     with pytest.raises(CheckpointError, match=message):
         tl.load(name)
+
+
+@pytest.mark.parametrize("model_type", ["qwen3", "qwen3_vl_moe", None])
+def test_another_model_is_refused(tmp_path, model_type):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    with pytest.raises(CheckpointError, match="neither a Tempo checkpoint nor a plain Qwen3-VL"):
+        tl.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", [None, 5, b"nano", ["nano"], ""])

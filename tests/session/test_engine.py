@@ -308,3 +308,24 @@ def test_features_behind_a_gap_are_not_taken(tiny, frames_file, monkeypatch):
         scored = engine.with_instruction("").score(QUESTION)
         assert len(scored.segments) == 6
         assert scored.logit[0] != scored.logit[1]
+
+
+@pytest.mark.parametrize("cache_mode", ["kv", "features", "nothing"])
+def test_scoring_writes_no_memory_and_drops_nothing(tiny, frames_file, cache_mode):
+    """Scores are those of `ask`, cached only where memory tokens can be written later."""
+    with tiny.open(frames_file, cache=cache_mode, progress=False) as session:
+        asked = session.ask(QUESTION, budget=48, **SHORT)
+        before, nbytes = dict(session.engine.computed), session.engine.nbytes
+        other = session.score("Where?")
+        assert session.engine.computed["memory"] == before["memory"]
+        if cache_mode == "kv":
+            before["relevance"] += len(session)
+        else:
+            assert session.engine.nbytes == nbytes
+            before = dict(session.engine.computed)
+        scored = session.score(QUESTION)  # still cached, whatever was scored meanwhile
+        assert session.engine.computed == before
+        np.testing.assert_array_equal(scored.data["logit"], asked.data["logit"])
+        later = session.ask("Where?", budget=48, **SHORT)
+        np.testing.assert_array_equal(other.data["logit"], later.data["logit"])
+        assert later.answer == tiny.ask(frames_file, "Where?", budget=48, **SHORT).answer

@@ -192,6 +192,7 @@ def _trace_of(session: Session, question: str | Trace, budget: int | None) -> Tr
     if not isinstance(question, Trace):
         return session.ask(question, budget=budget)
     check_model(question, session)
+    question.check_answered()
     if budget is not None or question.provenance.get("history"):
         raise TraceError(
             "a trace has its own budget, and earlier turns are not supported",
