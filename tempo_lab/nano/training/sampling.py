@@ -44,7 +44,7 @@ class Shape:
 
     Attributes:
         videos, shortest, longest: videos a step and their lengths in segments.
-        asked: questions a video.
+        asked: questions per video.
         truncate: share of questions whose memory is truncated.
         weights: of the kinds of questions about several segments.
         partial: gradient only through relevant and some random segments.
