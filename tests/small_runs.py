@@ -8,18 +8,18 @@ from tempo_lab.allocation.arms import (
     brief_arms,
 )
 from tempo_lab.nano.claims import plan
-from tempo_lab.nano.claims.plan import Part
+from tempo_lab.nano.claims.plan import ClaimPart
 from tempo_lab.nano.world.seeds import EVALUATION
 
 SLOTS = 16
 """Memory tokens per segment of the embedded model."""
 
 
-def small(segments: int = 2, videos: int = 2) -> Part:
+def small(segments: int = 2, videos: int = 2) -> ClaimPart:
     """A part that takes seconds."""
     sparse = Arm("sparse frames", "none", 8, sparse=True)
     arms = (*brief_arms(SLOTS), sparse)
-    return Part(segments, videos, 1, 1, 0, arms, (ata(SLOTS),), loaded=1, strict=True)
+    return ClaimPart(segments, videos, 1, 1, 0, arms, (ata(SLOTS),), loaded=1, strict=True)
 
 
 def small_jobs() -> list[plan.VideoJob]:

@@ -198,7 +198,7 @@ def make_arms(names: Sequence[str], budgets: Sequence[int] | None) -> tuple[Arm,
 
 
 @dataclass(frozen=True)
-class VideoJob:
+class DatasetJob:
     """All questions about one video.
 
     Attributes:
@@ -261,7 +261,7 @@ def _digest(*questions: Question | None) -> str:
 
 def make_jobs(
     dataset: Dataset, arms: tuple[Arm, ...], prior_only: bool, limit: int | None = None
-) -> list[VideoJob]:
+) -> list[DatasetJob]:
     """Return one job for each video, in the order of the dataset."""
     about: dict[str, list[Question]] = defaultdict(list)
     for row in dataset.rows:
@@ -273,7 +273,7 @@ def make_jobs(
     for video, questions in wanted.items():
         others = {row.id: _other(row, about[video]) for row in questions} if prior_only else {}
         found = {name: other for name, other in others.items() if other is not None}
-        jobs.append(VideoJob(dataset, video, tuple(questions), arms, found))
+        jobs.append(DatasetJob(dataset, video, tuple(questions), arms, found))
     return jobs
 
 
@@ -297,7 +297,7 @@ def _overlap(one: Sequence[tuple[float, float]], other: Sequence[tuple[float, fl
 
 
 def answer_video(
-    job: VideoJob, models: Mapping[str, Tempo], done: Collection[Key]
+    job: DatasetJob, models: Mapping[str, Tempo], done: Collection[Key]
 ) -> Iterator[list[Row]]:
     """Open a video, and yield the missing rows, a list as soon as each is finished."""
     missing = [
@@ -322,13 +322,13 @@ def answer_video(
         yield [{**row, FAILED: str(error)} for row in unfinished.values()]
 
 
-def _prompt(job: VideoJob, session: Session, question: Question) -> str:
+def _prompt(job: DatasetJob, session: Session, question: Question) -> str:
     info = session.video.info
     return job.dataset.prompt(question, frames=info.frames, fps=info.fps)
 
 
 def _answers(
-    job: VideoJob, session: Session, runner: ArmRunner, question: Question, rows: dict[str, Row]
+    job: DatasetJob, session: Session, runner: ArmRunner, question: Question, rows: dict[str, Row]
 ) -> Iterator[list[Row]]:
     for arm in job.arms:
         if arm.name not in rows:
@@ -378,7 +378,7 @@ def _case(session: Session, question: Question, prompt: str, arm: Arm) -> Case:
 
 
 def _relevance(
-    job: VideoJob,
+    job: DatasetJob,
     session: Session,
     score: Callable[[str], np.ndarray],
     question: Question,

@@ -47,7 +47,7 @@ before compressor training, of which only relevance is measured."""
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimPart:
     """What is asked about videos of one length.
 
     Attributes:
@@ -80,23 +80,23 @@ class Part:
 SIZES = ("quick", "full")
 
 
-def parts(size: str, slots: int) -> tuple[Part, ...]:
+def parts(size: str, slots: int) -> tuple[ClaimPart, ...]:
     """What an evaluation of this size (one of `SIZES`) asks a model with K memory tokens."""
     brief, few = brief_arms(slots), (ALL, ata(slots))
     if size == "full":
         full = allocation_arms(budgets(slots), budgets(slots))
         return (
-            Part(8, 240, 8, 2, 1, full, full, loaded=3, strict=True),
-            Part(32, 240, 8, 4, 1, full, full, multi=4, strict=True),
-            Part(64, 120, 8, 2, 1, few, few),
-            Part(128, 80, 8, 2, 1, full, full, strict=True),
+            ClaimPart(8, 240, 8, 2, 1, full, full, loaded=3, strict=True),
+            ClaimPart(32, 240, 8, 4, 1, full, full, multi=4, strict=True),
+            ClaimPart(64, 120, 8, 2, 1, few, few),
+            ClaimPart(128, 80, 8, 2, 1, full, full, strict=True),
         )
     quick = allocation_arms(budgets(slots), (quarter(slots),))
     return (
-        Part(8, 20, 5, 1, 1, quick, brief, loaded=2, strict=True),
-        Part(32, 22, 8, 4, 1, quick, brief, multi=4, strict=True),
-        Part(64, 9, 8, 0, 0, few, few, multi=0),
-        Part(128, 6, 8, 0, 0, brief, few, multi=0),
+        ClaimPart(8, 20, 5, 1, 1, quick, brief, loaded=2, strict=True),
+        ClaimPart(32, 22, 8, 4, 1, quick, brief, multi=4, strict=True),
+        ClaimPart(64, 9, 8, 0, 0, few, few, multi=0),
+        ClaimPart(128, 6, 8, 0, 0, brief, few, multi=0),
     )
 
 
@@ -124,7 +124,7 @@ class PlannedQuestion:
 class VideoJob:
     """One video and everything that is asked about it."""
 
-    part: Part
+    part: ClaimPart
     number: int
     seed: int
     slots: int
