@@ -345,7 +345,7 @@ def accuracy_by(judged: Sequence[Judged], category: str) -> list[Score]:
 def mean_over(judged: Sequence[Judged], category: str, measure: str) -> Score:
     """Return the unweighted mean of the accuracies of a category's values.
 
-    The interval resamples videos and computes the mean of each draw anew, over the values that the
+    The interval resamples videos and computes the mean of each draw over the values that the
     draw contains. If all answers are right, or all are wrong, the interval is that of the value
     with the fewest questions (Clopper-Pearson), which is conservative.
     """

@@ -1,4 +1,4 @@
-"""Many random segments, from which training puts videos together without drawing them anew."""
+"""Many random segments, from which training puts videos together without drawing them again."""
 
 from __future__ import annotations
 
