@@ -176,7 +176,7 @@ class DecoderProcess:
     def _next_message(self, until: float) -> tuple[dict[str, Any], np.ndarray | None]:
         """Return one message. `on_wait` runs in the caller's thread meanwhile."""
         silent = time.monotonic() + self._timeout
-        message = self._reader.submit(self._read)
+        message = self._reader.submit(self.read_message)
         while True:
             if self._on_wait is not None:
                 self._on_wait()
@@ -205,7 +205,8 @@ class DecoderProcess:
         except psutil.Error:  # it has just ended
             return 0
 
-    def _read(self) -> tuple[dict[str, Any], np.ndarray | None]:
+    def read_message(self) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Wait for the next message, and return it with the frame that belongs to it."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline(_LINE_LIMIT)
         if not line.endswith(b"\n"):

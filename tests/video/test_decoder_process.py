@@ -99,14 +99,14 @@ def test_hang_while_opening(clip, monkeypatch):
 
 
 def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
-    clock, read = Clock(monkeypatch), DecoderProcess._read
+    clock, read = Clock(monkeypatch), DecoderProcess.read_message
 
     def slowly(process):
         message, frame = read(process)
         clock.ahead += 70 * (message == {})  # since the sign of progress before this one
         return message, frame
 
-    monkeypatch.setattr(DecoderProcess, "_read", slowly)
+    monkeypatch.setattr(DecoderProcess, "read_message", slowly)
     with Video(clip, decoder="tests.fake_decoders:slow") as video:
         assert numbers(video.segments()) == video.plan.indices.tolist()
     assert clock.ahead >= 70
