@@ -20,7 +20,7 @@ from tempo_lab.common.errors import BudgetError, TempoLabError, TempoLabWarning
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 from tempo_lab.evaluation.answers import answer_video
-from tempo_lab.evaluation.arms import BLIND, DEFAULT_ARMS, at_budgets, find_arms
+from tempo_lab.evaluation.arms import DEFAULT_ARMS, at_budgets, find_arms
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs
 from tempo_lab.evaluation.presets import (
@@ -118,7 +118,7 @@ def evaluate(
     sampling = choose_sampling(preset, fps, max_frames)
     chosen_budgets = choose_budgets(budgets, preset)
     names = DEFAULT_ARMS if arms is None else arms
-    found = () if prior_only else find_arms([*names, BLIND] if blind else names)
+    found = () if prior_only else find_arms(names, blind=blind)
     if isinstance(model, (str, PathLike)):
         from tempo_lab.session.tempo import load
 
