@@ -143,12 +143,14 @@ def test_the_rotations_of_a_question_count_as_one() -> None:
 
     rows = [*rotated("1", ["B", "A", "D", "C"]), *rotated("2", ["B", "B", "B", "B"])]
     found = measures([*rows, *rotated("3", ["B", "A"])], circular=True)
-    accuracy = found["head", 64, "all", "accuracy"]
+    accuracy = found["head", 64, "all", "accuracy_circular"]
     assert (accuracy.value, accuracy.questions) == (0.5, 2)  # the third is not finished
+    first = found["head", 64, "all", "accuracy"]  # of the options in their own order
+    assert (first.value, first.questions) == (1, 3)
     assert found["head", 64, "all", "seconds"].value == pytest.approx((1.5 + 1.5 + 0.5) / 3)
     other = [{**row, "family": "uniform", "arm": "uniform 64", "said": "B"} for row in rows]
     difference = measures([*rows, *other], circular=True)[
-        "uniform minus head", 64, "all", "accuracy"
+        "uniform minus head", 64, "all", "accuracy_circular"
     ]
     assert (difference.value, difference.questions) == (-0.5, 2)
     plain = measures(rows)["head", 64, "all", "accuracy"]
