@@ -6,12 +6,13 @@ same call continues (see `run_folder`).
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from os import PathLike
 from pathlib import Path
@@ -34,6 +35,7 @@ from tempo_lab.evaluation.cases import Case
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.datasets.rows import DatasetError
 from tempo_lab.evaluation.datasets.rows import Row as Question
+from tempo_lab.evaluation.engines import open_engine
 from tempo_lab.evaluation.prior_measures import evidence_segments
 from tempo_lab.evaluation.run_folder import (
     FAILED,
@@ -43,7 +45,7 @@ from tempo_lab.evaluation.run_folder import (
     summarize,
     write_skipped,
 )
-from tempo_lab.evaluation.runner import run
+from tempo_lab.evaluation.runner import run_on
 from tempo_lab.evaluation.store import Key, Row, key_of
 from tempo_lab.evaluation.summary import ANSWERS, PRIOR, rule_names
 
@@ -81,6 +83,9 @@ def evaluate(
     out: str | PathLike[str],
     prior_only: bool = False,
     limit: int | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    ray_address: str | None = None,
     progress: bool = True,
 ) -> EvaluationRun:
     """Ask the questions of a dataset, or continue a stopped run, and return all that is in `out`.
@@ -104,6 +109,12 @@ def evaluate(
             blank question, which the model reads as the released code does ("Describe this
             content."). The logits minus those of the blank question are an arm as well.
         limit: ask only the first so many rows of the dataset.
+        engine: "local" (this machine) or "ray" (Ray Data, here or on a cluster, with the extra
+            `ray`). A run can be continued on another engine.
+        workers: how many answer at once, each with its own model and its own videos. For more than
+            one, and on Ray, `model` must be a name. On Ray each has a GPU if there are any.
+        ray_address: of a Ray cluster to join; by default Ray runs on this machine. All machines
+            need the same version of Tempo Lab, and the model and the videos at the same paths.
         progress: show a progress bar.
 
     Raises:
@@ -119,22 +130,7 @@ def evaluate(
     if limit is not None:
         limit = check_whole("limit", limit, 1, error=TempoLabError)
     chosen = () if prior_only else make_arms(DEFAULT_ARMS if arms is None else arms, budgets)
-    if isinstance(model, (str, PathLike)):
-        from tempo_lab.session.tempo import load
-
-        model = load(model if isinstance(model, str) else Path(model))
-    config = {
-        "kind": PRIOR if prior_only else ANSWERS,
-        "model": model.checkpoint.name,
-        "model_digest": model.checkpoint.digest,
-        "dtype": str(model.model.dtype).removeprefix("torch."),
-        "dataset": dataset.name,
-        "max_new_tokens": dataset.max_new_tokens,
-        "rules": rule_names(dataset),
-        "slots": model.slots,
-        "min_tokens": model.config.min_tokens,
-        **({"budgets": list(check_budgets(budgets))} if prior_only else {}),
-    }
+    models = {MODEL: os.fspath(model) if isinstance(model, PathLike) else model}
     jobs = make_jobs(dataset, chosen, prior_only, limit)
     digests = {key: digest for job in jobs for key, digest in job.digests().items()}
 
@@ -142,11 +138,32 @@ def evaluate(
         return FAILED not in row and row["digest"] == digests.get(key_of(row), row["digest"])
 
     folder = Path(out)
-    with locked(folder):
-        store = open_store(folder, config)
-        write_skipped(folder, dataset.skipped)
-        run(jobs, answer_video, {MODEL: model}, store, progress=progress, finished=finished)
-        return summarize(folder, store, config, dataset)
+    with open_engine(engine, models, workers, ray_address) as opened:
+        config = {
+            "kind": PRIOR if prior_only else ANSWERS,
+            **opened.call(describe_model),
+            "dataset": dataset.name,
+            "max_new_tokens": dataset.max_new_tokens,
+            "rules": rule_names(dataset),
+            **({"budgets": list(check_budgets(budgets))} if prior_only else {}),
+        }
+        with locked(folder):
+            store = open_store(folder, config)
+            write_skipped(folder, dataset.skipped)
+            run_on(opened, jobs, answer_video, store, progress=progress, finished=finished)
+            return summarize(folder, store, config, dataset)
+
+
+def describe_model(models: Mapping[str, Tempo]) -> dict[str, Any]:
+    """Return what of a run's configuration depends on the model."""
+    model = models[MODEL]
+    return {
+        "model": model.checkpoint.name,
+        "model_digest": model.checkpoint.digest,
+        "dtype": str(model.model.dtype).removeprefix("torch."),
+        "slots": model.slots,
+        "min_tokens": model.config.min_tokens,
+    }
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -254,6 +271,15 @@ class DatasetJob:
         """Return the keys of all rows."""
         return list(self.digests())
 
+    def opens(self) -> tuple[str, str, dict[str, Any]]:
+        """Return the role of the model that opens a video, the video, and options of both."""
+        return MODEL, self.video, {}
+
+    def failed(self, reason: str, done: Collection[Key]) -> list[Row]:
+        """Return the rows that are not in `done`, without results and with the reason."""
+        rows = (row for question in self.questions for row in self.rows(question).values())
+        return [{**row, FAILED: reason} for row in rows if key_of(row) not in done]
+
 
 def _digest(*questions: Question | None) -> str:
     return f"{zlib.crc32(repr(questions).encode('utf-8', 'backslashreplace')):08x}"
@@ -270,6 +296,7 @@ def make_jobs(
     for row in dataset.rows[:limit]:
         wanted[str(row.video)].append(row)
     jobs = []
+    dataset = replace(dataset, rows=[], skipped=[])  # a job is sent to a worker without the others
     for video, questions in wanted.items():
         others = {row.id: _other(row, about[video]) for row in questions} if prior_only else {}
         found = {name: other for name, other in others.items() if other is not None}
@@ -307,7 +334,8 @@ def answer_video(
     ]
     unfinished = {key_of(row): row for _, rows in missing for row in rows.values()}
     try:
-        with models[MODEL].open(job.video, progress=False) as session, ArmRunner() as runner:
+        role, video, options = job.opens()
+        with models[role].open(video, **options, progress=False) as session, ArmRunner() as runner:
             score = cache(partial(_logit, session))
             for question, rows in missing:
                 for new in (
