@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 """How often a video is tried whose worker process dies."""
-START_ATTEMPTS = 3
+START_ATTEMPTS = 6
 """How often a Ray is started on this machine: it waits for 30 s, which a busy machine exceeds."""
 OBJECT_STORE_BYTES = 128 * 2**20
 """Shared memory of a local Ray: only jobs and rows are in it, no frames."""
