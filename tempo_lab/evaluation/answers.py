@@ -7,7 +7,6 @@ import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,7 @@ from tempo_lab.evaluation.datasets.rows import DatasetError
 from tempo_lab.evaluation.datasets.rows import Row as Question
 from tempo_lab.evaluation.jobs import BLANK, DIFFERENCE, MODEL, OTHER, OWN, SHUFFLED, DatasetJob
 from tempo_lab.evaluation.prior_measures import evidence_segments
-from tempo_lab.evaluation.run_folder import FAILED
-from tempo_lab.evaluation.store import Key, Row, key_of
+from tempo_lab.evaluation.store import FAILED, Key, Row, key_of
 
 if TYPE_CHECKING:
     from tempo_lab.model.checkpoint import Checkpoint
@@ -72,8 +70,8 @@ def answer_video(
     if not unfinished:
         return
     try:
-        options = asdict(job.sampling)
-        with model.open(job.video, **options, progress=False) as session, ArmRunner() as runner:
+        _, video, options = job.opens()
+        with model.open(video, **options, progress=False) as session, ArmRunner() as runner:
             score = cache(partial(_logit, session))
             for question, rows in missing:
                 if not job.arms:

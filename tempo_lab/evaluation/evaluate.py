@@ -7,9 +7,10 @@ same call continues (see `run_folder`).
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -22,6 +23,7 @@ from tempo_lab.common.validation import check_whole
 from tempo_lab.evaluation.answers import answer_video
 from tempo_lab.evaluation.arms import DEFAULT_ARMS, at_budgets, find_arms
 from tempo_lab.evaluation.datasets.base import Dataset
+from tempo_lab.evaluation.engines import open_engine
 from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs
 from tempo_lab.evaluation.presets import (
     OLDER,
@@ -29,17 +31,16 @@ from tempo_lab.evaluation.presets import (
     choose_sampling,
     default_budget,
 )
+from tempo_lab.evaluation.run_files import CONFIG
 from tempo_lab.evaluation.run_folder import (
-    CONFIG,
-    FAILED,
     EvaluationRun,
     locked,
     open_store,
     summarize,
     write_skipped,
 )
-from tempo_lab.evaluation.runner import run
-from tempo_lab.evaluation.store import Row, key_of
+from tempo_lab.evaluation.runner import run_on
+from tempo_lab.evaluation.store import FAILED, Row, key_of
 from tempo_lab.evaluation.summary import ANSWERS, PRIOR, rule_names
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def evaluate(
     max_new_tokens: int | None = None,
     circular: bool = False,
     blind: bool = False,
+    engine: str = "local",
+    workers: int = 1,
+    ray_address: str | None = None,
     progress: bool = True,
 ) -> EvaluationRun:
     """Ask the questions of a dataset, or continue a stopped run, and return all that is in `out`.
@@ -100,6 +104,12 @@ def evaluate(
             if all its rotations are. Other accuracies are of the original order. A question
             without options or known answer is asked once.
         blind: add the arm "blind": the LLM reads the question without the video (baseline).
+        engine: "local" (this machine) or "ray" (Ray Data, here or on a cluster, with the extra
+            `ray`). A run can be continued on another engine.
+        workers: how many answer at once, each with its own model and its own videos. For more than
+            one, and on Ray, `model` must be a name. On Ray each has a GPU if there are any.
+        ray_address: of a Ray cluster to join; by default Ray runs on this machine. All machines
+            need the same version of Tempo Lab, and the model and the videos at the same paths.
         progress: show a progress bar.
 
     Raises:
@@ -119,48 +129,59 @@ def evaluate(
     chosen_budgets = choose_budgets(budgets, preset)
     names = DEFAULT_ARMS if arms is None else arms
     found = () if prior_only else find_arms(names, blind=blind)
-    if isinstance(model, (str, PathLike)):
-        from tempo_lab.session.tempo import load
+    models = {MODEL: os.fspath(model) if isinstance(model, PathLike) else model}
+    folder = Path(out)
+    with open_engine(engine, models, workers, ray_address) as opened:
+        described = opened.call(describe_model)
+        segment_frames = described.pop("segment_frames")
+        each_budget = chosen_budgets or (
+            default_budget(described["slots"], segment_frames, sampling),
+        )
+        jobs = make_jobs(
+            dataset,
+            at_budgets(found, each_budget),
+            limit=limit,
+            circular=circular,
+            sampling=sampling,
+            max_new_tokens=max_new_tokens,
+        )
+        config = {
+            "kind": PRIOR if prior_only else ANSWERS,
+            **described,
+            "dataset": dataset.name,
+            "preset": preset,
+            **asdict(sampling),
+            "max_new_tokens": max_new_tokens or dataset.max_new_tokens,
+            "circular": circular,
+            "rules": rule_names(dataset),
+            **({"budgets": list(each_budget)} if prior_only else {}),
+        }
+        digests = {key: digest for job in jobs for key, digest in job.digests().items()}
 
-        model = load(model if isinstance(model, str) else Path(model))
-    each_budget = chosen_budgets or (default_budget(model, sampling),)
-    jobs = make_jobs(
-        dataset,
-        at_budgets(found, each_budget),
-        limit=limit,
-        circular=circular,
-        sampling=sampling,
-        max_new_tokens=max_new_tokens,
-    )
-    config = {
-        "kind": PRIOR if prior_only else ANSWERS,
+        def finished(row: Row) -> bool:
+            return FAILED not in row and row["digest"] == digests.get(key_of(row), row["digest"])
+
+        with locked(folder):
+            config = as_stored(config, folder, default_budgets=chosen_budgets is None)
+            store = open_store(folder, config)
+            write_skipped(folder, dataset.skipped)
+            rows = run_on(opened, jobs, answer_video, store, progress=progress, finished=finished)
+            if not prior_only:
+                warn_of_idle_budgets(rows, config["slots"])
+            return summarize(folder, store, config, dataset)
+
+
+def describe_model(models: Mapping[str, Tempo]) -> dict[str, Any]:
+    """Return what of a run depends on the model."""
+    model = models[MODEL]
+    return {
         "model": model.checkpoint.name,
         "model_digest": model.checkpoint.digest,
         "dtype": str(model.model.dtype).removeprefix("torch."),
-        "dataset": dataset.name,
-        "preset": preset,
-        **asdict(sampling),
-        "max_new_tokens": max_new_tokens or dataset.max_new_tokens,
-        "circular": circular,
-        "rules": rule_names(dataset),
         "slots": model.slots,
         "min_tokens": model.config.min_tokens,
-        **({"budgets": list(each_budget)} if prior_only else {}),
+        "segment_frames": model.config.segment_frames,
     }
-    digests = {key: digest for job in jobs for key, digest in job.digests().items()}
-
-    def finished(row: Row) -> bool:
-        return FAILED not in row and row["digest"] == digests.get(key_of(row), row["digest"])
-
-    folder = Path(out)
-    with locked(folder):
-        config = as_stored(config, folder, default_budgets=chosen_budgets is None)
-        store = open_store(folder, config)
-        write_skipped(folder, dataset.skipped)
-        rows = run(jobs, answer_video, {MODEL: model}, store, progress=progress, finished=finished)
-        if not prior_only:
-            warn_of_idle_budgets(rows, model.slots)
-        return summarize(folder, store, config, dataset)
 
 
 def check_dataset(dataset: Dataset) -> None:

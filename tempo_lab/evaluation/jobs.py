@@ -8,14 +8,15 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from tempo_lab.allocation.arms import Arm
 from tempo_lab.evaluation.arms import tuned_parameters
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.datasets.rows import Row as Question
 from tempo_lab.evaluation.presets import DEFAULT_SAMPLING, Sampling
-from tempo_lab.evaluation.store import Key, Row, key_of
+from tempo_lab.evaluation.store import FAILED, Key, Row, key_of
 
 MODEL = "model"
 """The role of the only model, in the keys of rows."""
@@ -92,6 +93,15 @@ class DatasetJob:
         """Return the keys of all rows."""
         return list(self.digests())
 
+    def opens(self) -> tuple[str, str, dict[str, Any]]:
+        """Return the role of the model that opens the video, the video, and how it is sampled."""
+        return MODEL, self.video, asdict(self.sampling)
+
+    def failed(self, reason: str, done: Collection[Key]) -> list[Row]:
+        """Return the rows that are not in `done`, without results and with the reason."""
+        rows = (row for question in self.questions for row in self.rows(question).values())
+        return [{**row, FAILED: reason} for row in rows if key_of(row) not in done]
+
 
 def _digest(*questions: Question | None, parameters: Mapping[str, object] | None = None) -> str:
     content = repr(questions) + (repr(parameters) if parameters else "")
@@ -127,6 +137,7 @@ def make_jobs(
         rotated = circular and can_be_rotated(row)
         wanted[str(row.video)] += row.rotations() if rotated else (row,)
     jobs = []
+    dataset = replace(dataset, rows=[], skipped=[])  # a job is sent to a worker without the others
     for video, questions in wanted.items():
         others = {} if arms else {row.id: _other(row, about[video]) for row in questions}
         found = {name: other for name, other in others.items() if other is not None}

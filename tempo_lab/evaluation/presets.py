@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tempo_lab.common.errors import BudgetError, TempoLabError, did_you_mean
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 from tempo_lab.video.sampling import check_sampling
-
-if TYPE_CHECKING:
-    from tempo_lab.session.tempo import Tempo
 
 MAX_BUDGET = 8192
 """Default budget of the released model, whose segments have 128 memory tokens each."""
@@ -118,15 +115,20 @@ def choose_budgets(budgets: Sequence[int] | None, preset: str | None) -> tuple[i
     )
 
 
-def default_budget(model: Tempo, sampling: Sampling) -> int:
+def default_budget(slots: int, segment_frames: int, sampling: Sampling) -> int:
     """Return the budget of a run that names none, in memory tokens for the whole video.
 
     It is half of the memory tokens of a video with `max_frames` frames, at most 8192. With the
     default sampling this is 8192 for the released model (K = 128, 8 frames per segment) and 1024
     for a model with K = 16, which 8192 tokens would never restrict. Without memory tokens (a plain
     Qwen3-VL) it is 8192.
+
+    Args:
+        slots: memory tokens of a segment (K).
+        segment_frames: frames of a segment.
+        sampling: of the videos.
     """
-    if not model.slots:
+    if not slots:
         return MAX_BUDGET
-    segments = -(-sampling.max_frames // model.config.segment_frames)
-    return min(MAX_BUDGET, max(1, model.slots * segments // 2))
+    segments = -(-sampling.max_frames // segment_frames)
+    return min(MAX_BUDGET, max(1, slots * segments // 2))

@@ -22,12 +22,10 @@ from tempo_lab.evaluation.answer_scoring import (
 from tempo_lab.evaluation.measured import COSTS, Measured
 from tempo_lab.evaluation.prior_measures import measure_prior
 from tempo_lab.evaluation.scoring_rules import Rules
-from tempo_lab.evaluation.store import Row
+from tempo_lab.evaluation.store import FAILED, Row
 
 ANSWERS, PRIOR = "answers", "prior"
 """Kinds of runs: rows that hold answers, or rows that hold relevance."""
-FAILED = "failed"
-"""Column of a row without an answer: why there is none."""
 ACCURACIES = ("accuracy", "accuracy_strict", "accuracy_circular", "accuracy_circular_strict")
 """By the rules of the dataset or strictly; circular: right in each rotation of the options."""
 

@@ -20,7 +20,6 @@ from tempo_lab.evaluation.measured import COSTS, Measured, groups, paired_differ
 from tempo_lab.evaluation.question_measures import (
     ACCURACIES,
     ANSWERS,
-    FAILED,
     PRIOR,
     Arm,
     first_rotations,
@@ -30,7 +29,7 @@ from tempo_lab.evaluation.question_measures import (
     rows_by_arm,
 )
 from tempo_lab.evaluation.scoring_rules import Rules, rule_names
-from tempo_lab.evaluation.store import Row, key_of
+from tempo_lab.evaluation.store import FAILED, Row, key_of
 
 __all__ = ["ANSWERS", "COLUMNS", "MINUS", "PRIOR", "Measure", "measure_rows", "rule_names"]
 

@@ -195,6 +195,17 @@ class Video:
         ends = np.minimum(starts + self.window, len(self.plan))
         return np.stack([starts, ends], axis=1) / self.plan.fps + self.plan.offset
 
+    def read_ahead(self, resize: Resize | None = None) -> None:
+        """Start decoding now what `segments(resize)` will yield, by a bounded amount.
+
+        Only before the first pass over the video; later it does nothing.
+
+        Raises:
+            VideoError: the decoder crashed.
+        """
+        if self._waiting is not None:
+            self._waiting.request(np.unique(self.plan.indices).tolist(), resize)
+
     def segments(self, resize: Resize | None = None, start: int = 0) -> Generator[Segment]:
         """Decode the segments from number `start` on, one after the other.
 
@@ -220,7 +231,7 @@ class Video:
             return
         indices = self.plan.indices[start * self.window :]
         distinct, rank = np.unique(indices, return_inverse=True)
-        decoded = self._take_process().frames(distinct.tolist(), resize)
+        decoded = self._take_process(distinct.tolist(), resize).frames(distinct.tolist(), resize)
         at, time, frame = -1, math.nan, np.empty(0)  # of the last decoded frame
         try:
             for index in range(start, len(self)):
@@ -239,10 +250,14 @@ class Video:
         finally:
             decoded.close()
 
-    def _take_process(self) -> DecoderProcess:
+    def _take_process(self, indices: list[int], resize: Resize | None) -> DecoderProcess:
+        """Return the waiting child process, or a new one if that decodes something else already."""
         if self._closed:
             raise VideoError("this video was closed", asked=self._path, fix="open it again")
         process, self._waiting = self._waiting, None
+        if process is not None and not process.can_decode(indices, resize):
+            process.close()
+            process = None
         if process is None:
             process = self._start()
             if process.info != self._opened:
