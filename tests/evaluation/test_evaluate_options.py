@@ -221,7 +221,7 @@ def test_a_question_is_right_only_if_all_its_rotations_are():
         {
             "video": item, "item": f"{item}@{number}", "family": "head", "budget": 8,
             "truth": truth, "options": 3, "categories": {"kind": "k"}, "said": text, "used": 1,
-            "frames": 1,
+            "frames": 1, "model": "model", "arm": "head 8",
         }
         for item, texts in {"q": "BAC", "r": "BAA", "s": "AAC"}.items()
         for number, (text, truth) in enumerate(zip(texts, (1, 0, 2), strict=True))
