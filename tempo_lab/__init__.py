@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         CaptureError,
         CheckpointError,
         QueryError,
+        SubtitleError,
         TempoLabError,
         TraceError,
         VideoError,
@@ -60,6 +61,7 @@ _HOMES = {
     "CheckpointError": "common.errors",
     "BudgetError": "common.errors",
     "QueryError": "common.errors",
+    "SubtitleError": "common.errors",
     "CaptureError": "common.errors",
     "TraceError": "common.errors",
 }
@@ -74,6 +76,7 @@ __all__ = [
     "QueryError",
     "Rows",
     "Session",
+    "SubtitleError",
     "Tempo",
     "TempoLabError",
     "Trace",

@@ -20,13 +20,9 @@ from tempo_lab.evaluation.datasets.nextgqa import nextgqa
 from tempo_lab.evaluation.datasets.qvhighlights import qvhighlights
 from tempo_lab.evaluation.datasets.rextime import rextime
 from tempo_lab.evaluation.datasets.rows import DatasetError, Row, Saliency
-from tempo_lab.evaluation.datasets.subtitles import (
-    read_subtitles,
-    subtitles_at_frames,
-    subtitles_between,
-)
 from tempo_lab.evaluation.datasets.table import table
 from tempo_lab.evaluation.datasets.videomme import videomme
+from tempo_lab.video import read_subtitles, subtitles_at_frames, subtitles_between
 
 __all__ = [
     "DATASETS", "Dataset", "DatasetError", "Row", "Saliency", "Skipped", "activitynet", "cgbench",

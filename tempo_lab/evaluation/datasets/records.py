@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,22 +151,6 @@ class Record:
         if not isinstance(value, Mapping):
             raise self.error(place, "this must be an object with fields", repr(value))
         return Record(self.file, f"{self.place}, {place}", value)
-
-
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
-
-
-def seconds(text: str) -> float | None:
-    """Return the seconds of a clock time like "12:04" or "1:02:03.5"; None if it is not one.
-
-    >>> seconds("12:04"), seconds("1:02:03.5"), seconds("noon")
-    (724.0, 3723.5, None)
-    """
-    match = _CLOCK.fullmatch(text.strip())
-    if match is None:
-        return None
-    hours, minutes, rest = match.groups()
-    return int(hours or 0) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
 
 
 def collect(
