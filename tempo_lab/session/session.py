@@ -22,7 +22,12 @@ from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.interventions.apply import ActiveInterventions
 from tempo_lab.session.interventions.spec import Intervention
 from tempo_lab.session.provenance import provenance
-from tempo_lab.session.subtitles import ListedSubtitles, Subtitles, list_subtitles
+from tempo_lab.session.subtitles import (
+    ListedSubtitles,
+    Subtitles,
+    list_subtitles,
+    subtitle_length,
+)
 from tempo_lab.session.validation import (
     check_answer_budget,
     check_context,
@@ -218,13 +223,10 @@ class Session:
             strategy = "head" if compressed else "none"
         strategy = find_strategy(strategy)
         check_question(question, mode, prompts.llm, config.example_questions)
-        text_tokens = len(prompts.opening()) + len(prompts.closing(question, turns))
+        asked = question
         question, listed = self._with_subtitles(question, subtitles, subtitle_frames)
-        subtitle_tokens = 0
-        if listed is not None:
-            without = text_tokens
-            text_tokens = len(prompts.opening()) + len(prompts.closing(question, turns))
-            subtitle_tokens = text_tokens - without
+        subtitle_tokens = subtitle_length(prompts, listed, asked, turns)
+        text_tokens = len(prompts.opening()) + len(prompts.closing(question, turns))
         active = ActiveInterventions(interventions, self.engine, question, strategy)
         check_words(active.question, prompts.llm, config.example_questions)
         if budget is None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from tempo_lab.video.subtitles import (
     subtitles_between,
 )
 from tempo_lab.video.video import Video
+
+if TYPE_CHECKING:
+    from tempo_lab.model.prompts import Prompts
 
 Subtitles = str | os.PathLike[str] | Iterable[Subtitle]
 """A subtitle file, or lines of (start, end, text) in seconds of the video's file."""
@@ -98,3 +101,23 @@ def list_subtitles(
     listed = subtitles_at_frames(lines, count, fps, frames, offset=offset)
     text = subtitle_prompt(listed if lines else None)
     return ListedSubtitles(listed, text, len(lines), frames, path)
+
+
+def subtitle_length(
+    prompts: Prompts,
+    listed: ListedSubtitles | None,
+    question: str,
+    history: tuple[tuple[str, str], ...] = (),
+) -> int:
+    """Return the number of tokens by which subtitles make the LLM's prompt longer.
+
+    Args:
+        prompts: of the model.
+        listed: the subtitles; None for a prompt without any.
+        question: the question without them.
+        history: earlier turns.
+    """
+    if listed is None:
+        return 0
+    longer = prompts.closing(listed.text + question, history)
+    return len(longer) - len(prompts.closing(question, history))

@@ -41,7 +41,8 @@ def check_subtitles(lines: Any) -> tuple[Subtitle, ...]:
         if not math.isfinite(start) or not end >= start:
             raise _bad_line(f"line {number}", "a start and a later end in seconds", line)
         checked.append((start, end, text))
-    return tuple(sorted(checked, key=lambda line: line[0]))
+    ordered = tuple(sorted(checked, key=lambda line: line[0]))
+    return lines if lines == ordered else ordered  # what is right already is not copied
 
 
 def _bad_line(place: str, wanted: str, found: object) -> SubtitleError:

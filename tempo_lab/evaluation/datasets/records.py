@@ -208,5 +208,9 @@ def collect(
 def _at(where: str, error: TempoLabError) -> DatasetError:
     """The error of a value, with its place in the file."""
     message = str(error).split("\n", 1)[0]
-    found = error.found if error.found is not None else error.asked
-    return DatasetError(message, asked=where, found=found, fix=error.fix or CORRECT)
+    asked, found = where, error.found
+    if found is None:
+        found = error.asked
+    elif error.asked is not None:
+        asked = f"{where}: {error.asked}"
+    return DatasetError(message, asked=asked, found=found, fix=error.fix or CORRECT)
