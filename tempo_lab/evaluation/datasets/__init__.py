@@ -1,4 +1,4 @@
-"""Datasets: public benchmarks and your own tables, read from files; nothing is downloaded.
+"""Datasets: public benchmarks and your own tables, read from files; `download` gets the former.
 
 Importing this registers every dataset of the library. No torch.
 """
@@ -13,6 +13,7 @@ from tempo_lab.evaluation.datasets.base import (
 )
 from tempo_lab.evaluation.datasets.cgbench import cgbench
 from tempo_lab.evaluation.datasets.charades import charades
+from tempo_lab.evaluation.datasets.download import download
 from tempo_lab.evaluation.datasets.longvideobench import longvideobench
 from tempo_lab.evaluation.datasets.lvbench import lvbench
 from tempo_lab.evaluation.datasets.mlvu import mlvu
@@ -26,7 +27,7 @@ from tempo_lab.video import read_subtitles, subtitles_at_frames, subtitles_betwe
 
 __all__ = [
     "DATASETS", "Dataset", "DatasetError", "Row", "Saliency", "Skipped", "activitynet", "cgbench",
-    "charades", "load_dataset", "longvideobench", "lvbench", "mlvu", "nextgqa", "qvhighlights",
-    "read_subtitles", "register_dataset", "rextime", "subtitles_at_frames", "subtitles_between",
+    "charades", "download", "load_dataset", "longvideobench", "lvbench", "mlvu", "nextgqa",
+    "qvhighlights", "read_subtitles", "register_dataset", "rextime", "subtitles_at_frames", "subtitles_between",
     "table", "videomme",
 ]  # fmt: skip

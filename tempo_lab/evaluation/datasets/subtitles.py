@@ -39,7 +39,7 @@ class SubtitleFolder:
             raise DatasetError(
                 "no subtitle file is in this folder", asked=self.folder,
                 found=", ".join(names[:8]) or "an empty folder",
-                fix=f"name the folder that the files ({', '.join(FORMATS)}) are in",
+                fix=f"name the folder of the unpacked files ({', '.join(FORMATS)})",
             )  # fmt: skip
         self._read = lru_cache(maxsize=8)(read_subtitles)  # rows of one video follow each other
 
