@@ -28,6 +28,6 @@ from tempo_lab.video import read_subtitles, subtitles_at_frames, subtitles_betwe
 __all__ = [
     "DATASETS", "Dataset", "DatasetError", "Row", "Saliency", "Skipped", "activitynet", "cgbench",
     "charades", "download", "load_dataset", "longvideobench", "lvbench", "mlvu", "nextgqa",
-    "qvhighlights", "read_subtitles", "register_dataset", "rextime", "subtitles_at_frames", "subtitles_between",
-    "table", "videomme",
+    "qvhighlights", "read_subtitles", "register_dataset", "rextime", "subtitles_at_frames",
+    "subtitles_between", "table", "videomme",
 ]  # fmt: skip
