@@ -1,7 +1,7 @@
 """QVHighlights' measures: numbers that its owners' evaluation code gives for made-up predictions.
 
-The code is standalone_eval of github.com/jayleicn/moment_detr. On 4,000 random cases its moment mAP,
-IoU of the first window, saliency mAP and HIT@1 were equal to those here.
+The code is standalone_eval of github.com/jayleicn/moment_detr. On 4,000 random cases its mAP of
+moments, IoU of the first window, mAP of saliency and HIT@1 were equal to those here.
 """
 
 from __future__ import annotations
