@@ -14,7 +14,15 @@ import numpy as np
 from tempo_lab.allocation.ata import allocate
 from tempo_lab.common.errors import BudgetError, TempoLabError
 from tempo_lab.common.statistics import bootstrap_mean
-from tempo_lab.evaluation.answer_scoring import Judged, Score, accuracy, judge, strict_letter
+from tempo_lab.evaluation.answer_scoring import (
+    ROTATION,
+    Judged,
+    Score,
+    accuracy,
+    circular_scores,
+    judge,
+    strict_letter,
+)
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.prior_measures import Measured, measure_prior
 from tempo_lab.evaluation.prior_measures import summarize as mean_measures
@@ -78,10 +86,11 @@ def measure_rows(
         if rules is None:
             measures += _of_prior(arm, answered, config)
         else:
-            measures += _of_answers(arm, budget, part, rules)
+            measures += _of_answers(arm, budget, part, rules, config.get("circular", False))
             for name, frames in (("tokens", False), ("tokens_per_frame", True)):
-                values = [row["used"] / (row["frames"] if frames else 1) for row in answered]
-                mean = bootstrap_mean(values, [row["video"] for row in answered])
+                each = [row for row in answered if row["frames"] or not frames]  # blind: no frames
+                values = [row["used"] / (row["frames"] if frames else 1) for row in each]
+                mean = bootstrap_mean(values, [row["video"] for row in each])
                 measures.append(_measure(arm, budget, Score.of("all", name, mean)))
     return measures
 
@@ -150,11 +159,18 @@ def _find(name: str) -> Any:
 
 
 def _of_answers(
-    arm: str, budget: int | None, rows: Sequence[Row], rules: Rules
+    arm: str, budget: int | None, rows: Sequence[Row], rules: Rules, rotated: bool
 ) -> Iterator[Measure]:
     known = [row for row in rows if row["truth"] is not None]
     if not known:
         return
+    if rotated:
+        for scored_by, end in ((rules, ""), (None, "_strict")):
+            each = [_judge(row, scored_by) for row in known]
+            for score in circular_scores(each, rules.aggregate):
+                yield _measure(arm, budget, replace(score, measure=f"{score.measure}{end}"))
+        first = f"{ROTATION}0"  # of the options in their own order
+        known = [row for row in known if not row["options"] or row["item"].endswith(first)]
     released = [_judge(row, rules) for row in known]
     for score in rules.aggregate(released):
         yield _measure(arm, budget, score)

@@ -70,6 +70,8 @@ class Video:
         part: (start, end) in seconds of the file; None if the whole source is sampled.
         source_clock: number of source frames in the part or in the whole source, frames per second
             of them, and the second of the file at which they begin.
+        options: the arguments from `fps` to `max_frames` and from `decoder` to `end`, by name.
+            `Tempo.open` takes them, too: it opens the source again in the same way.
 
     Raises:
         VideoError: the source cannot be opened, or an argument is not valid.
@@ -98,6 +100,10 @@ class Video:
         end: float | None = None,
     ) -> None:
         check_sampling(fps, min_frames, max_frames)
+        self.options: dict[str, Any] = {
+            "fps": fps, "min_frames": min_frames, "max_frames": max_frames, "decoder": decoder,
+            "timeout": timeout, "on_wait": on_wait, "stream": stream, "start": start, "end": end,
+        }  # fmt: skip
         self.window = check_whole("window", window, 1, error=VideoError)
         timeout = check_number("timeout", timeout, above=0, error=VideoError)
         if stream is not None:

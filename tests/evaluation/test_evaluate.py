@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import tempo_lab as tl
 from tempo_lab.apps.cli import BENCHMARKS, app
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
-from tempo_lab.evaluation.evaluate import make_arms
+from tempo_lab.evaluation.arms import find_arms
 from tempo_lab.evaluation.run_folder import locked, rescore
 from tempo_lab.session import session as session_module
 from tests.small_files import with_small_files
@@ -245,9 +245,9 @@ def test_what_makes_no_sense_is_refused(folder, nano, tmp_path):
     with pytest.raises(TempoLabError, match="limit"):
         tl.evaluate(nano, table, limit=0, out=tmp_path)
     with pytest.raises(TempoLabError, match="uniform"):
-        make_arms(["unifrom"], [8])
+        find_arms(["unifrom"])
     with pytest.raises(TempoLabError, match="budget"):
-        make_arms(["head"], [0])
+        tl.evaluate(nano, table, budgets=[0], out=tmp_path)
     with pytest.raises(TempoLabError, match="not the folder of an evaluation"):
         rescore(tmp_path)
     assert list(tmp_path.iterdir()) == []
