@@ -18,6 +18,7 @@ from tempo_lab.common.errors import (
     BudgetError,
     QueryError,
     StrategyError,
+    SubtitleError,
     UnfamiliarVideoWarning,
     VideoError,
 )
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tempo_lab.session.session import Session
     from tempo_lab.session.tempo import Tempo
 
-COSTS_ITS_ROWS = (VideoError, QueryError, BudgetError, DatasetError)
+COSTS_ITS_ROWS = (VideoError, QueryError, BudgetError, DatasetError, SubtitleError)
 """Errors that a question or a video raises. Others end the run, as does a `StrategyError`, which
 is a fault of an arm's own code."""
 

@@ -54,7 +54,10 @@ def test_videomme(tiny, folder, monkeypatch):
     with tiny.open(folder / "x1.npy", progress=False) as session:
         for row in dataset:
             trace = session.ask(
-                dataset.make_prompt(row), subtitles=row.subtitles or (), budget=60, max_new_tokens=1
+                dataset.make_prompt(row),
+                subtitles=row.read_subtitles() or (),
+                budget=60,
+                max_new_tokens=1,
             )
             assert trace.question in traces  # the same text was asked
             assert found[row.id]["subtitle_tokens"] == trace.totals["subtitles"]
