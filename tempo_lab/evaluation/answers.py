@@ -17,6 +17,7 @@ from tempo_lab.common.errors import (
     BudgetError,
     QueryError,
     StrategyError,
+    SubtitleError,
     UnfamiliarVideoWarning,
     VideoError,
 )
@@ -24,6 +25,7 @@ from tempo_lab.evaluation.arm_runner import ArmRunner
 from tempo_lab.evaluation.cases import Case
 from tempo_lab.evaluation.datasets.rows import DatasetError
 from tempo_lab.evaluation.datasets.rows import Row as Question
+from tempo_lab.evaluation.datasets.subtitles import subtitle_columns
 from tempo_lab.evaluation.jobs import BLANK, DIFFERENCE, MODEL, OTHER, OWN, SHUFFLED, DatasetJob
 from tempo_lab.evaluation.prior_measures import evidence_segments
 from tempo_lab.evaluation.store import FAILED, Key, Row, key_of
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from tempo_lab.session.session import Session
     from tempo_lab.session.tempo import Tempo
 
-COSTS_ITS_ROWS = (VideoError, QueryError, BudgetError, DatasetError)
+COSTS_ITS_ROWS = (VideoError, QueryError, BudgetError, DatasetError, SubtitleError)
 """Errors that a question or a video raises. Others end the run, as does a `StrategyError`, which
 is a fault of an arm's own code."""
 
@@ -47,7 +49,8 @@ def answer_video(
     their rows. The video is not opened if nothing else is missing.
 
     Each answered row has `said`, `used` (memory tokens), `segments`, `frames`, `text_tokens`,
-    `context_left`, `warnings`, `seconds`, and `memory_mib` (see `PeakMemory`). Time and memory are
+    `context_left`, `warnings`, `seconds`, `memory_mib` (see `PeakMemory`), and where the prompt has
+    subtitles `subtitle_lines` and `subtitle_tokens` (see `subtitle_columns`). Time and memory are
     those of this arm. The first arm of a question reads the video for it, later ones reuse that.
     """
     missing = [
@@ -164,6 +167,7 @@ def _answers(
             "text_tokens": int(trace.data.attrs["text_tokens"]),
             "context_left": int(trace.data.attrs["context_left"]),
             "warnings": list(trace.warnings),
+            **subtitle_columns(job.dataset, question, answered.session),
         }
         yield [row]
 
