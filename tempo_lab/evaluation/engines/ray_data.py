@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 """How often a video is tried whose worker process dies."""
 START_SECONDS = 300
-"""How long Ray may need to start its processes on this machine, which may be busy."""
+"""How long to try to start Ray on this machine. Its own limits (15 s for a process) are fixed, and
+too short for a machine that is very busy."""
 OBJECT_STORE_BYTES = 128 * 2**20
 """Shared memory of a local Ray: only jobs and rows are in it, no frames."""
 LONGEST_FOLDER = 40
@@ -51,10 +52,8 @@ LONGEST_FOLDER = 40
 LOCAL_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on all systems: use the loopback address
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(START_SECONDS),
-    "RAY_agent_register_timeout_ms": str(START_SECONDS * 1000),
     "RAY_worker_register_timeout_seconds": str(START_SECONDS),
 }
 
@@ -101,6 +100,7 @@ class RayEngine:
 
     def _connect(self) -> None:
         import ray
+        from ray._private import ray_constants
 
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self.address is None:
@@ -111,19 +111,25 @@ class RayEngine:
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "_temp_dir": self._folder,
             }
-        try:
-            with _patience():
+        # a process that had imported Ray before has read LOCAL_SETTINGS without these changes
+        loopback = self.address is None or self.address.startswith(("127.", "localhost"))
+        ray_constants.ENABLE_RAY_CLUSTER = not loopback
+        until = time.monotonic() + (0 if self.address else START_SECONDS)
+        while not ray.is_initialized():
+            try:
                 ray.init(self.address or "local", **quiet)
-        except Exception as error:  # of many kinds, and each says what it found
-            ray.shutdown()
-            self._remove_folder()
-            raise TempoLabError(
-                "Ray cannot be reached" if self.address else "Ray cannot be started",
-                asked=self.address,
-                found=_last_line(error),
-                fix="give the address that `ray start --head` printed" if self.address
-                else 'use engine="local", or give the address of a Ray that runs',
-            ) from error  # fmt: skip
+            except Exception as error:  # of many kinds, and each says what it found
+                ray.shutdown()
+                if time.monotonic() < until:
+                    continue
+                self._remove_folder()
+                raise TempoLabError(
+                    "Ray cannot be reached" if self.address else "Ray cannot be started",
+                    asked=self.address,
+                    found=_last_line(error),
+                    fix="give the address that `ray start --head` printed" if self.address
+                    else 'use engine="local", or give the address of a Ray that runs',
+                ) from error  # fmt: skip
         self._connected = True
 
     def __exit__(self, *error: object) -> None:
@@ -346,36 +352,6 @@ def _errors_of_ray() -> Iterator[None]:
             found=_last_line(error),
             fix="run the same command again: it continues; with less memory, use fewer workers",
         ) from error
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """Let Ray start in up to `START_SECONDS`.
-
-    `ray.init` asks for its own node until it is there, but no longer than 30 s, which is fixed
-    inside it. Here each time it asks may take longer. Where Ray asks otherwise, nothing changes.
-    """
-    from ray._private import services
-
-    ask = getattr(services, "get_node", None)
-
-    def ask_until_there(*arguments: Any) -> Any:
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                return ask(*arguments)  # type: ignore[misc]
-            except RuntimeError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.1)
-
-    if ask is not None:
-        services.get_node = ask_until_there
-    try:
-        yield
-    finally:
-        if ask is not None:
-            services.get_node = ask
 
 
 def _last_line(error: Exception) -> str:

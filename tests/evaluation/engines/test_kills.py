@@ -2,7 +2,7 @@
 
 `TEMPO_LAB_KILLS=20 pytest -s tests/evaluation/engines/test_kills.py` kills twenty times per engine
 and prints what it did. With five kills or more, every second run on Ray starts its own Ray, which
-is killed, too.
+is killed, too. `TEMPO_LAB_RAY` names a running Ray to use instead of a new one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,19 +26,46 @@ from tests.evaluation.engines.fakes import QUESTIONS, FakeJob, answer, asked
 KILLS = int(os.environ.get("TEMPO_LAB_KILLS", "2"))
 SEED = int(os.environ.get("TEMPO_LAB_SEED", "20"))
 ROOT = Path(__file__).parents[3]
-VIDEOS = 12
+VIDEOS = KILLS + 4
+MOMENTS = ("before", "torn", "after", "later")
 RUN = """
-import sys
+import os, signal, sys, threading
 from tempo_lab.evaluation.engines import open_engine
 from tempo_lab.evaluation.runner import run_on
 from tempo_lab.evaluation.store import Store
 from tests.evaluation.engines.fakes import answer
 from tests.evaluation.engines.test_kills import jobs
 
-folder, log, engine, workers, address = sys.argv[1:]
+folder, log, engine, workers, address, count, moment, delay = sys.argv[1:]
+
+
+def die():
+    os.killpg(0, signal.SIGKILL)
+
+
+class Dying(Store):
+    left = int(count)
+
+    def append(self, rows):
+        self.left -= 1
+        if self.left == 0 and moment == "before":
+            die()
+        before = self.path.read_bytes() if self.path.exists() else b""
+        super().append(rows)
+        if self.left == 0 and moment == "torn":
+            new = self.path.read_bytes()[len(before):]
+            self.path.write_bytes(before + new[: len(new) // 3])
+        if self.left == 0 and moment == "later":
+            threading.Timer(float(delay), die).start()
+        elif self.left == 0:
+            die()
+
+
 with open_engine(engine, {}, int(workers), address or None) as opened:
-    run_on(opened, jobs(log), answer, Store(folder, {}), progress=False)
+    run_on(opened, jobs(log), answer, Dying(folder, {}), progress=False)
 """
+"""A run that kills its process group around the row with this number: before it is written, when a
+third of it is, afterwards, or some milliseconds later."""
 
 
 def jobs(log: str) -> list[FakeJob]:
@@ -50,7 +76,7 @@ def jobs(log: str) -> list[FakeJob]:
 def address():
     """Of a Ray on this machine that outlives the runs."""
     ray = pytest.importorskip("ray")
-    with RayEngine({}, workers=2):
+    with RayEngine({}, 2, os.environ.get("TEMPO_LAB_RAY")):
         yield ray.get_runtime_context().gcs_address
 
 
@@ -66,25 +92,22 @@ def test_random_kills_lose_nothing_and_repeat_nothing(engine, workers, tmp_path,
     log.mkdir()
     for number in range(KILLS):
         own = engine == "ray" and KILLS > 4 and number % 2
+        count, moment = str(draw.randrange(1, 5)), draw.choice(MOMENTS)
         words = [str(run_folder), str(log), engine, str(workers), "" if own else cluster]
+        words += [count, moment, str(draw.uniform(0, 0.03))]
         stored, before = _stored(run_folder), asked(log)
-        limit = _rows(run_folder) + draw.randrange(0, 2 * VIDEOS * QUESTIONS // KILLS)
-        with subprocess.Popen(
+        code = subprocess.run(
             [sys.executable, "-c", RUN, *words],
             cwd=ROOT,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        ) as process:
-            while process.poll() is None and _rows(run_folder) <= limit:
-                time.sleep(0.001)
-            time.sleep(draw.uniform(0, 0.05))
-            with suppress(ProcessLookupError):  # it had finished
-                os.killpg(process.pid, signal.SIGKILL)
-        code = process.returncode
-        assert code in (0, -signal.SIGKILL)
+        ).returncode
+        assert code == -signal.SIGKILL or (code, moment) == (0, "later")
         _end_of_workers(log)
-        print(f"kill {number + 1}: {len(_stored(run_folder))} rows were stored, status {code}")
+        print(
+            f"{number + 1}: {moment} answer {count}, status {code}, {_rows(run_folder)} rows stored"
+        )
         _check_nothing_was_repeated(stored, before, asked(log))
         assert _stored(run_folder)[: len(stored)] == stored
     stored, before = _stored(run_folder), asked(log)
