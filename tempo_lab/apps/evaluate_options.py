@@ -142,9 +142,10 @@ MaxFrames = Annotated[
     ),
 ]
 Engine = Annotated[
-    Literal["local", "ray"],
+    Literal["local", "ray"] | None,
     typer.Option(
         help="Run on this machine, or on Ray, which the extra `ray` installs.",
+        show_default="local",
         rich_help_panel=MACHINES,
     ),
 ]

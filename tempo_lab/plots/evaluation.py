@@ -10,6 +10,7 @@ import numpy as np
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.text import one_line
 from tempo_lab.plots.style import (
+    BLACK,
     CYCLE,
     FONT,
     GREY,
@@ -40,6 +41,8 @@ FAMILIES = {
 PRIOR_MEASURES = {"auroc": "AUROC", "average_precision": "average precision", "hit@1": "hit@1"}
 ABOVE_GRID = 3
 """zorder of the lowest line."""
+STEP = 2.5
+"""Distance at which arms with equally many tokens are drawn, in points: all intervals are seen."""
 MOST_TICKS = 6
 GAP = 34
 """Room between the axes and the legend below them, for ticks and a label, in points."""
@@ -54,9 +57,9 @@ def evaluation(
     """Draw the arms of a run with their 95 % intervals.
 
     Of answers: accuracy (for MLVU its M-Avg) over the memory tokens used, the mean over questions;
-    a line connects one arm at growing budgets. Arms that use no tokens are dotted lines. Of
-    relevance: AUROC, average precision and hit@1 of the prior and its controls. One video has no
-    interval.
+    a line connects one arm at growing budgets. Arms with equally many tokens are drawn next to each
+    other, so that all intervals are seen. Arms that use no tokens are dotted lines. Of relevance:
+    AUROC, average precision and hit@1 of the prior and its controls. One video has no interval.
 
     Args:
         run: what `tempo_lab.evaluate` returned.
@@ -112,19 +115,24 @@ def evaluation(
 
 
 def _answers(axes: Axes, arms: pd.DataFrame, main: str) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
     styled = [*_styled(arms["arm"])]
-    for height, (family, color, marker) in enumerate(styled):
+    scale = axes.figure.figure.dpi_scale_trans  # type: ignore[union-attr]
+    for number, (family, color, marker) in enumerate(styled):
         line = arms[arms["arm"] == family].sort_values("tokens")
         label = FAMILIES.get(family, family)
         if not line["tokens"].gt(0).any():
-            axes.axhline(line[main].max(), color=color, ls=":", label=f"{label} (no tokens)")
+            axes.axhline(line[main].max(), color=BLACK, ls=":", label=f"{label} (no tokens)")
             continue
+        beside = (number - (len(styled) - 1) / 2) * STEP / 72
         bars = error_bars(line[main], line[f"{main}_low"], line[f"{main}_high"])
         axes.errorbar(
             line["tokens"], line[main], bars,
             color=color, marker=marker, ms=8 if marker == "*" or label in HOLLOW else 5, lw=1.3,
             elinewidth=0.8, markerfacecolor="white" if label in HOLLOW else color, label=label,
-            zorder=ABOVE_GRID + len(styled) - height,
+            zorder=ABOVE_GRID + len(styled) - number,
+            transform=axes.transData + ScaledTranslation(beside, 0, scale),
         )  # fmt: skip
     tokens = arms.loc[arms["tokens"] > 0, "tokens"]
     if len(tokens):
