@@ -129,6 +129,19 @@ class Store:
                 yield from filter(None, map(_row, file))
 
 
+def read_intact(path: Path) -> tuple[list[Row], int]:
+    """Return the intact rows of a file, and how many lines are damaged. Nothing is changed.
+
+    A last line without an end is no damage: it is being written, or its process was killed.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    *lines, _ = path.read_bytes().split(b"\n")
+    rows = [row for row in map(_row, lines) if row is not None]
+    return rows, len(lines) - len(rows)
+
+
 def _check(row: dict[str, Any]) -> str:
     return f"{zlib.crc32(json.dumps(row).encode()):08x}"
 
