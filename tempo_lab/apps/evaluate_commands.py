@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tempo_lab.apps import evaluate_options as options
-from tempo_lab.apps.evaluate_output import show_run, verdict_table
+from tempo_lab.apps.evaluate_output import show_comparison, show_run, verdict_table
 from tempo_lab.apps.terminal import SOME_FAILED, console
 
 if TYPE_CHECKING:
@@ -136,9 +136,17 @@ for _name, (_heading, _help) in DATASETS.items():
 
 
 @evaluate.command("compare", rich_help_panel=RUNS)
-def compare(first: options.RunFolder, second: options.RunFolder) -> None:
-    """Compare two runs of the same questions, pair by pair."""
-    raise NotImplementedError
+def compare(
+    first: options.FirstRun, second: options.SecondRun, as_csv: options.AsCsv = False
+) -> None:
+    """Compare two runs of one dataset, question by question."""
+    from tempo_lab.evaluation.compare import compare as compare_runs
+
+    comparison = compare_runs(first, second)
+    if as_csv:
+        print(comparison.to_pandas().to_csv(index=False), end="")
+    else:
+        show_comparison(comparison)
 
 
 @evaluate.command("rescore", rich_help_panel=RUNS)
@@ -152,9 +160,9 @@ def rescore(run: options.RunFolder) -> None:
 @evaluate.command("report", rich_help_panel=RUNS)
 def report(run: options.RunFolder) -> None:
     """Write report.html of a run again. No model is needed."""
-    from tempo_lab.evaluation.run_folder import rescore as measure
+    from tempo_lab.evaluation.run_folder import EvaluationRun
 
-    _write_report(measure(run))
+    _write_report(EvaluationRun.open(run))
 
 
 def _finish(run: EvaluationRun) -> None:

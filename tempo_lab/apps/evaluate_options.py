@@ -166,6 +166,13 @@ RayAddress = Annotated[
         rich_help_panel=MACHINES,
     ),
 ]
+FirstRun = Annotated[
+    Path, typer.Argument(metavar="FIRST", help="Output folder of an evaluation of a dataset.")
+]
+SecondRun = Annotated[
+    Path, typer.Argument(metavar="SECOND", help="Another one, which is subtracted from the first.")
+]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print only CSV, with every group and measure.")]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Output folder of an evaluation of a dataset.")
 ]

@@ -13,6 +13,7 @@ from tempo_lab.apps.terminal import console, print_error
 from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
+    from tempo_lab.evaluation.compare import Comparison
     from tempo_lab.evaluation.run_folder import EvaluationRun
     from tempo_lab.nano.claims.claims import ClaimVerdict
 
@@ -28,6 +29,10 @@ RANKINGS = {
 HEADLINES = {
     "auroc": "AUROC", "accuracy_circular": "circular", "M-Avg_circular": "circular",
 }  # fmt: skip
+COMPARED = {
+    "accuracy": "accuracy", "auroc": "AUROC", "average_precision": "AP", "hit@1": "hit@1",
+}  # fmt: skip
+"""Measures that the comparison of two runs shows."""
 DIGITS = {"budget": 0, "unparsed": 0, "failed": 0, "tokens": 1, "tokens_per_frame": 2}
 VERDICT_COLORS = {"reached": "green", "not reached": "red"}
 
@@ -55,6 +60,41 @@ def show_run(run: EvaluationRun) -> None:
             print_error(f"{len(messages)} {what}; the first one: {messages[0]}")
 
 
+def show_comparison(comparison: Comparison) -> None:
+    """Print the paired differences of two runs, what differs between them, and their questions."""
+    shown = [
+        one for one in comparison.differences if one.group == "all" and one.measure in COMPARED
+    ]
+    measures = {COMPARED[one.measure] for one in shown}
+    rows = []
+    for one in shown:
+        rows.append({
+            "arm": one.arm,
+            "budget": one.budget,
+            "measure": COMPARED[one.measure] if len(measures) > 1 else "",
+            "first": one.first,
+            "second": one.second,
+            "diff": one.difference,
+            INTERVAL: _interval(one.low, one.high, " to "),
+            "n": str(one.questions),
+        })  # fmt: skip
+    what = measures.pop() if len(measures) == 1 else "measures"
+    lines = [f"{what} on the {comparison.shared} questions that are the same in both runs"]
+    for count, where in (
+        (comparison.only_first, "only in the first run"),
+        (comparison.only_second, "only in the second run"),
+        (comparison.changed, "not the same in both runs, and not compared"),
+    ):
+        lines += [f"{count} questions are {where}"] if count else []
+    lines += ["diff: the first run minus the second, with its paired interval", ""]
+    print("\n".join(lines))
+    columns = ("budget", "measure", "first", "second", "diff", INTERVAL, "n")
+    console().print(_table(rows, dict(zip(columns, columns, strict=True))))
+    for name, values in comparison.settings.items():
+        first, second = (", ".join(map(str, v)) if isinstance(v, list) else v for v in values)
+        print(escape_control_chars(f"\n{name}: {first}\n  in the second run: {second}"))
+
+
 def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
     """A table of the columns that some row has a value of. Only names of arms may be wrapped."""
     shown = {name: head for name, head in columns.items() if any(_cell(r, name) for r in rows)}
@@ -75,10 +115,10 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
     return "" if math.isnan(value) else f"{value:.{DIGITS.get(column, 3)}f}"
 
 
-def _interval(low: float | None, high: float | None) -> str:
+def _interval(low: float | None, high: float | None, between: str = "-") -> str:
     if low is None or high is None or math.isnan(low):
         return ""
-    return f"{low:.3f}-{high:.3f}"
+    return f"{low:.3f}{between}{high:.3f}"
 
 
 def verdict_table(verdicts: list[ClaimVerdict]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tempo_lab.evaluation.summary import PRIOR
+from tempo_lab.evaluation.summary import MINUS, PRIOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 HEADLINES = ("M-Avg_circular", "accuracy_circular", "M-Avg", "accuracy", "auroc")
 """Measures that stand for a run; the first one that the run has is its headline."""
-DIFFERENCE = " minus "
-"""Between the names of two arms in a row of the summary that holds their difference."""
 
 
 def headline(run: EvaluationRun) -> str | None:
@@ -41,7 +39,7 @@ def arm_table(run: EvaluationRun, group: str = "all") -> pd.DataFrame:
     main, prior = headline(run), run.config["kind"] == PRIOR
     arms: dict[tuple[str, int | None], dict[str, Any]] = {}
     for one in run.summary:
-        if not one.arm or DIFFERENCE in one.arm or one.group != group:
+        if not one.arm or MINUS in one.arm or one.group != group:
             continue
         budget = None if prior else one.budget
         name = one.measure if budget == one.budget else f"{one.measure}@{one.budget}"

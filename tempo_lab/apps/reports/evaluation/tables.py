@@ -10,9 +10,10 @@ import pandas as pd
 
 from tempo_lab.common.text import one_line
 from tempo_lab.evaluation.answer_scoring import judge
-from tempo_lab.evaluation.arm_table import DIFFERENCE, arm_table, headline
+from tempo_lab.evaluation.arm_table import arm_table, headline
 from tempo_lab.evaluation.run_folder import FAILED
-from tempo_lab.evaluation.summary import PRIOR, Rules
+from tempo_lab.evaluation.scoring_rules import Rules
+from tempo_lab.evaluation.summary import MINUS, PRIOR
 
 if TYPE_CHECKING:
     from tempo_lab.evaluation.run_folder import EvaluationRun
@@ -97,8 +98,8 @@ def _title(measure: str) -> str:
 
 
 def differences(run: EvaluationRun) -> pd.DataFrame:
-    """Return the paired differences of the headline between arms; no rows if there are none."""
-    main = headline(run)
+    """Return the paired differences between arms; no rows if there are none."""
+    main = "auroc" if run.config["kind"] == PRIOR else "accuracy"
     return pd.DataFrame(
         [
             {
@@ -109,7 +110,7 @@ def differences(run: EvaluationRun) -> pd.DataFrame:
                 "videos": one.videos,
             }
             for one in run.summary
-            if DIFFERENCE in one.arm and one.group == "all" and one.measure == main
+            if MINUS in one.arm and one.group == "all" and one.measure == main
         ]
     )
 
@@ -140,7 +141,7 @@ def by_category(run: EvaluationRun) -> dict[str, pd.DataFrame]:
     chosen = [
         one
         for one in run.summary
-        if one.measure == main and "=" in one.group and DIFFERENCE not in one.arm
+        if one.measure == main and "=" in one.group and MINUS not in one.arm
     ]
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     for one in chosen:
