@@ -39,11 +39,7 @@ def estimate_text(value: float, low: float, high: float) -> str:
     """Return a mean with its interval; "" where there is no mean."""
     if math.isnan(value):
         return ""
-    return (
-        f"{value:.3f}"
-        if math.isnan(low)
-        else f"{value:.3f} [{low:.3f},\N{NO-BREAK SPACE}{high:.3f}]"
-    )
+    return f"{value:.3f}" if math.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def arms(run: EvaluationRun) -> pd.DataFrame:
