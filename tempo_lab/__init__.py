@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from tempo_lab.evaluation import datasets
     from tempo_lab.evaluation.evaluate import evaluate
+    from tempo_lab.evaluation.run_folder import EvaluationRun
     from tempo_lab.session.capture.spec import Capture, Rows
     from tempo_lab.session.interventions.spec import Intervention
     from tempo_lab.session.session import Session
@@ -54,6 +55,7 @@ _HOMES = {
     "Rows": "session.capture.spec",
     # evaluate
     "evaluate": "evaluation.evaluate",
+    "EvaluationRun": "evaluation.run_folder",
     # errors
     "TempoLabError": "common.errors",
     "VideoError": "common.errors",
@@ -70,6 +72,7 @@ __all__ = [
     "Capture",
     "CaptureError",
     "CheckpointError",
+    "EvaluationRun",
     "Intervention",
     "QueryError",
     "Rows",

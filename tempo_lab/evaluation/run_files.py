@@ -17,41 +17,29 @@ from pathlib import Path
 from typing import Any
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
-from tempo_lab.common.text import one_line
 from tempo_lab.evaluation.datasets.base import Skipped
 from tempo_lab.evaluation.samples import SAMPLES, read_samples
-from tempo_lab.evaluation.store import ROWS, Row, key_of, read_intact
+from tempo_lab.evaluation.store import ROWS, Row, key_of, read_intact, read_settings
 
 CONFIG, SUMMARY, SKIPPED, LOCK = "config.json", "summary.csv", "skipped.json", ".lock"
-NO_RUN = "this is not the folder of an evaluation"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a run.
 
     Raises:
-        TempoLabError: there is no run in the folder, or its configuration cannot be read.
+        TempoLabError: there is no run in the folder, or its configuration is damaged.
     """
     path = folder / CONFIG
     try:
-        config = json.loads(path.read_bytes())
+        config, found = read_settings(path), f"another {CONFIG}"
     except FileNotFoundError:
         config, found = None, f"no {CONFIG}"
     except OSError as error:
         raise _unreadable(path, error) from error
-    except ValueError as error:
-        raise TempoLabError(
-            "the configuration of the evaluation is damaged",
-            asked=path,
-            found=f"no JSON, it may be cut off: {one_line(str(error), 120)}",
-            fix=f"restore {CONFIG} from a copy, or run the evaluation again in another folder; the "
-            f"answers in {ROWS} are not changed",
-        ) from error
-    else:
-        found = f"another {CONFIG}"
     if not isinstance(config, dict) or not {"kind", "rules", "dataset"} <= config.keys():
         raise TempoLabError(
-            NO_RUN,
+            "this is not the folder of an evaluation",
             asked=folder,
             found=found,
             fix="give the folder that was --out of `tempo-lab evaluate` for a table or dataset",

@@ -14,6 +14,7 @@ from typing import Any
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
 from tempo_lab.common.files import write_atomic
+from tempo_lab.common.text import one_line
 from tempo_lab.evaluation.store import Row
 
 SAMPLES = "samples.parquet"
@@ -119,7 +120,7 @@ def read_samples(folder: Path) -> list[Row]:
         raise TempoLabError(
             "the samples of the evaluation cannot be read",
             asked=folder / SAMPLES,
-            found=str(error),
+            found=one_line(str(error), 200),
             fix="run the command of the evaluation again: it asks what is missing",
         ) from error
 
