@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         CaptureError,
         CheckpointError,
         QueryError,
+        SubtitleError,
         TempoLabError,
         TraceError,
         VideoError,
@@ -62,6 +63,7 @@ _HOMES = {
     "CheckpointError": "common.errors",
     "BudgetError": "common.errors",
     "QueryError": "common.errors",
+    "SubtitleError": "common.errors",
     "CaptureError": "common.errors",
     "TraceError": "common.errors",
 }
@@ -77,6 +79,7 @@ __all__ = [
     "QueryError",
     "Rows",
     "Session",
+    "SubtitleError",
     "Tempo",
     "TempoLabError",
     "Trace",

@@ -136,6 +136,10 @@ def ask(
     stream: VideoStream = None,
     start: Start = None,
     end: End = None,
+    subtitles: Annotated[
+        Path | None,
+        typer.Option(help="Subtitles to read before the question: .srt, .vtt or .json."),
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -171,6 +175,7 @@ def ask(
             question,
             budget=budget,
             strategy=strategy,
+            subtitles=subtitles,
             stream=None
             if as_json
             else lambda piece: print(escape_control_chars(piece), end="", flush=True),
