@@ -40,6 +40,7 @@ DATASETS = {
 SOME_HAVE = {
     "subtitles": {"videomme", "longvideobench"},
     "split": {"nextgqa"},
+    "download": {*DATASETS} - {"table"},
 }
 """Options that only the commands of some datasets have."""
 
@@ -61,6 +62,7 @@ def _evaluate_dataset(
     subtitles: options.Subtitles = None,
     split: options.Split = None,
     damaged: options.Damaged = "refuse",
+    download: options.Download = False,
     model: options.Model = "nano",
     base: options.Base = None,
     preset: options.Preset = None,
@@ -79,6 +81,10 @@ def _evaluate_dataset(
     """Ask the questions of a dataset, or continue a stopped run; write and show the results."""
     import tempo_lab as tl
 
+    if download:
+        from tempo_lab.evaluation.datasets.download import download as fetch
+
+        data = fetch(name, data)
     own = {"subtitles": subtitles, "split": split}
     dataset = tl.datasets.load_dataset(
         name, data, videos, damaged=damaged,
