@@ -16,10 +16,10 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import tempo_lab
+from tempo_lab.apps import evaluate_commands
 from tempo_lab.apps.cli import app
 from tempo_lab.apps.evaluate_commands import DATASETS, SOME_HAVE
 from tempo_lab.evaluation import datasets
-from tempo_lab.evaluation.datasets import download
 from tests.evaluation.datasets.made_up import write_videos
 from tests.evaluation.datasets.test_benchmarks import VIDEOS, write_all
 from tests.evaluation.runs import answers_run
@@ -106,6 +106,7 @@ def asked(monkeypatch, tmp_path):
         return answers_run(tmp_path, dataset.name)
 
     monkeypatch.setattr(tempo_lab, "evaluate", evaluate, raising=False)
+    monkeypatch.setattr(evaluate_commands, "_write_report", lambda run: None)
     return calls
 
 
@@ -150,10 +151,11 @@ def test_an_option_that_is_not_given_has_the_default_of_the_library(asked, tmp_p
 
 
 def test_a_download_is_asked_for_and_read_from_where_it_is(asked, tmp_path, monkeypatch):
+    (tmp_path / "hub").mkdir()
     data = write_all(tmp_path / "hub")["mlvu"]
     fetched = []
     monkeypatch.setattr(
-        download, "download", lambda name, folder: fetched.append((name, folder)) or data
+        datasets, "download", lambda name, folder: fetched.append((name, folder)) or data
     )
     place = ["--data", tmp_path / "mine", "--videos", tmp_path, "--out", tmp_path / "run"]
     assert run("mlvu", *place).exit_code == 2
@@ -169,7 +171,13 @@ def test_the_base_of_a_checkpoint_is_loaded_with_it(asked, tmp_path, monkeypatch
     (tmp_path / "mine.csv").write_text("video,question\na.mp4,What?\n")
     (tmp_path / "a.mp4").write_bytes(b"video")
     run("table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--model", "m", "--base", "b")
-    assert asked[0]["model"] == (("m",), {"base": "b"})
+    assert asked.pop()["model"] == (("m",), {"base": "b"})
+    words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--base", "b"]
+    for more in (["--workers", 2], ["--engine", "ray"]):  # a worker loads the model by its name
+        refused = run(*words, *more)
+        assert refused.exit_code == 2
+        assert "save_pretrained" in refused.stderr
+    assert asked == []
 
 
 def test_a_refusal_is_2_and_an_interrupt_130(monkeypatch, tmp_path):
