@@ -13,7 +13,11 @@ from tempo_lab.allocation.ata import allocate
 from tempo_lab.common.errors import BudgetError
 from tempo_lab.evaluation.answer_scoring import ROTATION, Judged, circular, judge, strict_letter
 from tempo_lab.evaluation.measured import COSTS, Measured
-from tempo_lab.evaluation.prior_measures import measure_prior
+from tempo_lab.evaluation.prior_measures import (
+    evidence_segments,
+    measure_prior,
+    recalls_at_equal_tokens,
+)
 from tempo_lab.evaluation.scoring_rules import Rules
 from tempo_lab.evaluation.store import Row
 
@@ -181,15 +185,12 @@ def _relevance_measures(row: Row) -> dict[str, float]:
 
 def _evidence_recall(row: Row, budget: int, config: Mapping[str, Any]) -> dict[str, float]:
     """The share of the evidence that ATA and a uniform allocation keep at a budget."""
-    names, slots = ("evidence_recall", "evidence_recall_uniform"), config["slots"]
-    relevance = _relevance(row)
+    slots = config["slots"]
     try:
         tokens = allocate(
-            relevance, budget, min_tokens=config["min_tokens"], max_tokens=slots
+            _relevance(row), budget, min_tokens=config["min_tokens"], max_tokens=slots
         ).tokens
     except BudgetError:  # more segments than tokens
-        return dict.fromkeys(names, math.nan)
-    measures = measure_prior(
-        relevance, row["start"], row["end"], _spans(row), tokens=tokens, slots=slots
-    )
-    return {name: measures[name] for name in names}
+        return dict.fromkeys(("evidence_recall", "evidence_recall_uniform"), math.nan)
+    truth = evidence_segments(row["start"], row["end"], _spans(row))
+    return recalls_at_equal_tokens(tokens, truth, slots)

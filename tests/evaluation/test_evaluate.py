@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import tempo_lab as tl
@@ -115,6 +116,26 @@ def test_the_summary_counts_and_measures(answered):
     assert lines[0] == columns == list(answered.to_pandas().columns)
     assert len(lines) - 1 == len(answered.summary) == len(answered.to_pandas())
     assert ["head", "24", "all", "failed", "2", "", "", "5", "2"] in lines
+
+
+def test_the_samples_are_all_that_is_needed_to_score_again(answered, nano, folder):
+    samples = pd.read_parquet(answered.folder / "samples.parquet")
+    assert len(samples) == len(answered.rows)
+    alone = samples[(samples["arm"] == "all") & samples["said"].notna()]
+    right = [
+        said.strip(" .").lower() == truth
+        for said, truth in zip(alone["said"], alone["answer"], strict=True)
+    ]
+    assert sum(right) / len(right) == measures(answered)["all", None, "accuracy"].value
+    table = tl.datasets.table(folder / "mine.csv")
+    asked = {row.id: table.prompt(row) for row in table}
+    assert dict(zip(alone["item"], alone["prompt"], strict=True)) == {
+        name: asked[name] for name in alone["item"]
+    }
+    assert (alone["seconds"] > 0).all()
+    opened = tl.EvaluationRun.open(answered.folder)
+    assert str(opened) == str(answered)
+    assert str(opened.summary) == str(answered.summary)
 
 
 def test_relevance_has_its_controls_and_needs_no_llm(folder, nano, tmp_path, monkeypatch):

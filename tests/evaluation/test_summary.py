@@ -134,6 +134,15 @@ def test_relevance_is_compared_with_each_of_its_controls() -> None:
     )
 
 
+def test_a_budget_that_is_less_than_a_token_per_segment_is_counted_as_undefined() -> None:
+    rows = [prior_row(str(n), [0.0, 3.0, 1.0, 0.5]) for n in range(2)]
+    found = measures(rows, kind="prior", budgets=[3, 32])
+    recall = found["prior", 3, "all", "evidence_recall"]
+    assert math.isnan(recall.value)
+    assert recall.questions == 0
+    assert found["prior", 32, "all", "evidence_recall"].questions == 2
+
+
 def test_the_rotations_of_a_question_count_as_one() -> None:
     def rotated(item: str, said: list[str], **more: object) -> list[dict]:
         return [
