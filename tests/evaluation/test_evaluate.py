@@ -1,4 +1,4 @@
-"""`tl.evaluate` and its commands: rows, measures, controls, and what kills and damage cost."""
+"""`tl.evaluate`: rows, measures, controls, and what kills and damage cost."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 import tempo_lab as tl
-from tempo_lab.apps.cli import BENCHMARKS, app
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
 from tempo_lab.evaluation.arms import find_arms
 from tempo_lab.evaluation.measured import VARYING
@@ -238,29 +236,6 @@ except TempoLabError as error:
     assert "ours: answers of the evaluation cannot be written" in with_small_files(code, copy)
     run = rescore(copy)
     assert len(run.rows) > 5
-
-
-def test_commands(answered, folder, tmp_path):
-    out = shutil.copytree(answered.folder, tmp_path / "run")
-    (out / "summary.csv").unlink()
-    result = CliRunner().invoke(app, ["evaluate", "rescore", str(out)])
-    assert result.exit_code == 3, result.output  # rows failed
-    assert (out / "summary.csv").read_bytes() == (answered.folder / "summary.csv").read_bytes()
-    words = ["evaluate", "table", str(folder / "mine.csv"), "--videos", str(folder)]
-    words += ["--out", str(tmp_path / "new"), "--limit", "1", "--arms", "uniform,all"]
-    result = CliRunner().invoke(app, [*words, "--budget", "24", "--budget", "48"])
-    assert result.exit_code == 3, result.output  # a video of the table is missing
-    assert "1 rows of the dataset were skipped" in result.stderr
-    assert "rows failed" not in result.stderr
-    lines = (tmp_path / "new" / "answers.jsonl").read_text().splitlines()
-    names = [json.loads(line)["arm"] for line in lines]
-    assert names == ["uniform 24", "uniform 48", "all"]
-    shipped = {
-        name
-        for name, loader in tl.datasets.DATASETS.items()
-        if loader.__module__.startswith("tempo_lab.")
-    }
-    assert {*BENCHMARKS, "table"} == shipped
 
 
 def test_what_makes_no_sense_is_refused(folder, nano, tmp_path):
