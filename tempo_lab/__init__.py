@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         CaptureError,
         CheckpointError,
         QueryError,
+        SubtitleError,
         TempoLabError,
         TraceError,
         VideoError,
     )
     from tempo_lab.evaluation import datasets
     from tempo_lab.evaluation.evaluate import evaluate
+    from tempo_lab.evaluation.run_folder import EvaluationRun
     from tempo_lab.session.capture.spec import Capture, Rows
     from tempo_lab.session.interventions.spec import Intervention
     from tempo_lab.session.session import Session
@@ -54,12 +56,14 @@ _HOMES = {
     "Rows": "session.capture.spec",
     # evaluate
     "evaluate": "evaluation.evaluate",
+    "EvaluationRun": "evaluation.run_folder",
     # errors
     "TempoLabError": "common.errors",
     "VideoError": "common.errors",
     "CheckpointError": "common.errors",
     "BudgetError": "common.errors",
     "QueryError": "common.errors",
+    "SubtitleError": "common.errors",
     "CaptureError": "common.errors",
     "TraceError": "common.errors",
 }
@@ -70,10 +74,12 @@ __all__ = [
     "Capture",
     "CaptureError",
     "CheckpointError",
+    "EvaluationRun",
     "Intervention",
     "QueryError",
     "Rows",
     "Session",
+    "SubtitleError",
     "Tempo",
     "TempoLabError",
     "Trace",

@@ -11,33 +11,22 @@ import json
 import os
 import sys
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from typer.core import TyperGroup
 
+from tempo_lab.apps.evaluate_commands import evaluate
 from tempo_lab.apps.output_paths import check_output_paths, check_truth_path, save_figure
+from tempo_lab.apps.terminal import INTERRUPTED, REFUSED, console, print_error, require
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning, UnfamiliarVideoWarning
 from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
-    from tempo_lab.evaluation.run_folder import EvaluationRun
-    from tempo_lab.nano.claims.claims import ClaimVerdict
     from tempo_lab.trace.trace import Trace
 
-REFUSED, SOME_FAILED, INTERRUPTED = 2, 3, 130
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-BENCHMARKS = (
-    "lvbench", "videomme", "mlvu", "longvideobench", "cgbench", "qvhighlights", "nextgqa",
-    "rextime", "charades", "activitynet",
-)  # fmt: skip
-"""Datasets that have a command of their own name."""
-VERDICT_COLORS = {"reached": "green", "not reached": "red"}
 
 
 def _warn(
@@ -69,7 +58,7 @@ class _Commands(TyperGroup):
                 sys.stdout.flush()  # a failed write fails here, where it is reported
                 return result
         except TempoLabError as error:
-            print(escape_control_chars(f"tempo-lab: {error}"), file=sys.stderr)
+            print_error(error)
             raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             print("tempo-lab: interrupted", file=sys.stderr)
@@ -91,10 +80,6 @@ app = typer.Typer(
 )
 world = typer.Typer(no_args_is_help=True, help="Make procedural videos with known answers.")
 app.add_typer(world, name="world")
-evaluate = typer.Typer(
-    no_args_is_help=True,
-    help="Measure the method's claims, a benchmark, or a table of your own questions.",
-)
 app.add_typer(evaluate, name="evaluate")
 
 Fps = Annotated[float, typer.Option(help="Frames sampled per second.")]
@@ -151,6 +136,10 @@ def ask(
     stream: VideoStream = None,
     start: Start = None,
     end: End = None,
+    subtitles: Annotated[
+        Path | None,
+        typer.Option(help="Subtitles to read before the question: .srt, .vtt or .json."),
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -186,6 +175,7 @@ def ask(
             question,
             budget=budget,
             strategy=strategy,
+            subtitles=subtitles,
             stream=None
             if as_json
             else lambda piece: print(escape_control_chars(piece), end="", flush=True),
@@ -213,7 +203,7 @@ def trace(
         answer = {} if loaded.scores_only else {"answer": loaded.answer}
         values = {"question": loaded.question, **answer, **loaded.provenance}
         values.pop("warnings", None)  # `_show` prints them
-        _console().print(facts(values))
+        console().print(facts(values))
         print()
     _show(loaded, as_json=as_json, rows=None if all_segments else 16)
     _write(loaded, None, figure)
@@ -239,7 +229,7 @@ def info(
     if as_json:
         print(json.dumps(plain(values), indent=2, allow_nan=False))
     else:
-        _console().print(facts(values))
+        console().print(facts(values))
 
 
 @world.command("make")
@@ -286,7 +276,7 @@ def app_(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Serve a web page for your own videos, on this machine only. Press Ctrl-C to stop."""
-    _require("voila", extra="lab")
+    require("voila", extra="lab")
     from tempo_lab.apps.page import serve
 
     serve(
@@ -312,177 +302,13 @@ def train(
     cpu: Annotated[bool, typer.Option("--cpu", help="Do not use a GPU.")] = False,
 ) -> None:
     """Train the embedded model from scratch, or continue a stopped run."""
-    _require("accelerate", extra="train")
+    require("accelerate", extra="train")
     from tempo_lab.nano.training.distributed import CPU_ONLY
     from tempo_lab.nano.training.train import train as train_recipe
 
     if cpu:
         os.environ[CPU_ONLY] = "true"
     print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume, base=base or ()))
-
-
-@evaluate.command("world")
-def evaluate_world(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Ask fewer questions: ten minutes instead of a night.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Each seed has its own videos.")] = 0,
-    model: Annotated[str, typer.Option(help="nano, a folder, or a Hugging Face name.")] = "nano",
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Output folder.", show_default="results/world-MODEL-SIZE-SEED"),
-    ] = None,
-    before: Annotated[
-        Path | None,
-        typer.Option(
-            help="Checkpoint from before compressor training: the folder `before` of a run."
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes.", show_default="one per core, 8 at most")
-    ] = None,
-) -> None:
-    """Measure the claims on held-out videos, or continue a stopped run."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from tempo_lab.apps.reports.world.evaluate import evaluate_world as measure
-
-    size = "quick" if quick else "full"
-    evaluation = measure(model, size=size, seed=seed, out=out, before=before, workers=workers)
-    _console().print(_verdict_table(evaluation.verdicts))
-    print(f"\n{evaluation.folder / 'report.html'}")
-
-
-Videos = Annotated[Path, typer.Option(help="Folder of the videos.")]
-Out = Annotated[Path, typer.Option(help="Output folder. The same command continues a run in it.")]
-Model = Annotated[str, typer.Option(help="nano, a folder, or a Hugging Face name.")]
-Base = Annotated[
-    str | None, typer.Option(help="Folder or Hugging Face name of the checkpoint's Qwen3-VL.")
-]
-Arms = Annotated[
-    str | None,
-    typer.Option(
-        help="Arms, separated by commas: head (ATA), uniform, topk or another strategy; all, "
-        "sparse, shuffled, oracle.",
-        show_default="head,uniform,topk",
-    ),
-]
-Budgets = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--budget", help="Memory tokens for the whole video; can be repeated.", show_default="8192"
-    ),
-]
-PriorOnly = Annotated[
-    bool, typer.Option("--prior-only", help="Score the segments and their controls only.")
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")]
-
-
-@evaluate.command("table")
-def evaluate_table(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="A .csv, .jsonl, .json or .parquet file with the columns video and question; "
-            "optional: answer, options, start, end, kind, id."
-        ),
-    ],
-    videos: Videos,
-    out: Out,
-    model: Model = "nano",
-    base: Base = None,
-    arms: Arms = None,
-    budgets: Budgets = None,
-    prior_only: PriorOnly = False,
-    limit: Limit = None,
-) -> None:
-    """Ask the questions of a table of your own, or continue a stopped run."""
-    _evaluate("table", file, videos, out, model, base, arms, budgets, prior_only, limit)
-
-
-def _benchmark_command(name: str) -> None:
-    """Add the command of a dataset to `tempo-lab evaluate`."""
-
-    @evaluate.command(name, help=f"Ask the questions of {name}, or continue a stopped run.")
-    def command(
-        data: Annotated[Path, typer.Option(help="File or folder of the dataset, as distributed.")],
-        videos: Videos,
-        out: Out,
-        model: Model = "nano",
-        base: Base = None,
-        arms: Arms = None,
-        budgets: Budgets = None,
-        prior_only: PriorOnly = False,
-        limit: Limit = None,
-    ) -> None:
-        _evaluate(name, data, videos, out, model, base, arms, budgets, prior_only, limit)
-
-
-for _name in BENCHMARKS:
-    _benchmark_command(_name)
-
-
-@evaluate.command("rescore")
-def evaluate_rescore(
-    run: Annotated[Path, typer.Argument(help="Output folder of a table or dataset.")],
-) -> None:
-    """Compute the summary of a run again. No model is needed."""
-    from tempo_lab.evaluation.run_folder import rescore
-
-    _show_run(rescore(run))
-
-
-def _evaluate(
-    name: str,
-    data: Path,
-    videos: Path,
-    out: Path,
-    model: str,
-    base: str | None,
-    arms: str | None,
-    budgets: list[int] | None,
-    prior_only: bool,
-    limit: int | None,
-) -> None:
-    import tempo_lab as tl
-
-    dataset = tl.datasets.load_dataset(name, data, videos)
-    run = tl.evaluate(
-        model if base is None else tl.load(model, base=base),
-        dataset,
-        arms=None if arms is None else [arm.strip() for arm in arms.split(",") if arm.strip()],
-        budgets=budgets or None,
-        out=out,
-        prior_only=prior_only,
-        limit=limit,
-    )
-    _show_run(run)
-
-
-def _show_run(run: EvaluationRun) -> None:
-    """Print the measures of all questions; exit with 3 if some rows failed or were skipped."""
-    table = Table("arm", "budget", "measure", "value", "95 %", "questions", "videos", box=None)
-    for one in run.summary:
-        if one.group == "all" and one.arm:
-            interval = "" if one.low != one.low else f"{one.low:.3f} to {one.high:.3f}"
-            value = str(one.value) if isinstance(one.value, int) else f"{one.value:.3f}"
-            table.add_row(
-                one.arm, str(one.budget or ""), one.measure, value, interval,
-                str(one.questions), str(one.videos),
-            )  # fmt: skip
-    _console().print(table)
-    print(f"\n{run.folder / 'summary.csv'}")
-    for what, messages in (
-        ("rows failed", [row["failed"] for row in run.failed]),
-        ("rows of the dataset were skipped", [row.message for row in run.skipped]),
-    ):
-        if messages:
-            text = f"tempo-lab: {len(messages)} {what}; the first one: {messages[0]}"
-            print(escape_control_chars(text), file=sys.stderr)
-    if run.failed or run.skipped:
-        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
@@ -505,28 +331,18 @@ def report(
     print(written.folder / "report.html")
 
 
-def _require(package: str, *, extra: str) -> None:
-    """Refuse a command whose packages are not installed."""
-    if find_spec(package) is None:
-        raise TempoLabError(
-            "this command needs a package that is not installed",
-            found=f"no {package}",
-            fix=f"pip install 'tempo-lab[{extra}]'",
-        )
-
-
 def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
     from tempo_lab.trace import tables
 
     if as_json:
         print(json.dumps(tables.as_json(trace), indent=2, allow_nan=False))
     else:
-        console = _console()
-        console.print(tables.ledger(trace, rows))
+        terminal = console()
+        terminal.print(tables.ledger(trace, rows))
         if not trace.scores_only:
-            console.print(tables.totals(trace), markup=False)
+            terminal.print(tables.totals(trace), markup=False)
     for warning in trace.warnings:
-        print(escape_control_chars(f"tempo-lab: warning: {warning}"), file=sys.stderr)
+        print_error(f"warning: {warning}")
 
 
 def _write(trace: Trace, save: Path | None, figure: Path | None) -> None:
@@ -538,17 +354,3 @@ def _write(trace: Trace, save: Path | None, figure: Path | None) -> None:
     finally:
         if figure is not None:
             save_figure(trace, figure)
-
-
-def _console() -> Console:
-    return Console(highlight=False, markup=False)
-
-
-def _verdict_table(verdicts: list[ClaimVerdict]) -> Table:
-    from tempo_lab.apps.reports.html import VERDICT_COLUMNS
-
-    table = Table(*VERDICT_COLUMNS, box=None, pad_edge=False, header_style="bold")
-    for verdict in verdicts:
-        reached = Text(verdict.reached, style=VERDICT_COLORS.get(verdict.reached, "dim"))
-        table.add_row(verdict.claim, verdict.asked, verdict.measured, reached)
-    return table

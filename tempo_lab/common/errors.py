@@ -53,6 +53,10 @@ class QueryError(TempoLabError):
     """This model cannot read the question."""
 
 
+class SubtitleError(TempoLabError):
+    """Subtitles cannot be read, or are not in the form (start, end, text)."""
+
+
 class CaptureError(TempoLabError):
     """A capture or an intervention is not possible, or had no effect."""
 

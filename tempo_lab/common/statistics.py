@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -175,6 +176,7 @@ def bootstrap_mean(
     coverage: float = COVERAGE,
     seed: int = 0,
     bounds: tuple[float, float] | None = None,
+    exact_over: Literal["questions", "videos"] = "questions",
 ) -> Estimate:
     """Return the mean of values, with a percentile interval that resamples whole videos.
 
@@ -182,8 +184,8 @@ def bootstrap_mean(
     of two arms on the same questions, this is the paired bootstrap.
 
     If all answers are right, or all wrong, every resample is the same. Where the bounds of scores
-    are known, the interval is then the exact binomial one over questions (Clopper-Pearson): n of n
-    right answers give [(alpha / 2)**(1 / n), 1].
+    are known, the interval is then the exact binomial one (Clopper-Pearson): n of n right answers
+    give [(alpha / 2)**(1 / n), 1].
 
     Args:
         values: [question]; NaN are left out.
@@ -192,6 +194,8 @@ def bootstrap_mean(
         resamples: how many times videos are drawn with replacement.
         coverage: of the interval.
         seed: of the draws.
+        exact_over: what n counts in the exact interval. Videos are right, and conservative, where
+            the questions about one video are not independent.
     """
     array, labels = np.asarray(values, float), np.asarray(videos)
     present = ~np.isnan(array)
@@ -205,7 +209,8 @@ def bootstrap_mean(
         return Estimate(mean, float("nan"), float("nan"), n, len(names))
     tail = (1 - coverage) / 2
     if bounds is not None and array.min() == array.max() and mean in (*bounds, 0, sum(bounds)):
-        others = 1 - tail ** (1 / n)  # largest share of other values that n equal ones allow
+        equal = n if exact_over == "questions" else len(names)
+        others = 1 - tail ** (1 / equal)  # largest share of other values that equal ones allow
         low, high = (mean + others * (bound - mean) for bound in bounds)
         return Estimate(mean, low, high, n, len(names))
     rng = np.random.default_rng(seed)

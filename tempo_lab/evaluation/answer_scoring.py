@@ -309,7 +309,10 @@ def _accuracy(
 ) -> Score:
     answered = [one for one in scored if one.answered]
     mean = bootstrap_mean(
-        [one.correct for one in answered], [one.video for one in answered], bounds=SHARE
+        [one.correct for one in answered],
+        [one.video for one in answered],
+        bounds=SHARE,
+        exact_over="videos",
     )
     return Score.of(group, measure, mean, **_counts(judged))
 
@@ -347,7 +350,7 @@ def mean_over(judged: Sequence[Judged], category: str, measure: str) -> Score:
 
     The interval resamples videos and computes the mean of each draw over the values that the
     draw contains. If all answers are right, or all are wrong, the interval is that of the value
-    with the fewest questions (Clopper-Pearson), which is conservative.
+    with the fewest videos (Clopper-Pearson), which is conservative.
     """
     parts = [
         (value, [one for one in part if one.answered]) for value, part in _split(judged, category)
@@ -369,7 +372,7 @@ def mean_over(judged: Sequence[Judged], category: str, measure: str) -> Score:
     if len(names) > 1:
         tail = (1 - COVERAGE) / 2
         if value in SHARE:
-            fewest = min(len(part) for _, part in parts)
+            fewest = min(len({one.video for one in part}) for _, part in parts)
             others = 1 - tail ** (1 / fewest)
             low, high = (value - others * value, value + others * (1 - value))
         else:

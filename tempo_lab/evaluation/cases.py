@@ -10,6 +10,7 @@ import numpy as np
 
 from tempo_lab.common.errors import TraceError
 from tempo_lab.common.text import one_line
+from tempo_lab.evaluation.prior_measures.segments import overlapping
 from tempo_lab.evaluation.scoring import same_answer
 from tempo_lab.trace.trace import Trace
 
@@ -82,7 +83,7 @@ def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
     """Return which segments overlap spans of time, bool [segment].
 
     Segments and spans are half-open: (8, 12) does not reach the segment that begins at 12. A moment
-    (8, 8) is in the one segment that holds it.
+    (8, 8) is in the one segment that holds it (`prior_measures.segments.overlapping`).
 
     Args:
         trace: of the video.
@@ -111,14 +112,12 @@ def within(trace: Trace, spans: Sequence[tuple[float, float]]) -> np.ndarray:
             fix="give a list of (first, last), such as [(32.0, 36.0)]",
         )
     truth = np.zeros(len(start), dtype=bool)
-    for first, last in pairs:
-        if not first <= last:
-            raise TraceError("a span ends before it begins", asked=f"{first:g} to {last:g} s")
-        overlaps = (end > first) & ((start < last) | (start <= first))
+    for span in pairs:
+        overlaps = overlapping(start, end, span, TraceError)
         if not overlaps.any():
             raise TraceError(
                 "a span lies outside the video",
-                asked=f"{first:g} to {last:g} s",
+                asked=f"{span[0]:g} to {span[1]:g} s",
                 found=f"a video from {start[0]:g} to {end[-1]:g} s",
                 fix="count seconds from the beginning of the video",
             )

@@ -224,6 +224,7 @@ class DatasetJob:
             "question": question.question,
             "truth": question.answer,
             "options": len(question.options or ()),
+            "choices": question.options,
             "evidence": question.evidence,
             "categories": dict(question.categories),
         }
@@ -335,7 +336,8 @@ def _answers(
             continue
         row, began = rows[arm.name], time.perf_counter()
         try:
-            case = _case(session, question, _prompt(job, session, question), arm)
+            prompt = _prompt(job, session, question)
+            case = _case(session, question, prompt, arm)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UnfamiliarVideoWarning)  # the row has it as well
                 answered = runner.ask(
@@ -353,6 +355,7 @@ def _answers(
         yield [
             {
                 **row,
+                "prompt": prompt,
                 "said": trace.answer,
                 "used": answered.used,
                 "segments": len(answered.session),
@@ -386,9 +389,10 @@ def _relevance(
 ) -> Iterator[list[Row]]:
     try:
         other = job.others.get(question.id)
-        logits = {OWN: score(_prompt(job, session, question)), BLANK: score("")}
+        prompts = {OWN: _prompt(job, session, question), BLANK: ""}
         if other is not None:
-            logits[OTHER] = score(_prompt(job, session, other))
+            prompts[OTHER] = _prompt(job, session, other)
+        logits = {arm: score(prompt) for arm, prompt in prompts.items()}
     except VideoError:
         raise
     except COSTS_ITS_ROWS as error:
@@ -399,7 +403,13 @@ def _relevance(
     logits[DIFFERENCE] = logits[OWN] - logits[BLANK]
     start, end = session.video.segment_times.T.tolist()
     yield [
-        {**row, "start": start, "end": end, "logit": logits[arm].tolist()}
+        {
+            **row,
+            "prompt": prompts.get(arm, prompts[OWN]),
+            "start": start,
+            "end": end,
+            "logit": logits[arm].tolist(),
+        }
         for arm, row in rows.items()
     ]
 

@@ -1,10 +1,6 @@
-"""The folder of an evaluation: one process at a time, its files, and what a run returns.
+"""The folder of an evaluation: one process at a time writes to it, and what a run returns.
 
-* `config.json`: what the answers depend on. A folder with another configuration is refused.
-* `answers.jsonl`: one line for each finished question and arm (see `store`).
-* `answers.damaged`: damaged lines that were set aside; their questions are asked again.
-* `skipped.json`: rows of the dataset that were not asked: damaged, or without a video.
-* `summary.csv`: the measures of everything in `answers.jsonl`.
+`run_files` says what its files are.
 """
 
 from __future__ import annotations
@@ -23,16 +19,30 @@ from filelock import FileLock, Timeout
 
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.files import write_atomic
+from tempo_lab.evaluation.compare import Comparison, compare
 from tempo_lab.evaluation.datasets.base import Dataset, Skipped
+from tempo_lab.evaluation.question_measures import FAILED
+from tempo_lab.evaluation.run_files import (
+    CONFIG,
+    LOCK,
+    SKIPPED,
+    SUMMARY,
+    latest,
+    read_config,
+    read_rows,
+    read_skipped,
+)
+from tempo_lab.evaluation.samples import write_samples
 from tempo_lab.evaluation.store import Row, Store, key_of
 from tempo_lab.evaluation.summary import COLUMNS, Measure, measure_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONFIG, SUMMARY, SKIPPED, LOCK = "config.json", "summary.csv", "skipped.json", ".lock"
-FAILED = "failed"
-"""Column of a row without an answer: why there is none."""
+__all__ = [
+    "CONFIG", "FAILED", "LOCK", "SKIPPED", "SUMMARY", "EvaluationRun", "locked", "open_store",
+    "read_config", "rescore", "summarize", "write_skipped",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,30 @@ class EvaluationRun:
             f"{len(self.failed)} failed, {len(self.skipped)} skipped)"
         )
 
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], dataset: Dataset | None = None) -> EvaluationRun:
+        """Return a finished, stopped or running evaluation, without a model and without writing.
+
+        Args:
+            folder: of the run.
+            dataset: score by the rules of this dataset; by default by those that the run names.
+
+        Raises:
+            TempoLabError: there is no run in the folder, it cannot be read, or its rules are not
+                part of this package.
+        """
+        folder = Path(folder)
+        return cls._of(folder, read_config(folder), read_rows(folder), dataset)
+
+    @classmethod
+    def _of(
+        cls, folder: Path, config: dict[str, Any], rows: Sequence[Row], dataset: Dataset | None
+    ) -> EvaluationRun:
+        skipped = read_skipped(folder)
+        summary = measure_rows(rows, config, dataset, len(skipped))
+        ordered = sorted(rows, key=lambda row: tuple(map(str, key_of(row))))
+        return cls(folder, config, ordered, skipped, summary)
+
     @property
     def failed(self) -> list[Row]:
         """Rows without an answer; the column `failed` says why."""
@@ -73,6 +107,17 @@ class EvaluationRun:
         import pandas as pd
 
         return pd.DataFrame([asdict(measure) for measure in self.summary], columns=list(COLUMNS))
+
+    def compare(self, other: EvaluationRun | str | os.PathLike[str]) -> Comparison:
+        """Return the paired differences of this run and another one: this one minus the other.
+
+        Args:
+            other: a run on the same dataset, or its folder.
+
+        Raises:
+            TempoLabError: the runs cannot be compared (see `compare.compare`).
+        """
+        return compare(self, other)
 
 
 @contextmanager
@@ -108,27 +153,6 @@ def open_store(folder: Path, config: dict[str, Any]) -> Store:
     return Store(folder, config, CONFIG)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the configuration of a run.
-
-    Raises:
-        TempoLabError: there is no run in the folder, or its configuration cannot be read.
-    """
-    try:
-        config = json.loads((folder / CONFIG).read_bytes())
-    except (OSError, ValueError) as error:
-        config = error
-    if not isinstance(config, dict) or not {"kind", "rules"} <= config.keys():
-        missing = isinstance(config, FileNotFoundError)
-        raise TempoLabError(
-            "this is not the folder of an evaluation",
-            asked=folder,
-            found=f"no {CONFIG}" if missing else f"a {CONFIG} that cannot be read",
-            fix="give the folder that was --out of `tempo-lab evaluate` for a table or dataset",
-        )
-    return config
-
-
 def write_skipped(folder: Path, skipped: Sequence[Skipped]) -> None:
     """Write the rows of the dataset that were not asked."""
     content = json.dumps([asdict(one) for one in skipped], indent=1).encode()
@@ -139,36 +163,34 @@ def write_skipped(folder: Path, skipped: Sequence[Skipped]) -> None:
 def summarize(
     folder: Path, store: Store, config: dict[str, Any], dataset: Dataset | None
 ) -> EvaluationRun:
-    """Measure everything in the folder, write `summary.csv`, and return the run.
+    """Measure everything in the folder, write `summary.csv` and `samples.parquet`; return the run.
 
     Args:
         dataset: its rules score the answers; None for the rules that the configuration names.
 
     Raises:
         TempoLabError: the configuration names rules that are not part of this package, or the
-            summary cannot be written.
+            files cannot be written.
     """
-    latest = {key_of(row): row for row in store}  # a question that was asked again counts once
-    rows = [latest[key] for key in sorted(latest, key=lambda key: tuple(map(str, key)))]
-    try:
-        entries = json.loads((folder / SKIPPED).read_bytes())
-        skipped = [Skipped(**entry) for entry in entries]
-    except (OSError, ValueError, TypeError):
-        skipped = []
-    summary = measure_rows(rows, config, dataset, len(skipped))
+    rows = latest(store) if store.path.exists() else read_rows(folder)
+    run = EvaluationRun._of(folder, config, rows, dataset)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for measure in summary:
+    for measure in run.summary:
         values = asdict(measure).values()
         writer.writerow("" if value is None or value != value else value for value in values)
     with _disk(folder, "the summary of the evaluation cannot be written; the answers are kept"):
         write_atomic(folder / SUMMARY, text.getvalue().encode())
-    return EvaluationRun(folder, config, rows, skipped, summary)
+    with _disk(folder, "the samples of the evaluation cannot be written; the answers are kept"):
+        write_samples(folder, rows)
+    return run
 
 
 def rescore(out: str | os.PathLike[str], dataset: Dataset | None = None) -> EvaluationRun:
-    """Measure the answers of a run again, without a model, and write its `summary.csv`.
+    """Measure a run again, without a model, and write its `summary.csv` and `samples.parquet`.
+
+    Where `answers.jsonl` is missing, `samples.parquet` is read.
 
     Args:
         out: the folder of the run.

@@ -14,6 +14,7 @@ from typing import Any
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
 from tempo_lab.common.files import write_atomic
+from tempo_lab.common.text import one_line
 
 ROWS, DAMAGED, SETTINGS = "answers.jsonl", "answers.damaged", "settings.json"
 CHECK = "check"
@@ -61,13 +62,10 @@ class Store:
         if not path.exists():
             write_atomic(path, json.dumps(settings, indent=1).encode())
             return
-        try:
-            stored = json.loads(path.read_bytes())
-        except ValueError:
-            stored = None
+        stored = read_settings(path)
         if stored == settings:
             return
-        differences = "settings that cannot be read"
+        differences = f"another {self._settings}"
         if isinstance(stored, dict):
             names = sorted(settings.keys() | stored.keys())
             differences = ", ".join(
@@ -127,6 +125,37 @@ class Store:
         if self.path.exists():
             with open(self.path, "rb") as file:
                 yield from filter(None, map(_row, file))
+
+
+def read_settings(path: Path) -> Any:
+    """Return the settings of a run, as they were written.
+
+    Raises:
+        TempoLabError: they are damaged.
+        OSError: the file cannot be read.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise TempoLabError(
+            "the settings of the evaluation are damaged",
+            asked=path,
+            found=f"no JSON; the file may be cut off: {one_line(str(error), 120)}",
+            fix=f"restore the file from a copy, or use another folder; {ROWS} is not changed",
+        ) from error
+
+
+def read_intact(path: Path) -> tuple[list[Row], int]:
+    """Return the intact rows of a file, and how many lines are damaged. Nothing is changed.
+
+    A last line without an end is no damage: it is being written, or its process was killed.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    *lines, _ = path.read_bytes().split(b"\n")
+    rows = [row for row in map(_row, lines) if row is not None]
+    return rows, len(lines) - len(rows)
 
 
 def _check(row: dict[str, Any]) -> str:

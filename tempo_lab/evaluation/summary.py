@@ -1,27 +1,45 @@
-"""The measures of an evaluation's rows, each with its 95 % interval. No torch."""
+"""The measures of an evaluation's rows, each with its 95 % interval. No torch.
+
+A run has the measures of each arm, and the paired differences between its arms: "uniform minus
+head" is the arm uniform minus the first arm, head, on the questions that both answered. In a run
+that only scored the segments it is the question's own relevance minus each of its controls.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from importlib import import_module
 from typing import Any
 
-import numpy as np
-
-from tempo_lab.allocation.ata import allocate
-from tempo_lab.common.errors import BudgetError, TempoLabError
-from tempo_lab.common.statistics import bootstrap_mean
-from tempo_lab.evaluation.answer_scoring import Judged, Score, accuracy, judge, strict_letter
+from tempo_lab.allocation.arms import PRIOR as OWN
+from tempo_lab.evaluation.answer_scoring import Score, accuracy
 from tempo_lab.evaluation.datasets.base import Dataset
-from tempo_lab.evaluation.prior_measures import Measured, measure_prior
-from tempo_lab.evaluation.prior_measures import summarize as mean_measures
-from tempo_lab.evaluation.store import Row
+from tempo_lab.evaluation.measured import COSTS, Measured, groups, paired_differences, summarize
+from tempo_lab.evaluation.question_measures import (
+    ACCURACY,
+    ANSWERS,
+    FAILED,
+    PRIOR,
+    STRICT,
+    Arm,
+    is_circular,
+    judge_rows,
+    question_measures,
+    rows_by_arm,
+)
+from tempo_lab.evaluation.scoring_rules import Rules, rule_names
+from tempo_lab.evaluation.store import Row, key_of
 
-ANSWERS, PRIOR = "answers", "prior"
-"""Kinds of runs: rows that hold answers, or rows that hold relevance."""
+__all__ = ["ANSWERS", "COLUMNS", "MINUS", "PRIOR", "Measure", "measure_rows", "rule_names"]
+
+MINUS = " minus "
+"""Between the names of two arms in a row that holds their difference."""
+BLIND = "blind"
+"""The arm that sees no video: others are not compared with it, it is compared with them."""
+UNIFORM = "evidence_recall_uniform"
+"""What equally many tokens keep if they are spread evenly: no measure of the relevance."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +47,11 @@ class Measure:
     """One row of `summary.csv`.
 
     Attributes:
-        arm: how the question was answered; "" for counts of the whole dataset.
+        arm: how the question was answered; "" for counts of the whole dataset; for a difference
+            both arms: "uniform minus head".
         budget: memory tokens of the whole video; None for arms and measures without one.
         group: "all", or a category and its value: "kind=color".
-        measure: "accuracy", "tokens", "auroc", ...
+        measure: "accuracy", "tokens", "seconds", "auroc", ...
         value: the mean over questions, or a count.
         low, high: 95 % interval, clustered by video; NaN for counts and for fewer than two videos.
         questions: how many count.
@@ -54,12 +73,13 @@ COLUMNS = tuple(field.name for field in fields(Measure))
 
 
 def measure_rows(
-    rows: Sequence[Row], config: dict[str, Any], dataset: Dataset | None, skipped: int = 0
+    rows: Sequence[Row], config: Mapping[str, Any], dataset: Dataset | None, skipped: int = 0
 ) -> list[Measure]:
-    """Return the measures of all arms and groups.
+    """Return the measures of all arms and groups, and the differences between arms.
 
     Args:
-        rows: of one run.
+        rows: of one run, in the order in which they were asked: the first arm is compared with
+            the others.
         config: its configuration.
         dataset: its rules score the answers; None for the rules that the configuration names.
         skipped: rows of the dataset that were not asked.
@@ -67,179 +87,110 @@ def measure_rows(
     Raises:
         TempoLabError: the configuration names rules that are not part of this package.
     """
-    arms: dict[tuple[str, int | None], list[Row]] = defaultdict(list)
-    for row in rows:
-        arms[row["family"], row["budget"]].append(row)
-    measures = [Measure("", None, "all", "skipped", skipped, math.nan, math.nan, skipped, 0)]
     rules = Rules.of(dataset, config["rules"]) if config["kind"] == ANSWERS else None
-    for (arm, budget), part in sorted(arms.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
-        answered = [row for row in part if "failed" not in row]
-        measures.append(_count(arm, budget, "failed", part, len(part) - len(answered)))
+    reference = OWN if rules is None else _first_arm(rows)
+    rows = sorted(rows, key=lambda row: tuple(map(str, key_of(row))))
+    measured = question_measures(rows, config, rules)
+    measures = [Measure("", None, "all", "skipped", skipped, math.nan, math.nan, skipped, 0)]
+    for arm, part in rows_by_arm(rows).items():
+        answered = [row for row in part if FAILED not in row]
+        measures.append(_count(arm, FAILED, part, len(part) - len(answered)))
         if rules is None:
-            measures += _of_prior(arm, answered, config)
+            known = sum(row["evidence"] is not None for row in answered)
+            measures.append(_count(arm, "no_evidence", answered, len(answered) - known))
+            measures += _of_prior(arm[0], measured)
         else:
-            measures += _of_answers(arm, budget, part, rules)
-            for name, frames in (("tokens", False), ("tokens_per_frame", True)):
-                values = [row["used"] / (row["frames"] if frames else 1) for row in answered]
-                mean = bootstrap_mean(values, [row["video"] for row in answered])
-                measures.append(_measure(arm, budget, Score.of("all", name, mean)))
-    return measures
+            measures += _of_answers(arm, part, rules, is_circular(config))
+            spent = [replace(one, measures=_only(one, COSTS)) for one in measured[arm]]
+            measures += [_measure(arm, score) for score in summarize(spent)]
+    return measures + list(_differences(measured, reference, rules is None))
 
 
-def _measure(arm: str, budget: int | None, score: Score) -> Measure:
+def _measure(arm: Arm, score: Score) -> Measure:
     return Measure(
-        arm, budget, score.group, score.measure, score.value, score.low, score.high,
+        *arm, score.group, score.measure, score.value, score.low, score.high,
         score.questions, score.videos,
     )  # fmt: skip
 
 
-def _count(arm: str, budget: int | None, name: str, rows: Sequence[Row], count: int) -> Measure:
+def _count(arm: Arm, name: str, rows: Sequence[Row], count: int) -> Measure:
     videos = len({row["video"] for row in rows})
-    return Measure(arm, budget, "all", name, count, math.nan, math.nan, len(rows), videos)
+    return Measure(*arm, "all", name, count, math.nan, math.nan, len(rows), videos)
 
 
-# Answers
+def _only(one: Measured, names: Collection[str]) -> dict[str, float]:
+    return {name: value for name, value in one.measures.items() if name in names}
 
 
-@dataclass(frozen=True)
-class Rules:
-    """A dataset's rules for scores.
-
-    Attributes:
-        extract, letters, aggregate: see `Dataset`.
-    """
-
-    extract: Callable[[str, str], str | None]
-    letters: str | None
-    aggregate: Callable[[Sequence[Judged]], list[Score]]
-
-    @classmethod
-    def of(cls, dataset: Dataset | None, names: dict[str, Any]) -> Rules:
-        """Return the rules of a dataset, or without one those that a configuration names."""
-        if dataset is not None:
-            return cls(dataset.extract, dataset.letters, dataset.aggregate)
-        return cls(_find(names["extract"]), names["letters"], _find(names["aggregate"]))
-
-
-def rule_names(dataset: Dataset) -> dict[str, Any]:
-    """Return the names of a dataset's rules, as JSON, by which `Rules.of` finds them again."""
-
-    def name(rule: Any) -> str:
-        return f"{getattr(rule, '__module__', '?')}:{getattr(rule, '__qualname__', repr(rule))}"
-
-    return {
-        "extract": name(dataset.extract),
-        "letters": dataset.letters,
-        "aggregate": name(dataset.aggregate),
-    }
-
-
-def _find(name: str) -> Any:
-    """The function of this package with a name; a configuration cannot name other code."""
-    module, _, function = str(name).partition(":")
-    if module.startswith("tempo_lab.evaluation.") and function.isidentifier():
-        try:
-            return getattr(import_module(module), function)
-        except (ImportError, AttributeError):
-            pass
-    raise TempoLabError(
-        "the rule that scores these answers is not part of Tempo Lab",
-        asked=name,
-        fix="pass the dataset: rescore(out, dataset)",
-    )
-
-
-def _of_answers(
-    arm: str, budget: int | None, rows: Sequence[Row], rules: Rules
-) -> Iterator[Measure]:
+def _of_answers(arm: Arm, rows: Sequence[Row], rules: Rules, fold: bool) -> Iterator[Measure]:
+    """The scores that the dataset's owners report, by their rules and by the strict ones."""
     known = [row for row in rows if row["truth"] is not None]
     if not known:
         return
-    released = [_judge(row, rules) for row in known]
+    released = judge_rows(known, rules, fold)
     for score in rules.aggregate(released):
-        yield _measure(arm, budget, score)
-    yield _count(arm, budget, "unparsed", known, accuracy(released).unparsed)
+        yield _measure(arm, score)
+    yield _count(arm, "unparsed", known, accuracy(released).unparsed)
     if any(row["options"] for row in known):
-        strict = [_judge(row, None) for row in known]
+        strict = judge_rows(known, None, fold)
         for score in rules.aggregate(strict):
-            yield _measure(arm, budget, replace(score, measure=f"{score.measure}_strict"))
-        yield _count(arm, budget, "unparsed_strict", known, accuracy(strict).unparsed)
+            yield _measure(arm, replace(score, measure=f"{score.measure}_strict"))
+        yield _count(arm, "unparsed_strict", known, accuracy(strict).unparsed)
 
 
-def _judge(row: Row, rules: Rules | None) -> Judged:
-    """A row, judged by a dataset's rules, or strictly without them."""
-    return judge(
-        row.get("said"),
-        row["truth"],
-        row["options"],
-        id=row["item"],
-        video=row["video"],
-        categories=_categories(row),
-        extract=strict_letter if rules is None else rules.extract,
-        letters=None if rules is None else rules.letters,
-    )
+def _of_prior(family: str, measured: Mapping[Arm, Sequence[Measured]]) -> Iterator[Measure]:
+    for arm, each in measured.items():
+        if arm[0] == family:
+            for group, part in groups(each).items():
+                yield from (_measure(arm, score) for score in summarize(part, group))
 
 
-def _categories(row: Row) -> dict[str, str | tuple[str, ...]]:
-    values = row["categories"].items()
-    return {name: value if isinstance(value, str) else tuple(value) for name, value in values}
+# Differences
 
 
-# Relevance
+def _first_arm(rows: Sequence[Row]) -> str:
+    """The family that was asked first about most questions; "" without rows.
+
+    A question whose first answer was damaged, and therefore asked again at last, is outvoted.
+    """
+    first: dict[tuple[str, str], str] = {}
+    for row in rows:
+        if row["family"] != BLIND:
+            first.setdefault((row["video"], row["item"]), row["family"])
+    votes = Counter(first.values())
+    return min(votes, key=lambda family: (-votes[family], family), default="")
 
 
-def _of_prior(arm: str, rows: Sequence[Row], config: dict[str, Any]) -> Iterator[Measure]:
-    known = [row for row in rows if row["evidence"] is not None]
-    yield _count(arm, None, "no_evidence", rows, len(rows) - len(known))
-    groups: dict[str, list[Row]] = {"all": known} if known else {}
-    for row in known:
-        for name, value in sorted(_categories(row).items()):
-            for one in dict.fromkeys((value,) if isinstance(value, str) else value):
-                groups.setdefault(f"{name}={one}", []).append(row)
-    measured = {row["item"]: _measured(row) for row in known}
-    recalls = {
-        budget: {row["item"]: _recall(row, budget, config) for row in known}
-        for budget in config["budgets"]
-    }
-    for group in sorted(groups, key=lambda group: (group != "all", group)):
-        for budget, each in ((None, measured), *recalls.items()):
-            for score in mean_measures([each[row["item"]] for row in groups[group]], group):
-                yield _measure(arm, budget, score)
+def _differences(
+    measured: Mapping[Arm, Sequence[Measured]], reference: str, prior: bool
+) -> Iterator[Measure]:
+    """The other arms minus the reference; of relevance the reference minus its controls."""
+    budgets: dict[str, list[int | None]] = {}
+    for family, budget in measured:
+        budgets.setdefault(family, []).append(budget)
+    of_reference = budgets.pop(reference, [])
+    for family, own in budgets.items():
+        for budget, other in _pairs(own, of_reference):
+            part, first = measured[family, budget], measured[reference, other]
+            shown = other if budget is None else budget
+            if prior:
+                control = f"({family})" if " - " in family else family
+                names = {name for one in part for name in one.measures} - {*COSTS, UNIFORM}
+                name = f"{reference}{MINUS}{control}"
+                pairs = paired_differences(first, part, names)
+            else:
+                name = f"{family}{MINUS}{reference}"
+                pairs = paired_differences(part, first, (ACCURACY, STRICT))
+            yield from (_measure((name, shown), pair.difference) for pair in pairs)
 
 
-def _relevance(row: Row) -> np.ndarray:
-    """float64 [segment], in which different logits stay different."""
-    return 1 / (1 + np.exp(-np.asarray(row["logit"], float)))
-
-
-def _spans(row: Row) -> list[tuple[float, float]]:
-    return [(start, end) for start, end in row["evidence"]]
-
-
-def _measured(row: Row) -> Measured:
-    """The measures that need no budget."""
-    clips = row["saliency"]
-    measures = measure_prior(
-        _relevance(row),
-        row["start"],
-        row["end"],
-        _spans(row),
-        **({} if clips is None else {"saliency": clips["scores"], "clip": clips["clip"]}),
-    )
-    return Measured(row["item"], row["video"], measures)
-
-
-def _recall(row: Row, budget: int, config: dict[str, Any]) -> Measured:
-    """The share of the evidence that ATA and a uniform allocation keep at a budget."""
-    names, slots = ("evidence_recall", "evidence_recall_uniform"), config["slots"]
-    relevance = _relevance(row)
-    try:
-        tokens = allocate(
-            relevance, budget, min_tokens=config["min_tokens"], max_tokens=slots
-        ).tokens
-    except BudgetError:  # more segments than tokens
-        return Measured(row["item"], row["video"], dict.fromkeys(names, math.nan))
-    measures = measure_prior(
-        relevance, row["start"], row["end"], _spans(row), tokens=tokens, slots=slots
-    )
-    return Measured(row["item"], row["video"], {name: measures[name] for name in names})
+def _pairs(
+    own: Collection[int | None], others: Collection[int | None]
+) -> list[tuple[int | None, int | None]]:
+    """Equal budgets of two arms; one without a budget is compared at each budget of the other."""
+    pairs = [(budget, budget) for budget in own if budget in others]
+    if None in own and None not in others:
+        pairs += [(None, budget) for budget in others]
+    if None in others and None not in own:
+        pairs += [(budget, None) for budget in own]
+    return pairs

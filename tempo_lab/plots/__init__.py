@@ -18,6 +18,7 @@ from tempo_lab.plots.attribution import attribution
 from tempo_lab.plots.baselines import baselines
 from tempo_lab.plots.compare import compare
 from tempo_lab.plots.contact_sheet import contact_sheet
+from tempo_lab.plots.evaluation import evaluation
 from tempo_lab.plots.filmstrip import filmstrip
 from tempo_lab.plots.front_loading import front_loading, front_loading_slots
 from tempo_lab.plots.front_loading_answer import front_loading_answer
@@ -42,6 +43,7 @@ __all__ = [
     "attribution",
     "compare",
     "contact_sheet",
+    "evaluation",
     "filmstrip",
     "front_loading",
     "front_loading_answer",

@@ -81,7 +81,7 @@ def allocation(
 
     segments = f"{len(tokens)} segment" + ("s" if len(tokens) > 1 else "")
     ledger = f"{attrs['used']} of {attrs['budget']} tokens used, {segments}"
-    heading(figure, width, trace.question + interventions_note(trace.provenance))
+    heading(figure, width, trace.asked + interventions_note(trace.provenance))
     upper.set_title(
         title(trace.answer, 75, width), loc="left", fontsize="medium", fontweight="bold"
     )

@@ -128,7 +128,7 @@ def filmstrip(
                 edges[segment], edges[segment + 1], fill=False, edgecolor=BLACK, linewidth=2,
                 clip_on=False, zorder=5,
             )  # fmt: skip
-    heading = f"{trace.question} → {trace.answer}"
+    heading = f"{trace.asked} → {trace.answer}"
     strip.set_title(title(heading, 100, width), loc="left", fontsize="medium")
     return figure.figure, np.array([strip, upper, lower])
 

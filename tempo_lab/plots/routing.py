@@ -82,7 +82,7 @@ def routing(
     lower.set_xlim(edges[0], edges[-1])
     legend_below(figure, width, *lower.get_legend_handles_labels())
     tidy(*axes)
-    heading(figure, width, trace.question)
+    heading(figure, width, trace.asked)
     for each, text in (
         (upper, f"As asked: {attrs['used']} of {attrs['budget']} tokens ({attrs['strategy']})"),
         (lower, f"Now: {allocation.used} of {allocation.budget} tokens ({allocation.strategy})"),

@@ -22,16 +22,24 @@ from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.interventions.apply import ActiveInterventions
 from tempo_lab.session.interventions.spec import Intervention
 from tempo_lab.session.provenance import provenance
+from tempo_lab.session.subtitles import (
+    ListedSubtitles,
+    Subtitles,
+    list_subtitles,
+    subtitle_length,
+)
 from tempo_lab.session.validation import (
     check_answer_budget,
     check_context,
     check_memory,
     check_question,
     check_scores,
+    check_subtitle_words,
     check_texts,
     check_words,
 )
 from tempo_lab.trace.trace import Trace
+from tempo_lab.video.subtitles import SAMPLED_FRAMES
 
 DEFAULT_BUDGET = 8192
 
@@ -41,7 +49,9 @@ class _Settings:
     """A validated question and its settings.
 
     Attributes:
-        question: the question as asked.
+        question: what the models read: the subtitles, if any, and the question as asked.
+        subtitles: those that the prompt lists, and
+        subtitle_tokens: the tokens by which they make the LLM's prompt longer.
         history: earlier (question, answer) turns, oldest first.
         answer_budget: tokens that the answer may have.
         scores: forced scores, float32 [segment]; None for the model's relevance.
@@ -49,6 +59,8 @@ class _Settings:
     """
 
     question: str
+    subtitles: ListedSubtitles | None
+    subtitle_tokens: int
     history: tuple[tuple[str, str], ...]
     answer_budget: int
     scores: np.ndarray | None
@@ -154,6 +166,8 @@ class Session:
         scores: Iterable[float] | None = None,
         capture: Capture | None = None,
         interventions: Intervention | Sequence[Intervention] = (),
+        subtitles: Subtitles | None = None,
+        subtitle_frames: int = SAMPLED_FRAMES,
     ) -> Trace:
         """Ask a question about the video.
 
@@ -181,6 +195,11 @@ class Session:
             interventions: one or several changes of this run (see `Intervention`): the tokens or
                 slots of segments, their positions, the question that they are compressed for, a
                 hidden state. `trace.interventions` lists them.
+            subtitles: a file (.srt, .vtt, LongVideoBench's .json), or lines of (start, end, text)
+                in seconds of the video's file. Both models read those that are shown at uniformly
+                sampled frames of the opened part, before the question, in the form of Video-MME's
+                prompt. With an empty list, the prompt says that there are none.
+            subtitle_frames: number of these frames; 32 as in the released evaluation.
 
         Returns:
             the trace of everything that happened.
@@ -190,6 +209,7 @@ class Session:
                 has words that a model with a small vocabulary does not know.
             BudgetError: the budget or the context cannot hold what was asked; or there is no such
                 strategy or mode. Nothing is cut to make it fit.
+            SubtitleError: the subtitles cannot be read.
             VideoError: the video cannot be decoded.
             CaptureError: something cannot be recorded or changed.
             CheckpointError: the model has no memory tokens (a plain Qwen3-VL).
@@ -202,17 +222,24 @@ class Session:
             compressed = config.dynamic_compress and not self.video.is_image
             strategy = "head" if compressed else "none"
         strategy = find_strategy(strategy)
-        active = ActiveInterventions(interventions, self.engine, question, strategy)
         check_question(question, mode, prompts.llm, config.example_questions)
-        check_words(active.question, prompts.llm, config.example_questions)
+        asked = question
+        question, listed = self._with_subtitles(question, subtitles, subtitle_frames)
+        subtitle_tokens = subtitle_length(prompts, listed, asked, turns)
         text_tokens = len(prompts.opening()) + len(prompts.closing(question, turns))
+        active = ActiveInterventions(interventions, self.engine, question, strategy)
+        check_words(active.question, prompts.llm, config.example_questions)
         if budget is None:
             all_tokens = len(self.video) * config.num_compression_tokens
             budget = all_tokens if strategy.name == "none" else DEFAULT_BUDGET
         settings = _Settings(
             question=question,
+            subtitles=listed,
+            subtitle_tokens=subtitle_tokens,
             history=turns,
-            answer_budget=check_answer_budget(max_new_tokens, text_tokens, config.context_length),
+            answer_budget=check_answer_budget(
+                max_new_tokens, text_tokens, config.context_length, subtitle_tokens
+            ),
             scores=None if scores is None else check_scores(scores, len(self.video)),
             budget=budget,
             strategy=strategy,
@@ -263,13 +290,20 @@ class Session:
         )
         return trace if recorder is None else recorder.add_to(trace, needed, memory)
 
-    def score(self, question: str) -> Trace:
+    def score(
+        self,
+        question: str,
+        *,
+        subtitles: Subtitles | None = None,
+        subtitle_frames: int = SAMPLED_FRAMES,
+    ) -> Trace:
         """Score the segments for a question, and stop: no memory token is kept, no answer written.
 
         The scores are those that `ask` allocates by. A plain Qwen3-VL can be asked, too.
 
         Args:
             question: plain text, as in `ask`; a blank one is refused.
+            subtitles, subtitle_frames: see `ask`.
 
         Returns:
             a trace with relevance and times only (`Trace.scores_only`).
@@ -279,10 +313,14 @@ class Session:
                 vocabulary does not know.
             BudgetError: the session's `cache` does not fit its byte limit.
             VideoError: the video cannot be decoded.
+            SubtitleError: the subtitles cannot be read.
         """
         engine, prompts = self.engine, self.checkpoint.prompts
         check_texts(question, ())
         check_question(question, None, prompts.llm, self.checkpoint.model.config.example_questions)
+        without = question
+        question, listed = self._with_subtitles(question, subtitles, subtitle_frames)
+        tokens = len(prompts.question(question)) - len(prompts.question(without))
         with self.checkpoint.lock:
             with stage(self.progress, "reading segments", len(self)) as bar:
                 scored = engine.score(question, bar.update, memory=False)
@@ -297,8 +335,30 @@ class Session:
                 prompts={
                     "svlm": prompts.segment(engine.visual_prompt(0), question).text(prompts.svlm)
                 },
-                provenance=provenance(engine),
+                provenance={**provenance(engine), **_provenance(listed)},
+                subtitle_lines=self._subtitle_lines(listed),
+                subtitle_tokens=tokens,
             )
+
+    def _with_subtitles(
+        self, question: str, subtitles: Subtitles | None, frames: int
+    ) -> tuple[str, ListedSubtitles | None]:
+        """The question as the models read it, and the subtitles that it lists.
+
+        Raises:
+            SubtitleError: the subtitles cannot be read.
+            QueryError: they have words that a model with a small vocabulary does not know.
+        """
+        listed = list_subtitles(subtitles, self.video, frames)
+        if listed is None:
+            return question, None
+        check_texts(listed.text, ())
+        examples = self.checkpoint.model.config.example_questions
+        check_subtitle_words(listed.text, self.checkpoint.prompts.llm, examples)
+        return listed.text + question, listed
+
+    def _subtitle_lines(self, listed: ListedSubtitles | None) -> np.ndarray | None:
+        return None if listed is None else listed.per_segment(self.video.segment_times)
 
     def _true_times(self) -> list[list[float]]:
         """Presentation time of each segment's first and last frame, in seconds."""
@@ -331,7 +391,13 @@ class Session:
         """
         prompt = self.engine.llm_prompt(allocation.tokens, settings.question, settings.history)
         context = self.checkpoint.model.config.context_length
-        check_context(prompt, settings.answer_budget, context, settings.strategy.name)
+        check_context(
+            prompt,
+            settings.answer_budget,
+            context,
+            settings.strategy.name,
+            settings.subtitle_tokens,
+        )
         return prompt
 
     @torch.inference_mode()
@@ -387,13 +453,21 @@ class Session:
                 "svlm": self.prompt(active.question).text(self.checkpoint.prompts.svlm),
                 "llm": prompt.text(self.checkpoint.prompts.llm),
             },
-            provenance={**provenance(active.engine), **settings_record},
-        )
+            provenance={
+                **provenance(active.engine), **settings_record, **_provenance(settings.subtitles)
+            },
+            subtitle_lines=self._subtitle_lines(settings.subtitles),
+            subtitle_tokens=settings.subtitle_tokens,
+        )  # fmt: skip
         return active.annotate(trace)
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
         """The SVLM's prompt for a segment, position by position, with its memory slots."""
         return self.engine.svlm_prompt(question, segment)
+
+
+def _provenance(listed: ListedSubtitles | None) -> dict[str, object]:
+    return {} if listed is None else {"subtitles": listed.provenance}
 
 
 def _probability(logit: np.ndarray) -> np.ndarray:

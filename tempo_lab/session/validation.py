@@ -10,6 +10,7 @@ import numpy as np
 
 from tempo_lab.allocation import as_scores
 from tempo_lab.common.errors import BudgetError, QueryError
+from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.plain import no_memory
@@ -102,6 +103,26 @@ def check_question(
         )
 
 
+def check_subtitle_words(text: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
+    """Refuse subtitles for a model with a closed vocabulary that lacks some of their words.
+
+    Args:
+        text: what the prompt lists.
+        tokenizer, examples: see `check_words`.
+
+    Raises:
+        QueryError: a word is unknown.
+    """
+    if examples and (unknown := unknown_words(tokenizer, text)):
+        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        raise QueryError(
+            "this model does not know every word of the subtitles",
+            asked=one_line(text, 120),
+            found=f"unknown: {', '.join(unknown[:8])}{more}",
+            fix="leave subtitles out: the model has a small vocabulary of its own",
+        )
+
+
 def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
     """Refuse words outside the vocabulary of a model whose vocabulary is closed.
 
@@ -161,13 +182,19 @@ def default_answer_budget(context: int) -> int:
     return min(MAX_NEW_TOKENS, context // 4)
 
 
-def check_answer_budget(max_new_tokens: int | None, text_tokens: int, context: int) -> int:
+FEWER_SUBTITLES = "subtitles of fewer frames (a smaller subtitle_frames), no subtitles"
+
+
+def check_answer_budget(
+    max_new_tokens: int | None, text_tokens: int, context: int, subtitle_tokens: int = 0
+) -> int:
     """Return the tokens that the answer may have.
 
     Args:
         max_new_tokens: as asked; None for the default.
         text_tokens: tokens of the prompt without the video.
         context: tokens that the LLM can hold.
+        subtitle_tokens: how many of `text_tokens` are subtitles.
 
     Raises:
         BudgetError: not a whole number from 1, or text and answer alone exceed the context.
@@ -177,16 +204,20 @@ def check_answer_budget(max_new_tokens: int | None, text_tokens: int, context: i
         fix = f"leave it out for {budget}"
         budget = check_whole("max_new_tokens", max_new_tokens, 1, error=BudgetError, fix=fix)
     if text_tokens + budget > context:
+        subtitles = f" ({subtitle_tokens} of them subtitles)" if subtitle_tokens else ""
         raise BudgetError(
             "the question does not fit the model's context",
-            asked=f"{text_tokens} tokens of text + {budget} for the answer",
+            asked=f"{text_tokens} tokens of text{subtitles} + {budget} for the answer",
             found=f"a context of {context} tokens",
-            fix="a shorter question, fewer earlier turns, or a smaller max_new_tokens",
+            fix=f"{FEWER_SUBTITLES}, " * bool(subtitle_tokens)
+            + "a shorter question, fewer earlier turns, or a smaller max_new_tokens",
         )
     return budget
 
 
-def check_context(prompt: TokenMap, answer_budget: int, context: int, strategy: str) -> None:
+def check_context(
+    prompt: TokenMap, answer_budget: int, context: int, strategy: str, subtitle_tokens: int = 0
+) -> None:
     """Refuse a prompt that the context cannot hold; nothing is cut to make it fit.
 
     Args:
@@ -194,6 +225,7 @@ def check_context(prompt: TokenMap, answer_budget: int, context: int, strategy: 
         answer_budget: tokens that the answer may have.
         context: tokens that the LLM can hold.
         strategy: the allocation strategy, for the suggested fix.
+        subtitle_tokens: how many tokens of the prompt are subtitles.
 
     Raises:
         BudgetError: it does not fit; the message says what would.
@@ -208,9 +240,11 @@ def check_context(prompt: TokenMap, answer_budget: int, context: int, strategy: 
         fix = f'strategy="head" with {fix}'
     if fits < len(set(prompt.segment[prompt.role == MEMORY].tolist())):
         fix = "fewer segments (a lower fps or max_frames)"
+    subtitles = f" ({subtitle_tokens} of them subtitles)" if subtitle_tokens else ""
+    fix += f", {FEWER_SUBTITLES}" * bool(subtitle_tokens)
     raise BudgetError(
         "the context cannot hold this video at this budget",
-        asked=f"{memory} memory tokens + {other} of timestamps and text "
+        asked=f"{memory} memory tokens + {other} of timestamps and text{subtitles} "
         f"+ {answer_budget} for the answer = {len(prompt) + answer_budget}",
         found=f"a context of {context} tokens",
         fix=f"{fix}, or a smaller max_new_tokens",

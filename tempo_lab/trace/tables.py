@@ -20,7 +20,8 @@ BAR_WIDTH = 12  # characters of a relevance bar
 def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) -> Table:
     """The ledger as a table, one row per segment, with `Trace.caution` as its caption.
 
-    Without the columns of tokens where the question was only scored.
+    Without the columns of tokens where the question was only scored. With subtitles in the prompt,
+    a column has the number of them that each segment shows.
 
     Args:
         trace: the trace.
@@ -33,6 +34,8 @@ def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) ->
     table.add_column("segment", justify="right")
     table.add_column("time (s)", justify="right")
     table.add_column("relevance")
+    if trace.has_subtitles:
+        table.add_column("subtitles", justify="right")
     if not trace.scores_only:
         table.add_column("wanted", justify="right")
         table.add_column("tokens", justify="right")
@@ -45,6 +48,7 @@ def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) ->
             f"* {segment}" if segment in marked else str(segment),
             f"{row['start']:.1f} - {row['end']:.1f}",
             f"{row['relevance']:.3f} {_bar(row['relevance'])}",
+            *([str(row["subtitle_lines"])] if trace.has_subtitles else []),
             *tokens,
             style="bold" if segment in marked else None,
         )
@@ -61,9 +65,10 @@ def totals(trace: Trace) -> str:
         TraceError: the question was only scored.
     """
     t = trace.totals
+    subtitles = f" ({t['subtitles']} of it subtitles)" if trace.has_subtitles else ""
     return (
         f"{t['used']} of {t['budget']} tokens used; a prompt of {t['prompt']} = {t['used']} memory"
-        f" + {t['timestamps']} timestamps + {t['text']} text; {t['context_left']} of"
+        f" + {t['timestamps']} timestamps + {t['text']} text{subtitles}; {t['context_left']} of"
         f" {t['context']} tokens of context left"
     )
 

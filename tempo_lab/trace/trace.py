@@ -54,6 +54,10 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
     "kept": (("segment", "slot"), np.bool_, "1", "memory slots kept; none where slots are merged"),
     "answer_logprob": (("answer_token",), np.float32, "nat", "of each token of the answer"),
 }
+# name: the same; only in traces of questions with subtitles
+_OPTIONAL: dict[str, tuple[tuple[str, ...], type, str, str]] = {
+    "subtitle_lines": (("segment",), np.int64, "lines", "of the prompt's subtitles, shown then"),
+}
 _SCORED = ("relevance", "logit", "start", "end", "clock", "true_start", "true_end")
 """Variables of a trace without an allocation and an answer."""
 _SCORES_ONLY = "scores_only"  # marks such a trace, in `attrs`
@@ -77,7 +81,7 @@ class Trace:
     """The record of one question about one video.
 
     Attributes:
-        question: the question as asked.
+        question: the question as the models read it: `asked`, after the subtitles if there are any.
         answer: the answer as generated; "" where the question was only scored.
         data: the numbers, by segment, slot and answer token; the ledger's totals are in `attrs`.
             Where the question was only scored: relevance, logit and times, and no totals.
@@ -100,6 +104,15 @@ class Trace:
                     asked=f"{name} [{', '.join(dims)}]",
                     found=str(self.data[name].dims) if name in self.data else "nothing",
                 )
+        for name, (dims, *_) in _OPTIONAL.items():
+            if name in self.data and self.data[name].dims != dims:
+                raise TraceError(
+                    "a variable of the trace has other dimensions",
+                    asked=f"{name} [{', '.join(dims)}]",
+                    found=str(self.data[name].dims),
+                )
+        if self.has_subtitles and "subtitle_tokens" not in self.data.attrs:
+            raise TraceError("totals of the trace's ledger are missing", asked="subtitle_tokens")
         if self.scores_only:
             return
         if missing := [name for name in _TOTALS if name not in self.data.attrs]:
@@ -130,6 +143,8 @@ class Trace:
         answer_logprob: ArrayLike = (),
         prompts: Mapping[str, str] | None = None,
         provenance: Mapping[str, Any] | None = None,
+        subtitle_lines: ArrayLike | None = None,
+        subtitle_tokens: int = 0,
     ) -> Trace:
         """Make a trace from plain arrays.
 
@@ -143,6 +158,9 @@ class Trace:
             text_tokens: all other text tokens of the LLM's prompt.
             context: tokens that the LLM can hold.
             answer_logprob: float [answer_token], nat.
+            subtitle_lines: int [segment], subtitles of the prompt that are shown then; None for a
+                prompt without subtitles.
+            subtitle_tokens: how many of `text_tokens` are subtitles.
 
         Raises:
             TraceError: an array does not have one entry per segment.
@@ -158,6 +176,7 @@ class Trace:
             **_spans(times, true_times, clock, n),
             "kept": allocation.kept,
             "answer_logprob": answer_logprob,
+            **_subtitles(subtitle_lines),
         }
         data = _dataset(arrays, n)
         timestamps = int(data["timestamp_tokens"].sum())
@@ -174,6 +193,7 @@ class Trace:
             "merged": int(allocation.merged),
             "strategy": allocation.strategy,
             "mode": allocation.mode,
+            **_subtitle_total(subtitle_lines, subtitle_tokens),
         }
         return cls(question, answer, data, plain_json(prompts or {}), plain_json(provenance or {}))
 
@@ -189,20 +209,24 @@ class Trace:
         true_times: ArrayLike,
         prompts: Mapping[str, str] | None = None,
         provenance: Mapping[str, Any] | None = None,
+        subtitle_lines: ArrayLike | None = None,
+        subtitle_tokens: int = 0,
     ) -> Trace:
         """Make a trace without an allocation and an answer.
 
         Args:
             relevance, logit: float [segment], probability and its logit.
-            clock, times, true_times: see `from_run`.
+            clock, times, true_times, subtitle_lines: see `from_run`.
+            subtitle_tokens: tokens of the SVLM's prompt that are subtitles.
 
         Raises:
             TraceError: an array does not have one entry per segment.
         """
         n = len(np.asarray(logit))
         spans = _spans(times, true_times, clock, n)
-        data = _dataset({"relevance": relevance, "logit": logit, **spans}, n)
-        data.attrs = {_SCORES_ONLY: 1}
+        arrays = {"relevance": relevance, "logit": logit, **spans, **_subtitles(subtitle_lines)}
+        data = _dataset(arrays, n)
+        data.attrs = {_SCORES_ONLY: 1, **_subtitle_total(subtitle_lines, subtitle_tokens)}
         return cls(question, "", data, plain_json(prompts or {}), plain_json(provenance or {}))
 
     @property
@@ -251,14 +275,28 @@ class Trace:
         )
 
     @property
+    def has_subtitles(self) -> bool:
+        """Whether the models read subtitles, or that there are none, before the question."""
+        return "subtitle_lines" in self.data
+
+    @property
+    def asked(self) -> str:
+        """The question as asked, without the subtitles before it."""
+        subtitles = self.provenance.get("subtitles", {})
+        return self.question[subtitles.get("characters", 0) :]
+
+    @property
     def totals(self) -> dict[str, int]:
         """The ledger's totals in tokens; the prompt is `used` + timestamps + text.
+
+        With subtitles in the prompt, "subtitles" is how many tokens of the text they are.
 
         Raises:
             TraceError: the question was only scored.
         """
         self.check_answered()
         attrs = self.data.attrs
+        subtitles = {"subtitles": attrs["subtitle_tokens"]} if self.has_subtitles else {}
         prompt = attrs["used"] + attrs["timestamp_tokens_total"] + attrs["text_tokens"]
         return {
             "segments": self.data.sizes["segment"],
@@ -266,6 +304,7 @@ class Trace:
             "used": attrs["used"],
             "timestamps": attrs["timestamp_tokens_total"],
             "text": attrs["text_tokens"],
+            **subtitles,
             "prompt": prompt,
             "answer": self.data.sizes["answer_token"],
             "context": attrs["context"],
@@ -277,9 +316,12 @@ class Trace:
 
         Where the question was only scored, it has the relevance and the times.
         """
+        optional = [name for name in _OPTIONAL if name in self.data]
         if self.scores_only:
-            return self.data[list(_SCORED)].to_dataframe()[list(_SCORED)]
+            scored = [*_SCORED, *optional]
+            return self.data[scored].to_dataframe()[scored]
         columns = [name for name, (dims, *_) in _VARIABLES.items() if dims == ("segment",)]
+        columns += optional
         table = self.data[columns].to_dataframe()[columns]
         table["slots"] = [slots_text(row) for row in self.data["kept"].to_numpy()]
         if self.data.attrs["merged"]:
@@ -311,12 +353,12 @@ class Trace:
         data, texts = read_record(Path(path), "trace", _TEXTS)
         loaded = cls(data=data, **texts)
         try:
-            _ = loaded.interventions
+            _ = loaded.interventions, loaded.asked
             if not all(isinstance(text, str) for text in loaded.warnings):
                 raise TypeError("a warning is not text")
         except (AttributeError, KeyError, TypeError) as error:
             raise TraceError(
-                "the trace is damaged: its interventions or warnings cannot be read",
+                "the trace is damaged: its interventions, subtitles or warnings cannot be read",
                 asked=str(path),
                 found=f"{type(error).__name__}: {error}",
                 fix="use another copy, or ask again and save the new trace",
@@ -360,10 +402,12 @@ class Trace:
         notes = f", interventions={self.interventions}" if self.interventions else ""
         notes += f", warnings={self.warnings}" if self.warnings else ""
         answer = "scores_only=True" if self.scores_only else f"answer={self.answer!r}"
-        return f"Trace(question={self.question!r}, {answer}{notes})"
+        return f"Trace(question={self.asked!r}, {answer}{notes})"
 
     def _repr_html_(self) -> str:
-        columns, lines = ["start", "end", "relevance"], {"Question": self.question}
+        columns, lines = ["start", "end", "relevance"], {"Question": self.asked}
+        if self.has_subtitles:
+            columns.append("subtitle_lines")
         if not self.scores_only:
             columns += ["wanted", "tokens", "slots"]
             ledger = ", ".join(f"{name} {value}" for name, value in self.totals.items())
@@ -408,13 +452,21 @@ def _spans(
     }
 
 
+def _subtitles(lines: ArrayLike | None) -> dict[str, ArrayLike]:
+    return {} if lines is None else {"subtitle_lines": lines}
+
+
+def _subtitle_total(lines: ArrayLike | None, tokens: int) -> dict[str, int]:
+    return {} if lines is None else {"subtitle_tokens": int(tokens)}
+
+
 def _dataset(arrays: Mapping[str, ArrayLike], segments: int) -> xr.Dataset:
     variables = {name: _variable(name, values, segments) for name, values in arrays.items()}
     return xr.Dataset(variables, coords={"segment": np.arange(segments)})
 
 
 def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
-    dims, dtype, unit, meaning = _VARIABLES[name]
+    dims, dtype, unit, meaning = {**_VARIABLES, **_OPTIONAL}[name]
     try:
         array: np.ndarray = np.asarray(values, dtype=dtype)
     except (TypeError, ValueError, OverflowError) as error:

@@ -68,6 +68,8 @@ class Video:
         info: properties of the whole source, also if only a part is sampled.
         plan: the sampled frames.
         part: (start, end) in seconds of the file; None if the whole source is sampled.
+        source_clock: number of source frames in the part or in the whole source, frames per second
+            of them, and the second of the file at which they begin.
 
     Raises:
         VideoError: the source cannot be opened, or an argument is not valid.
@@ -117,6 +119,7 @@ class Video:
             info = replace(info, fps=rate, duration=info.frames / rate)
         self.info: VideoInfo = info
         self.part: tuple[float, float] | None = None
+        self.source_clock = info.frames, info.fps or float(fps), 0.0
         try:
             part = self._find_part(start, end, float(fps))
         except BaseException:
@@ -146,6 +149,8 @@ class Video:
         if part.whole:
             return None
         self.part = part.start, part.end
+        count = part.stop - part.first
+        self.source_clock = count, count / part.seconds, part.origin
         return part
 
     def _plan(

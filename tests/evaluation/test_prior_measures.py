@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.evaluation.measured import Measured, summarize
 from tempo_lab.evaluation.prior_measures import (
-    Measured,
     auroc,
     average_precision,
     best,
@@ -30,7 +30,6 @@ from tempo_lab.evaluation.prior_measures import (
     scores_of_clips,
     set_iou,
     spans_from_scores,
-    summarize,
 )
 
 START, END = [0, 4, 8, 12], [4, 8, 12, 16]

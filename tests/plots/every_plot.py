@@ -11,6 +11,7 @@ from tempo_lab.analysis import Case
 from tempo_lab.analysis.front_loading.curves import token_probabilities
 from tempo_lab.analysis.prompt_sensitivity import SMALL_WORDINGS
 from tempo_lab.analysis.published_results import published_results
+from tests.evaluation.runs import answers_run, relevance_run
 
 QUESTION = "What color is the star?"
 
@@ -70,6 +71,8 @@ def calls(session):
         "attribution of words": partial(plots.attribution, words),
         "compare": partial(plots.compare, tl.analysis.compare([trace], [effects])),
         "contact_sheet": partial(plots.contact_sheet, segments),
+        "evaluation": partial(plots.evaluation, answers_run()),
+        "evaluation of relevance": partial(plots.evaluation, relevance_run()),
         "filmstrip": partial(plots.filmstrip, trace, frames),
         "front_loading": partial(plots.front_loading, loading),
         "front_loading_answer": partial(plots.front_loading_answer, tokens, 4),

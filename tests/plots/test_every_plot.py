@@ -104,7 +104,7 @@ def test_its_options_are_those_of_all_plots(name):
     assert all(len(repr(each.default)) < 30 for each in options.values())
 
 
-@pytest.mark.parametrize("name", [*PLOTS, "attribution of words"])
+@pytest.mark.parametrize("name", [*PLOTS, "attribution of words", "evaluation of relevance"])
 @pytest.mark.parametrize("width", ["column", "text"])
 def test_at_a_papers_width_no_text_is_cut_or_covered(name, width, draws):
     with plots.style(width):

@@ -86,7 +86,7 @@ def test_warnings_are_shown_as_text():
 @pytest.mark.parametrize("warnings", [5, None, [1], [[]]])
 def test_warnings_that_are_no_texts_are_damage(tmp_path, warnings):
     path = make_trace(provenance={"warnings": warnings}).save(tmp_path / "a.nc")
-    with pytest.raises(TraceError, match="damaged: its interventions or warnings"):
+    with pytest.raises(TraceError, match="damaged: its interventions, subtitles or warnings"):
         Trace.load(path)
 
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 VERDICT_COLUMNS = ("claim", "asked", "measured", "by its interval")
 DPI = 130
+NOTE = (
+    "Brackets hold 95 % intervals. They resample whole videos (bootstrap); where all answers are "
+    "right, or all are wrong, they are exact binomial intervals over questions. Differences are "
+    "paired, on the same questions."
+)
+"""What a page says about intervals."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ def render_page(
     settings: Mapping[str, Any],
     sections: Sequence[Section],
     verdicts: Sequence[ClaimVerdict] | None = None,
+    note: str = NOTE,
 ) -> str:
     """Return the whole page as HTML.
 
@@ -85,6 +92,7 @@ def render_page(
         settings: what was run, by name.
         sections: one per claim or question.
         verdicts: the table of claims, if the report has one.
+        note: about intervals, below the settings.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, finalize=_printable,
@@ -93,7 +101,7 @@ def render_page(
     environment.filters["to_html"] = _table
     return environment.get_template("page.html.jinja").render(
         title=title, settings=settings, sections=sections, verdicts=verdicts,
-        verdict_columns=VERDICT_COLUMNS,
+        verdict_columns=VERDICT_COLUMNS, note=note,
     )  # fmt: skip
 
 

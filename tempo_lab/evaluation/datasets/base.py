@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tempo_lab.common.errors import did_you_mean
 from tempo_lab.evaluation.answer_scoring import (
@@ -18,6 +18,7 @@ from tempo_lab.evaluation.answer_scoring import (
     strict_letter,
 )
 from tempo_lab.evaluation.datasets.rows import DatasetError, Row
+from tempo_lab.video.subtitles import subtitle_prompt, subtitles_at_frames
 
 Damaged = Literal["refuse", "skip"]
 Rule = Literal["compat", "strict"]
@@ -38,10 +39,8 @@ class Skipped:
     message: str
 
 
-class Prompt(Protocol):
-    """Returns the text that the model is asked for a row."""
-
-    def __call__(self, row: Row, frames: int | None = None, fps: float | None = None) -> str: ...
+Prompt = Callable[[Row], str]
+"""Returns the text that the model is asked for a row, without subtitles."""
 
 
 def accuracy_only(judged: Sequence[Judged]) -> list[Score]:
@@ -57,12 +56,13 @@ class Dataset:
         name: as in the registry.
         rows: the questions.
         skipped: rows that were left out, and why.
-        make_prompt: builds the prompt of a row; call `prompt`.
+        make_prompt: builds the prompt of a row without its subtitles; call `prompt`.
         max_new_tokens: of an answer, as the released evaluation sets it.
         extract: the released rule that finds the letter in an answer.
         letters: letters that this rule may find; None for one letter per option.
         aggregate: turns judged answers into scores.
         citation: how to cite the dataset, with its licence.
+        with_subtitles: whether prompts list the subtitles of `Row.subtitles`.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Dataset:
     letters: str | None = None
     aggregate: Callable[[Sequence[Judged]], list[Score]] = accuracy_only
     citation: str = ""
+    with_subtitles: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,11 +85,27 @@ class Dataset:
     def prompt(self, row: Row, frames: int | None = None, fps: float | None = None) -> str:
         """Return the prompt of a row, word for word as the released evaluation asks it.
 
+        Subtitles are those that are shown at 32 uniformly sampled frames, as in Video-MME.
+
         Args:
             frames: number of frames of the video, and
             fps: their rate; a prompt with subtitles needs both to choose its lines.
+
+        Raises:
+            DatasetError: the prompt has subtitles, and `frames` or `fps` is missing.
         """
-        return self.make_prompt(row, frames, fps)
+        if not self.with_subtitles:
+            return self.make_prompt(row)
+        shown = None
+        if row.subtitles:
+            if frames is None or fps is None:
+                raise DatasetError(
+                    "subtitles are chosen by the frames of the video",
+                    asked=f"the prompt of {row.id} without frames= and fps=",
+                    fix="pass both: Video(path).info has them",
+                )
+            shown = subtitles_at_frames(row.subtitles, frames, fps)
+        return subtitle_prompt(shown) + self.make_prompt(row)
 
     def judge(
         self, rows: Sequence[Row], answers: Sequence[str | None], rule: Rule = "compat"

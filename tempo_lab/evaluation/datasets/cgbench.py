@@ -60,7 +60,7 @@ def _row(record: Record) -> Row:
     )
 
 
-def prompt(row: Row, frames: int | None = None, fps: float | None = None) -> str:
+def prompt(row: Row) -> str:
     """Return the prompt that evaluation harnesses use for this dataset."""
     return (
         "Select the best answer to the following multiple-choice question based on the video.\n"

@@ -1,4 +1,4 @@
-"""LongVideoBench (val): 1,337 questions about referred moments, video only."""
+"""LongVideoBench (val): 1,337 questions about referred moments, with or without subtitles."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_datase
 from tempo_lab.evaluation.datasets.files import find_file, read_records
 from tempo_lab.evaluation.datasets.prompts import plain_prompt
 from tempo_lab.evaluation.datasets.records import Record, collect
-from tempo_lab.evaluation.datasets.rows import Row, Subtitle
-from tempo_lab.evaluation.datasets.subtitles import read_subtitles
+from tempo_lab.evaluation.datasets.rows import Row
+from tempo_lab.evaluation.datasets.subtitles import SubtitleFolder
 from tempo_lab.evaluation.datasets.videos import Videos
+from tempo_lab.video.subtitles import Subtitle
 
 CITATION = (
     "Wu et al. (2024), LongVideoBench: A Benchmark for Long-context Interleaved Video-Language "
@@ -44,24 +45,25 @@ def longvideobench(
     Args:
         data: `lvb_val.json`, or a folder that it is in.
         videos: folder of the videos; None checks no file.
-        subtitles: folder of the JSON subtitles, to have them in `Row.subtitles` on the clock of
-            the video. The prompt does not contain them.
+        subtitles: folder of the JSON subtitles, to put their lines into the prompt in Video-MME's
+            form: LongVideoBench's own form alternates them with single frames, which Tempo's
+            segments are not. None is the plain prompt, which the published result has.
         damaged: "refuse" raises an error for a damaged row, "skip" leaves it out.
 
     Raises:
         DatasetError: a file is missing, or a row is damaged.
     """
     records = read_records(find_file(data, ("lvb_val.json", "*.parquet")))
-    folder = None if subtitles is None else Path(subtitles).expanduser()
+    folder = None if subtitles is None else SubtitleFolder(subtitles)
     rows, skipped = collect(records, partial(_row, folder=folder), Videos(videos), damaged)
     return Dataset(
         "longvideobench", rows, plain_prompt, skipped,
         max_new_tokens=32, extract=first_letter, letters="ABCDE", aggregate=aggregate,
-        citation=CITATION,
+        citation=CITATION, with_subtitles=folder is not None,
     )  # fmt: skip
 
 
-def _row(record: Record, folder: Path | None) -> Row:
+def _row(record: Record, folder: SubtitleFolder | None) -> Row:
     options = _options(record)
     return Row(
         id=record.name("id"),
@@ -88,11 +90,10 @@ def _options(record: Record) -> tuple[str, ...]:
     )
 
 
-def _subtitles(record: Record, folder: Path) -> tuple[Subtitle, ...]:
+def _subtitles(record: Record, folder: SubtitleFolder) -> tuple[Subtitle, ...] | None:
     field = "starting_timestamp_for_subtitles"
     offset = record.number(field) if field in record else 0.0
-    path = folder / record.text("subtitle_path")
-    return read_subtitles(path, offset, record.number("duration", 0))
+    return folder.find(record.text("subtitle_path"), offset, record.number("duration", 0))
 
 
 def aggregate(judged: Sequence[Judged]) -> list[Score]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tempo_lab.common.text import clock_seconds
 from tempo_lab.evaluation.answer_scoring import (
     Judged,
     Score,
@@ -18,7 +19,7 @@ from tempo_lab.evaluation.answer_scoring import (
 from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
 from tempo_lab.evaluation.datasets.files import find_file, read_json_lines, read_records
 from tempo_lab.evaluation.datasets.prompts import lettered, split_options, without_letter
-from tempo_lab.evaluation.datasets.records import Record, collect, seconds
+from tempo_lab.evaluation.datasets.records import Record, collect
 from tempo_lab.evaluation.datasets.rows import DatasetError, Row, Span
 from tempo_lab.evaluation.datasets.videos import Videos
 
@@ -105,8 +106,8 @@ def _time_reference(record: Record) -> tuple[Span, ...] | None:
     if value is None or not str(value).strip():
         return None
     match = _RANGE.fullmatch(record.text("time_reference"))
-    start = seconds(match[1]) if match else None
-    end = seconds(match[2]) if match and match[2] else start
+    start = clock_seconds(match[1]) if match else None
+    end = clock_seconds(match[2]) if match and match[2] else start
     if start is None or end is None:
         raise record.error("time_reference", "this must be a time like 12:04-12:09", value)
     return (record.span("time_reference", (start, end)),)
@@ -133,7 +134,7 @@ def _flat_row(record: Record) -> Row:
     )
 
 
-def prompt(row: Row, frames: int | None = None, fps: float | None = None) -> str:
+def prompt(row: Row) -> str:
     """Return the prompt of the released evaluation."""
     question = row.full_question
     if question is None:

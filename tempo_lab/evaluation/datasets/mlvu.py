@@ -82,7 +82,7 @@ def _row(record: Record) -> Row | None:
     )
 
 
-def prompt(row: Row, frames: int | None = None, fps: float | None = None) -> str:
+def prompt(row: Row) -> str:
     """Return the prompt of the released evaluation."""
     question = row.full_question
     if question is None:

@@ -15,7 +15,7 @@ def lettered(options: Sequence[str], form: str = "{letter}. {option}") -> str:
     return "\n".join(form.format(letter=letter, option=option) for letter, option in lines)
 
 
-def plain_prompt(row: Row, frames: int | None = None, fps: float | None = None) -> str:
+def plain_prompt(row: Row) -> str:
     """Return the question, and for options the letters and the instruction to answer with one.
 
     This is the prompt of datasets for which the released evaluation has none.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,22 +153,6 @@ class Record:
         return Record(self.file, f"{self.place}, {place}", value)
 
 
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
-
-
-def seconds(text: str) -> float | None:
-    """Return the seconds of a clock time like "12:04" or "1:02:03.5"; None if it is not one.
-
-    >>> seconds("12:04"), seconds("1:02:03.5"), seconds("noon")
-    (724.0, 3723.5, None)
-    """
-    match = _CLOCK.fullmatch(text.strip())
-    if match is None:
-        return None
-    hours, minutes, rest = match.groups()
-    return int(hours or 0) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
-
-
 def collect(
     records: Iterable[Record | DatasetError],
     row_of: Callable[[Record], Row | None],
@@ -225,5 +208,9 @@ def collect(
 def _at(where: str, error: TempoLabError) -> DatasetError:
     """The error of a value, with its place in the file."""
     message = str(error).split("\n", 1)[0]
-    found = error.found if error.found is not None else error.asked
-    return DatasetError(message, asked=where, found=found, fix=error.fix or CORRECT)
+    asked, found = where, error.found
+    if found is None:
+        found = error.asked
+    elif error.asked is not None:
+        asked = f"{where}: {error.asked}"
+    return DatasetError(message, asked=asked, found=found, fix=error.fix or CORRECT)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tempo_lab.common.errors import did_you_mean
+from tempo_lab.common.text import clock_seconds
 from tempo_lab.evaluation.answer_scoring import LETTERS, Judged, Score, accuracy, accuracy_by
 from tempo_lab.evaluation.datasets.base import Damaged, Dataset, register_dataset
 from tempo_lab.evaluation.datasets.files import find_file, read_csv, read_records
 from tempo_lab.evaluation.datasets.prompts import plain_prompt, without_letter
-from tempo_lab.evaluation.datasets.records import Record, collect, seconds
+from tempo_lab.evaluation.datasets.records import Record, collect
 from tempo_lab.evaluation.datasets.rows import DatasetError, Row, Span
 from tempo_lab.evaluation.datasets.videos import Videos
 
@@ -145,7 +146,7 @@ def _evidence(record: Record) -> tuple[Span, ...] | None:
 
 def _time(value: Any) -> Any:
     """The seconds of a clock time; anything else as it is."""
-    clock = seconds(value) if isinstance(value, str) else None
+    clock = clock_seconds(value) if isinstance(value, str) else None
     return value if clock is None else clock
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tempo_lab.evaluation import datasets
-from tempo_lab.evaluation.datasets import DATASETS, Dataset, DatasetError, load_dataset
+from tempo_lab.evaluation.datasets import DATASETS, Dataset, DatasetError, Row, load_dataset
 from tests.evaluation.datasets import made_up
 from tests.evaluation.datasets.made_up import write_json, write_lines, write_videos
 
@@ -154,6 +154,9 @@ def test_videomme_with_subtitles(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [made_up.VIDEOMME])
     folder = tmp_path / "subtitle"
     folder.mkdir()
+    with pytest.raises(DatasetError, match="no subtitle file is in this folder"):
+        datasets.videomme(path, subtitles=folder)
+    (folder / "other.srt").write_text(SRT)
     dataset = datasets.videomme(path, subtitles=folder)
     beginning = "This video's subtitles are listed below: \n{}\nSelect the best answer"
     assert dataset.prompt(dataset.rows[0]).startswith(beginning.format("No subtitles available"))
@@ -170,6 +173,37 @@ def test_videomme_with_subtitles(tmp_path: Path) -> None:
         dataset.prompt(dataset.rows[0])
     with pytest.raises(DatasetError, match="no such folder of subtitles"):
         datasets.videomme(path, subtitles=tmp_path / "missing")
+    (folder / "x1.srt").write_text("1\n00:00:01,000 --> soon\nx\n")
+    with pytest.raises(DatasetError, match=r"x1\.srt, line 2"):
+        datasets.videomme(path, subtitles=folder)
+
+
+def test_subtitles_in_a_prompt_are_those_of_a_session(
+    tmp_path: Path, tiny: Any, frames_file: Path
+) -> None:
+    from tempo_lab.evaluation.datasets.subtitles import subtitle_columns
+
+    path = write_lines(tmp_path / "a.jsonl", [made_up.VIDEOMME])
+    (tmp_path / "x1.srt").write_text(SRT)
+    dataset = datasets.videomme(path, subtitles=tmp_path)
+    (row,) = dataset.rows
+    with tiny.open(frames_file, progress=False) as session:
+        info = session.video.info
+        question = dataset.make_prompt(row)
+        trace = session.ask(question, subtitles=row.subtitles, budget=60, max_new_tokens=2)
+        assert trace.question == dataset.prompt(row, info.frames, info.fps)
+        assert subtitle_columns(dataset, row, session) == {
+            "subtitle_lines": 1, "subtitle_tokens": trace.totals["subtitles"]
+        }  # fmt: skip
+        plain = datasets.videomme(path)
+        assert subtitle_columns(plain, plain.rows[0], session) == {}
+        none = Row(**{**vars(row), "subtitles": None})
+        trace = session.ask(question, subtitles=(), budget=60, max_new_tokens=2)
+        assert trace.question == dataset.prompt(none)
+        assert "No subtitles available" in trace.question
+        assert subtitle_columns(dataset, none, session) == {
+            "subtitle_lines": 0, "subtitle_tokens": trace.totals["subtitles"]
+        }  # fmt: skip
 
 
 def test_parquet_is_read_through_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,11 +282,21 @@ def test_longvideobench(tmp_path: Path) -> None:
     (row,) = dataset.rows
     assert (row.answer, row.duration, dataset.max_new_tokens) == (2, 412.3, 32)
     assert row.subtitles == ((0.5, 2, "hello"), (390, 412.3, "bye"))
-    assert datasets.longvideobench(path).rows[0].subtitles is None
-    assert dataset.prompt(row) == (
+    plain = (
         "What is on the table?\nA. a cup\nB. a key\nC. a map\nD. a pen\n"
         "Answer with the option's letter from the given choices directly."
     )
+    assert dataset.prompt(row, frames=4123, fps=10.0) == (
+        "This video's subtitles are listed below: \nbye\n" + plain
+    )  # at 399 s; at 0 s nobody speaks
+    (tmp_path / "subtitles" / "v.json").rename(tmp_path / "subtitles" / "w.json")
+    without = datasets.longvideobench(tmp_path, subtitles=tmp_path / "subtitles")
+    assert without.prompt(without.rows[0]).startswith(
+        "This video's subtitles are listed below: \nNo subtitles available\nWhat is"
+    )
+    dataset = datasets.longvideobench(path)
+    assert dataset.rows[0].subtitles is None
+    assert dataset.prompt(row) == plain
     scores = {(s.group, s.measure): s.value for s in dataset.score([row, row], ["C. a map", "?"])}
     assert scores["all", "accuracy"] == 0.5
     assert scores["all", "accuracy_with_guesses"] == 0.625

@@ -1,0 +1,1 @@
+"""`report.html` of an evaluation of a dataset. No model is needed to write it."""

@@ -1,0 +1,302 @@
+"""`tempo-lab evaluate`: what its commands offer, ask, print, write and return."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner, Result
+
+import tempo_lab
+from tempo_lab.apps.cli import app
+from tempo_lab.apps.evaluate_commands import DATASETS, SOME_HAVE
+from tempo_lab.evaluation import datasets
+from tests.evaluation.datasets.test_benchmarks import VIDEOS, write_all
+from tests.evaluation.runs import answers_run
+from tests.media import write_video
+
+CLIPS = Path(__file__).parents[2] / "data" / "clips"
+TABLE = """video,question,answer,start,end,kind
+voyage.mp4,What color is the hourglass?,red,16,20,color
+voyage.mp4,What color is the circle?,white,20,24,color
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *(str(argument) for argument in arguments)])
+
+
+def options_of(command: str) -> dict[str, Any]:
+    group: Any = get_command(app)
+    params = group.commands["evaluate"].commands[command].params
+    return {param.name: param for param in params if param.name != "help"}
+
+
+# What is offered
+
+
+def test_help_is_fast_and_lists_every_command():
+    program = (
+        "import sys\n"
+        "from tempo_lab.apps.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'xarray', 'pandas', 'ray'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.exit(code)\n"
+    )
+    for arguments, words in (
+        (["--help"], [*DATASETS, "compare", "rescore", "report", "world"]),
+        (["nextgqa", "--help"], ["--split", "--prior-only", "--engine"]),
+    ):
+        command = [sys.executable, "-c", program, "evaluate", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert set(words) <= set(re.findall(r"[a-z-]+", done.stdout))
+
+
+def test_every_dataset_has_a_command_with_its_own_options():
+    assert set(DATASETS) == {
+        name
+        for name, loader in datasets.DATASETS.items()
+        if loader.__module__.startswith("tempo_lab.")
+    }
+    for name in DATASETS:
+        keywords = set(datasets.DATASETS[name].__kwdefaults__)
+        own = {option for option in ("subtitles", "split") if name in SOME_HAVE[option]}
+        assert keywords == {"damaged", *own}
+
+
+def test_all_datasets_share_their_options_and_each_has_a_help():
+    shared = set(options_of("table"))
+    assert {"budgets", "arms", "preset", "circular", "blind", "fps", "max_frames"} <= shared
+    assert {"engine", "workers", "ray_address", "damaged", "limit", "prior_only"} <= shared
+    for name in DATASETS:
+        options = options_of(name)
+        assert set(options) - set(SOME_HAVE) == shared
+        assert all(option.help for option in options.values())
+
+
+# What is asked
+
+GIVEN = {
+    "--preset": ("preset", "paper-4k"), "--fps": ("fps", 1.5), "--max-frames": ("max_frames", 64),
+    "--limit": ("limit", 3), "--engine": ("engine", "ray"), "--workers": ("workers", 2),
+    "--ray-address": ("ray_address", "auto"),
+}  # fmt: skip
+FLAGS = {"--prior-only": "prior_only", "--circular": "circular", "--blind": "blind"}
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """The calls of `tl.evaluate`, each of which returns a finished run."""
+    calls: list[dict[str, Any]] = []
+
+    def evaluate(model, dataset, **settings):
+        calls.append({"model": model, "dataset": dataset, **settings})
+        return answers_run(tmp_path, dataset.name)
+
+    monkeypatch.setattr(tempo_lab, "evaluate", evaluate, raising=False)
+    return calls
+
+
+def test_every_option_reaches_the_evaluation(asked, tmp_path):
+    words = [word for option, (_, value) in GIVEN.items() for word in (option, value)]
+    words += [*FLAGS, "--arms", "head, all", "--budget", 24, "--budget", 48, "--model", "m"]
+    data = write_all(tmp_path)["nextgqa"]
+    (data / "val.csv").write_bytes((data / "test.csv").read_bytes())
+    (data / "gsub_val.json").write_bytes((data / "gsub_test.json").read_bytes())
+    (data / "test.csv").unlink()
+    (tmp_path / "490.mp4").write_bytes(b"video")
+    place = ["--data", data, "--videos", tmp_path, "--out", tmp_path / "run", "--split", "val"]
+    result = run("nextgqa", *place, *words)
+    assert result.exit_code == 3, result.output
+    (call,) = asked
+    assert call.pop("dataset").name == "nextgqa"
+    assert call == {
+        "model": "m",
+        "out": tmp_path / "run",
+        "arms": ["head", "all"],
+        "budgets": [24, 48],
+        **dict(GIVEN.values()),
+        **dict.fromkeys(FLAGS.values(), True),
+    }
+
+
+def test_an_option_that_is_not_given_has_the_default_of_the_library(asked, tmp_path):
+    (tmp_path / "mine.csv").write_text("video,question\na.mp4,What?\nb.mp4,\n")
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run"]
+    refused = run(*words)
+    assert refused.exit_code == 2
+    assert "line 3" in refused.stderr
+    assert run(*words, "--damaged", "skip").exit_code == 3
+    (call,) = asked
+    defaults = inspect.signature(sys.modules["tempo_lab.evaluation.evaluate"].evaluate).parameters
+    for name, value in call.items():
+        if name in defaults and name not in ("model", "dataset", "out"):
+            assert value == defaults[name].default, name
+    assert [row.video for row in call["dataset"]] == [tmp_path / "a.mp4"]
+    assert [one.reason for one in call["dataset"].skipped] == ["damaged"]
+
+
+def test_the_base_of_a_checkpoint_is_loaded_with_it(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempo_lab, "load", lambda *a, **b: (a, b), raising=False)
+    (tmp_path / "mine.csv").write_text("video,question\na.mp4,What?\n")
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    run("table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--model", "m", "--base", "b")
+    assert asked[0]["model"] == (("m",), {"base": "b"})
+
+
+def test_a_refusal_is_2_and_an_interrupt_130(monkeypatch, tmp_path):
+    (tmp_path / "mine.csv").write_text("video,question\na.mp4,What?\n")
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run"]
+    refused = run(*words, "--arms", "unifrom")
+    assert refused.exit_code == 2
+    assert "did you mean 'uniform'" in refused.stderr
+    assert run("table", tmp_path / "none.csv", "--out", tmp_path / "run").exit_code == 2
+    assert run("lvbench", "--data", tmp_path, "--out", tmp_path / "run").exit_code == 2
+    assert run("rescore", tmp_path).exit_code == run("report", tmp_path).exit_code == 2
+    assert not (tmp_path / "run").exists()
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempo_lab, "evaluate", interrupt, raising=False)
+    result = run(*words)
+    assert result.exit_code == 130
+    assert result.stderr == "tempo-lab: interrupted\n"
+
+
+# A table of your own, with the embedded model
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Path:
+    """A folder with a table, its video, and the finished run `run` of it."""
+    folder = tmp_path_factory.mktemp("own")
+    shutil.copy(CLIPS / "voyage.mp4", folder)
+    (folder / "mine.csv").write_text(TABLE)
+    result = run(*words(folder), "--out", folder / "run")
+    assert result.exit_code == 0, result.output
+    (folder / "printed.txt").write_text(result.stdout)
+    return folder
+
+
+def words(folder: Path) -> list[Any]:
+    return ["table", folder / "mine.csv", "--arms", "uniform,all", "--budget", 24, "--budget", 48]
+
+
+def test_a_table_is_asked_and_shown_and_the_same_command_continues(own):
+    folder = own / "run"
+    answers = (folder / "answers.jsonl").read_bytes()
+    rows = [json.loads(line) for line in answers.splitlines()]
+    assert [row["arm"] for row in rows] == ["uniform 24", "uniform 48", "all"] * 2
+    printed = (own / "printed.txt").read_text()
+    table, _, last = printed.rstrip().rpartition("\n\n")
+    assert last == str(folder / "report.html")
+    heads, *lines = table.splitlines()
+    assert heads.split()[:3] == ["arm", "budget", "accuracy"]
+    assert [line.split()[0] for line in lines] == ["all", "uniform", "uniform"]
+    again = run(*words(own), "--out", folder)
+    assert again.exit_code == 0, again.output
+    assert again.stdout == printed
+    assert (folder / "answers.jsonl").read_bytes() == answers
+
+
+def test_rescore_and_report_need_no_model(own, tmp_path, monkeypatch):
+    copy = shutil.copytree(own / "run", tmp_path / "run")
+    page = (copy / "report.html").read_bytes()
+    for name in ("summary.csv", "report.html"):
+        (copy / name).unlink()
+    monkeypatch.setattr(tempo_lab, "load", None, raising=False)
+    result = run("rescore", copy)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[:-1] == (own / "printed.txt").read_text().splitlines()[:-1]
+    assert (copy / "summary.csv").read_bytes() == (own / "run" / "summary.csv").read_bytes()
+    (copy / "report.html").unlink()
+    result = run("report", copy)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split() == [str(copy / "report.html")]
+    assert (copy / "report.html").read_bytes() == page
+
+
+def test_missing_videos_and_failed_rows_are_3_and_are_counted(own, tmp_path):
+    shutil.copy(own / "voyage.mp4", tmp_path)
+    (tmp_path / "mine.csv").write_text(
+        TABLE + "absent.mp4,What color is the star?,red,0,4,color\n"
+        "voyage.mp4,Is the zebra big or small?,small,0,4,size\n"
+    )
+    result = run("table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--arms", "all")
+    assert result.exit_code == 3, result.output
+    assert "1 rows failed" in result.stderr
+    assert "1 rows of the dataset were skipped" in result.stderr
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Failed rows (1 rows)" in page
+    assert "absent.mp4" in page
+
+
+# Every dataset, on made-up rows, with the tiny recorded checkpoint
+
+
+@pytest.fixture(scope="module")
+def benchmarks(tmp_path_factory) -> tuple[dict[str, Path], Path]:
+    """The data of every benchmark, and a folder of short videos with the names in it."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    (short := folder / "videos").mkdir()
+    video = write_video(folder / "video.mp4", frames=40, fps=10)
+    for name in VIDEOS:
+        (short / name).parent.mkdir(exist_ok=True)
+        shutil.copy(video, short / name)
+    return write_all(folder), short
+
+
+def ask_tiny(monkeypatch, tiny, benchmarks, name: str, out: Path, *more: object) -> Result:
+    data, videos = benchmarks
+    monkeypatch.setattr(tempo_lab, "load", lambda *_, **__: tiny, raising=False)
+    place = ["--data", data[name], "--videos", videos, "--out", out, "--base", "b"]
+    return run(name, *place, *more)
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "table"])
+def test_every_dataset_is_asked(monkeypatch, tiny, benchmarks, name, tmp_path):
+    result = ask_tiny(
+        monkeypatch,
+        tiny,
+        benchmarks,
+        name,
+        tmp_path,
+        "--arms",
+        "head",
+        "--budget",
+        16,
+        "--limit",
+        1,
+    )
+    assert result.exit_code == 0, result.output
+    (row,) = map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())
+    assert row["used"] <= 16
+    assert json.loads((tmp_path / "config.json").read_text())["dataset"] == name
+    assert "Arms" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (head, _) in DATASETS.items() if "evidence" in head] + ["lvbench"]
+)
+def test_evidence_is_compared_with_relevance_without_answers(
+    monkeypatch, tiny, benchmarks, name, tmp_path
+):
+    result = ask_tiny(monkeypatch, tiny, benchmarks, name, tmp_path, "--prior-only", "--limit", 1)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert {"prior", "shuffled in time", "blank question"} <= {row["arm"] for row in rows}
+    assert all("said" not in row and len(row["logit"]) == 1 for row in rows)
+    assert "The relevance prior and its controls" in (tmp_path / "report.html").read_text()
