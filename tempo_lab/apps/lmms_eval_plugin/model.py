@@ -23,7 +23,12 @@ from PIL.Image import Image
 from tqdm import tqdm
 
 from tempo_lab.allocation import Mode, allocate
-from tempo_lab.apps.lmms_eval_plugin.task_requests import Question, read_generation, read_messages
+from tempo_lab.apps.lmms_eval_plugin.task_requests import (
+    Question,
+    read_generation,
+    read_messages,
+    user_message,
+)
 from tempo_lab.common.errors import (
     BudgetError,
     QueryError,
@@ -108,7 +113,8 @@ class TempoLab(lmms):
         }  # fmt: skip
         self.accelerator = Accelerator()
         if device is None and self.accelerator.num_processes > 1:
-            device = str(self.accelerator.device)
+            own = self.accelerator.device
+            device = "cpu" if own.type == "cpu" else str(own)  # not cpu:1: there is one CPU
         self._rank, self._world_size = (
             self.accelerator.process_index, self.accelerator.num_processes,
         )  # fmt: skip
@@ -176,9 +182,15 @@ class TempoLab(lmms):
         return results
 
     def _answer(self, request: Instance) -> GenerationResult:
-        _, doc_to_messages, options, doc_id, task, split = request.args
-        question = read_messages(doc_to_messages(self.task_dict[task][split][doc_id]))
-        generation = read_generation(options)
+        text, *given, doc_id, task, split = request.args
+        doc = self.task_dict[task][split][doc_id]
+        if callable(given[0]):
+            doc_to_messages, options = given
+            messages = doc_to_messages(doc)
+        else:  # lmms-eval makes no messages for a task that --tasks names by its file or folder
+            options, doc_to_visual = given
+            messages = [user_message(doc_to_visual(doc), text)]
+        question, generation = read_messages(messages), read_generation(options)
         trace = self._open(question).ask(
             question.text,
             history=question.history,

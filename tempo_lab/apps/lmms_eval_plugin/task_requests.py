@@ -41,6 +41,12 @@ class Question:
     history: tuple[tuple[str, str], ...] = ()
 
 
+def user_message(visuals: Sequence[Any] | None, text: str) -> Message:
+    """Return the turn of a task without messages: its videos or images, and its text."""
+    media = [{"type": "video", "url": visual} for visual in visuals or ()]
+    return {"role": "user", "content": [*media, {"type": "text", "text": text}]}
+
+
 def read_messages(messages: Sequence[Message]) -> Question:
     """Return the question of a conversation about one video or image.
 

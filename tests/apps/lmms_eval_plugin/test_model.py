@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 
 import tempo_lab as tl
@@ -19,6 +21,8 @@ pytest.importorskip(
 
 from lmms_eval.api.instance import Instance
 from lmms_eval.models import get_model, get_model_manifest
+
+from tempo_lab.apps.lmms_eval_plugin import model
 
 CLIPS = Path(__file__).parents[3] / "data" / "clips"
 QUESTIONS = [
@@ -113,14 +117,18 @@ def make(arguments=""):
     return lm
 
 
-def request(number, *, visual=None, **options):
-    """The request of a task for one of the questions."""
+def request(number, *, visual=None, simple=False, **options):
+    """The request of a task for one of the questions; a simple one has no messages."""
 
     def messages(doc):
         part = {"type": "video", "url": visual or str(CLIPS / doc["video"])}
         return [{"role": "user", "content": [part, {"type": "text", "text": doc["question"]}]}]
 
-    arguments = (QUESTIONS[number]["question"], messages, options, number, "clips", "test")
+    def visuals(doc):
+        return [visual or str(CLIPS / doc["video"])]
+
+    given = (options, visuals) if simple else (messages, options)
+    arguments = (QUESTIONS[number]["question"], *given, number, "clips", "test")
     metadata = {"task": "clips", "doc_id": number, "repeats": 1}
     return Instance("generate_until", arguments, 0, metadata=metadata)
 
@@ -140,8 +148,9 @@ def opened(monkeypatch) -> list:
     return sessions
 
 
-def test_consecutive_questions_share_a_session_that_is_closed(nano, opened):
-    asked = [request(number, max_new_tokens=4) for number in (0, 1, 3, 4, 0)]
+@pytest.mark.parametrize("simple", [False, True])
+def test_consecutive_questions_share_a_session_that_is_closed(nano, opened, simple):
+    asked = [request(number, simple=simple, max_new_tokens=4) for number in (0, 1, 3, 4, 0)]
     results = make("budget=64").generate_until(asked)
     assert [Path(one.video.info.path).stem for one in opened] == ["voyage", "expedition", "voyage"]
     for session in opened:
@@ -232,3 +241,19 @@ def test_lmms_eval_knows_the_model_by_its_entry_point():
     assert lm.device == lm.tempo.model.device
     lm.clean()
     assert not hasattr(lm, "tempo")
+
+
+@pytest.mark.parametrize("device", ["cpu:1", "meta:1"])
+def test_each_process_has_its_own_device(monkeypatch, device):
+    devices = []
+
+    def spy(name, **options):
+        devices.append(options["device"])
+        return tl.load(name, device="cpu")
+
+    accelerator = SimpleNamespace(num_processes=2, process_index=1, device=torch.device(device))
+    monkeypatch.setattr(model, "Accelerator", lambda: accelerator)
+    monkeypatch.setattr(model, "load", spy)
+    lm = make()
+    assert devices == ["cpu" if device == "cpu:1" else device]
+    assert (lm.rank, lm.world_size) == (1, 2)

@@ -8,6 +8,7 @@ from tempo_lab.apps.lmms_eval_plugin.task_requests import (
     Question,
     read_generation,
     read_messages,
+    user_message,
 )
 from tempo_lab.common.errors import TempoLabError
 
@@ -21,8 +22,8 @@ def video(url, kind="video", **details):
     return {"type": kind, "url": url, **details}
 
 
-def user(urls, text):
-    return [turn("user", *[video(url) for url in urls], text)]
+def user(visuals, text):
+    return [user_message(visuals, text)]
 
 
 def test_a_message_is_a_question_about_its_video():
@@ -60,7 +61,7 @@ def test_earlier_turns_are_history():
 @pytest.mark.parametrize(
     ("messages", "found"),
     [
-        (user([], "Who?"), "no videos or images"),
+        (user(None, "Who?"), "no videos or images"),
         (user(["a.mp4", "b.mp4"], "Who?"), "2 videos or images"),
         ([turn("user", video("a.wav", "audio"), "Who?")], "found: audio"),
         (user([{"array": [0.0], "sampling_rate": 1}], "Who?"), "sampling_rate"),
