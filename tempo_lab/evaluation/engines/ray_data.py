@@ -14,6 +14,7 @@ import logging
 import os
 import pickle
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -88,7 +89,9 @@ class RayEngine:
         self._connected = False
 
     def __enter__(self) -> RayEngine:
-        if self.address is None:
+        if self.address is not None:
+            _check_address(self.address)
+        else:
             for name, value in LOCAL_SETTINGS.items():
                 os.environ.setdefault(name, value)
         import ray.data
@@ -352,6 +355,24 @@ def _errors_of_ray() -> Iterator[None]:
             found=_last_line(error),
             fix="run the same command again: it continues; with less memory, use fewer workers",
         ) from error
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself takes minutes to say so.
+
+    Raises:
+        TempoLabError: it is no address, or nothing listens there.
+    """
+    if address == "auto" or "://" in address:  # Ray looks these up
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise TempoLabError(
+            "no Ray cluster can be reached", asked=f"ray_address={address!r}", found=error,
+            fix="give the address that `ray start --head` printed, as 10.0.0.1:6379",
+        ) from error  # fmt: skip
 
 
 def _last_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
@@ -33,6 +34,17 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(ray_data.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TempoLabError, match=r"pip install 'tempo-lab\[ray\]'"):
         open_engine("ray", {})
+
+
+def test_an_address_where_nothing_listens_is_refused():
+    pytest.importorskip("ray")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(TempoLabError, match=address), open_engine("ray", {}, 1, address):
+            pass
+    with pytest.raises(TempoLabError, match="ray start --head"), open_engine("ray", {}, 1, "head"):
+        pass
 
 
 def test_an_engine_of_your_own_is_a_class(tmp_path, monkeypatch):
