@@ -25,11 +25,12 @@ SPECIAL: Mapping[str, dict[str, Any]] = {
 WITHOUT_BUDGET = ("all", "none", BLIND)
 
 
-def find_arms(arms: Sequence[str | Strategy]) -> tuple[Arm, ...]:
+def find_arms(arms: Sequence[str | Strategy], *, blind: bool = False) -> tuple[Arm, ...]:
     """Return the arms asked for, each once and without its budget.
 
     Args:
         arms: names of arms or strategies, or strategies, which need not be registered.
+        blind: whether to add the arm "blind".
 
     Raises:
         BudgetError: no arm or strategy has such a name, or two different ones have the same name.
@@ -42,7 +43,7 @@ def find_arms(arms: Sequence[str | Strategy]) -> tuple[Arm, ...]:
             fix='arms=["head", "uniform"]',
         )
     found: dict[str, Arm] = {}
-    for asked in arms:
+    for asked in [*arms, BLIND] if blind else arms:
         if isinstance(asked, str) and asked in SPECIAL:
             arm = Arm(asked, budget=None, whole_video=True, **SPECIAL[asked])
         else:  # the strategy itself: a worker process may not have it registered

@@ -7,6 +7,8 @@ same call continues (see `run_folder`).
 from __future__ import annotations
 
 import json
+import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -14,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tempo_lab.allocation import Strategy
-from tempo_lab.common.errors import BudgetError, TempoLabError
+from tempo_lab.common.errors import BudgetError, TempoLabError, TempoLabWarning
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 from tempo_lab.evaluation.answers import answer_video
-from tempo_lab.evaluation.arms import BLIND, DEFAULT_ARMS, at_budgets, find_arms
+from tempo_lab.evaluation.arms import DEFAULT_ARMS, at_budgets, find_arms
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs
 from tempo_lab.evaluation.presets import (
@@ -116,7 +118,7 @@ def evaluate(
     sampling = choose_sampling(preset, fps, max_frames)
     chosen_budgets = choose_budgets(budgets, preset)
     names = DEFAULT_ARMS if arms is None else arms
-    found = () if prior_only else find_arms([*names, BLIND] if blind else names)
+    found = () if prior_only else find_arms(names, blind=blind)
     if isinstance(model, (str, PathLike)):
         from tempo_lab.session.tempo import load
 
@@ -155,7 +157,9 @@ def evaluate(
         config = as_stored(config, folder, default_budgets=chosen_budgets is None)
         store = open_store(folder, config)
         write_skipped(folder, dataset.skipped)
-        run(jobs, answer_video, {MODEL: model}, store, progress=progress, finished=finished)
+        rows = run(jobs, answer_video, {MODEL: model}, store, progress=progress, finished=finished)
+        if not prior_only:
+            warn_of_idle_budgets(rows, model.slots)
         return summarize(folder, store, config, dataset)
 
 
@@ -215,3 +219,26 @@ def as_stored(config: dict[str, Any], folder: Path, default_budgets: bool) -> di
         for name, value in config.items()
         if name in stored or name not in OLDER or value != OLDER[name]
     }
+
+
+def warn_of_idle_budgets(rows: Sequence[Row], slots: int) -> None:
+    """Warn where arms are compared at a budget that holds all memory tokens of every video.
+
+    Args:
+        rows: of the run.
+        slots: memory tokens of a segment.
+    """
+    at_budget: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        if FAILED not in row and row["budget"] is not None:
+            at_budget[row["budget"]].append(row)
+    for budget, answered in at_budget.items():
+        largest = max(row["segments"] for row in answered) * slots
+        if largest <= budget and len({row["family"] for row in answered}) > 1:
+            warnings.warn(
+                f"A budget of {budget} tokens limits nothing: the largest video has {largest} "
+                f"memory tokens, so that head and uniform keep all of them. Use a budget below "
+                f"{largest} to compare arms.",
+                TempoLabWarning,
+                stacklevel=3,
+            )

@@ -36,6 +36,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         check_sampling(self.fps, self.min_frames, self.max_frames)
+        for name, kind in (("fps", float), ("min_frames", int), ("max_frames", int)):
+            object.__setattr__(self, name, kind(getattr(self, name)))  # NumPy's are not JSON
 
 
 DEFAULT_SAMPLING = Sampling()

@@ -64,13 +64,14 @@ def test_two_arms_of_one_name_are_refused(arms):
 
 
 def test_the_same_arm_twice_is_one_arm():
+    assert [arm.family for arm in find_arms(["blind", "head"], blind=True)] == ["blind", "head"]
     assert len(find_arms([First(), First(), Fixed(2), Fixed(2), Fixed(3)])) == 3
 
 
 def test_what_is_no_arm_is_refused():
     for arms in ("head", First(), [], ()):
         with pytest.raises(TempoLabError, match="must be a list"):
-            find_arms(arms)
+            find_arms(arms, blind=True)
     for name in ("unifrom", First, 3):
         with pytest.raises(BudgetError, match="no such allocation strategy"):
             find_arms([name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 import tempo_lab as tl
 from tempo_lab.allocation import Strategy
-from tempo_lab.common.errors import StrategyError, TempoLabError, VideoError
+from tempo_lab.common.errors import StrategyError, TempoLabError, TempoLabWarning, VideoError
 from tempo_lab.common.machine import reset_peak_memory
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.datasets.prompts import plain_prompt
@@ -94,6 +95,19 @@ def test_the_default_budget_follows_the_model(nano, whole, tmp_path):
     )
     (row,) = run.rows
     assert row["budget"] == row["used"] == nano.slots // 2
+
+
+def test_a_budget_that_limits_nothing_is_named(nano, whole, tmp_path):
+    options = {"arms": ["head", "uniform"], "limit": 1, "max_frames": 16, "progress": False}
+    tokens = 2 * nano.slots
+    with pytest.warns(TempoLabWarning, match=f"budget of {tokens} .* limits nothing") as caught:
+        tl.evaluate(nano, whole, budgets=[tokens - 1, tokens], **options, out=tmp_path)
+    assert len([one for one in caught if one.category is TempoLabWarning]) == 1
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one arm is not compared with any
+        options |= {"arms": ["head", "all"]}
+        tl.evaluate(nano, whole, budgets=[tokens], **options, out=tmp_path)
 
 
 @pytest.mark.parametrize("prior_only", [False, True])
@@ -202,7 +216,7 @@ def test_all_rotations_are_asked(tiny, frames_file, tmp_path):
 
 
 def test_a_question_is_right_only_if_all_its_rotations_are():
-    """The answer is option B, then A, then C; always "A" is right for one rotation."""
+    """The answer is option B, then A, then C."""
     dataset = Dataset("table", [], plain_prompt, aggregate=aggregate)
     rows = [
         {
@@ -210,7 +224,7 @@ def test_a_question_is_right_only_if_all_its_rotations_are():
             "truth": truth, "options": 3, "categories": {"kind": "k"}, "said": text, "used": 1,
             "frames": 1,
         }
-        for item, texts in {"q": "BAC", "r": "BAA", "s": "AAA"}.items()
+        for item, texts in {"q": "BAC", "r": "BAA", "s": "AAC"}.items()
         for number, (text, truth) in enumerate(zip(texts, (1, 0, 2), strict=True))
     ]  # fmt: skip
     config = {"kind": "answers", "rules": rule_names(dataset), "circular": True}
@@ -220,7 +234,7 @@ def test_a_question_is_right_only_if_all_its_rotations_are():
         assert found["head", "accuracy_circular"] == pytest.approx(1 / 3)
         assert found["head", "accuracy_circular_strict"] == pytest.approx(1 / 3)
     plain = measures(measure_rows(rows, {**config, "circular": False}, dataset))
-    assert plain["head", "accuracy"] == pytest.approx(6 / 9)
+    assert plain["head", "accuracy"] == pytest.approx(7 / 9)
     assert not any("circular" in measure for _, measure in plain)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tempo_lab.common.errors import BudgetError, TempoLabError, VideoError
@@ -41,6 +43,7 @@ def test_what_is_given_wins():
     assert choose_sampling("paper-12k", 1, None) == Sampling(1, 8, 2048)
     assert choose_sampling("paper-8k", None, 64) == Sampling(2, 8, 64)
     assert choose_sampling(None, None, 64) == Sampling(2, 4, 64)
+    assert json.dumps(vars(choose_sampling(None, np.int64(3), np.int64(64))))
     assert choose_budgets([16, 32, 16], "paper-8k") == (16, 32)
     assert choose_budgets(None, None) is None
 
