@@ -36,7 +36,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
             found=str(err).splitlines()[0],
             fix='omit device=, or use device="cpu"',
         ) from None
-    return picked
+    return torch.device("cpu") if picked.type == "cpu" else picked  # safetensors knows no cpu:0
 
 
 def pick_dtypes(dtype: str | torch.dtype | None, device: torch.device) -> list[torch.dtype]:
