@@ -1,4 +1,4 @@
-"""Score answers: extract option letters, count what cannot be parsed, compare arms. No torch."""
+"""Score answers: extract option letters, and count what cannot be parsed. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 from tempo_lab.common.errors import TempoLabError, did_you_mean
 from tempo_lab.common.statistics import (
     COVERAGE,
-    DIFFERENCE,
     NOTHING,
     RESAMPLES,
     SHARE,
@@ -445,49 +444,3 @@ def _counts(judged: Iterable[Judged]) -> dict[str, int]:
         "unparsed": sum(answered and not parsed for answered, parsed in flags),
         "unanswered": sum(not answered for answered, _ in flags),
     }
-
-
-# Arms compared
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """How much more often one arm is right than another, on the same questions.
-
-    Attributes:
-        difference: mean of the differences; its interval resamples videos.
-        only_one, only_other: questions that the other arm did not answer; they do not count.
-    """
-
-    difference: Estimate
-    only_one: int
-    only_other: int
-
-
-def paired_difference(one: Sequence[Judged], other: Sequence[Judged]) -> PairedDifference:
-    """Return the accuracy of one arm minus that of another, on the questions both answered.
-
-    Raises:
-        TempoLabError: an arm has a question twice.
-    """
-    first, second = _by_id(one), _by_id(other)
-    both = [name for name in first if name in second]
-    mean = bootstrap_mean(
-        [first[name].correct - second[name].correct for name in both],
-        [first[name].video for name in both],
-        bounds=DIFFERENCE,
-    )
-    return PairedDifference(mean, len(first.keys() - second), len(second.keys() - first))
-
-
-def _by_id(judged: Iterable[Judged]) -> dict[str, Judged]:
-    answers: dict[str, Judged] = {}
-    for one in judged:
-        if one.id in answers:
-            raise TempoLabError(
-                "a question is there twice in one arm",
-                asked=one.id,
-                fix="compare one arm at one budget with another one",
-            )
-        answers[one.id] = one
-    return {name: answer for name, answer in answers.items() if answer.answered}

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tempo_lab.common.errors import TempoLabError
-from tempo_lab.common.statistics import bootstrap_mean
 from tempo_lab.evaluation.answer_scoring import (
     Judged,
     Score,
@@ -23,7 +22,6 @@ from tempo_lab.evaluation.answer_scoring import (
     first_letter,
     judge,
     mean_over,
-    paired_difference,
     rotate,
     strict_letter,
 )
@@ -250,28 +248,3 @@ def test_circular_scores_are_the_datasets_own() -> None:
         ("task=y", "accuracy_circular", 0, 1),
     ]
     assert circular_scores([*begun, free], aggregate) == []
-
-
-def test_a_paired_difference_is_that_of_shared_questions() -> None:
-    first = [one(str(n), 1, video=str(n)) for n in range(4)]
-    second = [one(str(n), float(n > 2), video=str(n)) for n in range(1, 6)]
-    result = paired_difference(first, second)
-    assert result.difference.value == pytest.approx(2 / 3)
-    assert (result.difference.n, result.only_one, result.only_other) == (3, 1, 2)
-    with pytest.raises(TempoLabError, match="twice"):
-        paired_difference([*first, first[0]], second)
-
-
-def test_pairing_removes_what_arms_share() -> None:
-    """Two arms that differ on 5 of 200 questions: each interval is wide, the difference's not."""
-    first = [one(str(n), float(n % 2), video=str(n)) for n in range(200)]
-    second = [one(str(n), float(n % 2 and n > 10), video=str(n)) for n in range(200)]
-    difference = paired_difference(first, second).difference
-    assert difference.value == pytest.approx(5 / 200)
-    assert difference.low > 0
-    assert accuracy(second).high > accuracy(first).value
-    assert difference == bootstrap_mean(
-        [a.correct - b.correct for a, b in zip(first, second, strict=True)],
-        [a.video for a in first],
-        bounds=(-1, 1),
-    )

@@ -209,3 +209,13 @@ def test_a_difference_counts_what_both_define() -> None:
     assert pair.difference.questions == 1
     assert paired_differences(first[1:], second) == []
     assert paired_differences(first, second, ["hit@1"]) == []
+
+
+def test_pairing_removes_what_arms_share() -> None:
+    """Two arms that differ on 5 of 200 questions: each interval is wide, the difference's not."""
+    first = planted(1, [float(n % 2) for n in range(200)])
+    second = planted(1, [float(n % 2 and n > 10) for n in range(200)])
+    difference = paired_differences(first, second)[0].difference
+    assert difference.value == pytest.approx(5 / 200)
+    assert difference.low > 0
+    assert summarize(second)[0].high > summarize(first)[0].value
