@@ -290,9 +290,21 @@ def app_(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="nano, nano-plain, small, or tiny.")],
+    recipe: Annotated[
+        str, typer.Argument(help="nano, nano-plain, small, or tiny; or front-loading, a study.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Output folder.", show_default="runs/RECIPE")
+    ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(
+            help="For front-loading: the memory tokens that the LLM reads in training. none cuts "
+            "none of them; prefix, suffix and random keep as many, at random from one to all."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="For front-loading: the seed of the run.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in the folder.")] = True,
     base: Annotated[
@@ -304,11 +316,45 @@ def train(
     """Train the embedded model from scratch, or continue a stopped run."""
     require("accelerate", extra="train")
     from tempo_lab.nano.training.distributed import CPU_ONLY
-    from tempo_lab.nano.training.train import train as train_recipe
 
     if cpu:
         os.environ[CPU_ONLY] = "true"
-    print(train_recipe(recipe, out or Path("runs") / recipe, resume=resume, base=base or ()))
+    folder, study = out or Path("runs") / recipe, recipe == "front-loading"
+    if study != (arm is not None) or study != (seed is not None):
+        raise TempoLabError(
+            "front-loading needs an arm and a seed; other recipes have neither",
+            asked=f"recipe {recipe}, arm {arm}, seed {seed}",
+            fix="tempo-lab train front-loading --arm prefix --seed 1, or leave out both",
+        )
+    if arm is not None and seed is not None:
+        from tempo_lab.nano.front_loading.training import train_arm
+
+        print(train_arm(arm, seed, folder, resume=resume, base=base or ()))
+    else:
+        from tempo_lab.nano.training.train import train as train_recipe
+
+        print(train_recipe(recipe, folder, resume=resume, base=base or ()))
+
+
+@evaluate.command("front-loading")
+def evaluate_front_loading(
+    runs: Annotated[Path, typer.Argument(help="Output folder of `tempo-lab train front-loading`.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables.", show_default="RUNS/tables")
+    ] = None,
+) -> None:
+    """Measure the finished runs of the front-loading study, and write its tables."""
+    _require("accelerate", extra="train")
+    from tempo_lab.nano.front_loading.recall import evaluate_study
+
+    table = Table("arm", "seed", "questions", "k", "first", "last", "first - last (95 %)")
+    for row in evaluate_study(runs, out).to_dict("records"):
+        labels = (str(row[name]) for name in ("arm", "seed", "questions", "tokens"))
+        lead, low, high = (row[f"first_minus_last{end}"] for end in ("", "_low", "_high"))
+        numbers = f"{row['first']:.2f}", f"{row['last']:.2f}"
+        table.add_row(*labels, *numbers, f"{lead:+.2f} [{low:+.2f}, {high:+.2f}]")
+    _console().print(table)
+    print(f"\n{out or runs / 'tables'}")
 
 
 @app.command()

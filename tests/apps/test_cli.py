@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.main import get_command
@@ -17,6 +18,8 @@ import tempo_lab
 from tempo_lab.allocation import STRATEGIES, allocate
 from tempo_lab.apps.cli import app
 from tempo_lab.common import netcdf
+from tempo_lab.nano.front_loading import recall
+from tempo_lab.nano.front_loading import training as study
 from tempo_lab.nano.training import train
 from tempo_lab.session import validation
 from tempo_lab.trace.trace import Trace
@@ -461,6 +464,54 @@ def test_train_refuses_unknown_recipes(tmp_path):
     result = run("train", "giga", "--out", tmp_path)
     assert result.exit_code == 2
     assert "nano" in result.stderr
+
+
+def test_train_runs_an_arm_of_the_study(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(study, "train_arm", lambda *a, **rest: seen.append((a, rest)) or "there")
+    result = run(
+        "train", "front-loading", "--arm", "suffix", "--seed", 3, "--out", tmp_path, "--base", "b"
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split() == ["there"]
+    assert seen == [(("suffix", 3, tmp_path), {"resume": True, "base": ["b"]})]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["front-loading"],
+        ["front-loading", "--arm", "none"],
+        ["front-loading", "--seed", 1],
+        ["nano", "--arm", "none", "--seed", 1],
+        ["nano", "--seed", 1],
+    ],
+)
+def test_train_wants_an_arm_and_a_seed_for_the_study_only(tmp_path, arguments):
+    result = run("train", *arguments, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "needs an arm and a seed" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_arm_and_a_study_without_runs_are_refused(tmp_path):
+    result = run("train", "front-loading", "--arm", "middle", "--seed", 1, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "none, prefix, suffix, random" in result.stderr
+    result = run("evaluate", "front-loading", tmp_path)
+    assert result.exit_code == 2
+    assert "no finished run" in result.stderr
+
+
+def test_the_study_is_shown_as_a_table(tmp_path, monkeypatch):
+    row = {"arm": "prefix", "seed": "all", "questions": "one word", "tokens": 1, "first": 0.69,
+           "last": 0.61, "first_minus_last": 0.08}  # fmt: skip
+    row |= {"first_minus_last_low": 0.05, "first_minus_last_high": 0.11}
+    monkeypatch.setattr(recall, "evaluate_study", lambda *_: pd.DataFrame([row]))
+    result = run("evaluate", "front-loading", tmp_path, "--out", tmp_path / "tables")
+    assert result.exit_code == 0, result.output
+    assert "+0.08 [+0.05, +0.11]" in result.stdout
+    assert result.stdout.split()[-1] == str(tmp_path / "tables")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tempo_lab.nano.training.distributed import prefetch
@@ -37,11 +37,12 @@ class FeatureBank(SegmentPool):
         return self.merged[rows].float(), [level[rows].float() for level in self.deep]
 
 
-def tower_digest(tower: FrameTower) -> str:
-    """Of a vision tower's weights: features of another one are of no use."""
+def weights_digest(*modules: nn.Module) -> str:
+    """A digest of modules' weights: what was made with others is of no use."""
     sha = hashlib.sha256()
-    for tensor in tower.model.state_dict().values():
-        sha.update(tensor.cpu().contiguous().numpy().tobytes())
+    for module in modules:
+        for tensor in module.state_dict().values():
+            sha.update(tensor.cpu().contiguous().numpy().tobytes())
     return sha.hexdigest()[:16]
 
 
@@ -60,7 +61,7 @@ def make_bank(
         "count": count,
         "seed": seed,
         "world": WORLD_VERSION,
-        "tower": tower_digest(tower),
+        "tower": weights_digest(tower.model),
     }
     bank = FeatureBank(seed, count)
     there = read_tensors(path)

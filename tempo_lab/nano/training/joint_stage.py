@@ -165,9 +165,19 @@ class JointModel:
         return torch.stack([off[part].mean() for part in (says, ~says) if part.any()]).mean()
 
     def answers(
-        self, videos: list[TrainingVideo], memory: Tensor, lengths: list[list[Rows]]
+        self, videos: list[TrainingVideo], memory: Tensor, kept: list[list[list[Rows]]]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """LLM loss over all questions, that of hints and dates, right tokens, the labels."""
+        """Answer all questions from the memory tokens that are kept.
+
+        Args:
+            videos: the videos with their questions.
+            memory: [segment of all videos, question, slot, width].
+            kept: by video, question and segment, the slots that the LLM reads, in that order. A
+                segment without any loses its timestamp, too.
+
+        Returns:
+            The LLM's loss over all questions, that of hints and dates, right tokens, the labels.
+        """
         words = self.words
         ids: list[list[int]] = []
         labels: list[list[int]] = []
@@ -175,19 +185,19 @@ class JointModel:
         hints: list[tuple[int, int, int]] = []
         dates: list[tuple[int, int, int]] = []
         first, asked = 0, memory.shape[1]
-        for video, counts in zip(videos, lengths, strict=True):
+        for video, of_video in zip(videos, kept, strict=True):
             for q, question in enumerate(video.questions):
                 row = list(words.opening)
-                for index, count in enumerate(counts[q]):
-                    if not count:
+                for index, chosen in enumerate(of_video[q]):
+                    if not len(chosen):
                         continue
                     clock = words.timestamp(SEGMENT_SECONDS * (video.start + index + 0.5))
                     row += clock
                     if question.kind == "time" and index in question.evidence:
-                        dates += [(len(ids), len(row) + k, clock[1]) for k in range(count)]
+                        dates += [(len(ids), len(row) + k, clock[1]) for k in range(len(chosen))]
                     at = ((first + index) * asked + q) * self.slots
-                    slots += [(len(ids), len(row) + k, at + k) for k in range(count)]
-                    row += [words.pad] * int(count)
+                    slots += [(len(ids), len(row) + k, at + int(s)) for k, s in enumerate(chosen)]
+                    row += [words.pad] * len(chosen)
                 piece = words.llm_question(video.texts[q])
                 answer = [*words.text(question.answer), words.end]
                 hints += [
@@ -228,11 +238,11 @@ def joint_step(joint: JointModel, shape: Shape, *, keep_prior: bool) -> Callable
     def asked(
         videos: list[TrainingVideo], memory: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, dict[str, float]]:
-        lengths = [
+        kept = [
             [draw_kept_slots(q, len(v.rows), joint.slots, shape.truncate, rng) for q in v.questions]
             for v in videos
         ]
-        loss, hinted, right, labels = joint.answers(videos, memory, lengths)
+        loss, hinted, right, labels = joint.answers(videos, memory, kept)
         return loss, hinted, right_by_kind(videos, right, labels)
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:

@@ -102,6 +102,14 @@ def single_question(bank: FeatureBank, row: int, index: int, rng: np.random.Gene
 
 def draw_kept_slots(
     question: Question, segments: int, slots: int, truncate: float, rng: np.random.Generator
+) -> list[Rows]:
+    """The first memory tokens that the LLM gets of each segment: by segment, their slots."""
+    counts = draw_kept_counts(question, segments, slots, truncate, rng)
+    return [np.arange(count) for count in counts]
+
+
+def draw_kept_counts(
+    question: Question, segments: int, slots: int, truncate: float, rng: np.random.Generator
 ) -> Rows:
     """How many memory tokens the LLM gets of each segment [segment].
 

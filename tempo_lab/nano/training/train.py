@@ -103,8 +103,14 @@ def train_vision(recipe: Recipe, out: Path) -> FrameTower:
     return tower
 
 
-def train_svlm(recipe: Recipe, out: Path, bank: FeatureBank) -> Qwen3VLTextModel:
-    """Stages 2 and 3, on the frozen tower's features: notes in words, then in a form."""
+def train_svlm(
+    recipe: Recipe, out: Path, bank: FeatureBank, stages: Sequence[str] = ("svlm", "form")
+) -> Qwen3VLTextModel:
+    """Stages 2 and 3, on the frozen tower's features: notes in words, then in a form.
+
+    Args:
+        stages: ``("svlm",)`` to stop before the form.
+    """
     torch.manual_seed(recipe.seed + 2)
     words = PromptIds()
     model = build_svlm(recipe.sizes, len(words))
@@ -112,8 +118,8 @@ def train_svlm(recipe: Recipe, out: Path, bank: FeatureBank) -> Qwen3VLTextModel
     match_like_with_like(model.layers)
     model.to(device())
     reader = BranchedForward(model, words)
-    for name, slots in (("svlm", 0), ("form", recipe.sizes.memory)):
-        length = getattr(recipe, name)
+    for name in stages:
+        length, slots = getattr(recipe, name), recipe.sizes.memory if name == "form" else 0
         run_stage(
             out,
             name,
@@ -264,7 +270,7 @@ def run(recipe: Recipe, out: Path, part: str) -> None:
         TempoLabError: something cannot be written.
     """
     torch.set_num_threads(1)
-    with _written_to(out):
+    with saving_to(out):
         if part == "llm":
             train_llm(recipe, out)
             return
@@ -276,7 +282,7 @@ def run(recipe: Recipe, out: Path, part: str) -> None:
 
 
 @contextmanager
-def _written_to(out: Path) -> Iterator[None]:
+def saving_to(out: Path) -> Iterator[None]:
     """Name a disk that is full, or a folder that cannot be written to."""
     try:
         yield
@@ -334,7 +340,7 @@ def train(
             found=", ".join(found),
             fix="resume it, or name another folder",
         )
-    with _written_to(folder):
+    with saving_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for each in base:
             start_from(each, folder, RECIPES[name])

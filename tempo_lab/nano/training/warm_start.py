@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -40,16 +41,26 @@ def start_from(base: str | Path, folder: Path, recipe: Recipe) -> None:
     if (found / "config.json").is_file():
         _from_checkpoint(found, folder, recipe)
     else:
-        _from_run(found, folder)
+        start_from_run(found, folder)
 
 
-def _from_run(base: Path, folder: Path) -> None:
-    paths = [base / f"{stage}.safetensors" for stage in SEPARATE_STAGES]
+def start_from_run(base: Path, folder: Path, stages: Sequence[str] = SEPARATE_STAGES) -> None:
+    """Let a run's folder begin with another run's finished stages, those that it does not have yet.
+
+    Args:
+        base: the other run's folder.
+        folder: of the run.
+        stages: which may be taken over.
+
+    Raises:
+        TempoLabError: none of them is finished there.
+    """
+    paths = [base / f"{stage}.safetensors" for stage in stages]
     done = [path for path in paths if path.exists() and read_note(path).get("done")]
     if not done:
         raise TempoLabError(
             "a run to start from has no finished stage",
-            asked=f"{', '.join(SEPARATE_STAGES)} of {base}",
+            asked=f"{', '.join(stages)} of {base}",
             found=", ".join(f"{path.stem} unfinished" for path in paths if path.exists()) or "none",
             fix="let that run finish one, or start without it",
         )

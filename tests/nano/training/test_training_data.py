@@ -20,7 +20,7 @@ from tempo_lab.nano.training.init_and_aux_losses import (
 from tempo_lab.nano.training.llm_stage import KIND_WEIGHTS, conversation, hint, short_note
 from tempo_lab.nano.training.prompt_ids import IGNORE, PromptIds
 from tempo_lab.nano.training.recipes import MEMORY, RECIPES
-from tempo_lab.nano.training.sampling import RECALLED, SINGLE, draw_kept_slots, draw_video
+from tempo_lab.nano.training.sampling import RECALLED, SINGLE, draw_kept_counts, draw_video
 from tempo_lab.nano.training.segment_pool import SegmentPool
 from tempo_lab.nano.training.svlm_stage import build_svlm, form
 from tempo_lab.nano.training.target_notes import (
@@ -419,7 +419,7 @@ def test_cards_are_seldom_asked_for_where_there_are_none() -> None:
 def test_truncation_keeps_evidence_and_stays_in_bounds() -> None:
     rng = np.random.default_rng(0)
     question = plain("color", "red", (3,), (STAR,))
-    drawn = np.stack([draw_kept_slots(question, 8, 16, 1.0, rng) for _ in range(400)])
+    drawn = np.stack([draw_kept_counts(question, 8, 16, 1.0, rng) for _ in range(400)])
     assert drawn.min() >= 1
     assert drawn.max() <= 16
     others = np.delete(drawn, 3, axis=1)
@@ -427,21 +427,21 @@ def test_truncation_keeps_evidence_and_stays_in_bounds() -> None:
     assert 0.7 < (drawn[:, 3] == 16).mean() < 0.9
     assert set(drawn[:, 3]) >= {1, 2, 8}  # any number may be left
     assert (others <= 4).mean() > 0.85
-    assert (draw_kept_slots(question, 8, 16, 0.0, rng) == 16).all()
+    assert (draw_kept_counts(question, 8, 16, 0.0, rng) == 16).all()
 
 
 def test_truncation_without_evidence_and_of_everything() -> None:
     rng = np.random.default_rng(1)
     nothing = plain("absence", "not shown", nouns=(BOLT,), asks=("size",))
-    drawn = np.stack([draw_kept_slots(nothing, 8, 16, 1.0, rng) for _ in range(200)])
+    drawn = np.stack([draw_kept_counts(nothing, 8, 16, 1.0, rng) for _ in range(200)])
     assert (drawn.max(1) == 16).all()  # ATA gives its argmax all, whatever it shows
     assert np.median(drawn) <= 4
     most = plain("most", "sea", tuple(range(8)))
-    drawn = np.stack([draw_kept_slots(most, 8, 16, 1.0, rng) for _ in range(200)])
+    drawn = np.stack([draw_kept_counts(most, 8, 16, 1.0, rng) for _ in range(200)])
     assert drawn.min() >= 1
     assert drawn.max() <= 8
     single = np.stack(
-        [draw_kept_slots(plain("size", "big", (0,), (STAR,)), 1, 16, 1.0, rng) for _ in range(99)]
+        [draw_kept_counts(plain("size", "big", (0,), (STAR,)), 1, 16, 1.0, rng) for _ in range(99)]
     )
     assert 1 <= single.min() < single.max() == 16
 
