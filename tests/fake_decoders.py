@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from tempo_lab.video import VideoInfo, register_decoder
 from tests.media import numbered
@@ -29,6 +30,21 @@ class Fake:
 
 
 register_decoder("tests.fake_decoders:over-reports")(Fake)
+
+
+@register_decoder("tests.fake_decoders:notes")
+class Notes(Fake):
+    """Good frames; notes each one next to the file as soon as it is decoded."""
+
+    def __init__(self, path, heartbeat):
+        super().__init__(path, heartbeat)
+        self.note = Path(path).with_suffix(".notes")
+
+    def read(self, indices):
+        for index in indices:
+            with open(self.note, "a") as file:
+                file.write(f"{index}\n")
+            yield index / 30, numbered(index)
 
 
 @register_decoder("tests.fake_decoders:hangs")

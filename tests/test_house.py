@@ -22,7 +22,11 @@ from tempo_lab.apps.cli import app
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LAB = [*EXTRAS["lab"], *EXTRAS["train"], *EXTRAS["decord"], *EXTRAS["parquet"]]
+LAB = [
+    requirement
+    for extra in ("lab", "train", "decord", "parquet", "ray")
+    for requirement in EXTRAS[extra]
+]
 DEV = EXTRAS["dev"][1:]
 CARD = (
     "torch transformers jupyterlab ipywidgets matplotlib seaborn decord captum pandas nbval".split()
@@ -44,7 +48,7 @@ def test_environment_equals_pyproject():
     requirements = [line for line in pip["pip"] if not line.startswith("-")]
     assert options == ["-c constraints.txt", "-e ."]
     assert requirements == PROJECT["dependencies"] + LAB + DEV
-    assert EXTRAS["dev"][0] == "tempo-lab[lab,train,decord,parquet]"
+    assert EXTRAS["dev"][0] == "tempo-lab[lab,train,decord,parquet,ray]"
     assert set(CARD) <= {name_of(requirement) for requirement in requirements}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tempo_lab.nano.training.distributed import _free_port
+from tempo_lab.nano.training.distributed import free_port
 from tempo_lab.nano.training.feature_bank import make_bank
 from tempo_lab.nano.training.optimizers import MuonAdamW
 from tempo_lab.nano.training.recipes import RECIPES
@@ -80,7 +80,7 @@ def joint(folder: Path, rank: int) -> None:
 
 def together(work: Work, folder: Path, steps: int | None = None) -> None:
     """Run two workers to their end, or until both stop before a step."""
-    port, children = str(_free_port()), []
+    port, children = str(free_port()), []
     for rank in range(2):
         child = os.fork()
         if not child:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from tempo_lab.allocation.strategies import Mode
+from tempo_lab.allocation.strategies import Mode, Strategy
 
 Scores = Literal["own", "shuffled", "oracle"]
 
@@ -26,7 +26,7 @@ class Arm:
 
     Attributes:
         family: its name in tables and figures.
-        strategy: a name in `tempo_lab.allocation.STRATEGIES`.
+        strategy: a name in `tempo_lab.allocation.STRATEGIES`, or a strategy.
         budget: tokens per segment; None for all tokens.
         scores: what to allocate by: the model's own relevance, the same shuffled among the
             segments (control), or 1 for segments with evidence and 0 for the others (ceiling).
@@ -35,16 +35,19 @@ class Arm:
             budget.
         logprob: whether to measure the log-probability of the right answer as well.
         whole_video: whether `budget` is of the whole video instead of each segment.
+        blind: whether the LLM reads the question alone, without the video (baseline). Its budget
+            is None.
     """
 
     family: str
-    strategy: str
+    strategy: str | Strategy
     budget: int | None
     scores: Scores = "own"
     mode: Mode = "strict"
     sparse: bool = False
     logprob: bool = False
     whole_video: bool = False
+    blind: bool = False
 
     def tokens(self, segments: int) -> int | None:
         """Return the budget of a video with so many segments; None for all tokens."""

@@ -38,7 +38,7 @@ from tempo_lab.allocation.strategies import (
     equal,
     find_strategy,
 )
-from tempo_lab.common.errors import BudgetError, did_you_mean
+from tempo_lab.common.errors import BudgetError, StrategyError, did_you_mean
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 
@@ -163,8 +163,9 @@ def allocate(
 
     Raises:
         BudgetError: unknown strategy or mode, no segments, a budget or seed that is not a whole
-            number or has no meaning; and in strict mode a score that is not finite, fewer tokens
-            than segments, or a strategy that breaks the rules of `Strategy.allocate`.
+            number or has no meaning; and in strict mode a score that is not finite, or fewer
+            tokens than segments.
+        StrategyError: in strict mode, a strategy breaks the rules of `Strategy.allocate`.
 
     >>> allocate([0.1, 0.9, 0.4], 60, max_tokens=48).tokens.tolist()
     [4, 39, 17]
@@ -267,7 +268,7 @@ def _check_tokens(tokens: NDArray[Any], budget: int, high: int, strategy: str) -
     elif (used := int(tokens.sum())) > budget:
         found = f"{used} tokens in all"
     if found is not None:
-        raise BudgetError(
+        raise StrategyError(
             f"the strategy {strategy!r} returned an invalid allocation",
             asked=f"a budget of {budget}, 0 to {high} whole tokens per segment",
             found=found,

@@ -14,6 +14,7 @@ import typer
 from tempo_lab.apps import evaluate_options as options
 from tempo_lab.apps.evaluate_output import show_comparison, show_run, verdict_table
 from tempo_lab.apps.terminal import SOME_FAILED, console
+from tempo_lab.common.errors import TempoLabError
 
 if TYPE_CHECKING:
     from tempo_lab.evaluation.run_folder import EvaluationRun
@@ -40,6 +41,7 @@ DATASETS = {
 SOME_HAVE = {
     "subtitles": {"videomme", "longvideobench"},
     "split": {"nextgqa"},
+    "download": {*DATASETS} - {"table"},
 }
 """Options that only the commands of some datasets have."""
 
@@ -61,6 +63,7 @@ def _evaluate_dataset(
     subtitles: options.Subtitles = None,
     split: options.Split = None,
     damaged: options.Damaged = "refuse",
+    download: options.Download = False,
     model: options.Model = "nano",
     base: options.Base = None,
     preset: options.Preset = None,
@@ -79,6 +82,15 @@ def _evaluate_dataset(
     """Ask the questions of a dataset, or continue a stopped run; write and show the results."""
     import tempo_lab as tl
 
+    if base is not None and (engine == "ray" or (workers or 1) > 1):
+        raise TempoLabError(
+            "each worker loads the model by its name alone, without --base",
+            asked=f"--base {base} with --workers {workers or 1}, --engine {engine or 'local'}",
+            fix="save the model with its base once: tempo_lab.load(MODEL, base=BASE)"
+            ".save_pretrained(FOLDER); then use --model FOLDER",
+        )
+    if download:
+        data = tl.datasets.download(name, data)
     own = {"subtitles": subtitles, "split": split}
     dataset = tl.datasets.load_dataset(
         name, data, videos, damaged=damaged,

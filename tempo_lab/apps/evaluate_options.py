@@ -35,7 +35,8 @@ Download = Annotated[
     bool,
     typer.Option(
         "--download",
-        help="Download the questions into the folder --data, if they are not there.",
+        help="First download the questions into the folder --data; files that are there are kept. "
+        "Videos are not downloaded.",
         rich_help_panel=DATASET,
     ),
 ]

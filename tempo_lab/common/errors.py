@@ -49,6 +49,10 @@ class BudgetError(TempoLabError):
     """A token budget or the context is too small for the request."""
 
 
+class StrategyError(BudgetError):
+    """An allocation strategy returned what it must not: its own code has a fault."""
+
+
 class QueryError(TempoLabError):
     """This model cannot read the question."""
 

@@ -1,4 +1,4 @@
-"""Free main memory, within the limits of control groups. No torch."""
+"""Free main memory, within the limits of control groups, and the peak of a process. No torch."""
 
 from __future__ import annotations
 
@@ -43,3 +43,32 @@ def cgroup_free_bytes(
                     left = int(maximum.read_text()) - int(used.read_text()) + int(stat[cached])
                     free = min(free, left)
     return free
+
+
+def reset_peak_memory(own: Path = Path("/proc/self/clear_refs")) -> bool:
+    """Start a new measurement of this process's peak memory; False where the system has none.
+
+    Only Linux can: "5" resets the peak (VmHWM) to the memory that is resident now (man proc).
+
+    Args:
+        own: the file to write to.
+    """
+    try:
+        own.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_memory(own: Path = Path("/proc/self/status")) -> int | None:
+    """Return the peak resident bytes of this process since `reset_peak_memory`, or None.
+
+    Args:
+        own: the file to read.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return None
+    sizes = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return 1024 * int(sizes[0]) if sizes else None

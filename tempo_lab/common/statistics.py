@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -213,8 +214,28 @@ def bootstrap_mean(
         others = 1 - tail ** (1 / equal)  # largest share of other values that equal ones allow
         low, high = (mean + others * (bound - mean) for bound in bounds)
         return Estimate(mean, low, high, n, len(names))
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(names), size=(resamples, len(names)))
-    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
-    low, high = np.quantile(means, [tail, 1 - tail])
+    sums = np.stack([total, count], axis=1)
+    draws = _draws(len(names), resamples, seed)
+    drawn = np.concatenate([part @ sums for part in map(np.float64, _parts(draws))])
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [tail, 1 - tail])
     return Estimate(mean, float(low), float(high), n, len(names))
+
+
+@lru_cache(maxsize=4)
+def _draws(videos: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each resample draws each video, [resample, video].
+
+    Tables have many measures of the same videos, so it is kept, in the smallest whole numbers.
+    """
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((resamples, videos), np.uint16)
+    for part in _parts(counts):
+        drawn = rng.integers(videos, size=part.shape)
+        rows = np.arange(len(part))[:, None] * videos
+        part[:] = np.bincount((rows + drawn).ravel(), minlength=part.size).reshape(part.shape)
+    return counts.astype(np.min_scalar_type(int(counts.max())))
+
+
+def _parts(draws: np.ndarray) -> list[np.ndarray]:
+    """Views of 1,000 resamples each: as floats or indices, all together would need much memory."""
+    return [draws[first : first + 1000] for first in range(0, len(draws), 1000)]

@@ -24,6 +24,7 @@ from tempo_lab.evaluation.scoring import same_answer
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ROTATION = "@"
 """Separates a question's id from the number of its rotation: "q7@2"."""
+WITH_GUESSES = "accuracy_with_guesses"
 
 # Letters in answers
 
@@ -263,6 +264,38 @@ def circular(judged: Sequence[Judged]) -> list[Judged]:
     return results
 
 
+def circular_scores(
+    judged: Sequence[Judged], aggregate: Callable[[Sequence[Judged]], list[Score]]
+) -> list[Score]:
+    """Return a dataset's scores with circular scoring; their measures end in `_circular`.
+
+    A question counts once, and is right only if all its rotations are right. A question of which
+    rotations are missing does not count: its run is not finished.
+
+    Args:
+        judged: of rotations, as in `circular`, and of questions without options, which do not
+            count.
+        aggregate: a dataset's rule for scores. What it expects from guesses is left out: it knows
+            the chance of one rotation only.
+    """
+    complete = complete_rotations(judged)
+    return [
+        replace(score, measure=f"{score.measure}_circular")
+        for score in (aggregate(circular(complete)) if complete else [])
+        if score.measure != WITH_GUESSES
+    ]
+
+
+def complete_rotations(judged: Sequence[Judged]) -> list[Judged]:
+    """Return the rotations of the questions with options of which none is missing."""
+    rotations: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged:
+        if one.options:
+            rotations[one.id.rpartition(ROTATION)[0]].append(one)
+    complete = [each for each in rotations.values() if len(each) == each[0].options]
+    return [one for each in complete for one in each]
+
+
 # Accuracies
 
 
@@ -334,7 +367,7 @@ def accuracy_with_guesses(judged: Sequence[Judged], group: str = "all") -> Score
         replace(one, correct=1 / one.options) if one.options and not one.parsed else one
         for one in judged
     ]
-    return _accuracy(guessed, judged, group, "accuracy_with_guesses")
+    return _accuracy(guessed, judged, group, WITH_GUESSES)
 
 
 def accuracy_by(judged: Sequence[Judged], category: str) -> list[Score]:

@@ -175,11 +175,10 @@ class ArmRunner:
             )
         key = session, segments
         if key not in self._sparse:
+            options = dict(session.video.options)  # fps, stream, part, ... of the same video
             frames = segments * tempo.config.segment_frames
-            start, end = session.video.part or (None, None)
-            opened = tempo.open(
-                session.video.info.path, max_frames=frames, start=start, end=end, progress=False
-            )
+            options["max_frames"] = min(frames, options["max_frames"])
+            opened = tempo.open(session.video.info.path, **options, progress=False)
             self._sparse[key] = self._stack.enter_context(opened)
         thinned = self._sparse[key]
         if len(thinned) > segments:

@@ -6,97 +6,86 @@ same call continues (see `run_folder`).
 
 from __future__ import annotations
 
-import time
+import json
+import os
 import warnings
-import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tempo_lab.allocation import find_strategy
-from tempo_lab.allocation.arms import Arm
-from tempo_lab.common.errors import (
-    BudgetError,
-    QueryError,
-    TempoLabError,
-    UnfamiliarVideoWarning,
-    VideoError,
-)
+from tempo_lab.allocation import Strategy
+from tempo_lab.common.errors import BudgetError, TempoLabError, TempoLabWarning
+from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
-from tempo_lab.evaluation.arm_runner import ArmRunner
-from tempo_lab.evaluation.cases import Case
+from tempo_lab.evaluation.answers import answer_video
+from tempo_lab.evaluation.arms import DEFAULT_ARMS, at_budgets, find_arms
 from tempo_lab.evaluation.datasets.base import Dataset
-from tempo_lab.evaluation.datasets.rows import DatasetError
-from tempo_lab.evaluation.datasets.rows import Row as Question
-from tempo_lab.evaluation.prior_measures import evidence_segments
+from tempo_lab.evaluation.engines import open_engine
+from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs
+from tempo_lab.evaluation.presets import (
+    OLDER,
+    choose_budgets,
+    choose_sampling,
+    default_budget,
+)
+from tempo_lab.evaluation.run_files import CONFIG
 from tempo_lab.evaluation.run_folder import (
-    FAILED,
     EvaluationRun,
     locked,
     open_store,
     summarize,
     write_skipped,
 )
-from tempo_lab.evaluation.runner import run
-from tempo_lab.evaluation.store import Key, Row, key_of
+from tempo_lab.evaluation.runner import run_on
+from tempo_lab.evaluation.store import FAILED, Row, key_of
 from tempo_lab.evaluation.summary import ANSWERS, PRIOR, rule_names
 
 if TYPE_CHECKING:
-    from tempo_lab.session.session import Session
     from tempo_lab.session.tempo import Tempo
-
-MODEL = "model"
-"""The role of the only model, in the keys of rows."""
-DEFAULT_ARMS = ("head", "uniform", "topk")
-SPECIAL: Mapping[str, dict[str, Any]] = {
-    "all": {"strategy": "none"},
-    "sparse": {"strategy": "none", "sparse": True},
-    "shuffled": {"strategy": "head", "scores": "shuffled"},
-    "oracle": {"strategy": "head", "scores": "oracle"},
-}
-"""Arms that are more than a strategy, by name: what they set of an `Arm`."""
-ALL_TOKENS = ("all", "none")
-"""Arms without a budget."""
-OWN, SHUFFLED, OTHER, BLANK, DIFFERENCE = (
-    "prior", "shuffled in time", "another question", "blank question", "prior - blank question",
-)  # fmt: skip
-PRIOR_ARMS = (OWN, SHUFFLED, OTHER, BLANK, DIFFERENCE)
-"""The relevance of a question, its controls, and its logits minus those of a blank question."""
-COSTS_ITS_ROWS = (VideoError, QueryError, BudgetError, DatasetError)
-"""Errors that a question or a video raises; others end the run."""
 
 
 def evaluate(
     model: Tempo | str | PathLike[str],
     dataset: Dataset,
     *,
-    arms: Sequence[str] | None = None,
+    arms: Sequence[str | Strategy] | None = None,
     budgets: Sequence[int] | None = None,
     out: str | PathLike[str],
     prior_only: bool = False,
     limit: int | None = None,
+    preset: str | None = None,
+    fps: float | None = None,
+    max_frames: int | None = None,
+    max_new_tokens: int | None = None,
+    circular: bool = False,
+    blind: bool = False,
+    engine: str = "local",
+    workers: int = 1,
+    ray_address: str | None = None,
     progress: bool = True,
 ) -> EvaluationRun:
     """Ask the questions of a dataset, or continue a stopped run, and return all that is in `out`.
 
-    The prompt and the length of the answers are the dataset's. Questions that are in `out` already
-    are not asked again, unless they failed or their row of the dataset has changed. A video that
-    cannot be read costs its own rows, which say so in the column `failed`.
+    The prompt is the dataset's. Questions that are in `out` already are not asked again, unless
+    they failed, or their row of the dataset or the parameters of their strategy have changed. A
+    video that cannot be read costs its own rows, which say so in the column `failed`. An error in
+    the code of an arm's strategy ends the run.
 
     Args:
         model: a loaded model, or a name for `tempo_lab.load`.
         dataset: of `tempo_lab.datasets`.
-        arms: "head" (ATA), "uniform", "topk" or another allocation strategy; "all" (all memory
-            tokens, without a budget), "sparse" (all tokens of fewer frames), "shuffled" (ATA by
-            scores shuffled in time), "oracle" (ATA by the evidence; only questions with known
-            evidence). By default head, uniform and topk.
-        budgets: memory tokens for the whole video; by default 8192.
+        arms: "head" (ATA), "uniform", "topk", the name of another allocation strategy, or a
+            `Strategy` object; "all" (all memory tokens, without a budget), "sparse" (all tokens of
+            fewer frames), "shuffled" (ATA by scores shuffled in time), "oracle" (ATA by the
+            evidence; only questions with known evidence), "blind" (no video). By default head,
+            uniform and topk.
+        budgets: memory tokens for the whole video. The default is the preset's, or else half of
+            the memory tokens of a video with `max_frames` frames, at most 8192. This is 8192 for
+            the released model and 1024 for a model with 16 memory tokens per segment. The arms
+            differ only where a budget is below the memory tokens of the video.
         out: folder of the run.
         prior_only: score the segments and stop: no LLM is used. Each question has controls, all of
             which are measured against the evidence of the question: its scores shuffled in time,
@@ -104,6 +93,23 @@ def evaluate(
             blank question, which the model reads as the released code does ("Describe this
             content."). The logits minus those of the blank question are an arm as well.
         limit: ask only the first so many rows of the dataset.
+        preset: the settings of a published result: "paper-4k", "paper-8k" or "paper-12k". It sets
+            `fps`, `max_frames` and `budgets` where these are not given, and the minimum number of
+            frames (see `tempo_lab.evaluation.presets`).
+        fps: sampled frames per second of video; 2 by default.
+        max_frames: sampled frames per video at most; 1024 by default.
+        max_new_tokens: tokens of an answer at most; the dataset's by default.
+        circular: ask each rotation of the options, with the ids "ID@0" (the original order),
+            "ID@1", ... In the measures with `_circular` in their names, a question is right only
+            if all its rotations are. Other accuracies are of the original order. A question
+            without options or known answer is asked once.
+        blind: add the arm "blind": the LLM reads the question without the video (baseline).
+        engine: "local" (this machine) or "ray" (Ray Data, here or on a cluster, with the extra
+            `ray`). A run can be continued on another engine.
+        workers: how many answer at once, each with its own model and its own videos. For more than
+            one, and on Ray, `model` must be a name. On Ray each has a GPU if there are any.
+        ray_address: of a Ray cluster to join; by default Ray runs on this machine. All machines
+            need the same version of Tempo Lab, and the model and the videos at the same paths.
         progress: show a progress bar.
 
     Raises:
@@ -111,42 +117,71 @@ def evaluate(
             evaluation is in it, or the disk is full; what is finished is kept.
     """
     check_dataset(dataset)
-    if prior_only and arms is not None:
-        raise TempoLabError(
-            "prior_only asks nothing, so it has no arms", asked=f"arms={list(arms)!r}",
-            fix="leave arms out, or prior_only",
-        )  # fmt: skip
     if limit is not None:
         limit = check_whole("limit", limit, 1, error=TempoLabError)
-    chosen = () if prior_only else make_arms(DEFAULT_ARMS if arms is None else arms, budgets)
-    if isinstance(model, (str, PathLike)):
-        from tempo_lab.session.tempo import load
+    if max_new_tokens is not None:
+        max_new_tokens = check_whole("max_new_tokens", max_new_tokens, 1, error=BudgetError)
+    if prior_only:
+        check_prior_only(arms=arms, max_new_tokens=max_new_tokens, circular=circular, blind=blind)
+    if circular:
+        check_circular(dataset)
+    sampling = choose_sampling(preset, fps, max_frames)
+    chosen_budgets = choose_budgets(budgets, preset)
+    names = DEFAULT_ARMS if arms is None else arms
+    found = () if prior_only else find_arms(names, blind=blind)
+    models = {MODEL: os.fspath(model) if isinstance(model, PathLike) else model}
+    folder = Path(out)
+    with open_engine(engine, models, workers, ray_address) as opened:
+        described = opened.call(describe_model)
+        segment_frames = described.pop("segment_frames")
+        each_budget = chosen_budgets or (
+            default_budget(described["slots"], segment_frames, sampling),
+        )
+        jobs = make_jobs(
+            dataset,
+            at_budgets(found, each_budget),
+            limit=limit,
+            circular=circular,
+            sampling=sampling,
+            max_new_tokens=max_new_tokens,
+        )
+        config = {
+            "kind": PRIOR if prior_only else ANSWERS,
+            **described,
+            "dataset": dataset.name,
+            "preset": preset,
+            **asdict(sampling),
+            "max_new_tokens": max_new_tokens or dataset.max_new_tokens,
+            "circular": circular,
+            "rules": rule_names(dataset),
+            **({"budgets": list(each_budget)} if prior_only else {}),
+        }
+        digests = {key: digest for job in jobs for key, digest in job.digests().items()}
 
-        model = load(model if isinstance(model, str) else Path(model))
-    config = {
-        "kind": PRIOR if prior_only else ANSWERS,
+        def finished(row: Row) -> bool:
+            return FAILED not in row and row["digest"] == digests.get(key_of(row), row["digest"])
+
+        with locked(folder):
+            config = as_stored(config, folder, default_budgets=chosen_budgets is None)
+            store = open_store(folder, config)
+            write_skipped(folder, dataset.skipped)
+            rows = run_on(opened, jobs, answer_video, store, progress=progress, finished=finished)
+            if not prior_only:
+                warn_of_idle_budgets(rows, config["slots"])
+            return summarize(folder, store, config, dataset)
+
+
+def describe_model(models: Mapping[str, Tempo]) -> dict[str, Any]:
+    """Return what of a run depends on the model."""
+    model = models[MODEL]
+    return {
         "model": model.checkpoint.name,
         "model_digest": model.checkpoint.digest,
         "dtype": str(model.model.dtype).removeprefix("torch."),
-        "dataset": dataset.name,
-        "max_new_tokens": dataset.max_new_tokens,
-        "rules": rule_names(dataset),
         "slots": model.slots,
         "min_tokens": model.config.min_tokens,
-        **({"budgets": list(check_budgets(budgets))} if prior_only else {}),
+        "segment_frames": model.config.segment_frames,
     }
-    jobs = make_jobs(dataset, chosen, prior_only, limit)
-    digests = {key: digest for job in jobs for key, digest in job.digests().items()}
-
-    def finished(row: Row) -> bool:
-        return FAILED not in row and row["digest"] == digests.get(key_of(row), row["digest"])
-
-    folder = Path(out)
-    with locked(folder):
-        store = open_store(folder, config)
-        write_skipped(folder, dataset.skipped)
-        run(jobs, answer_video, {MODEL: model}, store, progress=progress, finished=finished)
-        return summarize(folder, store, config, dataset)
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -159,274 +194,72 @@ def check_dataset(dataset: Dataset) -> None:
         )
 
 
-def check_budgets(budgets: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the budgets without repetitions, 8192 if there are none."""
-    if budgets is None:
-        from tempo_lab.session.session import DEFAULT_BUDGET
-
-        return (DEFAULT_BUDGET,)
-    values = budgets if isinstance(budgets, (list, tuple)) else [budgets]
-    if not values:
-        raise TempoLabError("there must be at least one budget", found="none", fix="budgets=[8192]")
-    return tuple(
-        dict.fromkeys(check_whole("budget", value, 1, error=BudgetError) for value in values)
-    )
+def check_prior_only(**options: Any) -> None:
+    """Refuse options about answers where only the segments are scored."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise TempoLabError(
+                "prior_only writes no answers, so it has no arms and no options of answers",
+                asked=one_line(f"{name}={value!r}", 120),
+                fix=f"leave {name} out, or prior_only",
+            )
 
 
-def make_arms(names: Sequence[str], budgets: Sequence[int] | None) -> tuple[Arm, ...]:
-    """Return each arm at each budget; arms with all tokens have none.
-
-    Raises:
-        BudgetError: no arm or strategy has such a name.
-        TempoLabError: there is no arm.
-    """
-    if isinstance(names, str) or not names:
+def check_circular(dataset: Dataset) -> None:
+    """Refuse to rotate options where no question has any."""
+    if not any(map(can_be_rotated, dataset.rows)):
         raise TempoLabError(
-            "arms must be a list of names", asked=repr(names), fix='arms=["head", "uniform"]'
+            "circular scoring needs questions with options and known answers",
+            asked="circular=True",
+            found=f"none in {len(dataset.rows)} rows of the dataset {dataset.name!r}",
+            fix="leave circular out",
         )
-    arms = []
-    for name in dict.fromkeys(names):
-        if name not in SPECIAL:
-            find_strategy(name)
-        settings = SPECIAL.get(name, {"strategy": name})
-        each = (None,) if name in ALL_TOKENS else check_budgets(budgets)
-        arms += [Arm(name, budget=budget, whole_video=True, **settings) for budget in each]
-    return tuple(arms)
 
 
-# Jobs
+def as_stored(config: dict[str, Any], folder: Path, default_budgets: bool) -> dict[str, Any]:
+    """Return a configuration as a folder has it that an older version wrote, else unchanged.
 
+    Keys that the folder lacks are left out where their value is what older versions did (`OLDER`).
+    Measures at budgets that were not asked for are kept at those of the folder.
 
-@dataclass(frozen=True)
-class DatasetJob:
-    """All questions about one video.
-
-    Attributes:
-        dataset: that they are from.
-        video: path.
-        questions: rows of the dataset.
-        arms: how they are answered; empty if only the segments are scored.
-        others: the question that is the control of another one, by the id of the latter.
+    Args:
+        config: of this run.
+        folder: of the run, which may be new.
+        default_budgets: whether the budgets of `config` are the default ones.
     """
-
-    dataset: Dataset
-    video: str
-    questions: tuple[Question, ...]
-    arms: tuple[Arm, ...]
-    others: Mapping[str, Question]
-
-    def rows(self, question: Question) -> dict[str, Row]:
-        """Return the rows of a question without their results, by arm."""
-        known = {
-            "video": self.video,
-            "item": question.id,
-            "model": MODEL,
-            "question": question.question,
-            "truth": question.answer,
-            "options": len(question.options or ()),
-            "choices": question.options,
-            "evidence": question.evidence,
-            "categories": dict(question.categories),
-        }
-        if not self.arms:
-            other = self.others.get(question.id)
-            clips = None if question.saliency is None else asdict(question.saliency)
-            digest = _digest(question, other)
-            return {
-                arm: {**known, "saliency": clips, "arm": arm, "family": arm, "budget": None,
-                      "digest": digest}
-                for arm in PRIOR_ARMS
-                if arm != OTHER or other is not None
-            }  # fmt: skip
-        digest = _digest(question)
-        return {
-            arm.name: {**known, "arm": arm.name, "family": arm.family, "budget": arm.budget,
-                       "digest": digest}
-            for arm in self.arms
-            if arm.scores != "oracle" or question.evidence
-        }  # fmt: skip
-
-    def digests(self) -> dict[Key, str]:
-        """Return of each row the digest of what it depends on in the dataset."""
-        rows = (row for question in self.questions for row in self.rows(question).values())
-        return {key_of(row): row["digest"] for row in rows}
-
-    def keys(self, models: Collection[str]) -> list[Key]:
-        """Return the keys of all rows."""
-        return list(self.digests())
-
-
-def _digest(*questions: Question | None) -> str:
-    return f"{zlib.crc32(repr(questions).encode('utf-8', 'backslashreplace')):08x}"
-
-
-def make_jobs(
-    dataset: Dataset, arms: tuple[Arm, ...], prior_only: bool, limit: int | None = None
-) -> list[DatasetJob]:
-    """Return one job for each video, in the order of the dataset."""
-    about: dict[str, list[Question]] = defaultdict(list)
-    for row in dataset.rows:
-        about[str(row.video)].append(row)
-    wanted: dict[str, list[Question]] = defaultdict(list)
-    for row in dataset.rows[:limit]:
-        wanted[str(row.video)].append(row)
-    jobs = []
-    for video, questions in wanted.items():
-        others = {row.id: _other(row, about[video]) for row in questions} if prior_only else {}
-        found = {name: other for name, other in others.items() if other is not None}
-        jobs.append(DatasetJob(dataset, video, tuple(questions), arms, found))
-    return jobs
-
-
-def _other(row: Question, rows: Sequence[Question]) -> Question | None:
-    """The next question about the video, if possible one whose evidence is elsewhere."""
-    at = next(number for number, other in enumerate(rows) if other.id == row.id)
-    others = [other for other in (*rows[at + 1 :], *rows[:at]) if other.question != row.question]
-    apart = [
-        other
-        for other in others
-        if other.evidence and not _overlap(other.evidence, row.evidence or ())
-    ]
-    return next(iter(apart or others), None)
-
-
-def _overlap(one: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]) -> bool:
-    return any(a < d and c < b for a, b in one for c, d in other)
-
-
-# Answers
-
-
-def answer_video(
-    job: DatasetJob, models: Mapping[str, Tempo], done: Collection[Key]
-) -> Iterator[list[Row]]:
-    """Open a video, and yield the missing rows, a list as soon as each is finished."""
-    missing = [
-        (question, rows)
-        for question in job.questions
-        if (rows := {k: v for k, v in job.rows(question).items() if key_of(v) not in done})
-    ]
-    unfinished = {key_of(row): row for _, rows in missing for row in rows.values()}
     try:
-        with models[MODEL].open(job.video, progress=False) as session, ArmRunner() as runner:
-            score = cache(partial(_logit, session))
-            for question, rows in missing:
-                for new in (
-                    _answers(job, session, runner, question, rows)
-                    if job.arms
-                    else _relevance(job, session, score, question, rows)
-                ):
-                    for row in new:
-                        del unfinished[key_of(row)]
-                    yield new
-    except (VideoError, BudgetError) as error:  # of the video: nothing more can be asked about it
-        yield [{**row, FAILED: str(error)} for row in unfinished.values()]
+        stored = json.loads((folder / CONFIG).read_bytes())
+    except (OSError, ValueError):
+        return config
+    if not isinstance(stored, dict):
+        return config
+    if default_budgets and "budgets" in config and "budgets" in stored:
+        config = {**config, "budgets": stored["budgets"]}
+    return {
+        name: value
+        for name, value in config.items()
+        if name in stored or name not in OLDER or value != OLDER[name]
+    }
 
 
-def _prompt(job: DatasetJob, session: Session, question: Question) -> str:
-    info = session.video.info
-    return job.dataset.prompt(question, frames=info.frames, fps=info.fps)
+def warn_of_idle_budgets(rows: Sequence[Row], slots: int) -> None:
+    """Warn where arms are compared at a budget that holds all memory tokens of every video.
 
-
-def _answers(
-    job: DatasetJob, session: Session, runner: ArmRunner, question: Question, rows: dict[str, Row]
-) -> Iterator[list[Row]]:
-    for arm in job.arms:
-        if arm.name not in rows:
-            continue
-        row, began = rows[arm.name], time.perf_counter()
-        try:
-            prompt = _prompt(job, session, question)
-            case = _case(session, question, prompt, arm)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UnfamiliarVideoWarning)  # the row has it as well
-                answered = runner.ask(
-                    case,
-                    arm,
-                    draw=np.random.default_rng(zlib.crc32(question.id.encode())),
-                    max_new_tokens=job.dataset.max_new_tokens,
-                )
-        except VideoError:
-            raise
-        except COSTS_ITS_ROWS as error:
-            yield [{**row, FAILED: str(error)}]
-            continue
-        trace = answered.trace
-        yield [
-            {
-                **row,
-                "prompt": prompt,
-                "said": trace.answer,
-                "used": answered.used,
-                "segments": len(answered.session),
-                "frames": len(answered.session.video.plan.indices),
-                "context_left": int(trace.data.attrs["context_left"]),
-                "warnings": list(trace.warnings),
-                "seconds": round(time.perf_counter() - began, 3),
-            }
-        ]
-
-
-def _case(session: Session, question: Question, prompt: str, arm: Arm) -> Case:
-    start, end = session.video.segment_times.T
-    evidence = evidence_segments(start, end, question.evidence or ())
-    if arm.scores == "oracle" and not evidence.any():
-        raise DatasetError(
-            "the evidence is outside of the video",
-            asked=f"question {question.id}: {question.evidence}",
-            found=f"a video of {end[-1]:g} s",
-            fix="correct the times, or leave the arm oracle out",
-        )
-    return Case(session, prompt, str(question.answer), evidence, video=str(question.video))
-
-
-def _relevance(
-    job: DatasetJob,
-    session: Session,
-    score: Callable[[str], np.ndarray],
-    question: Question,
-    rows: dict[str, Row],
-) -> Iterator[list[Row]]:
-    try:
-        other = job.others.get(question.id)
-        prompts = {OWN: _prompt(job, session, question), BLANK: ""}
-        if other is not None:
-            prompts[OTHER] = _prompt(job, session, other)
-        logits = {arm: score(prompt) for arm, prompt in prompts.items()}
-    except VideoError:
-        raise
-    except COSTS_ITS_ROWS as error:
-        yield [{**row, FAILED: str(error)} for row in rows.values()]
-        return
-    draw = np.random.default_rng(zlib.crc32(question.id.encode()))
-    logits[SHUFFLED] = draw.permutation(logits[OWN])
-    logits[DIFFERENCE] = logits[OWN] - logits[BLANK]
-    start, end = session.video.segment_times.T.tolist()
-    yield [
-        {
-            **row,
-            "prompt": prompts.get(arm, prompts[OWN]),
-            "start": start,
-            "end": end,
-            "logit": logits[arm].tolist(),
-        }
-        for arm, row in rows.items()
-    ]
-
-
-def _logit(session: Session, prompt: str) -> np.ndarray:
-    """float64 [segment], Yes minus No for a prompt; "" is the blank question.
-
-    Raises:
-        QueryError: the prompt is not readable by this model.
-        VideoError: the video cannot be decoded.
+    Args:
+        rows: of the run.
+        slots: memory tokens of a segment.
     """
-    from tempo_lab.session.validation import check_question, check_words
-
-    checkpoint = session.checkpoint
-    examples = checkpoint.model.config.example_questions
-    if prompt:
-        check_question(prompt, "strict", checkpoint.prompts.llm, examples)
-        check_words(prompt, checkpoint.prompts.llm, examples)
-    with checkpoint.lock:
-        return session.engine.score(prompt).logit.astype(float)
+    at_budget: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        if FAILED not in row and row["budget"] is not None:
+            at_budget[row["budget"]].append(row)
+    for budget, answered in at_budget.items():
+        largest = max(row["segments"] for row in answered) * slots
+        if largest <= budget and len({row["family"] for row in answered}) > 1:
+            warnings.warn(
+                f"A budget of {budget} tokens limits nothing: the largest video has {largest} "
+                f"memory tokens, so that head and uniform keep all of them. Use a budget below "
+                f"{largest} to compare arms.",
+                TempoLabWarning,
+                stacklevel=3,
+            )

@@ -11,17 +11,27 @@ import numpy as np
 
 from tempo_lab.allocation.ata import allocate
 from tempo_lab.common.errors import BudgetError
-from tempo_lab.evaluation.answer_scoring import ROTATION, Judged, circular, judge, strict_letter
+from tempo_lab.evaluation.answer_scoring import (
+    ROTATION,
+    Judged,
+    circular,
+    complete_rotations,
+    judge,
+    strict_letter,
+)
 from tempo_lab.evaluation.measured import COSTS, Measured
-from tempo_lab.evaluation.prior_measures import measure_prior
+from tempo_lab.evaluation.prior_measures import (
+    evidence_segments,
+    measure_prior,
+    recalls_at_equal_tokens,
+)
 from tempo_lab.evaluation.scoring_rules import Rules
-from tempo_lab.evaluation.store import Row
+from tempo_lab.evaluation.store import FAILED, Row
 
 ANSWERS, PRIOR = "answers", "prior"
 """Kinds of runs: rows that hold answers, or rows that hold relevance."""
-FAILED = "failed"
-"""Column of a row without an answer: why there is none."""
-ACCURACY, STRICT = "accuracy", "accuracy_strict"
+ACCURACIES = ("accuracy", "accuracy_strict", "accuracy_circular", "accuracy_circular_strict")
+"""By the rules of the dataset or strictly; circular: right in each rotation of the options."""
 
 Arm = tuple[str, int | None]
 """The family of an arm, and its memory tokens for the whole video or None."""
@@ -89,24 +99,19 @@ def is_circular(config: Mapping[str, Any]) -> bool:
     return bool(config.get("circular"))
 
 
-def judge_rows(rows: Sequence[Row], rules: Rules | None, fold: bool) -> list[Judged]:
+def judge_rows(rows: Sequence[Row], rules: Rules | None) -> list[Judged]:
     """Return the judged answers of one arm; questions whose truth is unknown are left out.
 
     Args:
         rows: of one arm.
         rules: of a dataset; None for the strict ones.
-        fold: whether the rotations of a question count as one, right only if all of them are. A
-            question that was not asked in all rotations yet is left out.
     """
-    known = [row for row in rows if row["truth"] is not None]
-    judged = [_judge(row, rules) for row in known]
-    if not fold:
-        return judged
-    rotations: dict[str, list[Judged]] = defaultdict(list)
-    for row, one in zip(known, judged, strict=True):
-        rotations[question_id(row)].append(one)
-    whole = [part for part in rotations.values() if len(part) == max(1, part[0].options)]
-    return [one for part in whole for one in (circular(part) if part[0].options else part)]
+    return [_judge(row, rules) for row in rows if row["truth"] is not None]
+
+
+def first_rotations(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows whose options are in their own order."""
+    return [row for row in rows if row["item"] in (name := question_id(row), f"{name}{ROTATION}0")]
 
 
 def question_id(row: Row) -> str:
@@ -134,11 +139,16 @@ def _of_answers(rows: Sequence[Row], rules: Rules, fold: bool) -> list[Measured]
     each: dict[str, list[Row]] = defaultdict(list)
     for row in finished:
         each[question_id(row) if fold else row["item"]].append(row)
-    scores = {ACCURACY: rules, **({STRICT: None} if any(row["options"] for row in rows) else {})}
-    right = {
-        name: {one.id: one.correct for one in judge_rows(rows, rule, fold) if one.answered}
-        for name, rule in scores.items()
-    }
+    right: dict[str, dict[str, float]] = {}
+    options = any(row["options"] for row in rows)
+    for rule, end in ((rules, ""), (None, "_strict")):
+        if rule is None and not options:
+            continue
+        own = judge_rows(first_rotations(rows) if fold else rows, rule)
+        right[f"accuracy{end}"] = _correct(own, fold)
+        if fold:
+            rotations = complete_rotations(judge_rows(rows, rule))
+            right[f"accuracy_circular{end}"] = _correct(circular(rotations), False)
     measured = []
     for name, part in each.items():
         spent = [costs(row) for row in part]
@@ -152,6 +162,15 @@ def _of_answers(rows: Sequence[Row], rules: Rules, fold: bool) -> list[Measured]
         }
         measured.append(Measured(name, part[0]["video"], measures, _categories(part[0])))
     return measured
+
+
+def _correct(judged: Sequence[Judged], rotated: bool) -> dict[str, float]:
+    """How right each answered question is, by its id."""
+    return {
+        one.id.removesuffix(f"{ROTATION}0") if rotated and one.options else one.id: one.correct
+        for one in judged
+        if one.answered
+    }
 
 
 # Relevance
@@ -181,15 +200,12 @@ def _relevance_measures(row: Row) -> dict[str, float]:
 
 def _evidence_recall(row: Row, budget: int, config: Mapping[str, Any]) -> dict[str, float]:
     """The share of the evidence that ATA and a uniform allocation keep at a budget."""
-    names, slots = ("evidence_recall", "evidence_recall_uniform"), config["slots"]
-    relevance = _relevance(row)
+    slots = config["slots"]
     try:
         tokens = allocate(
-            relevance, budget, min_tokens=config["min_tokens"], max_tokens=slots
+            _relevance(row), budget, min_tokens=config["min_tokens"], max_tokens=slots
         ).tokens
     except BudgetError:  # more segments than tokens
-        return dict.fromkeys(names, math.nan)
-    measures = measure_prior(
-        relevance, row["start"], row["end"], _spans(row), tokens=tokens, slots=slots
-    )
-    return {name: measures[name] for name in names}
+        return dict.fromkeys(("evidence_recall", "evidence_recall_uniform"), math.nan)
+    truth = evidence_segments(row["start"], row["end"], _spans(row))
+    return recalls_at_equal_tokens(tokens, truth, slots)

@@ -21,7 +21,6 @@ from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.files import write_atomic
 from tempo_lab.evaluation.compare import Comparison, compare
 from tempo_lab.evaluation.datasets.base import Dataset, Skipped
-from tempo_lab.evaluation.question_measures import FAILED
 from tempo_lab.evaluation.run_files import (
     CONFIG,
     LOCK,
@@ -33,16 +32,11 @@ from tempo_lab.evaluation.run_files import (
     read_skipped,
 )
 from tempo_lab.evaluation.samples import write_samples
-from tempo_lab.evaluation.store import Row, Store, key_of
+from tempo_lab.evaluation.store import FAILED, Row, Store, key_of
 from tempo_lab.evaluation.summary import COLUMNS, Measure, measure_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = [
-    "CONFIG", "FAILED", "LOCK", "SKIPPED", "SUMMARY", "EvaluationRun", "locked", "open_store",
-    "read_config", "rescore", "summarize", "write_skipped",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)

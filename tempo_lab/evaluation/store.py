@@ -20,6 +20,9 @@ ROWS, DAMAGED, SETTINGS = "answers.jsonl", "answers.damaged", "settings.json"
 CHECK = "check"
 """Name of a row's checksum in its line."""
 
+FAILED = "failed"
+"""Column of a row without an answer: why there is none."""
+
 Row = dict[str, Any]
 Key = tuple[str, int | str, str, str]
 

@@ -14,23 +14,22 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tempo_lab.allocation.arms import PRIOR as OWN
-from tempo_lab.evaluation.answer_scoring import Score, accuracy
+from tempo_lab.evaluation.answer_scoring import Score, accuracy, circular_scores
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.measured import COSTS, Measured, groups, paired_differences, summarize
 from tempo_lab.evaluation.question_measures import (
-    ACCURACY,
+    ACCURACIES,
     ANSWERS,
-    FAILED,
     PRIOR,
-    STRICT,
     Arm,
+    first_rotations,
     is_circular,
     judge_rows,
     question_measures,
     rows_by_arm,
 )
 from tempo_lab.evaluation.scoring_rules import Rules, rule_names
-from tempo_lab.evaluation.store import Row, key_of
+from tempo_lab.evaluation.store import FAILED, Row, key_of
 
 __all__ = ["ANSWERS", "COLUMNS", "MINUS", "PRIOR", "Measure", "measure_rows", "rule_names"]
 
@@ -127,12 +126,17 @@ def _of_answers(arm: Arm, rows: Sequence[Row], rules: Rules, fold: bool) -> Iter
     known = [row for row in rows if row["truth"] is not None]
     if not known:
         return
-    released = judge_rows(known, rules, fold)
+    if fold:
+        for scored_by, end in ((rules, ""), (None, "_strict")):
+            for score in circular_scores(judge_rows(known, scored_by), rules.aggregate):
+                yield _measure(arm, replace(score, measure=f"{score.measure}{end}"))
+        known = first_rotations(known)
+    released = judge_rows(known, rules)
     for score in rules.aggregate(released):
         yield _measure(arm, score)
     yield _count(arm, "unparsed", known, accuracy(released).unparsed)
     if any(row["options"] for row in known):
-        strict = judge_rows(known, None, fold)
+        strict = judge_rows(known, None)
         for score in rules.aggregate(strict):
             yield _measure(arm, replace(score, measure=f"{score.measure}_strict"))
         yield _count(arm, "unparsed_strict", known, accuracy(strict).unparsed)
@@ -180,7 +184,7 @@ def _differences(
                 pairs = paired_differences(first, part, names)
             else:
                 name = f"{family}{MINUS}{reference}"
-                pairs = paired_differences(part, first, (ACCURACY, STRICT))
+                pairs = paired_differences(part, first, ACCURACIES)
             yield from (_measure((name, shown), pair.difference) for pair in pairs)
 
 

@@ -1,4 +1,4 @@
-"""Free memory of a device, and the dtype in which a checkpoint fits into it."""
+"""Free and used memory of a device, and the dtype in which a checkpoint fits into it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 
 from tempo_lab.common.errors import CheckpointError, TempoLabWarning
-from tempo_lab.common.machine import free_memory
+from tempo_lab.common.machine import free_memory, peak_memory, reset_peak_memory
 from tempo_lab.model.weights import Header
 
 
@@ -22,6 +22,42 @@ def free_bytes(device: torch.device) -> int:
         on_device = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return int(min(free, on_device))
     return free
+
+
+class PeakMemory:
+    """Measures the most memory that is used while its `with` block runs.
+
+    On CUDA it is what tensors take on the device (`torch.cuda.max_memory_allocated`). Elsewhere
+    it is the resident memory of this process, without its decoder process; Linux only.
+
+    Args:
+        device: of the model.
+
+    Attributes:
+        mib: the peak in MiB after the block; None where it cannot be measured.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.mib: float | None = None
+        self._measures = False
+
+    def __enter__(self) -> PeakMemory:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self._measures = True
+        else:
+            self._measures = reset_peak_memory()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not self._measures:
+            return
+        if self.device.type == "cuda":
+            peak: int | None = torch.cuda.max_memory_allocated(self.device)
+        else:
+            peak = peak_memory()
+        self.mib = None if peak is None else peak / 2**20
 
 
 def needed_bytes(headers: Collection[Header], dtype: torch.dtype, device: torch.device) -> int:

@@ -53,6 +53,13 @@ class MicroBatch:
     digest: str
 
 
+def decoder_resize(config: TempoConfig, video: Video) -> Resize | None:
+    """Return the resize that the decoder process of a video applies for a model."""
+    if config.frame_size is not None:
+        return ExactResize(*config.frame_size)
+    return None if video.is_image else ReleasedResize()
+
+
 class MicroBatcher:
     """Cuts one video into micro-batches for one model.
 
@@ -77,9 +84,7 @@ class MicroBatcher:
     @property
     def resize(self) -> Resize | None:
         """The resize that the decoder process applies to a frame."""
-        if self.config.frame_size is not None:
-            return ExactResize(*self.config.frame_size)
-        return None if self.video.is_image else ReleasedResize()
+        return decoder_resize(self.config, self.video)
 
     @property
     def digest(self) -> str:

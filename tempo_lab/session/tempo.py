@@ -108,7 +108,7 @@ class Tempo:
             VideoError: the source cannot be opened, or has no frames from `start` to `end`.
             BudgetError: there is no such `cache`, or a limit is not a number of bytes.
         """
-        video = Video(
+        video = self._open_video(
             source,
             fps=fps,
             min_frames=min_frames,
@@ -133,6 +133,9 @@ class Tempo:
             video.close()
             raise
         return Session(engine, progress=progress)
+
+    def _open_video(self, source: Any, **options: Any) -> Video:
+        return Video(source, **options)
 
     def ask(self, source: Any, question: str, **options: Any) -> Trace:
         """Open a video, ask one question (options of `Session.ask`), and close it."""

@@ -79,6 +79,7 @@ class DecoderProcess:
         stream: int | None = None,
     ) -> None:
         self._path, self._timeout, self._on_wait = path, timeout, on_wait
+        self._requested: dict[str, Any] | None = None
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         root = str(Path(__file__).resolve().parents[2])
         search = [entry for entry in sys.path if entry] + [root]
@@ -124,6 +125,24 @@ class DecoderProcess:
             raise
         return None if reply is None else (int(reply[0]), int(reply[1]), float(reply[2]))
 
+    def request(self, indices: Sequence[int], resize: Resize | None) -> None:
+        """Let the child decode ahead, by at most `PREFETCH_BYTES`, what `frames` will be asked for.
+
+        A second call does nothing.
+        """
+        if self._requested is None:
+            request = _frames_request(indices, resize)
+            try:
+                self._send(request)
+            except BaseException:
+                self.close()
+                raise
+            self._requested = request
+
+    def can_decode(self, indices: Sequence[int], resize: Resize | None) -> bool:
+        """Return whether the child has not been asked for other frames."""
+        return self._requested in (None, _frames_request(indices, resize))
+
     def frames(
         self, indices: Sequence[int], resize: Resize | None
     ) -> Generator[TimedFrame, None, None]:
@@ -139,8 +158,7 @@ class DecoderProcess:
             self.close()
 
     def _frames(self, indices: Sequence[int], resize: Resize | None) -> Iterator[TimedFrame]:
-        options = None if resize is None else resize.to_dict()
-        self._send({"indices": [int(index) for index in indices], "resize": options})
+        self.request(indices, resize)
         for number, index in enumerate(indices):
             header, frame = self._receive()
             if frame is None:
@@ -176,7 +194,7 @@ class DecoderProcess:
     def _next_message(self, until: float) -> tuple[dict[str, Any], np.ndarray | None]:
         """Return one message. `on_wait` runs in the caller's thread meanwhile."""
         silent = time.monotonic() + self._timeout
-        message = self._reader.submit(self._read)
+        message = self._reader.submit(self.read_message)
         while True:
             if self._on_wait is not None:
                 self._on_wait()
@@ -205,7 +223,8 @@ class DecoderProcess:
         except psutil.Error:  # it has just ended
             return 0
 
-    def _read(self) -> tuple[dict[str, Any], np.ndarray | None]:
+    def read_message(self) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Wait for the next message, and return it with the frame that belongs to it."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline(_LINE_LIMIT)
         if not line.endswith(b"\n"):
@@ -239,6 +258,11 @@ class DecoderProcess:
             found=found,
             fix=fix or 'iterate again to start a new one, or try decoder="pyav"',
         )
+
+
+def _frames_request(indices: Sequence[int], resize: Resize | None) -> dict[str, Any]:
+    options = None if resize is None else resize.to_dict()
+    return {"indices": [int(index) for index in indices], "resize": options}
 
 
 def _end(process: subprocess.Popen[bytes], messages: IO[bytes]) -> None:

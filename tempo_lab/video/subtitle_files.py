@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import html
 import json
 import math
@@ -10,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +65,74 @@ def read_subtitles(
             read; the message names the line.
     """
     path = Path(path).expanduser()
+    _check_format(path)
+    return _parse(path, _read(path), offset, duration, encoding)
+
+
+@dataclass(frozen=True)
+class SubtitleFile:
+    """A subtitle file whose lines are read when they are needed. It is small to keep and to send.
+
+    Attributes:
+        path: of the file.
+        offset, duration: see `read_subtitles`.
+        digest: of the content: another content is another value.
+    """
+
+    path: Path
+    offset: float
+    duration: float | None
+    digest: str
+
+    @classmethod
+    def open(cls, path: Path, offset: float = 0.0, duration: float | None = None) -> SubtitleFile:
+        """Return the file; its lines are read once to check them.
+
+        Raises:
+            SubtitleError: see `read_subtitles`.
+        """
+        _check_format(path)
+        data = _read(path)
+        _parse(path, data, offset, duration)
+        return cls(path, offset, duration, _digest(data))
+
+    def read(self) -> tuple[Subtitle, ...]:
+        """Return the lines, as `read_subtitles` does.
+
+        Raises:
+            SubtitleError: the file cannot be read, or changed since it was opened.
+        """
+        return _read_again(self)
+
+
+@lru_cache(maxsize=4)  # several questions about one video follow each other
+def _read_again(file: SubtitleFile) -> tuple[Subtitle, ...]:
+    data = _read(file.path)
+    if _digest(data) != file.digest:
+        raise SubtitleError(
+            "the subtitle file changed since it was opened", asked=file.path,
+            fix="load the dataset again",
+        )  # fmt: skip
+    return _parse(file.path, data, file.offset, file.duration)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _check_format(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise SubtitleError(
             "this subtitle format is not supported", asked=path, found=suffix or "no suffix",
             fix="use .srt, .vtt or LongVideoBench's .json",
         )  # fmt: skip
-    text = _decode(path, _read(path), encoding)
+
+
+def _parse(
+    path: Path, data: bytes, offset: float, duration: float | None, encoding: str | None = None
+) -> tuple[Subtitle, ...]:
+    text, suffix = _decode(path, data, encoding), path.suffix.lower()
     if suffix == ".json":
         lines = _from_json(path, text, offset, duration)
     elif suffix == ".vtt" or text.startswith("WEBVTT"):

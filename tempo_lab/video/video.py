@@ -70,6 +70,8 @@ class Video:
         part: (start, end) in seconds of the file; None if the whole source is sampled.
         source_clock: number of source frames in the part or in the whole source, frames per second
             of them, and the second of the file at which they begin.
+        options: the arguments from `fps` to `max_frames` and from `decoder` to `end`, by name.
+            `Tempo.open` takes them, too: it opens the source again in the same way.
 
     Raises:
         VideoError: the source cannot be opened, or an argument is not valid.
@@ -98,6 +100,10 @@ class Video:
         end: float | None = None,
     ) -> None:
         check_sampling(fps, min_frames, max_frames)
+        self.options: dict[str, Any] = {
+            "fps": fps, "min_frames": min_frames, "max_frames": max_frames, "decoder": decoder,
+            "timeout": timeout, "on_wait": on_wait, "stream": stream, "start": start, "end": end,
+        }  # fmt: skip
         self.window = check_whole("window", window, 1, error=VideoError)
         timeout = check_number("timeout", timeout, above=0, error=VideoError)
         if stream is not None:
@@ -194,6 +200,17 @@ class Video:
         ends = np.minimum(starts + self.window, len(self.plan))
         return np.stack([starts, ends], axis=1) / self.plan.fps + self.plan.offset
 
+    def read_ahead(self, resize: Resize | None = None) -> None:
+        """Start decoding now what `segments(resize)` will yield, by a bounded amount.
+
+        Only before the first pass over the video; later it does nothing.
+
+        Raises:
+            VideoError: the decoder crashed.
+        """
+        if self._waiting is not None:
+            self._waiting.request(np.unique(self.plan.indices).tolist(), resize)
+
     def segments(self, resize: Resize | None = None, start: int = 0) -> Generator[Segment]:
         """Decode the segments from number `start` on, one after the other.
 
@@ -219,7 +236,7 @@ class Video:
             return
         indices = self.plan.indices[start * self.window :]
         distinct, rank = np.unique(indices, return_inverse=True)
-        decoded = self._take_process().frames(distinct.tolist(), resize)
+        decoded = self._take_process(distinct.tolist(), resize).frames(distinct.tolist(), resize)
         at, time, frame = -1, math.nan, np.empty(0)  # of the last decoded frame
         try:
             for index in range(start, len(self)):
@@ -238,10 +255,14 @@ class Video:
         finally:
             decoded.close()
 
-    def _take_process(self) -> DecoderProcess:
+    def _take_process(self, indices: list[int], resize: Resize | None) -> DecoderProcess:
+        """Return the waiting child process, or a new one if that decodes something else already."""
         if self._closed:
             raise VideoError("this video was closed", asked=self._path, fix="open it again")
         process, self._waiting = self._waiting, None
+        if process is not None and not process.can_decode(indices, resize):
+            process.close()
+            process = None
         if process is None:
             process = self._start()
             if process.info != self._opened:

@@ -58,6 +58,8 @@ class AskPanel(Explorer):
     Attributes:
         questions: two question panels; the second is hidden until two questions are compared.
         session: the open video. The selector only shows which one that is.
+        paths: of the videos in the selector, by name.
+        uploads: the folder of the uploaded ones.
 
     Raises:
         VideoError: the first clip cannot be read.
@@ -78,14 +80,14 @@ class AskPanel(Explorer):
         self.tempo = tempo
         self.session: Session | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="tempo-lab-", ignore_cleanup_errors=True)
-        self._uploads = Path(self._folder.name).resolve()
+        self.uploads = Path(self._folder.name).resolve()
         self._background = Background()
-        self._paths: dict[str, Path] = {}
+        self.paths: dict[str, Path] = {}
         for clip in clips or map(shipped, CLIPS):
-            self._paths[self._unused(Path(clip).name)] = Path(clip).expanduser().resolve()
-        self._shown = next(iter(self._paths))
+            self.paths[self._unused(Path(clip).name)] = Path(clip).expanduser().resolve()
+        self._shown = next(iter(self.paths))
         self.player, self.facts = Player(), HTML(layout=Layout(width="100%"))
-        self.clip = Dropdown(options=list(self._paths), description="Video")
+        self.clip = Dropdown(options=list(self.paths), description="Video")
         self.upload = FileUpload(
             accept="video/*,image/*,.npy",
             description=f"Upload a video (up to {mebibytes(self.upload_bytes)})",
@@ -119,6 +121,11 @@ class AskPanel(Explorer):
             self.close()
             raise
 
+    @property
+    def running(self) -> bool:
+        """Whether a task runs beside the page."""
+        return self._background.running
+
     @renamed_keywords(beside="second")
     def ask(self, text: str, *, budget: int | None = None, second: bool = False) -> Trace:
         """Ask, wait for the answer, show it, and return its trace.
@@ -131,7 +138,7 @@ class AskPanel(Explorer):
         Raises:
             TempoLabError: `Session.ask` rejects the question, or another task is still running.
         """
-        if self._background.running:
+        if self.running:
             raise TempoLabError(
                 "a task is still running", asked=text, fix="wait for it, or stop it"
             )
@@ -164,7 +171,7 @@ class AskPanel(Explorer):
         self.say()
         with self.guarded():
             name = self._store(file)
-            if self._background.running:  # the running task is about the open video
+            if self.running:  # the running task is about the open video
                 self._list_videos()
                 self.say(f"{name} was uploaded. Select it in the list of videos to open it.")
             else:
@@ -185,7 +192,7 @@ class AskPanel(Explorer):
     def _start(
         self, owner: Explorer, work: Callable[[], Any], done: Callable[[Any], object]
     ) -> None:
-        if self._background.running:
+        if self.running:
             self.say("Another task is still running. Wait for it, or stop it.")
             self._list_videos()
             return
@@ -201,7 +208,7 @@ class AskPanel(Explorer):
         """List the videos with the open one selected, without an event as of a user's choice."""
         self.clip.unobserve(self._on_clip, names="value")
         with self.clip.hold_sync():  # the page never sees the first of the list selected in between
-            self.clip.options, self.clip.value = list(self._paths), self._shown
+            self.clip.options, self.clip.value = list(self.paths), self._shown
         self.clip.observe(self._on_clip, names="value")
 
     def _busy(self, owner: Explorer | None) -> None:
@@ -220,7 +227,7 @@ class AskPanel(Explorer):
             raise self._too_large(f"{name}, {mebibytes(size)}")
         name = self._unused(name)
         # The user's name is not used on disk; the format is recognized by content.
-        path = self._uploads / f"upload-{secrets.token_hex(8)}"
+        path = self.uploads / f"upload-{secrets.token_hex(8)}"
         try:
             path.write_bytes(file["content"])
         except OSError as error:
@@ -231,13 +238,13 @@ class AskPanel(Explorer):
                 found=error.strerror or type(error).__name__,
                 fix="make room on the disk of the temporary files, and upload it again",
             ) from error
-        self._paths[name] = path
+        self.paths[name] = path
         return name
 
     def _unused(self, name: str) -> str:
         """Return the name, with a number appended if another video has it."""
-        names = [name, *(f"{name} ({number})" for number in range(2, len(self._paths) + 3))]
-        return next(each for each in names if each not in self._paths)
+        names = [name, *(f"{name} ({number})" for number in range(2, len(self.paths) + 3))]
+        return next(each for each in names if each not in self.paths)
 
     def _too_large(self, asked: str) -> VideoError:
         return VideoError(
@@ -252,11 +259,11 @@ class AskPanel(Explorer):
         try:
             return self._open(name)
         except BaseException:
-            self._paths.pop(name).unlink()
+            self.paths.pop(name).unlink()
             raise
 
     def _open(self, name: str) -> Opened:
-        first, path, check = self.questions[0], self._paths[name], self._background.check
+        first, path, check = self.questions[0], self.paths[name], self._background.check
         with _errors_name(name, path):
             session = self.tempo.open(path, on_wait=check)
             try:
@@ -279,10 +286,10 @@ class AskPanel(Explorer):
                 question.show_answer(generated)
 
         self.session.progress = partial(self._stage, question)
-        path = self._paths[self._shown]
+        path = self.paths[self._shown]
         with _errors_name(self._shown, path):
             trace = self.session.ask(text, budget=question.budget.value, stream=stream)
-        if path.parent != self._uploads:
+        if path.parent != self.uploads:
             return trace
         warnings = [each.replace(path.name, self._shown) for each in trace.warnings]
         own = {"video": self._shown, "warnings": warnings}

@@ -70,11 +70,15 @@ class AttentionExplorer(Explorer):
         self.watch(self.segment, self.layer, self.head, self.row, self.reduction)
         self.redraw()
 
+    @property
+    def result(self) -> Attention:
+        """The attention of the chosen layer and head, or their mean."""
+        return self._attention(self.layer.value, self.head.value)
+
     def draw(self) -> Figure:
         from tempo_lab import plots
 
-        result = self._attention(self.layer.value, self.head.value)
-        segment, row = self.segment.value, self.row.value
+        result, segment, row = self.result, self.segment.value, self.row.value
         if self.reduction.value == PATCHES:
             frames, _ = self._frames.of(segment)
             return plots.attention_overlay(

@@ -27,6 +27,9 @@ class FrameCache:
         self._video = session.video
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def middle_frames(self) -> list[np.ndarray]:
         """Return the middle frame of each segment, uint8 [row, column, 3].
 

@@ -16,9 +16,11 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import tempo_lab
+from tempo_lab.apps import evaluate_commands
 from tempo_lab.apps.cli import app
 from tempo_lab.apps.evaluate_commands import DATASETS, SOME_HAVE
 from tempo_lab.evaluation import datasets
+from tests.evaluation.datasets.made_up import write_videos
 from tests.evaluation.datasets.test_benchmarks import VIDEOS, write_all
 from tests.evaluation.runs import answers_run
 from tests.media import write_video
@@ -104,6 +106,7 @@ def asked(monkeypatch, tmp_path):
         return answers_run(tmp_path, dataset.name)
 
     monkeypatch.setattr(tempo_lab, "evaluate", evaluate, raising=False)
+    monkeypatch.setattr(evaluate_commands, "_write_report", lambda run: None)
     return calls
 
 
@@ -147,12 +150,34 @@ def test_an_option_that_is_not_given_has_the_default_of_the_library(asked, tmp_p
     assert [one.reason for one in call["dataset"].skipped] == ["damaged"]
 
 
+def test_a_download_is_asked_for_and_read_from_where_it_is(asked, tmp_path, monkeypatch):
+    (tmp_path / "hub").mkdir()
+    data = write_all(tmp_path / "hub")["mlvu"]
+    fetched = []
+    monkeypatch.setattr(
+        datasets, "download", lambda name, folder: fetched.append((name, folder)) or data
+    )
+    place = ["--data", tmp_path / "mine", "--videos", tmp_path, "--out", tmp_path / "run"]
+    assert run("mlvu", *place).exit_code == 2
+    assert fetched == []
+    write_videos(tmp_path, *VIDEOS)
+    assert run("mlvu", *place, "--download").exit_code == 3  # the rows that stand in for a run
+    assert fetched == [("mlvu", tmp_path / "mine")]
+    assert asked[0]["dataset"].rows[0].id.startswith("order")
+
+
 def test_the_base_of_a_checkpoint_is_loaded_with_it(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(tempo_lab, "load", lambda *a, **b: (a, b), raising=False)
     (tmp_path / "mine.csv").write_text("video,question\na.mp4,What?\n")
     (tmp_path / "a.mp4").write_bytes(b"video")
     run("table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--model", "m", "--base", "b")
-    assert asked[0]["model"] == (("m",), {"base": "b"})
+    assert asked.pop()["model"] == (("m",), {"base": "b"})
+    words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--base", "b"]
+    for more in (["--workers", 2], ["--engine", "ray"]):  # a worker loads the model by its name
+        refused = run(*words, *more)
+        assert refused.exit_code == 2
+        assert "save_pretrained" in refused.stderr
+    assert asked == []
 
 
 def test_a_refusal_is_2_and_an_interrupt_130(monkeypatch, tmp_path):
@@ -227,6 +252,28 @@ def test_rescore_and_report_need_no_model(own, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == [str(copy / "report.html")]
     assert (copy / "report.html").read_bytes() == page
+
+
+def test_two_runs_are_compared_question_by_question(own, tmp_path):
+    out = tmp_path / "run"
+    done = run("table", own / "mine.csv", "--out", out, "--arms", "uniform,all", "--budget", 24)
+    assert done.exit_code == 0, done.output
+    result = run("compare", own / "run", out)
+    assert result.exit_code == 0, result.output
+    first, *_ = result.stdout.splitlines()
+    assert first == "accuracy on the 2 questions that are the same in both runs"
+    heads, *lines = result.stdout.split("\n\n")[1].splitlines()
+    assert heads.split() == ["arm", "budget", "first", "second", "diff", "n"]  # one video
+    assert [line.split()[0] for line in lines] == ["all", "uniform"]
+    for line in lines:
+        assert line.split()[-2:] == ["0.000", "2"]
+    assert (
+        "arms: all, uniform 24, uniform 48\n  in the second run: all, uniform 24" in result.stdout
+    )
+    table = run("compare", own / "run", out, "--csv").stdout.splitlines()
+    assert table[0].startswith("arm,budget,group,measure,first,second,difference")
+    assert any(line.startswith("all,,kind=color,accuracy") for line in table)
+    assert run("compare", own / "run", tmp_path).exit_code == 2
 
 
 def test_missing_videos_and_failed_rows_are_3_and_are_counted(own, tmp_path):

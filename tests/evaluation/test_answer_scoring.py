@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,11 +12,13 @@ from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.statistics import bootstrap_mean
 from tempo_lab.evaluation.answer_scoring import (
     Judged,
+    Score,
     accuracy,
     accuracy_by,
     accuracy_of_parsed,
     accuracy_with_guesses,
     circular,
+    circular_scores,
     compat_letter,
     first_letter,
     judge,
@@ -227,6 +231,25 @@ def test_a_letter_bias_gets_nothing_in_circular_scoring() -> None:
     always = [one(f"{q}@{n}", float(n == 1)) for q in range(5) for n in range(4)]
     assert accuracy(always).value == 0.25
     assert accuracy(circular(always)).value == 0
+
+
+def test_circular_scores_are_the_datasets_own() -> None:
+    """Per task and group; what is not finished and what has no options does not count."""
+    right = [one(f"a@{n}", 1, "v", categories={"task": "x"}) for n in range(4)]
+    wrong = [one(f"b@{n}", float(n > 0), "w", categories={"task": "y"}) for n in range(4)]
+    begun = [one(f"c@{n}", 1, "w", categories={"task": "y"}) for n in range(3)]
+    free = Judged("d@0", "w", 1.0, categories={"task": "y"})
+
+    def aggregate(judged: Sequence[Judged]) -> list[Score]:
+        return [accuracy(judged), accuracy_with_guesses(judged), *accuracy_by(judged, "task")]
+
+    scores = circular_scores([*right, *wrong, *begun, free], aggregate)
+    assert [(score.group, score.measure, score.value, score.questions) for score in scores] == [
+        ("all", "accuracy_circular", 0.5, 2),
+        ("task=x", "accuracy_circular", 1, 1),
+        ("task=y", "accuracy_circular", 0, 1),
+    ]
+    assert circular_scores([*begun, free], aggregate) == []
 
 
 def test_a_paired_difference_is_that_of_shared_questions() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -94,3 +96,23 @@ def test_sparse_frames_of_a_part_are_of_that_part(tiny, tmp_path):
         answer = runner.ask(case, SPARSE, draw=draw(), max_new_tokens=1)
         assert len(answer.session) == 1
         assert answer.session.video.part == (1.3, 3.3)
+
+
+def test_sparse_frames_are_sampled_like_the_session(tiny, tmp_path):
+    """The second stream at 1 frame per second: a large budget gives the frames of the session."""
+    small = media.write_video(tmp_path / "small.mp4", frames=600)
+    large = media.write_video(tmp_path / "large.mp4", frames=600, size=(96, 64))
+    path = media.mux(tmp_path / "both.mp4", large, small)
+    options = {"fps": 1, "max_frames": 16, "stream": 1, "progress": False}
+    with tiny.open(path, **options) as session, ArmRunner() as runner:
+        case = Case(session, QUESTION, "red", [True, False])
+        all_frames, half = (
+            runner.ask(
+                case, replace(SPARSE, budget=budget), draw=draw(), max_new_tokens=1
+            ).session.video
+            for budget in (10 * tiny.slots, tiny.slots // 2)
+        )
+        assert all_frames.info == session.video.info
+        assert (all_frames.info.width, all_frames.info.height) == (64, 48)
+        assert all_frames.plan.indices.tolist() == session.video.plan.indices.tolist()
+        assert (len(session), len(half)) == (2, 1)

@@ -12,11 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import tempo_lab as tl
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
-from tempo_lab.evaluation.evaluate import make_arms
+from tempo_lab.evaluation.arms import find_arms
 from tempo_lab.evaluation.measured import VARYING
 from tempo_lab.evaluation.run_folder import locked, rescore
 from tempo_lab.session import session as session_module
@@ -115,6 +116,26 @@ def test_the_summary_counts_and_measures(answered):
     assert lines[0] == columns == list(answered.to_pandas().columns)
     assert len(lines) - 1 == len(answered.summary) == len(answered.to_pandas())
     assert ["head", "24", "all", "failed", "2", "", "", "5", "2"] in lines
+
+
+def test_the_samples_are_all_that_is_needed_to_score_again(answered, nano, folder):
+    samples = pd.read_parquet(answered.folder / "samples.parquet")
+    assert len(samples) == len(answered.rows)
+    alone = samples[(samples["arm"] == "all") & samples["said"].notna()]
+    right = [
+        said.strip(" .").lower() == truth
+        for said, truth in zip(alone["said"], alone["answer"], strict=True)
+    ]
+    assert sum(right) / len(right) == measures(answered)["all", None, "accuracy"].value
+    table = tl.datasets.table(folder / "mine.csv")
+    asked = {row.id: table.prompt(row) for row in table}
+    assert dict(zip(alone["item"], alone["prompt"], strict=True)) == {
+        name: asked[name] for name in alone["item"]
+    }
+    assert (alone["seconds"] > 0).all()
+    opened = tl.EvaluationRun.open(answered.folder)
+    assert str(opened) == str(answered)
+    assert str(opened.summary) == str(answered.summary)
 
 
 def test_relevance_has_its_controls_and_needs_no_llm(folder, nano, tmp_path, monkeypatch):
@@ -226,9 +247,9 @@ def test_what_makes_no_sense_is_refused(folder, nano, tmp_path):
     with pytest.raises(TempoLabError, match="limit"):
         tl.evaluate(nano, table, limit=0, out=tmp_path)
     with pytest.raises(TempoLabError, match="uniform"):
-        make_arms(["unifrom"], [8])
+        find_arms(["unifrom"])
     with pytest.raises(TempoLabError, match="budget"):
-        make_arms(["head"], [0])
+        tl.evaluate(nano, table, budgets=[0], out=tmp_path)
     with pytest.raises(TempoLabError, match="not the folder of an evaluation"):
         rescore(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -134,6 +134,15 @@ def test_relevance_is_compared_with_each_of_its_controls() -> None:
     )
 
 
+def test_a_budget_that_is_less_than_a_token_per_segment_is_counted_as_undefined() -> None:
+    rows = [prior_row(str(n), [0.0, 3.0, 1.0, 0.5]) for n in range(2)]
+    found = measures(rows, kind="prior", budgets=[3, 32])
+    recall = found["prior", 3, "all", "evidence_recall"]
+    assert math.isnan(recall.value)
+    assert recall.questions == 0
+    assert found["prior", 32, "all", "evidence_recall"].questions == 2
+
+
 def test_the_rotations_of_a_question_count_as_one() -> None:
     def rotated(item: str, said: list[str], **more: object) -> list[dict]:
         return [
@@ -143,12 +152,14 @@ def test_the_rotations_of_a_question_count_as_one() -> None:
 
     rows = [*rotated("1", ["B", "A", "D", "C"]), *rotated("2", ["B", "B", "B", "B"])]
     found = measures([*rows, *rotated("3", ["B", "A"])], circular=True)
-    accuracy = found["head", 64, "all", "accuracy"]
+    accuracy = found["head", 64, "all", "accuracy_circular"]
     assert (accuracy.value, accuracy.questions) == (0.5, 2)  # the third is not finished
+    first = found["head", 64, "all", "accuracy"]  # of the options in their own order
+    assert (first.value, first.questions) == (1, 3)
     assert found["head", 64, "all", "seconds"].value == pytest.approx((1.5 + 1.5 + 0.5) / 3)
     other = [{**row, "family": "uniform", "arm": "uniform 64", "said": "B"} for row in rows]
     difference = measures([*rows, *other], circular=True)[
-        "uniform minus head", 64, "all", "accuracy"
+        "uniform minus head", 64, "all", "accuracy_circular"
     ]
     assert (difference.value, difference.questions) == (-0.5, 2)
     plain = measures(rows)["head", 64, "all", "accuracy"]

@@ -99,14 +99,14 @@ def test_hang_while_opening(clip, monkeypatch):
 
 
 def test_slow_but_alive_is_not_a_hang(clip, monkeypatch):
-    clock, read = Clock(monkeypatch), DecoderProcess._read
+    clock, read = Clock(monkeypatch), DecoderProcess.read_message
 
     def slowly(process):
         message, frame = read(process)
         clock.ahead += 70 * (message == {})  # since the sign of progress before this one
         return message, frame
 
-    monkeypatch.setattr(DecoderProcess, "_read", slowly)
+    monkeypatch.setattr(DecoderProcess, "read_message", slowly)
     with Video(clip, decoder="tests.fake_decoders:slow") as video:
         assert numbers(video.segments()) == video.plan.indices.tolist()
     assert clock.ahead >= 70
@@ -320,3 +320,35 @@ def test_memory_does_not_grow_with_length(tmp_path):
                     peak = max(peak, *child, 0)
         peaks.append(peak)
     assert peaks[1] < 1.3 * peaks[0]
+
+
+# Decoding ahead
+
+
+def decoded(clip: Path) -> list[int]:
+    """What the decoder "notes" has decoded so far."""
+    note = clip.with_suffix(".notes")
+    return [int(line) for line in note.read_text().split()] if note.exists() else []
+
+
+def test_the_first_pass_is_decoded_before_anyone_takes_it(tmp_path):
+    clip = media.write_video(tmp_path / "clip.mp4")
+    with Video(clip, fps=3, window=2, decoder="tests.fake_decoders:notes") as video:
+        assert decoded(clip) == []
+        video.read_ahead()
+        while len(decoded(clip)) < len(video.plan):  # a hang is ended by the limit of all tests
+            time.sleep(0.01)
+        assert numbers(video.segments()) == decoded(clip) == list(video.plan.indices)
+        video.read_ahead()  # after the first pass nothing more
+        assert decoders() == []
+        assert numbers(video.segments(start=2)) == list(video.plan.indices)[4:]
+
+
+@pytest.mark.parametrize("asked", [{"start": 1}, {"resize": ExactResize(32, 16)}])
+def test_another_pass_than_the_one_decoded_ahead_is_right(tmp_path, asked):
+    clip = media.write_video(tmp_path / "clip.mp4")
+    with Video(clip, fps=3, window=2) as video, Video(clip, fps=3, window=2) as other:
+        video.read_ahead(ExactResize(64, 64))
+        for one, same in zip(video.segments(**asked), other.segments(**asked), strict=True):
+            np.testing.assert_array_equal(one.frames, same.frames)
+            assert one.index == same.index

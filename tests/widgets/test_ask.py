@@ -158,7 +158,7 @@ def test_a_question_runs_beside_the_page_and_can_be_stopped(nano):
             with pytest.raises(TempoLabError, match="still running"):
                 panel.ask("Another?")
             question.stopper.click()
-            await until(lambda: not panel._background.running)
+            await until(lambda: not panel.running)
             assert "Interrupted" in question.line.value
             assert question.trace is None
             press(panel, QUESTION)
@@ -175,7 +175,7 @@ def test_closing_ends_what_runs(nano):
     async def page():
         panel = AskPanel(nano, [shipped("data/clips/voyage.mp4")])
         press(panel, QUESTION)
-        await until(lambda: panel._background.running)
+        await until(lambda: panel.running)
         panel.close()
         return panel
 
@@ -204,10 +204,10 @@ def test_stop_ends_the_opening_of_a_video(nano, clip, monkeypatch):
             send(panel, clip.read_bytes())
             assert not panel.questions[0].stopper.disabled
             panel.questions[0].stopper.click()
-            await until(lambda: not panel._background.running)
+            await until(lambda: not panel.running)
             assert "Interrupted" in panel.line.value
             assert panel.clip.options == (clip.name,)
-            assert not list(Path(panel._folder.name).iterdir())
+            assert not list(panel.uploads.iterdir())
             assert clip.name in panel.facts.value
 
     asyncio.run(page())
@@ -219,7 +219,7 @@ def test_stop_ends_the_opening_of_a_video(nano, clip, monkeypatch):
 def open_now(panel):
     """What every part of the panel says is open."""
     path = Path(panel.session.video.info.path)
-    opened = next(name for name, place in panel._paths.items() if place.samefile(path))
+    opened = next(name for name, place in panel.paths.items() if place.samefile(path))
     said = panel.facts.value.split(">")[1].split(": ")[0]
     return {opened, panel.clip.value, said, panel.describe().split(": ")[0]}
 
@@ -230,7 +230,7 @@ def test_the_second_upload_stays_open(nano, clip):
             for name in ("first.mp4", "second.mp4"):
                 send(panel, clip.read_bytes(), name)
                 await until(lambda name=name: name in panel.facts.value)
-                await until(lambda: not panel._background.running)
+                await until(lambda: not panel.running)
                 assert open_now(panel) == {name}
             panel.clip.value = "first.mp4"  # a choice of the user's is one
             await until(lambda: "first.mp4" in panel.facts.value)
@@ -256,7 +256,7 @@ def test_an_upload_while_a_question_runs_is_kept_and_the_question_goes_on(nano, 
             question = press(panel, QUESTION)
             for _ in range(2):
                 send(panel, clip.read_bytes())
-            assert panel._background.running
+            assert panel.running
             assert "mine.mp4 (2) was uploaded" in panel.line.value
             assert panel.clip.options == (clip.name, "mine.mp4", "mine.mp4 (2)")
             await until(lambda: question.trace is not None)
@@ -272,7 +272,7 @@ def test_every_answer_about_a_strange_video_says_so_with_the_uploads_own_name(pa
     noise = np.random.default_rng(0).integers(0, 255, (16, 64, 64, 3), dtype=np.uint8)
     np.save(tmp_path / "noise.npy", noise)
     send(panel, (tmp_path / "noise.npy").read_bytes(), f"{SCRIPT}.npy")
-    folder = Path(panel._folder.name)
+    folder = panel.uploads
     with pytest.warns(UnfamiliarVideoWarning):
         panel.ask(QUESTION)
     for text in ("Is there a moon?", QUESTION):
@@ -308,7 +308,7 @@ def test_an_upload_that_the_disk_cannot_hold_is_refused_and_nothing_of_it_stays(
         send(panel, bytes(1 << 18))
     for word in ("the upload could not be stored", "mine.mp4, 0.25 MiB", "File too large"):
         assert word in panel.line.value
-    assert not list(Path(panel._folder.name).iterdir())
+    assert not list(panel.uploads.iterdir())
     assert panel.clip.options == (clip.name,)
 
 
@@ -347,7 +347,7 @@ def test_an_upload_is_opened_under_its_own_name(panel, clip):
 
 def test_uploads_are_private_and_go_with_the_panel(nano, clip):
     panel = AskPanel(nano, [clip])
-    folder = Path(panel._folder.name)
+    folder = panel.uploads
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     send(panel, clip.read_bytes(), "../../mine.mp4")
     (file,) = folder.iterdir()
@@ -366,7 +366,7 @@ def test_uploads_are_private_and_go_with_the_panel(nano, clip):
     ids=["text", "empty", "large"],
 )
 def test_a_bad_upload_is_refused_with_a_sentence(panel, clip, content, words):
-    before, folder = panel.session, Path(panel._folder.name)
+    before, folder = panel.session, panel.uploads
     send(panel, content, "<b>bad.mp4")
     for word in words:
         assert word in panel.line.value

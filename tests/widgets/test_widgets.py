@@ -422,14 +422,12 @@ def test_the_buttons_stand_over_their_seconds(asked):
 
 def test_frames_that_were_let_go_are_decoded_again(asked, monkeypatch):
     monkeypatch.setattr(frame_cache, "KEPT_SEGMENTS", 2)
-    session, trace = asked
-    with SegmentExplorer(session, trace) as segments:
-        first = segments._frames.of(0)[0].copy()
-        for number in (3, 5, 0):
-            segments.segment.value = number
-            assert segments.error is None
-        np.testing.assert_array_equal(segments._frames.of(0)[0], first)
-        assert len(segments._frames._kept) <= 2
+    frames = frame_cache.FrameCache(asked[0])
+    first = frames.of(0)[0].copy()
+    for number in (3, 5):
+        frames.of(number)
+    np.testing.assert_array_equal(frames.of(0)[0], first)
+    assert len(frames) == 2
 
 
 def test_a_question_is_text_wherever_it_is_shown(tiny, frames_file):
@@ -472,7 +470,7 @@ def test_dials_choose_what_was_recorded(asked):
         assert looks.static().data != first
         assert looks.static().data == looks.static().data
         expected = attention(trace, layers=[1], heads=[0]).data["patch_mass"]
-        np.testing.assert_array_equal(looks._results[1, 0].data["patch_mass"], expected)
+        np.testing.assert_array_equal(looks.result.data["patch_mass"], expected)
         for way in looks.reduction.options:
             looks.reduction.value = way
             assert looks.error is None

@@ -93,18 +93,19 @@ class Dataset:
 
         Raises:
             DatasetError: the prompt has subtitles, and `frames` or `fps` is missing.
+            SubtitleError: the subtitles cannot be read.
         """
         if not self.with_subtitles:
             return self.make_prompt(row)
-        shown = None
-        if row.subtitles:
+        lines, shown = row.read_subtitles(), None
+        if lines:
             if frames is None or fps is None:
                 raise DatasetError(
                     "subtitles are chosen by the frames of the video",
                     asked=f"the prompt of {row.id} without frames= and fps=",
                     fix="pass both: Video(path).info has them",
                 )
-            shown = subtitles_at_frames(row.subtitles, frames, fps)
+            shown = subtitles_at_frames(lines, frames, fps)
         return subtitle_prompt(shown) + self.make_prompt(row)
 
     def judge(

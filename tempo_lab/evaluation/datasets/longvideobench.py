@@ -22,7 +22,7 @@ from tempo_lab.evaluation.datasets.records import Record, collect
 from tempo_lab.evaluation.datasets.rows import Row
 from tempo_lab.evaluation.datasets.subtitles import SubtitleFolder
 from tempo_lab.evaluation.datasets.videos import Videos
-from tempo_lab.video.subtitles import Subtitle
+from tempo_lab.video.subtitle_files import SubtitleFile
 
 CITATION = (
     "Wu et al. (2024), LongVideoBench: A Benchmark for Long-context Interleaved Video-Language "
@@ -90,7 +90,7 @@ def _options(record: Record) -> tuple[str, ...]:
     )
 
 
-def _subtitles(record: Record, folder: SubtitleFolder) -> tuple[Subtitle, ...] | None:
+def _subtitles(record: Record, folder: SubtitleFolder) -> SubtitleFile | None:
     field = "starting_timestamp_for_subtitles"
     offset = record.number(field) if field in record else 0.0
     return folder.find(record.text("subtitle_path"), offset, record.number("duration", 0))

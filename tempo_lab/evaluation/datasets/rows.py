@@ -10,6 +10,7 @@ from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_number, check_whole
 from tempo_lab.evaluation.answer_scoring import LETTERS, ROTATION, rotate
+from tempo_lab.video.subtitle_files import SubtitleFile
 from tempo_lab.video.subtitles import Subtitle, check_subtitles
 
 Span = tuple[float, float]
@@ -54,7 +55,7 @@ class Row:
         answer: index of the right option, the right answer as text, or None if it is unknown.
         evidence: (start, end) in seconds of where the answer is seen, half-open; None if unknown.
         saliency: graded relevance of each clip, or None.
-        subtitles: (start, end, text) of each line, or None.
+        subtitles: (start, end, text) of each line, or a file of them, or None.
         categories: what to group by; a value is a text, or several.
         duration: of the video in seconds, or None.
         full_question: the question with its options as its owners word it, where they are one
@@ -72,7 +73,7 @@ class Row:
     answer: int | str | None = None
     evidence: tuple[Span, ...] | None = None
     saliency: Saliency | None = None
-    subtitles: tuple[Subtitle, ...] | None = None
+    subtitles: tuple[Subtitle, ...] | SubtitleFile | None = None
     categories: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     duration: float | None = None
     full_question: str | None = None
@@ -91,8 +92,18 @@ class Row:
         if self.evidence is not None:
             spans = tuple(_check_span(span) for span in self.evidence)
             object.__setattr__(self, "evidence", spans)
-        if self.subtitles is not None:
+        if not isinstance(self.subtitles, SubtitleFile | None):
             object.__setattr__(self, "subtitles", check_subtitles(self.subtitles))
+
+    def read_subtitles(self) -> tuple[Subtitle, ...] | None:
+        """Return (start, end, text) of each line of the subtitles; None without subtitles.
+
+        Raises:
+            SubtitleError: the file cannot be read, or changed since the dataset was loaded.
+        """
+        if isinstance(self.subtitles, SubtitleFile):
+            return self.subtitles.read()
+        return self.subtitles
 
     def rotations(self) -> tuple[Row, ...]:
         """Return one row for each rotation of the options, for circular scoring.

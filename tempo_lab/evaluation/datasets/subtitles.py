@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tempo_lab.evaluation.datasets.rows import DatasetError, Row
-from tempo_lab.video.subtitle_files import FORMATS, read_subtitles
-from tempo_lab.video.subtitles import Subtitle
+from tempo_lab.video.subtitle_files import FORMATS, SubtitleFile
 
 if TYPE_CHECKING:
     from tempo_lab.evaluation.datasets.base import Dataset
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SubtitleFolder:
-    """Reads the subtitles of videos from a folder.
+    """Finds the subtitle files of videos in a folder.
 
     Args:
         folder: of the files .srt, .vtt or .json.
@@ -41,12 +40,12 @@ class SubtitleFolder:
                 found=", ".join(names[:8]) or "an empty folder",
                 fix=f"name the folder of the unpacked files ({', '.join(FORMATS)})",
             )  # fmt: skip
-        self._read = lru_cache(maxsize=8)(read_subtitles)  # rows of one video follow each other
+        self._open = lru_cache(maxsize=8)(SubtitleFile.open)  # rows of one video follow each other
 
     def find(
         self, name: str, offset: float = 0.0, duration: float | None = None
-    ) -> tuple[Subtitle, ...] | None:
-        """Return the lines of a video; None if it has no file.
+    ) -> SubtitleFile | None:
+        """Return the subtitle file of a video; None if it has none.
 
         Args:
             name: of the file; the suffix may be left out.
@@ -58,7 +57,7 @@ class SubtitleFolder:
         for suffix in ("", *FORMATS):
             path = self.folder / f"{name}{suffix}"
             if path.suffix.lower() in FORMATS and path.is_file():
-                return self._read(path, offset, duration)
+                return self._open(path, offset, duration)
         return None
 
 
@@ -73,7 +72,7 @@ def subtitle_columns(dataset: Dataset, row: Row, session: Session) -> dict[str, 
         return {}
     from tempo_lab.session.subtitles import list_subtitles, subtitle_length
 
-    listed = list_subtitles(row.subtitles or (), session.video)
+    listed = list_subtitles(row.read_subtitles() or (), session.video)
     assert listed is not None
     tokens = subtitle_length(session.checkpoint.prompts, listed, dataset.make_prompt(row))
     return {"subtitle_lines": len(listed.lines), "subtitle_tokens": tokens}

@@ -10,6 +10,7 @@ from tempo_lab.evaluation.prior_measures.rankings import (
     average_precision,
     evidence_recall,
     hit_at,
+    recalls_at_equal_tokens,
 )
 from tempo_lab.evaluation.prior_measures.saliency import (
     saliency_average_precision,
@@ -33,6 +34,6 @@ from tempo_lab.evaluation.prior_measures.spans import (
 __all__ = [
     "SPAN_RULE", "ScoredSpan", "Span", "auroc", "average_precision", "best",
     "correct_and_grounded", "evidence_recall", "evidence_segments", "hit_at", "iop", "iou",
-    "mean_recall", "measure_prior", "moment_average_precision", "saliency_average_precision",
-    "saliency_hit", "scores_of_clips", "set_iou", "spans_from_scores",
+    "mean_recall", "measure_prior", "moment_average_precision", "recalls_at_equal_tokens",
+    "saliency_average_precision", "saliency_hit", "scores_of_clips", "set_iou", "spans_from_scores",
 ]  # fmt: skip

@@ -11,8 +11,8 @@ from tempo_lab.common.errors import TempoLabError
 from tempo_lab.evaluation.prior_measures.rankings import (
     auroc,
     average_precision,
-    evidence_recall,
     hit_at,
+    recalls_at_equal_tokens,
 )
 from tempo_lab.evaluation.prior_measures.saliency import (
     SALIENT,
@@ -89,9 +89,7 @@ def measure_prior(
                 "the recall of evidence needs the number of slots", asked="tokens without slots",
                 fix="pass slots=",
             )  # fmt: skip
-        even = np.full(len(truth), np.mean(np.asarray(tokens, float)))
-        measures["evidence_recall"] = evidence_recall(tokens, truth, slots)
-        measures["evidence_recall_uniform"] = evidence_recall(even, truth, slots)
+        measures |= recalls_at_equal_tokens(tokens, truth, slots)
     if saliency is not None:
         predicted = scores_of_clips(scores, start, end, len(np.asarray(saliency)), clip)
         for name, minimum in SALIENT.items():

@@ -94,6 +94,22 @@ def evidence_recall(tokens: npt.ArrayLike, truth: npt.ArrayLike, slots: int) -> 
     return float(kept[flags].mean() / slots) if defined else math.nan
 
 
+def recalls_at_equal_tokens(
+    tokens: npt.ArrayLike, truth: npt.ArrayLike, slots: int
+) -> dict[str, float]:
+    """Return `evidence_recall` of an allocation, and of as many tokens that are spread evenly.
+
+    Returns:
+        "evidence_recall" and "evidence_recall_uniform". The arguments are `evidence_recall`'s.
+    """
+    kept = np.asarray(tokens, float)
+    even = np.full(kept.shape, kept.mean())
+    return {
+        "evidence_recall": evidence_recall(kept, truth, slots),
+        "evidence_recall_uniform": evidence_recall(even, truth, slots),
+    }
+
+
 def hits_by_score(values: np.ndarray, flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the number of relevant and of all segments down to each distinct score, best first."""
     order = np.argsort(-values, kind="stable")

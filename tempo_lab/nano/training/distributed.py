@@ -110,7 +110,8 @@ def average(parameters: Sequence[nn.Parameter]) -> None:
         parameter.grad = part.view_as(parameter)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of this machine that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -120,7 +121,7 @@ def start(
     arguments: Sequence[str], count: int, environment: Mapping[str, str]
 ) -> list[subprocess.Popen[bytes]]:
     """Start ``count`` processes of ``python -m ARGUMENTS`` that work together."""
-    port, processes = str(_free_port()), []
+    port, processes = str(free_port()), []
     for number in range(count):
         env = {**os.environ, **environment}
         if count > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from collections.abc import Callable
 from copy import deepcopy
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tempo_lab.common.errors import SubtitleError
 from tempo_lab.evaluation import datasets
 from tempo_lab.evaluation.datasets import DATASETS, Dataset, DatasetError, Row, load_dataset
 from tests.evaluation.datasets import made_up
@@ -173,6 +175,12 @@ def test_videomme_with_subtitles(tmp_path: Path) -> None:
         dataset.prompt(dataset.rows[0])
     with pytest.raises(DatasetError, match="no such folder of subtitles"):
         datasets.videomme(path, subtitles=tmp_path / "missing")
+    (folder / "x1.srt").write_text(SRT + "\n")
+    changed = datasets.videomme(path, subtitles=folder).rows[0]
+    assert changed != dataset.rows[0]
+    (folder / "x1.srt").write_text(SRT + "\n\n")
+    with pytest.raises(SubtitleError, match="changed since it was opened"):
+        changed.read_subtitles()
     (folder / "x1.srt").write_text("1\n00:00:01,000 --> soon\nx\n")
     with pytest.raises(DatasetError, match=r"x1\.srt, line 2"):
         datasets.videomme(path, subtitles=folder)
@@ -190,7 +198,7 @@ def test_subtitles_in_a_prompt_are_those_of_a_session(
     with tiny.open(frames_file, progress=False) as session:
         info = session.video.info
         question = dataset.make_prompt(row)
-        trace = session.ask(question, subtitles=row.subtitles, budget=60, max_new_tokens=2)
+        trace = session.ask(question, subtitles=row.read_subtitles(), budget=60, max_new_tokens=2)
         assert trace.question == dataset.prompt(row, info.frames, info.fps)
         assert subtitle_columns(dataset, row, session) == {
             "subtitle_lines": 1, "subtitle_tokens": trace.totals["subtitles"]
@@ -281,7 +289,8 @@ def test_longvideobench(tmp_path: Path) -> None:
     dataset = datasets.longvideobench(tmp_path, subtitles=tmp_path / "subtitles")
     (row,) = dataset.rows
     assert (row.answer, row.duration, dataset.max_new_tokens) == (2, 412.3, 32)
-    assert row.subtitles == ((0.5, 2, "hello"), (390, 412.3, "bye"))
+    assert row.read_subtitles() == ((0.5, 2, "hello"), (390, 412.3, "bye"))
+    assert len(pickle.dumps(row)) < 2000  # the lines stay in the file
     plain = (
         "What is on the table?\nA. a cup\nB. a key\nC. a map\nD. a pen\n"
         "Answer with the option's letter from the given choices directly."

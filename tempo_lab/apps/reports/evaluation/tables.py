@@ -11,8 +11,8 @@ import pandas as pd
 from tempo_lab.common.text import one_line
 from tempo_lab.evaluation.answer_scoring import judge
 from tempo_lab.evaluation.arm_table import arm_table, headline
-from tempo_lab.evaluation.run_folder import FAILED
 from tempo_lab.evaluation.scoring_rules import Rules
+from tempo_lab.evaluation.store import FAILED
 from tempo_lab.evaluation.summary import MINUS, PRIOR
 
 if TYPE_CHECKING:

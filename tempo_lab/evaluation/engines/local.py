@@ -1,0 +1,201 @@
+"""The local engine: this process, or several processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import signal
+import traceback
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any
+
+from tempo_lab.common.errors import TempoLabError
+from tempo_lab.evaluation.engines.base import (
+    Answer,
+    J,
+    Models,
+    T,
+    call_with_models,
+    load_models,
+    names_of,
+    register_engine,
+)
+from tempo_lab.evaluation.store import Key, Row
+
+if TYPE_CHECKING:
+    from tempo_lab.session.tempo import Tempo
+
+POLL_SECONDS = 1.0
+"""How often a process looks whether the other ones are still alive."""
+
+
+@register_engine("local")
+class LocalEngine:
+    """Answers jobs on this machine.
+
+    Args:
+        models: names, or with one worker also loaded models, by role.
+        workers: processes; with 1, everything happens in this one, and the next video is opened
+            and decoded ahead while questions about the current one are answered.
+        address: must be None.
+
+    Raises:
+        TempoLabError: loaded models with several workers, or an address.
+    """
+
+    def __init__(self, models: Models, workers: int = 1, address: str | None = None) -> None:
+        if address is not None:
+            raise TempoLabError(
+                "the local engine joins no cluster", asked=f"ray_address={address!r}",
+                fix='use engine="ray", or leave the address out',
+            )  # fmt: skip
+        self.models = models if workers == 1 else names_of(models)
+        self.workers = workers
+        self._loaded: dict[str, Tempo] | None = None
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._loaded = None
+
+    def call(self, function: Callable[[Mapping[str, Tempo]], T]) -> T:
+        """Return what a function of a module returns for the loaded models.
+
+        Raises:
+            TempoLabError: the models cannot be loaded.
+        """
+        if self.workers == 1:
+            return function(self._load())
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context) as pool:  # its memory is free again for the workers
+            try:
+                return pool.submit(call_with_models, function, self.models).result()
+            except BrokenProcessPool as error:
+                raise _died("while it loaded the models") from error
+
+    def rows(
+        self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key]
+    ) -> Generator[list[Row]]:
+        """Yield the missing rows of jobs, each list as soon as its question is finished.
+
+        Raises:
+            TempoLabError: a worker process failed or died.
+        """
+        if self.workers == 1:
+            return self._in_this_process(jobs, answer, done)
+        count = min(self.workers, len(jobs))
+        return _in_processes(jobs, answer, names_of(self.models), done, count)
+
+    def _load(self) -> dict[str, Tempo]:
+        if self._loaded is None:
+            self._loaded = load_models(self.models)
+        return self._loaded
+
+    def _in_this_process(
+        self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key]
+    ) -> Generator[list[Row]]:
+        from tempo_lab.evaluation.engines.look_ahead import LookAhead
+
+        with LookAhead(self._load()) as ahead:
+            for job, following in zip(jobs, [*jobs[1:], None], strict=True):
+                if following is not None:
+                    ahead.prepare(following)
+                yield from answer(job, ahead.models, done)
+                ahead.drop(job)
+
+
+def _in_processes(
+    jobs: Sequence[J],
+    answer: Answer[J],
+    models: Mapping[str, str],
+    done: Collection[Key],
+    workers: int,
+) -> Generator[list[Row]]:
+    context = multiprocessing.get_context("spawn")
+    waiting: Any = context.Queue()
+    results: Any = context.Queue()
+    for job in jobs:
+        waiting.put((job, [key for key in job.keys(models) if key in done]))
+    for _ in range(workers):
+        waiting.put(None)
+    processes = [
+        context.Process(target=_work, args=(answer, dict(models), waiting, results))
+        for _ in range(workers)
+    ]
+    try:
+        for process in processes:
+            process.start()
+        finished = 0
+        while finished < workers:
+            try:
+                rows = results.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                _check(processes)
+                continue
+            if isinstance(rows, Exception):
+                raise rows
+            if isinstance(rows, str):
+                raise TempoLabError("a worker of the evaluation failed", found=rows)
+            if rows is None:
+                finished += 1
+            else:
+                yield rows
+        for process in processes:
+            process.join()  # a process that is stopped while it ends leaves semaphores behind
+    finally:
+        for process in processes:
+            if process.pid is not None:
+                process.terminate()
+                process.join()
+
+
+def _check(processes: Sequence[SpawnProcess]) -> None:
+    for process in processes:
+        if process.exitcode not in (None, 0):
+            raise _died(f"exit status {process.exitcode}")
+
+
+def _died(found: str) -> TempoLabError:
+    return TempoLabError(
+        "a worker of the evaluation died",
+        found=found,
+        fix="run the command again, it continues; with less memory, use --workers 1",
+    )
+
+
+def _work(answer: Answer[Any], models: dict[str, str], waiting: Any, results: Any) -> None:
+    """Run one worker: jobs in, rows out, until no job is left or the parent has ended."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+
+    def stop_if_alone() -> None:
+        if parent is not None and not parent.is_alive():
+            raise SystemExit
+
+    def next_job() -> Any:
+        while True:
+            stop_if_alone()
+            try:
+                return waiting.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+
+    try:
+        loaded = load_models(models)
+        while (entry := next_job()) is not None:
+            job, done = entry
+            for rows in answer(job, loaded, frozenset(done)):
+                stop_if_alone()
+                results.put(rows)
+        results.put(None)
+    except TempoLabError as error:
+        results.put(TempoLabError(str(error)))
+    except Exception:
+        results.put(traceback.format_exc())
