@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.main import get_command
 
 import tempo_lab
+from tempo_lab.apps.cli import app
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -85,6 +88,17 @@ def test_commands_that_pages_name_exist(page):
     assert named <= targets
     for path in re.findall(r"\]\(([^)#:]+)\)", text):  # links inside the repository
         assert (ROOT / path).exists(), path
+
+
+def test_command_lines_of_the_readme_are_understood():
+    text = (ROOT / "README.md").read_text().replace("\\\n", " ")
+    lines = re.findall(r"^    (tempo-lab [^#\n]+)", text, re.M)
+    assert {"evaluate table", "evaluate lvbench"} <= {" ".join(line.split()[1:3]) for line in lines}
+    for line in lines:
+        command, (_, *words) = get_command(app), shlex.split(line)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context(line, words)  # an unknown or missing option is an error
 
 
 def test_help_names_every_target():
