@@ -46,7 +46,7 @@ def logit(model, seed=0):
 
 
 def test_the_base_is_found_where_the_configuration_leads(folder, tiny):
-    loaded = tl.load(folder, device="cpu")
+    loaded = tl.load(folder, device="cpu:0")
     assert torch.equal(loaded.model.compressor.yes_no_rows, tiny.model.compressor.yes_no_rows)
     assert loaded.slots == 128
 
