@@ -336,27 +336,6 @@ def train(
         print(train_recipe(recipe, folder, resume=resume, base=base or ()))
 
 
-@evaluate.command("front-loading")
-def evaluate_front_loading(
-    runs: Annotated[Path, typer.Argument(help="Output folder of `tempo-lab train front-loading`.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the tables.", show_default="RUNS/tables")
-    ] = None,
-) -> None:
-    """Measure the finished runs of the front-loading study, and write its tables."""
-    _require("accelerate", extra="train")
-    from tempo_lab.nano.front_loading.recall import evaluate_study
-
-    table = Table("arm", "seed", "questions", "k", "first", "last", "first - last (95 %)")
-    for row in evaluate_study(runs, out).to_dict("records"):
-        labels = (str(row[name]) for name in ("arm", "seed", "questions", "tokens"))
-        lead, low, high = (row[f"first_minus_last{end}"] for end in ("", "_low", "_high"))
-        numbers = f"{row['first']:.2f}", f"{row['last']:.2f}"
-        table.add_row(*labels, *numbers, f"{lead:+.2f} [{low:+.2f}, {high:+.2f}]")
-    _console().print(table)
-    print(f"\n{out or runs / 'tables'}")
-
-
 @app.command()
 def report(
     model: Annotated[str, typer.Option(help="nano, a folder, or a Hugging Face name.")] = "nano",

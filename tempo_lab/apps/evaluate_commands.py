@@ -13,7 +13,7 @@ import typer
 
 from tempo_lab.apps import evaluate_options as options
 from tempo_lab.apps.evaluate_output import show_comparison, show_run, verdict_table
-from tempo_lab.apps.terminal import SOME_FAILED, console
+from tempo_lab.apps.terminal import SOME_FAILED, console, require
 from tempo_lab.common.errors import TempoLabError
 
 if TYPE_CHECKING:
@@ -228,3 +228,26 @@ def evaluate_world(
     evaluation = measure(model, size=size, seed=seed, out=out, before=before, workers=workers)
     console().print(verdict_table(evaluation.verdicts))
     print(f"\n{evaluation.folder / 'report.html'}")
+
+
+@evaluate.command("front-loading", rich_help_panel=EMBEDDED)
+def evaluate_front_loading(
+    runs: Annotated[Path, typer.Argument(help="Output folder of `tempo-lab train front-loading`.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables.", show_default="RUNS/tables")
+    ] = None,
+) -> None:
+    """Measure the finished runs of the front-loading study, and write its tables."""
+    require("accelerate", extra="train")
+    from rich.table import Table
+
+    from tempo_lab.nano.front_loading.recall import evaluate_study
+
+    table = Table("arm", "seed", "questions", "k", "first", "last", "first - last (95 %)")
+    for row in evaluate_study(runs, out).to_dict("records"):
+        labels = (str(row[name]) for name in ("arm", "seed", "questions", "tokens"))
+        lead, low, high = (row[f"first_minus_last{end}"] for end in ("", "_low", "_high"))
+        numbers = f"{row['first']:.2f}", f"{row['last']:.2f}"
+        table.add_row(*labels, *numbers, f"{lead:+.2f} [{low:+.2f}, {high:+.2f}]")
+    console().print(table)
+    print(f"\n{out or runs / 'tables'}")
