@@ -1,4 +1,4 @@
-"""What a run's memory tells of unseen segments, with the first, the last or random tokens of it.
+"""What a run's memory holds of held-out segments, in its first, its last and random tokens.
 
 Recall is teacher-forced: a fact of an answer is right if the LLM predicts each of its words after
 the true words before it. Every run is asked the same questions, and every random subset is the same
@@ -27,6 +27,7 @@ from tempo_lab.common.files import write_atomic
 from tempo_lab.nano.front_loading.table import ENDS, write_tables
 from tempo_lab.nano.front_loading.training import (
     ARMS,
+    BASE_STAGES,
     FRONT_LOADING,
     STAGE,
     load_base,
@@ -55,7 +56,7 @@ GROUPS = {"one word": 7, "several parts": 4}
 
 SEGMENTS = 400
 SEED = 5150
-"""Seed of the unseen segments, the questions about them, and the random subsets."""
+"""Seed of the held-out segments, the questions about them, and the random subsets."""
 
 FACTS = ("color", "size", "motion", "position", "digit", "word", "place", "with")
 """What is asked about an item: names of its facts."""
@@ -79,8 +80,10 @@ def conditions(slots: int) -> dict[str, tuple[str, int]]:
 def draw_group(
     bank: SegmentPool, row: int, index: int, group: str, rng: np.random.Generator
 ) -> list[Question]:
-    """Questions of a group about a segment, all about what it shows. An answer of one word is no
-    "none", which is right most of the time for a digit or a word on a card."""
+    """Questions of a group about a segment, all about what it shows.
+
+    None of them has "none" as its whole answer: to a question about a card, it is a good guess.
+    """
     segment = bank.segments[row]
     drawn: list[Question] = []
     while len(drawn) < GROUPS[group]:
@@ -283,11 +286,15 @@ def evaluate_study(out: str | Path, tables: str | Path | None = None) -> pd.Data
     runs = finished_runs(study)
     measure(FRONT_LOADING, study, runs)
     notes = [read_note(run_folder(study, *run) / f"{STAGE}.safetensors") for run in runs]
+    base = [read_note(study / f"{stage}.safetensors") for stage in BASE_STAGES]
     settings = {
         "runs": [f"{arm}-{seed}" for arm, seed in runs],
         "steps": FRONT_LOADING.single.steps,
         "held_out_segments": SEGMENTS,
         "base_digest": sorted({note["state"]["base"] for note in notes}),
+        "base_commits": sorted(
+            {commit for note in base for commit in note.get("commits", ["unknown"])}
+        ),
         "commits": sorted({commit for note in notes for commit in note["commits"]}),
         "minutes": round(sum(note["seconds"] for note in notes) / 60, 1),
     }

@@ -4,6 +4,9 @@ Memory tokens and projector begin at random, and no loss says what memory should
 answers alone train them, with the LLM. The SVLM is frozen as it is before the ``form`` stage, and
 reads the question as in the product. Arms differ only in which memory tokens the LLM reads; runs of
 one seed begin with the same weights and draw the same data in the same order.
+
+The study of this project starts from stages that are kept in the repository's history:
+``git archive c4c126e data/stages | tar x``, and then ``--base data/stages`` for each run.
 """
 
 from __future__ import annotations
