@@ -22,7 +22,7 @@ PARAMETER_BYTES = 6e9 * 2  # about 6 billion parameters in bfloat16
 CACHE_BYTES = 9.0e9  # keys and values of one video in bfloat16
 SOURCE_FPS = 30  # assumed: of a recording
 SOURCE_BITS = 2.5e6  # assumed: per second of a recording at 1920x1080
-COPY_BITS = 0.3e6  # assumed: per second of a copy of 512x288 at 2 frames per second
+COPY_BITS = 0.15e6  # assumed: per frame of a copy of 512x288 that holds only the sampled frames
 ROW_BYTES = 700  # of answers.jsonl, about
 GPUS_PER_NODE, CORES_PER_GPU = 8, 24  # assumed: two processors of 96 cores per node
 DECODING_THREADS = 4  # of one decoder process (tempo_lab/video/decoders/container.py: THREADS)
@@ -55,9 +55,11 @@ def main() -> None:
         gpu_seconds = tflop / (GPU_TFLOPS * options.utilization)
         print(f"\n{work.name}: {work.seconds:g} s, {work.questions} questions, {tflop:.0f} TFLOP, "
               f"{gpu_seconds:.2f} GPU seconds per video")  # fmt: skip
+        decoded = FORWARD_SHARE * work.seconds * SOURCE_FPS
+        sampled = min(2 * work.seconds, FRAMES)
         for source, core_seconds, bits in (
-            ("recording", FORWARD_SHARE * work.seconds * SOURCE_FPS / options.decoded, SOURCE_BITS),
-            ("copy", FORWARD_SHARE * work.seconds * 2 / options.copied, COPY_BITS),
+            ("recording", decoded / options.decoded, work.seconds * SOURCE_BITS),
+            ("copy", sampled / options.copied, sampled * COPY_BITS),
         ):
             print(f"  {source}: {core_seconds:.1f} core seconds per video; "
                   f"{core_seconds / gpu_seconds:.1f} cores keep a GPU busy")  # fmt: skip
@@ -65,7 +67,7 @@ def main() -> None:
                 seconds = max(gpu_seconds, core_seconds / cores)
                 for gpus in (8, 1000):
                     each_second = gpus / seconds
-                    read = each_second * work.seconds * bits / 8
+                    read = each_second * bits / 8
                     answers = each_second * work.questions * work.arms
                     print(f"    {cores:2} cores decode per GPU, {gpus:4} GPUs: "
                           f"{3600 * each_second:9,.0f} videos per hour, "
