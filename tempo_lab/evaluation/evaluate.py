@@ -24,7 +24,7 @@ from tempo_lab.evaluation.answers import answer_video
 from tempo_lab.evaluation.arms import DEFAULT_ARMS, at_budgets, find_arms
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.engines import open_engine
-from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs
+from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs, moved_questions
 from tempo_lab.evaluation.presets import (
     OLDER,
     choose_budgets,
@@ -165,6 +165,7 @@ def evaluate(
             config = as_stored(config, folder, default_budgets=chosen_budgets is None)
             store = open_store(folder, config)
             write_skipped(folder, dataset.skipped)
+            store.set_aside(moved_questions(dataset))
             rows = run_on(opened, jobs, answer_video, store, progress=progress, finished=finished)
             if not prior_only:
                 warn_of_idle_budgets(rows, config["slots"])

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tempo_lab.allocation.arms import Arm
+from tempo_lab.evaluation.answer_scoring import ROTATION
 from tempo_lab.evaluation.arms import tuned_parameters
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.datasets.rows import Row as Question
@@ -145,6 +146,23 @@ def make_jobs(
             DatasetJob(dataset, video, tuple(questions), arms, found, sampling, max_new_tokens)
         )
     return jobs
+
+
+def moved_questions(dataset: Dataset) -> Callable[[Row], bool]:
+    """Return a function: whether a stored row is of a question that has other words or another id now.
+
+    Ids that are row numbers move when rows of a table are inserted, deleted or sorted. A question
+    that the dataset does not have at all, as that of a video that is missing now, has not moved.
+    """
+    ids = {(str(row.video), row.id): row.question for row in dataset.rows}
+    questions = {(video, question) for (video, _), question in ids.items()}
+
+    def moved(row: Row) -> bool:
+        video, question = row["video"], row["question"]
+        now = ids.get((video, row["item"])) or ids.get((video, row["item"].rpartition(ROTATION)[0]))
+        return (video, question) in questions if now is None else now != question
+
+    return moved
 
 
 def can_be_rotated(row: Question) -> bool:

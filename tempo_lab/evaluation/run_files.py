@@ -3,6 +3,7 @@
 * `config.json`: what the answers depend on. A folder with another configuration is refused.
 * `answers.jsonl`: one line for each finished question and arm (see `store`).
 * `answers.damaged`: damaged lines that were set aside; their questions are asked again.
+* `answers.stale`: rows of questions that have another id or other words in the dataset now.
 * `skipped.json`: rows of the dataset that were not asked: damaged, or without a video.
 * `samples.parquet`: the content of `answers.jsonl` in typed columns (see `samples`).
 * `summary.csv`: the measures of everything in `answers.jsonl`.

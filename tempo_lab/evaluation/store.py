@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from tempo_lab.common.errors import TempoLabError, TempoLabWarning
 from tempo_lab.common.files import write_atomic
 from tempo_lab.common.text import one_line
 
-ROWS, DAMAGED, SETTINGS = "answers.jsonl", "answers.damaged", "settings.json"
+ROWS, DAMAGED, STALE = "answers.jsonl", "answers.damaged", "answers.stale"
+SETTINGS = "settings.json"
 CHECK = "check"
 """Name of a row's checksum in its line."""
 
@@ -53,12 +54,7 @@ class Store:
             self._claim(settings)
             self._set_damage_aside()
         except OSError as error:
-            raise TempoLabError(
-                "the folder of the evaluation cannot be written to",
-                asked=self.folder,
-                found=error.strerror or type(error).__name__,
-                fix="free some space, or choose another folder with --out",
-            ) from error
+            raise _not_writable(self.folder, error) from error
 
     def _claim(self, settings: dict[str, Any]) -> None:
         path = self.folder / self._settings
@@ -90,21 +86,47 @@ class Store:
         """
         if not self.path.exists():
             return
-        lines = self.path.read_bytes().split(b"\n")
-        torn = lines.pop()
-        damaged = [line for line in lines if _row(line) is None]
+        damaged, lines = self._set_aside(lambda row: row is None, DAMAGED)
         if damaged:
-            with open(self.folder / DAMAGED, "ab") as file:
-                file.write(b"".join(line + b"\n" for line in damaged))
             warnings.warn(
-                f"{len(damaged)} of {len(lines)} lines of {self.path} are damaged. They were moved "
-                f"to {DAMAGED}; their questions are asked again.",
+                f"{damaged} of {lines} lines of {self.path} are damaged. They were moved to "
+                f"{DAMAGED}; their questions are asked again.",
                 TempoLabWarning,
                 stacklevel=3,
             )
-        if damaged or torn:
-            intact = [line for line in lines if _row(line) is not None]
-            write_atomic(self.path, b"".join(line + b"\n" for line in intact))
+
+    def set_aside(self, is_stale: Callable[[Row], bool]) -> None:
+        """Move rows that are not part of the run any more to `answers.stale`, with a warning.
+
+        Raises:
+            TempoLabError: a file cannot be written.
+        """
+        if not self.path.exists():
+            return
+        try:
+            stale, lines = self._set_aside(lambda row: row is not None and is_stale(row), STALE)
+        except OSError as error:
+            raise _not_writable(self.folder, error) from error
+        if stale:
+            warnings.warn(
+                f"{stale} of {lines} rows of {self.path} are about questions that have another id "
+                f"or other words in the dataset now. They were moved to {STALE}.",
+                TempoLabWarning,
+                stacklevel=3,
+            )
+
+    def _set_aside(self, moves: Callable[[Row | None], bool], name: str) -> tuple[int, int]:
+        """Move lines to another file; returns how many, and of how many."""
+        lines = self.path.read_bytes().split(b"\n")
+        torn = lines.pop()
+        moved = [line for line in lines if moves(_row(line))]
+        if moved:
+            with open(self.folder / name, "ab") as file:
+                file.write(b"".join(line + b"\n" for line in moved))
+        if moved or torn:
+            left = [line for line in lines if not moves(_row(line))]
+            write_atomic(self.path, b"".join(line + b"\n" for line in left))
+        return len(moved), len(lines)
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows, so that they outlive the process.
@@ -159,6 +181,15 @@ def read_intact(path: Path) -> tuple[list[Row], int]:
     *lines, _ = path.read_bytes().split(b"\n")
     rows = [row for row in map(_row, lines) if row is not None]
     return rows, len(lines) - len(rows)
+
+
+def _not_writable(folder: Path, error: OSError) -> TempoLabError:
+    return TempoLabError(
+        "the folder of the evaluation cannot be written to",
+        asked=folder,
+        found=error.strerror or type(error).__name__,
+        fix="free some space, or choose another folder with --out",
+    )
 
 
 def _check(row: dict[str, Any]) -> str:

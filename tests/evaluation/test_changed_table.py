@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tempo_lab as tl
+from tempo_lab.common.errors import TempoLabWarning
 
 CLIPS = Path(__file__).parents[2] / "data" / "clips"
 QUESTIONS = (
@@ -53,8 +54,13 @@ def said(rows: dict[str, dict]) -> dict[str, str]:
 def test_row_numbers_move_no_answer_to_another_question(nano, folder, order):
     first = said(ask(nano, folder, [0, 1, 2]))
     assert len(set(first.values())) > 1  # so that an answer to another question is seen
-    later = said(ask(nano, folder, order))
+    with pytest.warns(TempoLabWarning, match="have another id or other words"):
+        later = said(ask(nano, folder, order))
     assert later == {QUESTIONS[n][0]: first[QUESTIONS[n][0]] for n in order}
+    # each question counts once; one that the table has no longer keeps its answer
+    asked = [row["question"] for row in tl.EvaluationRun.open(folder / "run").rows]
+    assert len(asked) == len(set(asked))
+    assert {QUESTIONS[n][0] for n in order} <= set(asked)
 
 
 def test_with_ids_nothing_is_asked_again(nano, folder):
