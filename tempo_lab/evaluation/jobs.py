@@ -149,7 +149,7 @@ def make_jobs(
 
 
 def moved_questions(dataset: Dataset) -> Callable[[Row], bool]:
-    """Return a function: whether a stored row is of a question that has other words or another id now.
+    """Return a function: whether a row is of a question with other words or another id now.
 
     Ids that are row numbers move when rows of a table are inserted, deleted or sorted. A question
     that the dataset does not have at all, as that of a video that is missing now, has not moved.
