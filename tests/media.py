@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,23 @@ def read_number(frame: np.ndarray) -> int:
     return sum(1 << bit for bit, level in enumerate(levels) if level > 128)
 
 
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """Keep the priority of this thread.
+
+    The AV1 encoder makes it a real-time one where it may, and so do all processes that are started
+    later: they would leave nothing of a core to others.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # Linux only
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def write_video(
     path: Path,
     *,
@@ -61,7 +80,10 @@ def write_video(
         "libx264": {"preset": "ultrafast", "bf": "2"},
         "libx265": {"x265-params": "log-level=0"},
     }
-    with av.open(str(path), "w", options=container_options or {}) as container:
+    with (
+        usual_priority(),
+        av.open(str(path), "w", options=container_options or {}) as container,
+    ):
         stream = container.add_stream(codec, rate=fps, options=options or quiet.get(codec, {}))
         stream.width, stream.height = size
         stream.pix_fmt, stream.codec_context.gop_size = pix_fmt, gop
