@@ -60,9 +60,14 @@ def random_case(rng):
         [rng.integers(-2, segments + 2), rng.integers(1, segments * high + 2),
          rng.integers(segments, segments * 6 + 1), segments * high, 8192]
     )  # fmt: skip
-    name = str(rng.choice(list(OFFERED)))
+    name, scores = str(rng.choice(list(OFFERED))), random_scores(rng, segments)
+    if rng.random() < 0.3:  # shares that are whole numbers but for the rounding of float32
+        steps = int(rng.choice([3, 5, 6, 7, 9]))
+        whole = rng.integers(0, steps + 1, segments)
+        name, scores, high = "head", (whole / steps).astype(np.float32), 128
+        budget = 4 * segments + int(rng.integers(1, 40)) * max(1, int(whole.sum())) // steps
     return {
-        "scores": random_scores(rng, segments),
+        "scores": scores,
         "budget": int(budget),
         "strategy": name,
         "low": int(rng.choice([0, 1, 2, 4, 200])),
