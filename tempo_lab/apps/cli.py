@@ -191,10 +191,26 @@ def trace(
     file: Annotated[Path, typer.Argument(help="A file written by `tempo-lab ask --save`.")],
     all_segments: Annotated[bool, typer.Option("--all", help="Show every segment.")] = False,
     figure: Figure = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write one HTML file to give away: it needs neither Python nor a network."
+        ),
+    ] = None,
+    video: Annotated[
+        str | None, typer.Option(help="The video of the trace, for thumbnails in the HTML file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a saved trace. No model is needed."""
-    check_output_paths(None, figure, file)
+    if video is not None and html is None:
+        raise TempoLabError(
+            "--video is only for thumbnails in the HTML file",
+            asked=f"--video {video}",
+            fix="add --html OUT",
+        )
+    sources = (file,) if video is None else (file, video)
+    check_output_paths(None, figure, *sources, page=html)
     from tempo_lab.trace.tables import facts
     from tempo_lab.trace.trace import Trace
 
@@ -207,6 +223,8 @@ def trace(
         print()
     _show(loaded, as_json=as_json, rows=None if all_segments else 16)
     _write(loaded, None, figure)
+    if html is not None:
+        loaded.to_html(html, video=video)
 
 
 @app.command()

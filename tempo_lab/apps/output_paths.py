@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,22 +18,25 @@ if TYPE_CHECKING:
 FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
 
-def check_output_paths(save: Path | None, figure: Path | None, source: str | Path) -> None:
-    """Refuse paths that cannot be written to after the work, or that would overwrite `source`.
+def check_output_paths(
+    save: Path | None, figure: Path | None, *sources: str | Path, page: Path | None = None
+) -> None:
+    """Refuse paths that cannot be written to after the work, or that would overwrite a source.
 
     Args:
         save: path of the trace.
         figure: path of the figure.
-        source: what is read.
+        sources: what is read.
+        page: path of the HTML page.
 
     Raises:
         TempoLabError: a path is refused.
     """
     from tempo_lab.video.decoders.images import IMAGE_SUFFIXES
 
-    for option, path in (("--save", save), ("--figure", figure)):
-        if path is None:
-            continue
+    options = (("--save", save), ("--figure", figure), ("--html", page))
+    outputs = [(option, path) for option, path in options if path is not None]
+    for option, path in outputs:
         folder = Path(os.path.realpath(path)).parent
         if path.is_dir() or not folder.is_dir() or is_special(path):
             raise TempoLabError(
@@ -44,18 +48,21 @@ def check_output_paths(save: Path | None, figure: Path | None, source: str | Pat
                 if not folder.is_dir()
                 else "a device, pipe or socket",
             )
-        is_frame = path.suffix.lower() in IMAGE_SUFFIXES and same_file(folder, source)
-        if is_frame or same_file(path, source):
+        for source in sources:
+            is_frame = path.suffix.lower() in IMAGE_SUFFIXES and same_file(folder, source)
+            if is_frame or same_file(path, source):
+                raise TempoLabError(
+                    f"{option} would overwrite the input",
+                    asked=path,
+                    found="a frame of the input" if is_frame else f"the same file as {source}",
+                    fix="use another name or folder",
+                )
+    for (option, path), (other, second) in combinations(outputs, 2):
+        if same_file(path, second):
             raise TempoLabError(
-                f"{option} would overwrite the input",
-                asked=path,
-                found="a frame of the input" if is_frame else f"the same file as {source}",
-                fix="use another name or folder",
-            )
-    if save is not None and figure is not None and same_file(save, figure):
-        raise TempoLabError(
-            "--save and --figure name the same file", asked=save, fix="use two different names"
-        )
+                f"{option} and {other} name the same file", asked=path,
+                fix="use two different names",
+            )  # fmt: skip
     if figure is not None and figure.suffix.lower() not in FIGURES:
         raise TempoLabError(
             "the figure's format is unknown",

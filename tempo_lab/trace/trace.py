@@ -342,6 +342,26 @@ class Trace:
         texts = {name: getattr(self, name) for name in _TEXTS}
         return write_record(Path(path), "trace", self.data, texts)
 
+    def to_html(self, path: str | os.PathLike[str], *, video: Any = None) -> Path:
+        """Write one HTML file to give away: it needs neither Python nor a network.
+
+        The page shows the question, the answer, relevance and tokens over time and the ledger, and
+        allocates other budgets by the rule of `tempo_lab.allocate`. Folders of the video and of the
+        model are left out. An existing file is replaced once the new one is complete.
+
+        Args:
+            path: path of the file.
+            video: a session, a `Video` or the path of the video, for thumbnails. A trace records no
+                frames; without a video the page has none.
+
+        Raises:
+            TraceError: the file cannot be written, or the video is not that of the trace.
+            VideoError: the video cannot be opened or decoded.
+        """
+        from tempo_lab.trace.html_page import write_page
+
+        return write_page(self, path, video)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
         """Read a file that `save` wrote.

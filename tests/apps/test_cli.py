@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import tempo_lab
 from tempo_lab.allocation import STRATEGIES, allocate
 from tempo_lab.apps.cli import app
+from tempo_lab.apps.terminal import REFUSED
 from tempo_lab.common import netcdf
 from tempo_lab.nano.front_loading import recall
 from tempo_lab.nano.front_loading import training as study
@@ -324,6 +325,23 @@ def test_trace_as_json_and_as_a_picture(saved, tmp_path):
     result = run("trace", saved, "--json", "--figure", tmp_path / "f.svg")
     assert len(json.loads(result.stdout)["segments"]) == 40
     assert "<svg" in (tmp_path / "f.svg").read_text()
+
+
+def test_trace_as_a_page(saved, tmp_path):
+    page = tmp_path / "a.html"
+    result = run("trace", saved, "--html", page)
+    assert result.exit_code == 0, result.output
+    assert "What color is the star?" in page.read_text(encoding="utf-8")
+    for arguments, words in (
+        (["--html", saved], "--html would overwrite the input"),
+        (["--html", tmp_path], "--html needs the name of a regular file"),
+        (["--html", page, "--video", page], "--html would overwrite the input"),
+        (["--html", page, "--figure", page], "name the same file"),
+        (["--video", page], "--video is only for thumbnails"),
+    ):
+        result = run("trace", saved, *arguments)
+        assert result.exit_code == REFUSED
+        assert words in result.stderr
 
 
 def test_what_a_file_says_never_reaches_the_terminal_raw(tmp_path):
