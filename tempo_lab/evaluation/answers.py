@@ -60,6 +60,10 @@ def answer_video(
     ]
     unfinished = {key_of(row): row for _, rows in missing for row in rows.values()}
 
+    def needs_frames(question: Question) -> bool:
+        """Which subtitles are in a prompt depends on the frames of the video."""
+        return job.dataset.with_subtitles and question.subtitles is not None
+
     def finish(new: list[Row]) -> list[Row]:
         for row in new:
             del unfinished[key_of(row)]
@@ -67,7 +71,7 @@ def answer_video(
 
     model, checkpoint = models[MODEL], models[MODEL].checkpoint
     for question, rows in missing:
-        if question.subtitles is None:  # a prompt with subtitles depends on the video's frames
+        if not needs_frames(question):
             prompt = partial(job.dataset.prompt, question)
             yield from map(finish, _blind_answers(job, checkpoint, prompt, rows))
     if not unfinished:
@@ -80,7 +84,7 @@ def answer_video(
                 if not job.arms:
                     yield from map(finish, _relevance(job, session, score, question, rows))
                     continue
-                if question.subtitles is not None:
+                if needs_frames(question):
                     prompt = partial(_prompt, job, session, question)
                     yield from map(finish, _blind_answers(job, checkpoint, prompt, rows))
                 yield from map(finish, _answers(job, session, runner, question, rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,20 +172,21 @@ def test_a_question_that_the_llm_cannot_read_costs_its_blind_row(nano, whole, tm
     assert len(run.rows) == 2
 
 
-def test_a_prompt_with_subtitles_is_blind_to_the_video_only(nano, whole, tmp_path):
-    """Which subtitles are in the prompt depends on the frames of the video, so it is opened."""
-    seen = []
-
-    def prompt(row, frames=None, fps=None):
-        seen.append((frames, fps))
-        return row.question
-
-    row = tl.datasets.Row(**{**vars(whole.rows[0]), "subtitles": ((0.0, 1.0, "red"),)})
-    dataset = Dataset("table", [row], prompt)
-    run = tl.evaluate(nano, dataset, arms=["blind"], out=tmp_path, progress=False)
-    with nano.open(CLIPS / "voyage.mp4") as session:
-        assert seen == [(session.video.info.frames, session.video.info.fps)]
-    assert run.rows[0]["said"]
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_prompt_with_subtitles_is_blind_to_the_video_only(tiny, frames_file, tmp_path, listed):
+    """Which subtitles are in the prompt depends on the frames, so the video is opened for them."""
+    lines = ((0.0, 1.0, "a red star"),)
+    row = tl.datasets.Row("7", frames_file, "What?", None, "red", subtitles=lines)
+    missing = replace(row, id="8", video=tmp_path / "missing.mp4")
+    dataset = Dataset("table", [row, missing], plain_prompt, with_subtitles=listed)
+    run = tl.evaluate(
+        tiny, dataset, arms=["blind"], max_new_tokens=2, out=tmp_path / "run", progress=False
+    )
+    rows = {row["item"]: row for row in run.rows}
+    assert rows["7"]["said"]
+    assert rows["7"]["used"] == 0
+    assert ("a red star" in rows["7"]["prompt"]) == listed
+    assert ("failed" in rows["8"]) == listed
 
 
 # Circular
