@@ -33,11 +33,12 @@ from tempo_lab.video.resize import ReleasedResize
 from tempo_lab.video.video import Video
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-CLIP = Path(__file__).resolve().parent.parent / "data" / "clips" / "expedition.mp4"
+ROOT = Path(__file__).resolve().parent.parent
+CLIP = ROOT / "data" / "clips" / "expedition.mp4"
 OBJECTS = "star circle square triangle hourglass zebra".split()
 
 
-def engines(folder: Path, videos: int = 8) -> None:
+def engines(folder: Path, videos: int = 64) -> None:
     """Print wall time and videos per minute of each engine relative to one local worker."""
     lines = ["video,question,answer"]
     for number in range(videos):
@@ -136,6 +137,11 @@ def driver(folder: Path, videos: int = 20) -> None:
 
 
 if __name__ == "__main__":
+    # Workers import this file by its name.
+    sys.path.insert(0, str(ROOT))
+    os.environ["PYTHONPATH"] = str(ROOT)
+    from benchmarks.evaluation_scaling import decode, driver, engines
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=["engines", "decode", "driver"])
     for part in parser.parse_args().parts:
