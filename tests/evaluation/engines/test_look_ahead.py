@@ -82,8 +82,18 @@ def rows(jobs, nano, answer=segments):
         return [row for new in engine.rows(jobs, answer, set()) for row in new]
 
 
+OTHERS: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def processes_of_other_tests():
+    OTHERS.clear()
+    OTHERS.update(psutil.Process().children())
+
+
 def decoders() -> int:
-    return len(psutil.Process().children())
+    """How many child processes the running test has started that are still there."""
+    return len(set(psutil.Process().children()) - OTHERS)
 
 
 def test_each_video_is_opened_once_and_all_but_the_first_in_advance(nano, clips, opened):

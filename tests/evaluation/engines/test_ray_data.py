@@ -100,7 +100,9 @@ def test_an_actor_that_kills_itself_costs_nothing(cluster, jobs, tmp_path):
     with pytest.warns(TempoLabWarning, match="deadly once"), RayEngine({}, 2) as engine:
         rows = run_on(engine, wanted, answer, store, progress=False)
     assert rows == run(wanted, answer, {}, Store(tmp_path / "other", {}), progress=False)
-    assert asked(tmp_path / "log")["deadly once"][:5] == [0, 1, 2, 2, 3]
+    numbers = asked(tmp_path / "log")["deadly once"]
+    assert set(numbers) == {0, 1, 2, 3}
+    assert numbers.count(2) == 2  # a row that was on its way may be asked for again as well
     stored = [key_of(row) for row in store]
     assert len(stored) == len(set(stored)) == len(rows)
 
@@ -136,7 +138,9 @@ def test_a_video_that_kills_each_worker_costs_its_own_rows(cluster, jobs, tmp_pa
         )
     assert ["failed" in row for row in rows] == [False] * 4 + [True] * 4 + [False] * 8
     assert "died each time" in rows[4]["failed"]
-    assert asked(tmp_path / "log")["deadly"] == [0, 1, 2, 2, 2]
+    numbers = asked(tmp_path / "log")["deadly"]
+    assert set(numbers) == {0, 1, 2}
+    assert numbers.count(2) == 3
 
 
 def test_a_broken_video_costs_its_own_rows_and_a_fault_ends_the_run(cluster, jobs, tmp_path):
