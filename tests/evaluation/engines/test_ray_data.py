@@ -102,7 +102,9 @@ def test_an_actor_that_kills_itself_costs_nothing(cluster, jobs, tmp_path):
     assert rows == run(wanted, answer, {}, Store(tmp_path / "other", {}), progress=False)
     numbers = asked(tmp_path / "log")["deadly once"]
     assert set(numbers) == {0, 1, 2, 3}
-    assert numbers.count(2) == 2  # a row that was on its way may be asked for again as well
+    # Twice on Ray, once by the local engine. Others may be repeated, too: a row may have been on
+    # its way.
+    assert numbers.count(2) == 3
     stored = [key_of(row) for row in store]
     assert len(stored) == len(set(stored)) == len(rows)
 
