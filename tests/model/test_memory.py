@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tempo_lab.common.machine import peak_memory, reset_peak_memory
-from tempo_lab.model import memory
+from tempo_lab.model import memory as memory_module
 from tempo_lab.model.memory import PeakMemory
 
 needs_linux = pytest.mark.skipif(
@@ -35,7 +35,7 @@ def test_without_such_files_nothing_is_measured(tmp_path, monkeypatch):
     assert peak_memory(tmp_path / "status") is None
     (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t    2048 kB\n")
     assert peak_memory(tmp_path / "status") == 2 << 20
-    monkeypatch.setattr(memory, "reset_peak_memory", lambda: False)
+    monkeypatch.setattr(memory_module, "reset_peak_memory", lambda: False)
     with PeakMemory(torch.device("cpu")) as memory:
         pass
     assert memory.mib is None
