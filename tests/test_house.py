@@ -12,6 +12,7 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from typer.main import get_command
@@ -223,6 +224,20 @@ def test_importing_the_package_loads_nothing_heavy():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_pictures_and_arrays_are_opened_without_a_video_library(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 9, 3), np.uint8))
+    program = (
+        "import sys\n"
+        "from tempo_lab.video.decoders.registry import find_decoder, open_source\n"
+        "reader = open_source(sys.argv[1], 'auto', lambda: None)\n"
+        "assert reader.info.frames == 3\n"
+        "assert 'av' not in sys.modules\n"
+        "find_decoder('auto')\n"
+        "assert 'av' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path / "a.npy"], check=True)
 
 
 def test_public_names_are_few_and_exist():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 
 from tempo_lab.common.errors import VideoError, did_you_mean
-from tempo_lab.video.decoders import video_file  # noqa: F401  (registers the built-in decoders)
 from tempo_lab.video.decoders.base import DECODERS, FrameReader, Heartbeat, OpenReader
 from tempo_lab.video.decoders.images import open_image_source
 
@@ -46,6 +45,9 @@ def find_decoder(name: str) -> OpenReader:
     Raises:
         VideoError: no decoder has this name, or its module cannot be imported.
     """
+    # Here, because PyAV takes 20 MB that a picture or an array does not need.
+    from tempo_lab.video.decoders import video_file  # noqa: F401  (registers the built-in ones)
+
     module, separator, _ = name.partition(":")
     if separator and name not in DECODERS:
         try:

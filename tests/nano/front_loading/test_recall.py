@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.nano.front_loading import recall as module
@@ -168,6 +170,23 @@ def test_training_asks_mostly_for_corners(bank: FeatureBank) -> None:
     assert max(shares, key=lambda fact: shares[fact]) == "position"
 
 
+class MeasuredAnew(Exception):
+    pass
+
+
+def measures_anew(*_: object) -> pd.DataFrame:
+    raise MeasuredAnew
+
+
+def other_weights(path: Path) -> None:
+    """Change one weight of a stage's file, and nothing else."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] += 1
+    save_file(tensors, path, metadata)
+
+
 def test_a_study_is_measured_once_and_tabulated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,14 +206,12 @@ def test_a_study_is_measured_once_and_tabulated(
     assert len(told["base_digest"]) == 1
 
     made = (tmp_path / "none-1" / "recall.csv.gz").stat().st_mtime_ns
-    calls: list[int] = []
-    monkeypatch.setattr(module, "recall", lambda *_: calls.append(1) or pd.DataFrame())
+    monkeypatch.setattr(module, "recall", measures_anew)
     evaluate_study(tmp_path, tmp_path / "again")
-    assert not calls
     assert (tmp_path / "none-1" / "recall.csv.gz").stat().st_mtime_ns == made
     for name in ("arms.csv", "facts.csv", "summary.json"):
         both = [(tmp_path / folder / name).read_bytes() for folder in ("tables", "again")]
         assert both[0] == both[1]
-    file = tmp_path / "none-1" / "single.safetensors"
-    file.write_bytes(file.read_bytes() + b" ")
-    assert not module._is_measured(tmp_path / "none-1")
+    other_weights(tmp_path / "none-1" / "single.safetensors")
+    with pytest.raises(MeasuredAnew):
+        evaluate_study(tmp_path, tmp_path / "again")
