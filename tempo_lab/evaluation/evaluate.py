@@ -10,7 +10,7 @@ import json
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -23,7 +23,7 @@ from tempo_lab.common.validation import check_whole
 from tempo_lab.evaluation.answers import answer_video
 from tempo_lab.evaluation.arms import DEFAULT_ARMS, at_budgets, find_arms
 from tempo_lab.evaluation.datasets.base import Dataset
-from tempo_lab.evaluation.engines import open_engine
+from tempo_lab.evaluation.engines import Models, open_engine
 from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs, moved_questions
 from tempo_lab.evaluation.presets import (
     OLDER,
@@ -172,16 +172,19 @@ def evaluate(
             return summarize(folder, store, config, dataset)
 
 
-def describe_model(models: Mapping[str, Tempo]) -> dict[str, Any]:
-    """Return what of a run depends on the model."""
+def describe_model(models: Models) -> dict[str, Any]:
+    """Return what of a run depends on the model, without reading its weights."""
+    from tempo_lab.model.checkpoint import find_checkpoint
+
     model = models[MODEL]
+    checkpoint = find_checkpoint(model) if isinstance(model, str) else model.checkpoint
     return {
-        "model": model.checkpoint.name,
-        "model_digest": model.checkpoint.digest,
-        "dtype": str(model.model.dtype).removeprefix("torch."),
-        "slots": model.slots,
-        "min_tokens": model.config.min_tokens,
-        "segment_frames": model.config.segment_frames,
+        "model": checkpoint.name,
+        "model_digest": checkpoint.digest,
+        "dtype": str(checkpoint.dtype).removeprefix("torch."),
+        "slots": checkpoint.config.num_compression_tokens,
+        "min_tokens": checkpoint.config.min_tokens,
+        "segment_frames": checkpoint.config.segment_frames,
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,13 @@ from tempo_lab.model.plain import PLAIN_HEAD, PLAIN_TYPE, PlainQwen3VL, plain_co
 from tempo_lab.model.prompts import IM_END, Prompts
 from tempo_lab.model.rope import round_as_released
 from tempo_lab.model.tempo import RELEASED_LEFTOVER, TempoForConditionalGeneration
-from tempo_lab.model.weights import check_depths, check_shapes, read_headers, read_tensors
+from tempo_lab.model.weights import (
+    Header,
+    check_depths,
+    check_shapes,
+    read_headers,
+    read_tensors,
+)
 
 SVLM_FILES = "compressor"
 """Subfolder with the SVLM's tokenizer in a folder that Tempo Lab saved."""
@@ -72,6 +79,119 @@ class Checkpoint:
     revision: str | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock, repr=False, compare=False)
 
+    @property
+    def config(self) -> TempoConfig:
+        return self.model.config
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.dtype
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """A checkpoint whose files fit together, and whose weights have not been read.
+
+    Attributes:
+        name, digest, rope, revision: as in `Checkpoint`.
+        folder: of the checkpoint.
+        prompts: the prompt builder.
+        model: the model without weights, on the meta device.
+        headers: of the tensors to read, by key.
+        device, dtype: on which and as which the weights are read.
+        yes_no_rows: output embedding of Yes and No, [2, hidden].
+    """
+
+    name: str
+    digest: str
+    rope: str
+    revision: str | None
+    folder: Path
+    prompts: Prompts
+    model: TempoForConditionalGeneration
+    headers: Mapping[str, Header]
+    device: torch.device
+    dtype: torch.dtype
+    yes_no_rows: torch.Tensor
+
+    @property
+    def config(self) -> TempoConfig:
+        return self.model.config
+
+
+def find_checkpoint(
+    name: str | Path,
+    *,
+    base: str | Path | None = None,
+    revision: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    rope: str = "correct",
+    free: int | None = None,
+) -> CheckpointFiles:
+    """Find and check the files of a checkpoint; arguments and errors as in `load_checkpoint`."""
+    if rope not in ("correct", "released"):
+        raise CheckpointError(
+            "unknown rope",
+            asked=repr(rope),
+            found="correct, released",
+            fix=did_you_mean(rope, ("correct", "released"), "use one of these"),
+        )
+    target = pick_device(device)
+    folder = find_folder(name, revision)
+    config = read_config(folder)
+    plain = config.num_compression_tokens == 0
+    base_folder = _own_base(folder, base) if plain else complete_config(config, folder, base)
+    svlm = svlm_folder(config, folder, base_folder)
+    prompts = _prompts(config, folder, svlm)
+    headers = read_headers(folder)
+    check_depths(config, headers, folder)
+    model = _build(config, folder)
+    unread = [f"model.{RELEASED_LEFTOVER}"]
+    unread += ["lm_head.weight"] if config.tie_word_embeddings else []
+    unread += [ROWS_KEY] if base_folder is not None else []
+    unread += [SLOTS_KEY, PLAIN_HEAD] if plain else []
+    expected = {
+        key.removeprefix(_prefix(config)): tensor
+        for key, tensor in model.state_dict().items()
+        if key not in unread
+    }
+    headers = check_shapes(expected, headers, unread)
+    fitting = fitting_dtype(
+        headers.values(),
+        pick_dtypes(dtype, target),
+        target,
+        free_bytes(target) if free is None else free,
+    )
+    if base_folder is None:
+        own = {ROWS_KEY: headers[ROWS_KEY]}
+        rows = read_tensors(own, fitting, torch.device("cpu"))[ROWS_KEY]
+    else:
+        rows = read_yes_no_rows(base_folder).to(fitting)
+    files = [
+        folder / "config.json",
+        *sorted({header.path for header in headers.values()}),
+        *(path / "tokenizer.json" for path in (folder, svlm)),
+        *([base_folder / "config.json"] if base_folder is not None else []),
+    ]
+    return CheckpointFiles(
+        name=str(name),
+        digest=digest(
+            [path for path in files if path.is_file()],
+            rows.float().numpy().tobytes(),
+            rope.encode(),
+        ),
+        rope=rope,
+        revision=commit_of(folder) or revision,
+        folder=folder,
+        prompts=prompts,
+        model=model,
+        headers=headers,
+        device=target,
+        dtype=fitting,
+        yes_no_rows=rows,
+    )
+
 
 def load_checkpoint(
     name: str | Path,
@@ -100,62 +220,28 @@ def load_checkpoint(
         CheckpointError: files are missing or unreadable; keys are missing, unexpected or of another
             shape; or the checkpoint does not fit into memory.
     """
-    if rope not in ("correct", "released"):
-        raise CheckpointError(
-            "unknown rope",
-            asked=repr(rope),
-            found="correct, released",
-            fix=did_you_mean(rope, ("correct", "released"), "use one of these"),
-        )
-    target = pick_device(device)
-    folder = find_folder(name, revision)
-    config = read_config(folder)
-    plain = config.num_compression_tokens == 0
-    base_folder = _own_base(folder, base) if plain else complete_config(config, folder, base)
-    svlm = svlm_folder(config, folder, base_folder)
-    prompts = _prompts(config, folder, svlm)
-    headers = read_headers(folder)
-    check_depths(config, headers, folder)
-    model = _build(config, folder)
-    unread = [f"model.{RELEASED_LEFTOVER}"]
-    unread += ["lm_head.weight"] if config.tie_word_embeddings else []
-    unread += [ROWS_KEY] if base_folder is not None else []
-    unread += [SLOTS_KEY, PLAIN_HEAD] if plain else []
-    prefix = f"{TOWER}vlm." if plain else ""  # of keys in the model, not in the files
-    expected = {
-        key.removeprefix(prefix): tensor
-        for key, tensor in model.state_dict().items()
-        if key not in unread
-    }
-    headers = check_shapes(expected, headers, unread)
-    fitting = fitting_dtype(
-        headers.values(),
-        pick_dtypes(dtype, target),
-        target,
-        free_bytes(target) if free is None else free,
+    files = find_checkpoint(
+        name, base=base, revision=revision, device=device, dtype=dtype, rope=rope, free=free
     )
-    tensors = read_tensors(headers, fitting, target)
+    model, target = files.model, files.device
+    prefix = _prefix(files.config)
+    tensors = read_tensors(files.headers, files.dtype, target)
     tensors = {prefix + key: tensor for key, tensor in tensors.items()}
-    if base_folder is not None:
-        tensors[ROWS_KEY] = rows = read_yes_no_rows(base_folder).to(target, fitting)
-        if plain:
-            tensors[SLOTS_KEY] = rows.new_empty(1, 0, rows.shape[1])
+    tensors[ROWS_KEY] = rows = files.yes_no_rows.to(target)
+    if prefix:
+        tensors[SLOTS_KEY] = rows.new_empty(1, 0, rows.shape[1])
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
     _rebuild_rotary(model, target)
     if rope == "released":
         round_as_released(model)
-    model.generation_config = _greedy(folder, prompts)
-    files = [
-        folder / "config.json",
-        *sorted({header.path for header in headers.values()}),
-        *(path / "tokenizer.json" for path in (folder, svlm)),
-        *([base_folder / "config.json"] if base_folder is not None else []),
-    ]
-    row_bytes = model.compressor.yes_no_rows.float().cpu().numpy().tobytes()
-    identity = digest([path for path in files if path.is_file()], row_bytes, rope.encode())
-    commit = commit_of(folder) or revision
-    return Checkpoint(model.eval(), prompts, str(name), identity, rope, commit)
+    model.generation_config = _greedy(files.folder, files.prompts)
+    return Checkpoint(model.eval(), files.prompts, files.name, files.digest, rope, files.revision)
+
+
+def _prefix(config: TempoConfig) -> str:
+    """Return what a plain Qwen3-VL's keys lack: in the model they are those of the SVLM."""
+    return "" if config.num_compression_tokens else f"{TOWER}vlm."
 
 
 def _own_base(folder: Path, base: str | Path | None) -> Path:

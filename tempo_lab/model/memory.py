@@ -107,7 +107,7 @@ def fitting_dtype(
             f"They are loaded as {_name(fits)}, which has fewer digits. Pass dtype={_name(fits)!r} "
             "to load them so without this warning.",
             TempoLabWarning,
-            stacklevel=4,  # the caller of `tempo_lab.load`
+            stacklevel=5,  # the caller of `tempo_lab.load`
         )
     return fits
 

@@ -5,6 +5,7 @@ from tempo_lab.evaluation.engines.base import (
     Answer,
     Engine,
     Job,
+    Models,
     open_engine,
     register_engine,
 )
@@ -12,6 +13,6 @@ from tempo_lab.evaluation.engines.local import LocalEngine
 from tempo_lab.evaluation.engines.ray_data import RayEngine
 
 __all__ = [
-    "ENGINES", "Answer", "Engine", "Job", "LocalEngine", "RayEngine", "open_engine",
+    "ENGINES", "Answer", "Engine", "Job", "LocalEngine", "Models", "RayEngine", "open_engine",
     "register_engine",
 ]  # fmt: skip

@@ -20,8 +20,8 @@ class Job(Protocol):
     A job may have two more methods:
 
     * `opens() -> (role, source, options)`: what it is going to open with the model of that role,
-      and those options of `Tempo.open` that are options of `Video`, too. An engine may open the
-      video in advance.
+      and those options of `Tempo.open` that are options of `Video`, too. A worker opens the video
+      in advance.
     * `failed(reason, done) -> rows`: the rows that are not in `done`, without results and with the
       reason. An engine needs it for a video whose worker process died each time.
     """
@@ -51,11 +51,13 @@ class Engine(Protocol):
 
     def __exit__(self, *error: object) -> None: ...
 
-    def call(self, function: Callable[[Mapping[str, Tempo]], T]) -> T:
-        """Return what a function of a module returns for the loaded models, as a worker has them.
+    def call(self, function: Callable[[Models], T]) -> T:
+        """Return what a function of a module returns for the models, on a machine of a worker.
+
+        The models are loaded only where this process answers, elsewhere they are names.
 
         Raises:
-            TempoLabError: the models cannot be loaded.
+            TempoLabError: the models cannot be loaded, or the function raised it.
         """
 
     def rows(
@@ -153,8 +155,3 @@ def load_models(models: Models) -> dict[str, Tempo]:
     from tempo_lab.session.tempo import load
 
     return {role: load(x) if isinstance(x, str) else x for role, x in models.items()}
-
-
-def call_with_models(function: Callable[[Mapping[str, Tempo]], T], models: Models) -> T:
-    """Return `function(loaded models)`, in a process that ends afterwards."""
-    return function(load_models(models))

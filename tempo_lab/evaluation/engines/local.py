@@ -7,8 +7,7 @@ import queue
 import signal
 import traceback
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from tempo_lab.evaluation.engines.base import (
     J,
     Models,
     T,
-    call_with_models,
     load_models,
     names_of,
     register_engine,
@@ -38,8 +36,8 @@ class LocalEngine:
 
     Args:
         models: names, or with one worker also loaded models, by role.
-        workers: processes; with 1, everything happens in this one, and the next video is opened
-            and decoded ahead while questions about the current one are answered.
+        workers: processes; with 1, everything happens in this one. Each opens and decodes its next
+            video ahead while it answers questions about the current one.
         address: must be None.
 
     Raises:
@@ -62,20 +60,13 @@ class LocalEngine:
     def __exit__(self, *error: object) -> None:
         self._loaded = None
 
-    def call(self, function: Callable[[Mapping[str, Tempo]], T]) -> T:
-        """Return what a function of a module returns for the loaded models.
+    def call(self, function: Callable[[Models], T]) -> T:
+        """Return what a function returns for the models: loaded for one worker, else their names.
 
         Raises:
-            TempoLabError: the models cannot be loaded.
+            TempoLabError: the models cannot be loaded, or the function raised it.
         """
-        if self.workers == 1:
-            return function(self._load())
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, context) as pool:  # its memory is free again for the workers
-            try:
-                return pool.submit(call_with_models, function, self.models).result()
-            except BrokenProcessPool as error:
-                raise _died("while it loaded the models") from error
+        return function(self._load() if self.workers == 1 else self.models)
 
     def rows(
         self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key]
@@ -104,8 +95,7 @@ class LocalEngine:
             for job, following in zip(jobs, [*jobs[1:], None], strict=True):
                 if following is not None:
                     ahead.prepare(following)
-                yield from answer(job, ahead.models, done)
-                ahead.drop(job)
+                yield from ahead.answer(job, answer, done)
 
 
 def _in_processes(
@@ -120,10 +110,9 @@ def _in_processes(
     results: Any = context.Queue()
     for job in jobs:
         waiting.put((job, [key for key in job.keys(models) if key in done]))
-    for _ in range(workers):
-        waiting.put(None)
+    left = context.Value("q", len(jobs))
     processes = [
-        context.Process(target=_work, args=(answer, dict(models), waiting, results))
+        context.Process(target=_work, args=(answer, dict(models), waiting, left, workers, results))
         for _ in range(workers)
     ]
     try:
@@ -167,9 +156,27 @@ def _died(found: str) -> TempoLabError:
     )
 
 
-def _work(answer: Answer[Any], models: dict[str, str], waiting: Any, results: Any) -> None:
-    """Run one worker: jobs in, rows out, until no job is left or the parent has ended."""
+def _work(
+    answer: Answer[Any],
+    models: dict[str, str],
+    waiting: Any,
+    left: Any,
+    workers: int,
+    results: Any,
+) -> None:
+    """Run one worker: jobs in, rows out, until no job is left or the parent has ended.
+
+    Args:
+        answer: answers a job.
+        models: names, by role.
+        waiting: queue of jobs and the keys of their finished rows.
+        left: how many jobs no worker has taken yet, shared by all workers.
+        workers: how many there are.
+        results: queue of lists of rows; None at the end, or an error.
+    """
     import torch
+
+    from tempo_lab.evaluation.engines.look_ahead import LookAhead
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     torch.set_num_threads(1)
@@ -179,21 +186,29 @@ def _work(answer: Answer[Any], models: dict[str, str], waiting: Any, results: An
         if parent is not None and not parent.is_alive():
             raise SystemExit
 
-    def next_job() -> Any:
+    def take(leave: int = 0) -> Any:
+        """Take a job, or return None if that would leave fewer than so many jobs."""
+        with left.get_lock():
+            if left.value <= leave:
+                return None
+            left.value -= 1
         while True:
             stop_if_alone()
-            try:
+            with suppress(queue.Empty):
                 return waiting.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
 
     try:
-        loaded = load_models(models)
-        while (entry := next_job()) is not None:
-            job, done = entry
-            for rows in answer(job, loaded, frozenset(done)):
-                stop_if_alone()
-                results.put(rows)
+        with LookAhead(load_models(models)) as ahead:
+            following = None
+            while entry := following or take():
+                # One for each other worker is left, which has nothing to do otherwise.
+                following = take(leave=workers - 1)
+                if following is not None:
+                    ahead.prepare(following[0])
+                job, done = entry
+                for rows in ahead.answer(job, answer, frozenset(done)):
+                    stop_if_alone()
+                    results.put(rows)
         results.put(None)
     except TempoLabError as error:
         results.put(TempoLabError(str(error)))

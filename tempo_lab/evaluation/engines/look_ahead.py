@@ -10,11 +10,12 @@ from __future__ import annotations
 import copy
 import inspect
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from tempo_lab.evaluation.engines.base import Job
+from tempo_lab.evaluation.engines.base import Answer, J, Job
+from tempo_lab.evaluation.store import Key, Row
 from tempo_lab.video.video import Video
 
 if TYPE_CHECKING:
@@ -54,8 +55,15 @@ class LookAhead:
             if key not in self._waiting:
                 self._waiting[key] = self._thread.submit(self._open, model, source, options)
 
-    def drop(self, job: Job) -> None:
-        """Close what was opened for a job that did not take it."""
+    def answer(self, job: J, answer: Answer[J], done: Collection[Key]) -> Iterator[list[Row]]:
+        """Yield the missing rows of a job, and close what was opened for it if it did not take it.
+
+        Args:
+            job: a video with its questions.
+            answer: answers it.
+            done: keys of finished rows.
+        """
+        yield from answer(job, self.models, done)
         if (what := self._what(job)) is not None:
             self._close(_key(*what[1:]))
 

@@ -22,7 +22,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import Any
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
 from tempo_lab.common.version import __version__
@@ -31,15 +32,11 @@ from tempo_lab.evaluation.engines.base import (
     J,
     Models,
     T,
-    call_with_models,
     load_models,
     names_of,
     register_engine,
 )
 from tempo_lab.evaluation.store import Key, Row
-
-if TYPE_CHECKING:
-    from tempo_lab.session.tempo import Tempo
 
 ATTEMPTS = 3
 """How often a video is tried whose worker process dies."""
@@ -148,11 +145,11 @@ class RayEngine:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def call(self, function: Callable[[Mapping[str, Tempo]], T]) -> T:
-        """Return what a function of a module returns for the loaded models, on a worker.
+    def call(self, function: Callable[[Models], T]) -> T:
+        """Return what a function of a module returns for the names of the models, on a worker.
 
         Raises:
-            TempoLabError: the models cannot be loaded, or the worker died.
+            TempoLabError: the function raised it, or the worker died.
         """
         import ray
 
@@ -172,8 +169,9 @@ class RayEngine:
             TempoLabError: a worker met an error that is not about one video, or Ray stopped.
         """
         waiting = list(jobs)
-        for _ in range(ATTEMPTS):
-            yield from self._one_pass(waiting, answer, done)
+        for attempt in range(ATTEMPTS):
+            # Later, no video may wait in an actor that another one kills.
+            yield from self._one_pass(waiting, answer, done, look_ahead=attempt == 0)
             waiting = [job for job in waiting if not set(job.keys(self.models)).issubset(done)]
             if not waiting:
                 return
@@ -187,7 +185,7 @@ class RayEngine:
             yield _failed(job, self.models, done)
 
     def _one_pass(
-        self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key]
+        self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key], *, look_ahead: bool
     ) -> Generator[list[Row]]:
         import ray.data
 
@@ -201,8 +199,11 @@ class RayEngine:
         context.target_min_block_size = 1
         context.max_errored_blocks = -1  # the videos of actors that died are asked again
         context.enable_progress_bars = context.print_on_execution_start = False
+        tasks = 2 if look_ahead else 1
         pool = ray.data.ActorPoolStrategy(
-            size=min(self.workers, len(entries)), max_tasks_in_flight_per_actor=1
+            size=min(self.workers, len(entries)),
+            max_tasks_in_flight_per_actor=tasks,
+            enable_true_multi_threading=True,  # two videos: an actor takes turns itself
         )
         with warnings.catch_warnings():  # Ray 2.64 takes these two away: see pyproject.toml
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -211,6 +212,7 @@ class RayEngine:
                 fn_constructor_args=(_Setup(), answer, self.models),
                 batch_size=1,
                 compute=pool,
+                max_concurrency=tasks,
                 max_restarts=-1,
                 max_task_retries=0,  # of a video only what is missing is asked again
                 **self._resources(),
@@ -271,13 +273,19 @@ class _Setup:
 
 
 class _Actor:
-    """Answers jobs in a process of Ray. Errors are sent, because Ray would retry or wrap them."""
+    """Answers jobs in a process of Ray. Errors are sent, because Ray would retry or wrap them.
+
+    A job that is called while another one is answered waits for its turn, and its video is opened
+    and decoded ahead.
+    """
 
     def __init__(self, setup: _Setup, answer: Answer[Any], models: Mapping[str, str]) -> None:
-        self._answer, self._error = answer, ""
+        from tempo_lab.evaluation.engines.look_ahead import LookAhead
+
+        self._answer, self._error, self._turn = answer, "", Lock()
         try:
             setup.apply()
-            self._models = load_models(models)
+            self._ahead = LookAhead(load_models(models))
         except Exception as error:
             self._error = _text(error)
 
@@ -288,18 +296,20 @@ class _Actor:
             return
         try:
             job, done = pickle.loads(batch["job"][0])
-            for rows in self._answer(job, self._models, frozenset(done)):
-                yield _packed(rows, None)
+            self._ahead.prepare(job)
+            with self._turn:
+                for rows in self._ahead.answer(job, self._answer, frozenset(done)):
+                    yield _packed(rows, None)
         except Exception as error:
             yield _packed([], _text(error))
 
 
 def _call(
-    setup: _Setup, function: Callable[[Mapping[str, Tempo]], T], models: Mapping[str, str]
+    setup: _Setup, function: Callable[[Models], T], models: Models
 ) -> tuple[T | None, str | None]:
     try:
         setup.apply()
-        return call_with_models(function, models), None
+        return function(models), None
     except Exception as error:
         return None, _text(error)
 

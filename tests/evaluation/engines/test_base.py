@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
 import pytest
@@ -12,7 +11,7 @@ from tempo_lab.evaluation import engines
 from tempo_lab.evaluation.engines import LocalEngine, open_engine, ray_data, register_engine
 from tempo_lab.evaluation.runner import run, run_on
 from tempo_lab.evaluation.store import Store
-from tests.evaluation.engines.fakes import FakeJob, answer, role_of
+from tests.evaluation.engines.fakes import FakeJob, answer
 
 
 @pytest.mark.parametrize(
@@ -63,16 +62,24 @@ def test_an_engine_of_your_own_is_a_class(tmp_path, monkeypatch):
     assert [row["video"] for row in rows] == ["a"] * 8 + ["b"] * 8
 
 
-def test_a_function_is_called_where_the_models_are():
-    with LocalEngine({}) as engine:
-        assert engine.call(role_of) == [str(os.getpid())]
-    with LocalEngine({}, workers=2) as engine:
-        assert engine.call(role_of) != [str(os.getpid())]
+def test_a_function_is_called_with_loaded_models_where_this_process_answers():
+    with LocalEngine({"main": "nano"}) as engine:
+        assert engine.call(lambda models: models["main"].slots) == 16
+    with LocalEngine({"main": "nano"}, workers=2) as engine:
+        assert engine.call(dict) == {"main": "nano"}
+    with (
+        LocalEngine({"main": "no-such-model"}) as engine,
+        pytest.raises(TempoLabError, match="no-such-model"),
+    ):
+        engine.call(dict)
+
+
+def test_a_model_that_workers_cannot_load_ends_the_run(tmp_path):
     with (
         LocalEngine({"main": "no-such-model"}, workers=2) as engine,
         pytest.raises(TempoLabError, match="no-such-model"),
     ):
-        engine.call(role_of)
+        list(engine.rows([FakeJob(name, str(tmp_path)) for name in "ab"], answer, set()))
 
 
 def test_a_run_continues_on_another_number_of_workers(tmp_path):
