@@ -20,6 +20,7 @@ from tempo_lab.apps import evaluate_commands
 from tempo_lab.apps.cli import app
 from tempo_lab.apps.evaluate_commands import DATASETS, SOME_HAVE
 from tempo_lab.evaluation import datasets
+from tempo_lab.evaluation.measured import VARYING
 from tests.evaluation.datasets.made_up import write_videos
 from tests.evaluation.datasets.test_benchmarks import VIDEOS, write_all
 from tests.evaluation.runs import answers_run
@@ -333,6 +334,36 @@ def test_every_dataset_is_asked(monkeypatch, tiny, benchmarks, name, tmp_path):
     assert row["used"] <= 16
     assert json.loads((tmp_path / "config.json").read_text())["dataset"] == name
     assert "Arms" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "table"])
+def test_the_embedded_model_refuses_a_benchmark_row_by_row(benchmarks, name, tmp_path):
+    """The published prompts have words that it does not know."""
+    data, videos = benchmarks
+    place = ["--data", data[name], "--videos", videos, "--out", tmp_path]
+    result = run(name, *place, "--arms", "head", "--limit", 1)
+    assert result.exit_code == 3, result.output
+    (row,) = map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())
+    assert "this model does not know every word" in row["failed"]
+    assert "Failed rows (1 rows)" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("model", ["nano", "saved"])
+def test_ray_gives_the_table_of_the_local_engine(own, tiny, tmp_path, model):
+    pytest.importorskip("ray")
+    if model == "saved":
+        tiny.save_pretrained(tmp_path / "saved")
+    name = "nano" if model == "nano" else tmp_path / "saved"
+    rows = []
+    for engine in ("local", "ray"):
+        out = tmp_path / engine
+        result = run(*words(own), "--out", out, "--model", name, "--engine", engine)
+        assert result.exit_code == 0, result.output
+        asked = tempo_lab.EvaluationRun.open(out).rows
+        rows.append([{key: row[key] for key in row if key not in VARYING} for row in asked])
+    local, on_ray = rows
+    assert len(local) == 6
+    assert on_ray == local
 
 
 @pytest.mark.parametrize(
