@@ -7,7 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-DATASET, MODEL, ASKING, MACHINES = "Dataset", "Model", "What is asked", "Machines"
+from tempo_lab.apps import completion
+from tempo_lab.apps.options import OUTPUT, AsJson, Base, Model, Quiet
+
+__all__ = ["AsJson", "Base", "Model", "Quiet"]
+
+DATASET, ASKING, MACHINES = "Dataset", "What is asked", "Machines"
 """Headings of options in --help."""
 
 TableFile = Annotated[
@@ -55,18 +60,10 @@ Damaged = Annotated[
     typer.Option(help="What to do with a damaged row.", rich_help_panel=DATASET),
 ]
 Out = Annotated[
-    Path, typer.Option(help="Output folder. The same command continues a run that was stopped.")
-]
-Model = Annotated[
-    str,
-    typer.Option(help="nano, a folder, or a Hugging Face name.", rich_help_panel=MODEL),
-]
-Base = Annotated[
-    str | None,
+    Path,
     typer.Option(
-        help="Folder or Hugging Face name of the checkpoint's Qwen3-VL.",
-        show_default="named by the checkpoint",
-        rich_help_panel=MODEL,
+        help="Output folder. The same command continues a run that was stopped.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Preset = Annotated[
@@ -75,6 +72,7 @@ Preset = Annotated[
         help="Published settings: paper-4k, paper-8k or paper-12k.",
         show_default="none",
         rich_help_panel=ASKING,
+        autocompletion=completion.presets,
     ),
 ]
 Arms = Annotated[
@@ -84,6 +82,7 @@ Arms = Annotated[
         "sparse, shuffled, oracle.",
         show_default="head,uniform,topk",
         rich_help_panel=ASKING,
+        autocompletion=completion.arms,
     ),
 ]
 Budgets = Annotated[
@@ -173,7 +172,7 @@ FirstRun = Annotated[
 SecondRun = Annotated[
     Path, typer.Argument(metavar="SECOND", help="Another one, which is subtracted from the first.")
 ]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print only CSV, with every group and measure.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, with every group and measure.")]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Output folder of an evaluation of a dataset.")
 ]
