@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.common.interrupts import children_ignore_interrupts
 from tempo_lab.evaluation.engines.base import (
     Answer,
     J,
@@ -71,11 +72,19 @@ class LocalEngine:
         if self.workers == 1:
             return function(self._load())
         context = multiprocessing.get_context("spawn")
+        others = multiprocessing.active_children()
         with ProcessPoolExecutor(1, context) as pool:  # its memory is free again for the workers
             try:
-                return pool.submit(call_with_models, function, self.models).result()
+                with children_ignore_interrupts():
+                    future = pool.submit(call_with_models, function, self.models)
+                return future.result()
             except BrokenProcessPool as error:
                 raise _died("while it loaded the models") from error
+            except KeyboardInterrupt:
+                for process in multiprocessing.active_children():
+                    if process not in others:
+                        process.terminate()  # otherwise the pool waits until the models are loaded
+                raise
 
     def rows(
         self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key]
@@ -127,8 +136,9 @@ def _in_processes(
         for _ in range(workers)
     ]
     try:
-        for process in processes:
-            process.start()
+        with children_ignore_interrupts():
+            for process in processes:
+                process.start()
         finished = 0
         while finished < workers:
             try:
@@ -151,6 +161,7 @@ def _in_processes(
             if process.pid is not None:
                 process.terminate()
                 process.join()
+        waiting.cancel_join_thread()  # nobody takes the other jobs; Python would wait for that
 
 
 def _check(processes: Sequence[SpawnProcess]) -> None:
@@ -171,7 +182,7 @@ def _work(answer: Answer[Any], models: dict[str, str], waiting: Any, results: An
     """Run one worker: jobs in, rows out, until no job is left or the parent has ended."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be blocked
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
 
