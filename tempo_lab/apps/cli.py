@@ -57,12 +57,15 @@ for _command in (ask_commands.ask, ask_commands.trace, ask_commands.info, ask_co
 def app_(
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port.", show_default="8866, or the next free"),
+        typer.Option(
+            min=0, max=65535, help="Port of the page.", show_default="8866, or the next free"
+        ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="nano, a folder, or a Hugging Face name.", show_default="TEMPO_LAB_MODEL or nano"
+            help="nano, nano-plain, a checkpoint's folder, or a Hugging Face name.",
+            show_default="TEMPO_LAB_MODEL or nano",
         ),
     ] = None,
     visitors: Annotated[

@@ -83,8 +83,9 @@ class Commands(TyperGroup):
             if error.errno not in OUTPUT_ERRORS:
                 raise
             code = REFUSED
-            discard_output()
             named = error.filename is not None
+            if not named:
+                discard_output()
             message = "cannot read or write a file" if named else "cannot write the output"
             if as_json:
                 print_json_error(

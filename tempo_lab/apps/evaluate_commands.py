@@ -40,16 +40,16 @@ OWN, WITH_ANSWERS, WITH_EVIDENCE, RUNS, EMBEDDED = (
 """Headings of commands in --help."""
 DATASETS = {
     "table": (OWN, "Ask the questions of a table of your own."),
-    "lvbench": (WITH_ANSWERS, "Ask LVBench: hour-long videos, with evidence times."),
-    "videomme": (WITH_ANSWERS, "Ask Video-MME: short, medium and long videos."),
-    "mlvu": (WITH_ANSWERS, "Ask MLVU (dev): seven multiple-choice tasks."),
-    "longvideobench": (WITH_ANSWERS, "Ask LongVideoBench (val): referred moments."),
-    "cgbench": (WITH_EVIDENCE, "Ask CG-Bench: clue intervals in long videos."),
-    "qvhighlights": (WITH_EVIDENCE, "Ask QVHighlights: moments and saliency."),
-    "nextgqa": (WITH_EVIDENCE, "Ask NExT-GQA: questions with evidence times."),
-    "rextime": (WITH_EVIDENCE, "Ask ReXTime: causes and effects in time."),
-    "charades": (WITH_EVIDENCE, "Ask Charades-STA: sentences with one moment each."),
-    "activitynet": (WITH_EVIDENCE, "Ask ActivityNet Captions: sentences with moments."),
+    "lvbench": (WITH_ANSWERS, "Evaluate on LVBench: hour-long videos, with evidence times."),
+    "videomme": (WITH_ANSWERS, "Evaluate on Video-MME: short, medium and long videos."),
+    "mlvu": (WITH_ANSWERS, "Evaluate on MLVU (dev): seven multiple-choice tasks."),
+    "longvideobench": (WITH_ANSWERS, "Evaluate on LongVideoBench (val): referred moments."),
+    "cgbench": (WITH_EVIDENCE, "Evaluate on CG-Bench: clue intervals in long videos."),
+    "qvhighlights": (WITH_EVIDENCE, "Evaluate on QVHighlights: moments and saliency."),
+    "nextgqa": (WITH_EVIDENCE, "Evaluate on NExT-GQA: questions with evidence times."),
+    "rextime": (WITH_EVIDENCE, "Evaluate on ReXTime: causes and effects in time."),
+    "charades": (WITH_EVIDENCE, "Evaluate on Charades-STA: sentences with one moment each."),
+    "activitynet": (WITH_EVIDENCE, "Evaluate on ActivityNet Captions: sentences with moments."),
 }
 """Datasets with a command of their own name: its heading and its help."""
 SOME_HAVE = {

@@ -40,7 +40,7 @@ Download = Annotated[
     bool,
     typer.Option(
         "--download",
-        help="First download the questions into the folder --data; files that are there are kept. "
+        help="Download the questions into the folder --data first; existing files are kept. "
         "Videos are not downloaded.",
         rich_help_panel=DATASET,
     ),
@@ -57,7 +57,10 @@ Split = Annotated[
 ]
 Damaged = Annotated[
     Literal["refuse", "skip"],
-    typer.Option(help="What to do with a damaged row.", rich_help_panel=DATASET),
+    typer.Option(
+        help="Treatment of a damaged row: refuse the dataset, or skip the row.",
+        rich_help_panel=DATASET,
+    ),
 ]
 Out = Annotated[
     Path,
@@ -79,7 +82,7 @@ Arms = Annotated[
     str | None,
     typer.Option(
         help="Arms, separated by commas: head (ATA), uniform, topk or another strategy; all, "
-        "sparse, shuffled, oracle.",
+        "sparse, shuffled, oracle, blind.",
         show_default="head,uniform,topk",
         rich_help_panel=ASKING,
         autocompletion=completion.arms,
@@ -106,7 +109,7 @@ Circular = Annotated[
     bool,
     typer.Option(
         "--circular",
-        help="Ask with every rotation of the options; only all right answers count.",
+        help="Ask with every rotation of the options; all answers must be right.",
         rich_help_panel=ASKING,
     ),
 ]
@@ -122,7 +125,7 @@ Limit = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Ask only the first so many questions.",
+        help="Maximum number of questions; the first ones are asked.",
         show_default="all",
         rich_help_panel=ASKING,
     ),
@@ -170,7 +173,7 @@ FirstRun = Annotated[
     Path, typer.Argument(metavar="FIRST", help="Output folder of an evaluation of a dataset.")
 ]
 SecondRun = Annotated[
-    Path, typer.Argument(metavar="SECOND", help="Another one, which is subtracted from the first.")
+    Path, typer.Argument(metavar="SECOND", help="Output folder of the run that is subtracted.")
 ]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, with every group and measure.")]
 RunFolder = Annotated[

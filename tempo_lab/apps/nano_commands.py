@@ -24,7 +24,9 @@ world = typer.Typer(no_args_is_help=True, help="Make procedural videos with know
 
 @world.command("make")
 def world_make(
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same video.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the video. The same seed makes the same video.")
+    ] = 0,
     segments: Annotated[
         int, typer.Option(min=1, help="Number of segments, four seconds each.")
     ] = 8,

@@ -250,6 +250,14 @@ def test_rescore_and_report_need_no_model(own, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[:-1] == (own / "printed.txt").read_text().splitlines()[:-1]
     assert (copy / "summary.csv").read_bytes() == (own / "run" / "summary.csv").read_bytes()
+    record = json.loads(run("rescore", copy, "--json").stdout)
+    assert (record["report"], record["headline"]) == (str(copy / "report.html"), "accuracy")
+    arms = {(arm["arm"], arm["budget"]): arm for arm in record["arms"]}
+    assert set(arms) == {("all", None), ("uniform", 24), ("uniform", 48)}
+    assert all(arm["questions"] == 2 for arm in arms.values())
+    shown = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line}
+    assert f"{arms['all', None]['accuracy']:.3f}" in shown["all"]
+    assert record["failed"] == record["skipped"] == []
     (copy / "report.html").unlink()
     result = run("report", copy)
     assert result.exit_code == 0, result.output
@@ -276,6 +284,11 @@ def test_two_runs_are_compared_question_by_question(own, tmp_path):
     table = run("compare", own / "run", out, "--csv").stdout.splitlines()
     assert table[0].startswith("arm,budget,group,measure,first,second,difference")
     assert any(line.startswith("all,,kind=color,accuracy") for line in table)
+    record = json.loads(run("compare", own / "run", out, "--json").stdout)
+    assert (record["shared"], record["second"]) == (2, str(out))
+    assert {"measure", "difference", "low", "high"} <= set(record["differences"][0])
+    assert len(record["differences"]) == len(table) - 1
+    assert record["settings"]["budgets"] == {"first": [24, 48], "second": [24]}
     assert run("compare", own / "run", tmp_path).exit_code == REFUSED
 
 
@@ -289,6 +302,12 @@ def test_missing_videos_and_failed_rows_have_an_exit_code_and_are_counted(own, t
     assert result.exit_code == SOME_FAILED, result.output
     assert "1 rows failed" in result.stderr
     assert "1 rows of the dataset were skipped" in result.stderr
+    words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--arms", "all"]
+    again = run(*words, "--json", "--quiet")
+    assert again.exit_code == SOME_FAILED
+    record, error = json.loads(again.stdout), json.loads(again.stderr)
+    assert (len(record["failed"]), len(record["skipped"])) == (1, 1)
+    assert (error["type"], error["exit_code"]) == ("FailedRows", SOME_FAILED)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Failed rows (1 rows)" in page
     assert "absent.mp4" in page
