@@ -288,7 +288,8 @@ def test_two_runs_are_compared_question_by_question(own, tmp_path):
     assert (record["shared"], record["second"]) == (2, str(out))
     assert {"measure", "difference", "low", "high"} <= set(record["differences"][0])
     assert len(record["differences"]) == len(table) - 1
-    assert record["settings"]["budgets"] == {"first": [24, 48], "second": [24]}
+    assert len(record["settings"]["arms"]["first"]) == 3
+    assert len(record["settings"]["arms"]["second"]) == 2
     assert run("compare", own / "run", tmp_path).exit_code == REFUSED
 
 
