@@ -41,7 +41,7 @@ $(READY): pyproject.toml constraints.txt tempo_lab/common/version.py
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python -m tempo_lab.apps.demo
+	$(BIN)/tempo-lab demo
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_quickstart.ipynb \

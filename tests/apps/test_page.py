@@ -26,6 +26,7 @@ from typer.testing import CliRunner
 from tempo_lab.apps.cli import app
 from tempo_lab.apps.page import HOST, NOTEBOOK, PORT, VISITOR_BYTES, free_port, visitors_that_fit
 from tempo_lab.apps.page_server import PROTOCOL, SPARE_BYTES, is_message
+from tempo_lab.apps.terminal import REFUSED
 from tempo_lab.common.files import shipped
 from tests.served import APP, served
 
@@ -239,7 +240,7 @@ def _own_address():
 def test_a_port_that_is_taken_is_a_clear_error(page):
     port = re.search(r":(\d+)/", page.root)[1]
     done = CliRunner().invoke(app, ["app", "--no-browser", "--port", port])
-    assert done.exit_code == 2
+    assert done.exit_code == REFUSED
     assert f"port {port} of {HOST}" in done.stderr
     assert "in use" in done.stderr
     assert "--port" in done.stderr
@@ -257,7 +258,7 @@ def test_without_a_port_the_next_free_one_is_taken():
 
 def test_an_unknown_model_is_an_error_at_once():
     done = CliRunner().invoke(app, ["app", "--no-browser", "--port", "0", "--model", "./nowhere"])
-    assert done.exit_code == 2
+    assert done.exit_code == REFUSED
     assert "nowhere" in done.stderr
 
 
