@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
+from tempo_lab.apps.course_commands import course
 from tempo_lab.apps.evaluate_commands import evaluate
 from tempo_lab.apps.output_paths import check_output_paths, check_truth_path, save_figure
 from tempo_lab.apps.terminal import INTERRUPTED, REFUSED, console, print_error, require
@@ -81,6 +82,7 @@ app = typer.Typer(
 world = typer.Typer(no_args_is_help=True, help="Make procedural videos with known answers.")
 app.add_typer(world, name="world")
 app.add_typer(evaluate, name="evaluate")
+app.add_typer(course, name="course")
 
 Fps = Annotated[float, typer.Option(help="Frames sampled per second.")]
 MaxFrames = Annotated[int, typer.Option(help="Maximum number of sampled frames.")]
