@@ -168,7 +168,7 @@ def test_it_reads_well(path):
     assert max(lengths) <= 12
     assert median(lengths) <= 7
     cells = cells_of(path)
-    assert len(cells) <= 45
+    assert len(cells) <= 48
     assert path.stem.startswith("00") or len(cells) >= 30
     first, *others = (n for n, cell in enumerate(cells) if cell.cell_type == "code")
     assert "course.start()" in cells[first].source

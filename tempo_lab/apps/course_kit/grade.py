@@ -206,10 +206,12 @@ class _Grading:
         if ran.error is not None:
             raise Stopped(f"an original cell fails: {ran.error}")
 
-    def _bracketed(self, sandbox: Sandbox, source: str, answer: str | None = None) -> str | None:
+    def _bracketed(
+        self, sandbox: Sandbox, source: str, answers: tuple[str, ...] = ()
+    ) -> str | None:
         """Run a student's cell and return its exception; the notebook's names are kept."""
         seconds = min(self.limits.cell_seconds, self._seconds_left())
-        sandbox.run(f"{IMPORT}; _grader.before(globals(), {answer!r})", seconds)
+        sandbox.run(f"{IMPORT}; _grader.before(globals(), {answers!r})", seconds)
         ran = sandbox.run(source, seconds)
         restored = sandbox.run(f"{IMPORT}; _grader.after(globals())", seconds)
         return ran.error or restored.error
@@ -219,7 +221,7 @@ class _Grading:
         assert exercise is not None
         if exercise.setup:
             self._original(sandbox, exercise.setup)
-        error = self._bracketed(sandbox, step.source, exercise.answer)
+        error = self._bracketed(sandbox, step.source, exercise.answers)
         if error is not None:
             return False, error
         seconds = min(self.limits.cell_seconds, self._seconds_left())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -28,11 +29,11 @@ def limit_file_size(max_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
 
 
-def before(names: dict[str, Any], answer: str | None = None) -> None:
-    """Remember the notebook's names before a student's cell; the answer's name gets no answer."""
+def before(names: dict[str, Any], answers: Iterable[str] = ()) -> None:
+    """Remember the notebook's names before a student's cell; the names of answers get none."""
     _saved.clear()
     _saved.update(names)
-    if answer is not None:
+    for answer in answers:
         names[answer] = ...
         _theirs.add(answer)
 

@@ -22,14 +22,14 @@ PAGE = "11_your_own_video"
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise of a notebook: an answer by name, and the check that judges it.
+    """One exercise of a notebook: answers by name, and the check that judges them.
 
     Attributes:
         number: its number in the notebook, from 1.
         name: name of its check, such as "check_words".
         title: its heading, such as "Exercise 2 (easy, 2 minutes)".
         cell: index of its cell in the notebook.
-        answer: name of the variable that holds the answer.
+        answers: names of the variables that hold the answer; most exercises have one.
         check: the call that judges it, as source code.
         setup: what the cell computes before the answer, as source code.
     """
@@ -38,7 +38,7 @@ class Exercise:
     name: str
     title: str
     cell: int
-    answer: str
+    answers: tuple[str, ...]
     check: str
     setup: str
 
@@ -122,28 +122,32 @@ def _exercises(notebook: Mapping[str, Any]) -> tuple[Exercise, ...]:
 
 
 def _exercise(number: int, place: int, source: str, card: str) -> Exercise:
-    """Take an exercise cell apart: set-up, `answer = ...`, and `course.check_name(answer, ...)`."""
+    """Take an exercise cell apart: set-up, `name = ...` for each answer, and the check."""
     *before, last = ast.parse(source).body
     call = last.value if isinstance(last, ast.Expr) else None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         raise ValueError(f"an exercise ends with its check: {source}")
-    if not isinstance(call.args[0], ast.Name):
-        raise ValueError(f"a check takes the name of the answer first: {source}")
-    answer = call.args[0].id
+    names = [_answer(statement) for statement in before]
+    answers = tuple(name for name in names if name is not None)
+    if not isinstance(call.args[0], ast.Name) or call.args[0].id not in answers:
+        raise ValueError(f"a check takes the name of an answer first: {source}")
     titles = re.findall(r"^### (Exercise .+)$", card, re.M)
-    setup = [statement for statement in before if not _assigns(statement, answer)]
+    setup = [each for each, name in zip(before, names, strict=True) if name is None]
     return Exercise(
         number=number,
         name=call.func.attr,
         title=titles[-1] if titles else f"Exercise {number}",
         cell=place,
-        answer=answer,
+        answers=answers,
         check=ast.unparse(call),
         setup="\n".join(ast.unparse(statement) for statement in setup),
     )
 
 
-def _assigns(statement: ast.stmt, name: str) -> bool:
-    return isinstance(statement, ast.Assign) and any(
-        isinstance(target, ast.Name) and target.id == name for target in statement.targets
-    )
+def _answer(statement: ast.stmt) -> str | None:
+    """Return the name that a statement `name = ...` assigns dots to; None for any other one."""
+    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+        (target,) = statement.targets
+        if statement.value.value is ... and isinstance(target, ast.Name):
+            return target.id
+    return None

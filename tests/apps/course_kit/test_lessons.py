@@ -20,8 +20,10 @@ def test_every_check_of_a_lesson_is_an_exercise_with_a_named_answer(name):
     assert [each.number for each in exercises] == list(range(1, len(exercises) + 1))
     for each in exercises:
         assert each.title.startswith(f"Exercise {each.number} (")
-        assert each.check.startswith(f"course.{each.name}({each.answer}")
-        assert f"{each.answer} = ..." in source_of(lesson(name).notebook["cells"][each.cell])
+        assert each.check.startswith(f"course.{each.name}({each.answers[0]}")
+        source = source_of(lesson(name).notebook["cells"][each.cell])
+        assert source.count(" = ...\n") == len(each.answers)
+        assert all(f"{answer} = ...\n" in source for answer in each.answers)
 
 
 def test_what_an_exercise_cell_computes_first_is_kept_apart():
