@@ -5,7 +5,6 @@ import torch
 
 import tempo_lab as tl
 from tempo_lab import course
-from tempo_lab.model import qwen
 
 tempo = course.start()
 session = tempo.open(course.clip("voyage"), progress=False)
@@ -39,6 +38,8 @@ with torch.inference_mode():
 
 
 def write(state, k):
+    from tempo_lab.model import qwen
+
     past = qwen.concat_caches([(state.prefix.cache, *state.suffix)])
     positions = (state.next_position + torch.arange(k)).expand(3, -1)
     slots = compressor.compression_tokens[:, :k]

@@ -33,10 +33,10 @@ kept_bytes = 28 * 8 * 128 * 2 * 2
 course.check_kept_bytes(kept_bytes)
 
 # %% Exercise 5
+drop = tl.Intervention.drop(8)
 plain = session.ask("What color is the star?", budget=64)
 lost = int(plain.data["tokens"][8]) + int(plain.data["timestamp_tokens"][8])
 predicted = plain.totals["prompt"] - lost
-drop = tl.Intervention.drop(8)
 run = session.ask("What color is the star?", budget=64, interventions=drop)
 course.check_prompt_after_drop(predicted, run)
 

@@ -1,13 +1,19 @@
 """Buttons that open a notebook on Colab and Binder, and the cell that installs the package there.
 
 They need the address of a Git repository. Tempo Lab's own is in its metadata (`Repository`, in
-`[project.urls]` of pyproject.toml) once it has one; another one can be given.
+`[project.urls]` of pyproject.toml) once it has one; another one can be given. For the notebooks of
+the repository itself, which need not run again:
+
+    python -m tempo_lab.apps.course_kit.launch ADDRESS notebooks/*.ipynb
 """
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
 from typing import Any
 
 from tempo_lab.common.errors import TempoLabError
@@ -65,6 +71,30 @@ def launch_cells(repository: str, path: str) -> list[dict[str, Any]]:
     ]
 
 
+def add_launch_cells(notebook: dict[str, Any], repository: str, path: str) -> None:
+    """Put the two cells at the start of a notebook, in place of those that it may have.
+
+    The cell that installs is silent where the package is, so a stored notebook needs no new run:
+    it counts as the first cell that ran, and the others move up by one.
+
+    Args:
+        notebook: a notebook of format 4, as parsed from JSON; it is changed.
+        repository, path: see `launch_cells`.
+
+    Raises:
+        TempoLabError: the address is not an https address.
+    """
+    others = [each for each in notebook["cells"] if not each.get("id", "").startswith(INSTALL)]
+    ran = any(each.get("execution_count") for each in others)
+    notebook["cells"] = [*launch_cells(repository, path), *others]
+    code = [each for each in notebook["cells"] if each["cell_type"] == "code"]
+    for count, cell in enumerate(code, start=1):
+        cell["execution_count"] = count if ran else None
+        for output in cell["outputs"]:
+            if "execution_count" in output:
+                output["execution_count"] = cell["execution_count"]
+
+
 def buttons(repository: str, path: str) -> str:
     """Return Markdown with a button for Colab (GitHub only) and one for Binder."""
     shown = []
@@ -95,3 +125,16 @@ def check_repository(repository: str) -> str:
             fix="use an address like https://github.com/OWNER/NAME",
         )
     return address
+
+
+def main(repository: str, paths: list[Path]) -> None:
+    """Write the two cells into notebooks of the repository."""
+    for path in paths:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        add_launch_cells(notebook, repository, f"{path.resolve().parent.name}/{path.name}")
+        text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], [Path(each) for each in sys.argv[2:]])

@@ -114,6 +114,28 @@ def test_there_are_no_buttons_without_an_address(kits):
         assert (first == "install-buttons") == (expected is not None)
 
 
+def test_stored_notebooks_get_the_cells_once_and_need_no_new_run(tmp_path):
+    path = tmp_path / "notebooks" / "00_quickstart.ipynb"
+    path.parent.mkdir()
+    path.write_bytes((ROOT / "notebooks" / path.name).read_bytes())
+    before = nbformat.read(path, as_version=4).cells
+    launch.main("https://github.com/old/name", [path])
+    launch.main(ADDRESS, [path])
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    buttons, install, *others = notebook.cells
+    assert "/owner/name/blob/HEAD/notebooks/00_quickstart.ipynb" in buttons.source
+    assert ADDRESS in install.source
+    assert [cell.source for cell in others] == [
+        cell.source for cell in before if not cell.id.startswith(launch.INSTALL)
+    ]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        for output in cell.outputs:
+            assert output.get("execution_count", cell.execution_count) == cell.execution_count
+
+
 @pytest.mark.parametrize("installed", [True, False])
 def test_the_first_cell_installs_only_where_the_package_is_missing(monkeypatch, installed):
     _, cell = launch.launch_cells(ADDRESS, "notebooks/00_quickstart.ipynb")
