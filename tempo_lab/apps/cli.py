@@ -12,11 +12,17 @@ import typer
 
 from tempo_lab.apps import ask_commands, nano_commands, options
 from tempo_lab.apps.command_group import Commands
+from tempo_lab.apps.course_commands import course
 from tempo_lab.apps.evaluate_commands import evaluate
 from tempo_lab.apps.output_paths import check_output_folder
 from tempo_lab.apps.terminal import require
 
-ASK, MEASURE, NANO = "Ask a video", "Measure a model", "The embedded model"
+ASK, MEASURE, NANO, CLASS = (
+    "Ask a video",
+    "Measure a model",
+    "The embedded model",
+    "Teach a class",
+)
 """Headings of commands in --help."""
 
 app = typer.Typer(
@@ -120,3 +126,4 @@ def report(
 
 app.command(rich_help_panel=NANO)(nano_commands.train)
 app.add_typer(nano_commands.world, name="world", rich_help_panel=NANO)
+app.add_typer(course, name="course", rich_help_panel=CLASS)

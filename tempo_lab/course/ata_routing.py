@@ -9,6 +9,10 @@ import numpy as np
 
 from tempo_lab.allocation import STRATEGIES, allocate
 from tempo_lab.course.checking import check, number, numbers, words
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_run
+from tempo_lab.course.setup import truth
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 _WANTED = [2, 9, 2, 16, 5, 2]
 
@@ -102,3 +106,37 @@ def check_sharing(answer: Callable[[np.ndarray, int], Any]) -> str | None:
         if any(np.diff(np.array(values)[order]) < 0) or values[order[-1]] == values[order[0]]:
             return f"{about}: a more relevant segment should get more, never less."
     return None
+
+
+def _with_tokens(tokens: int) -> Trace:
+    return example_run(STAR, Intervention.allocate({STAR_AT: tokens}))
+
+
+def _fewest_right() -> list[tuple[Any, ...]]:
+    right = example_run(STAR).answer
+    fewest = next(k for k in range(1, 17) if _with_tokens(k).answer == right)
+    runs = _with_tokens(fewest), _with_tokens(fewest - 1)
+    return [(fewest, *runs), (float(fewest), *runs)]
+
+
+def _fewest_wrong() -> list[tuple[Any, ...]]:
+    few, more, all_of_it = (_with_tokens(k) for k in (1, 2, 16))
+    return [(2, more, few), (16, all_of_it, few), (16, all_of_it, _with_tokens(15)), (16, ..., ...)]
+
+
+@check(right=_fewest_right, wrong=_fewest_wrong)
+def check_fewest_tokens(fewest: Any, enough: Any, short: Any) -> str | None:
+    """The fewest tokens of a segment with which the answer is right, and two runs that show it."""
+    count = int(number(fewest))
+    for run, tokens in ((enough, count), (short, count - 1)):
+        hint = judge_run(run, STAR, Intervention.allocate({STAR_AT: tokens}))
+        if hint is not None:
+            return hint
+    right = _color_of_the_star()
+    if enough.answer != right:
+        return "With so few tokens the answer is wrong: look at `enough.answer`."
+    return None if short.answer != right else "With one token less, the answer is right, too."
+
+
+def _color_of_the_star() -> str:
+    return next(q["answer"] for q in truth("voyage")["questions"] if q["text"] == STAR)

@@ -9,6 +9,9 @@ import numpy as np
 
 from tempo_lab.common.statistics import auc, ranks
 from tempo_lab.course.checking import check, number
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 
 @check(
@@ -129,3 +132,26 @@ def check_effective_segments(answer: Callable[[np.ndarray], Any]) -> str | None:
         if abs(value - wanted) > 1e-3:
             return f"For {scores} it returns {value:.3f}, and {wanted:.3f} segments share it."
     return None
+
+
+_OTHER = Intervention.question("Where is the circle?")
+
+
+def _most_relevant(run: Trace) -> int:
+    return int(run.data["relevance"].to_numpy().argmax())
+
+
+def _other_right() -> list[tuple[Any, ...]]:
+    run = example_run(STAR, _OTHER)
+    return [(_most_relevant(run), run), (np.int64(_most_relevant(run)), run)]
+
+
+def _other_wrong() -> list[tuple[Any, ...]]:
+    run, plain = example_run(STAR, _OTHER), example_run("Where is the circle?")
+    return [(STAR_AT, run), (_most_relevant(run), plain), (_most_relevant(run), ...)]
+
+
+@check(right=_other_right, wrong=_other_wrong)
+def check_other_question(predicted: Any, run: Any) -> str | None:
+    """The most relevant segment if the video is compressed for another question."""
+    return judge_number(predicted, run, STAR, _OTHER, _most_relevant)

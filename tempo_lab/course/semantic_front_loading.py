@@ -9,6 +9,10 @@ import numpy as np
 
 from tempo_lab.analysis.front_loading.result import knee as _knee
 from tempo_lab.course.checking import check, number, numbers
+from tempo_lab.course.predictions import STAR, example_run, judge_run
+from tempo_lab.course.setup import truth
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 
 @check(
@@ -138,3 +142,30 @@ def check_knee(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str |
         if value != wanted:
             return f"For {curve} at k = {ks} it returns {value:g}: another point is further above."
     return None
+
+
+def _only(slot: int) -> Trace:
+    return example_run(STAR, Intervention.slots([slot]))
+
+
+def _slot_right() -> list[tuple[Any, ...]]:
+    right = example_run(STAR).answer
+    slot = next(slot for slot in range(16) if _only(slot).answer == right)
+    return [(slot, _only(slot)), (float(slot), _only(slot))]
+
+
+def _slot_wrong() -> list[tuple[Any, ...]]:
+    return [(0, _only(0)), (1, _only(1)), (0, _only(2)), (2, example_run(STAR)), (2, ...)]
+
+
+@check(right=_slot_right, wrong=_slot_wrong)
+def check_color_slot(slot: Any, run: Any) -> str | None:
+    """A slot that alone is enough for the color, and the run that shows it."""
+    place = int(number(slot))
+    hint = judge_run(run, STAR, Intervention.slots([place]))
+    if hint is not None:
+        return hint
+    questions = truth("voyage")["questions"]
+    if run.answer == next(q["answer"] for q in questions if q["text"] == STAR):
+        return None
+    return "This token alone does not say the color: look at `run.answer`, and predict again."

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers, words
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_number
 from tempo_lab.course.setup import truth
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, UNITS, Item
+from tempo_lab.session.capture.spec import Capture, Rows
+from tempo_lab.session.interventions.spec import Intervention
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -147,3 +150,28 @@ def check_rollout(answer: Rolled) -> str | None:
                 return f"That is what one gets {what}."
         return "Each layer: half of it is the identity. A later layer is multiplied from the left."
     return None
+
+
+_COPY = Intervention.patch(-1, "decision", 0.0, segments=3)
+"""The value is what the learner copies; it is not compared."""
+
+
+def _copy_right() -> list[tuple[Any, ...]]:
+    capture = Capture(hidden=Rows(["decision"]))
+    states = example_run(STAR, capture=capture).data["hidden_state"]
+    state = states.isel(segment=STAR_AT, layer=-1, hidden_row=0).to_numpy()
+    run = example_run(STAR, Intervention.patch(-1, "decision", state, segments=3))
+    tokens = int(run.data["tokens"][3])
+    return [(tokens, run), (float(tokens), run)]
+
+
+def _copy_wrong() -> list[tuple[Any, ...]]:
+    plain, zero = example_run(STAR), example_run(STAR, _COPY)
+    tokens = int(plain.data["tokens"][STAR_AT])
+    return [(tokens, plain), (tokens, zero), (tokens, ...)]
+
+
+@check(right=_copy_right, wrong=_copy_wrong)
+def check_copied_decision(predicted: Any, run: Any) -> str | None:
+    """Tokens of a segment that gets the decision state of another one."""
+    return judge_number(predicted, run, STAR, _COPY, lambda trace: int(trace.data["tokens"][3]))

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers
+from tempo_lab.course.predictions import STAR_AT, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 
 @check(
@@ -88,3 +91,28 @@ def check_touched(answer: Callable[[float, float], Any]) -> str | None:
 
 def _overlap(segment: int, start: float, end: float) -> bool:
     return 4 * segment < end and start < 4 * segment + 4
+
+
+_WHEN, _SWAP = "When does the star appear?", Intervention.swap(3, STAR_AT)
+
+
+def _second(run: Trace) -> float:
+    """The number in an answer like "at 34 seconds"; -1 if there is none."""
+    return next((float(word) for word in run.answer.split() if word.isdecimal()), -1)
+
+
+def _swap_right() -> list[tuple[Any, ...]]:
+    run = example_run(_WHEN, _SWAP)
+    return [(_second(run), run), (int(_second(run)), run)]
+
+
+def _swap_wrong() -> list[tuple[Any, ...]]:
+    run, plain = example_run(_WHEN, _SWAP), example_run(_WHEN)
+    other = example_run(_WHEN, Intervention.swap(2, STAR_AT))
+    return [(_second(plain), run), (_second(plain), plain), (_second(other), other)]
+
+
+@check(right=_swap_right, wrong=_swap_wrong)
+def check_second_after_swap(predicted: Any, run: Any) -> str | None:
+    """The second that the model answers if the memory of two segments is exchanged."""
+    return judge_number(predicted, run, _WHEN, _SWAP, _second)
