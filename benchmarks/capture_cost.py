@@ -1,4 +1,4 @@
-"""What a capture costs: time beside the unrecorded run, memory beside eager `output_attentions`.
+"""What a capture costs: time relative to the unrecorded run, memory to eager `output_attentions`.
 
     python benchmarks/capture_cost.py [CHECKPOINT or nano] [--segments 16] [--size 256]
 
@@ -72,7 +72,7 @@ def ask(session: Session, capture: tl.Capture | None, first: bool) -> tl.Trace:
     """
     if first:
         session.engine.forget()
-    session.engine._questions.clear()  # asked anew, recorded or not
+    session.engine._questions.clear()  # asked again, recorded or not
     return session.ask(QUESTION, strategy="none", max_new_tokens=4, capture=capture)
 
 

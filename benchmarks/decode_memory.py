@@ -1,4 +1,4 @@
-"""Peak memory and time of decoding a long video beside a short one (the aim: at most 1.3 times).
+"""Peak memory and time of decoding a long video relative to a short one (aim: at most 1.3 times).
 
     python benchmarks/decode_memory.py [--minutes 5 60] [--size 256 144] [--decoder pyav]
 

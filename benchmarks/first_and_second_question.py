@@ -1,4 +1,4 @@
-"""First and second question on one video, beside the released way: time and memory as ratios.
+"""First and second question about one video, relative to a plain implementation: time and memory.
 
     python benchmarks/first_and_second_question.py [CHECKPOINT] [--segments 32] [--size 256]
 
@@ -31,7 +31,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 FIRST, SECOND = "What color is the moving square?", "When does the red circle appear?"
 NEW_TOKENS = 8
-BESIDE = "resize and patches (own thread, beside the others)"
+PARALLEL = "resize and patches (own thread, in parallel)"
 
 
 def resident() -> float:
@@ -139,7 +139,7 @@ def timed_stages() -> dict[str, float]:
 
         setattr(owner, name, wrapped)
 
-    timed(MicroBatcher, "patches", BESIDE)
+    timed(MicroBatcher, "patches", PARALLEL)
     timed(Compressor, "encode_vision", "vision")
     timed(Compressor, "prefix", "SVLM prefix")
     timed(Compressor, "relevance", "SVLM question")
@@ -209,7 +209,7 @@ def main() -> None:
             )
             for part in results[0][key]
         }
-        parts["other"] = 1 - sum(share for part, share in parts.items() if part != BESIDE)
+        parts["other"] = 1 - sum(share for part, share in parts.items() if part != PARALLEL)
         shares = ", ".join(f"{part} {share:.0%}" for part, share in parts.items())
         print(f"{name}: {shares}")
 

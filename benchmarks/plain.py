@@ -1,4 +1,4 @@
-"""The released way of answering, written plainly: what a user would have without Tempo Lab.
+"""A plain implementation of the released code: what a user would have without Tempo Lab.
 
 The whole video is preprocessed at once; all segments go as one padded batch through transformers'
 own modules, whose vision tower runs frame after frame; all memory tokens are computed, then most

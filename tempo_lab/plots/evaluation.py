@@ -125,14 +125,14 @@ def _answers(axes: Axes, arms: pd.DataFrame, main: str) -> None:
         if not line["tokens"].gt(0).any():
             axes.axhline(line[main].max(), color=BLACK, ls=":", label=f"{label} (no tokens)")
             continue
-        beside = (number - (len(styled) - 1) / 2) * STEP / 72
+        offset = (number - (len(styled) - 1) / 2) * STEP / 72
         bars = error_bars(line[main], line[f"{main}_low"], line[f"{main}_high"])
         axes.errorbar(
             line["tokens"], line[main], bars,
             color=color, marker=marker, ms=8 if marker == "*" or label in HOLLOW else 5, lw=1.3,
             elinewidth=0.8, markerfacecolor="white" if label in HOLLOW else color, label=label,
             zorder=ABOVE_GRID + len(styled) - number,
-            transform=axes.transData + ScaledTranslation(beside, 0, scale),
+            transform=axes.transData + ScaledTranslation(offset, 0, scale),
         )  # fmt: skip
     tokens = arms.loc[arms["tokens"] > 0, "tokens"]
     if len(tokens):

@@ -46,7 +46,7 @@ from tempo_lab.nano.world.questions import Question, rephrase
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Scene
 
 COUNTS = (1, 2, 4, 8)
-"""Tokens per segment that are kept, beside all of them."""
+"""Tokens per segment that are kept, in addition to all of them."""
 
 ONE_WORD = ("color", "size", "motion", "digit", "word", "place", "with")
 """Kinds of questions with one word for an answer. ``with`` asks for another item's color."""

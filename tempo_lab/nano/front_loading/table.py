@@ -240,6 +240,6 @@ def write_tables(
     for name, table in (("arms", arms), ("facts", facts)):
         written = table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
         write_atomic(out / f"{name}.csv", written.encode())
-    told = json.dumps(summary(arms, facts, settings), indent=1, allow_nan=False) + "\n"
-    write_atomic(out / "summary.json", told.encode())
+    text = json.dumps(summary(arms, facts, settings), indent=1, allow_nan=False) + "\n"
+    write_atomic(out / "summary.json", text.encode())
     return arms

@@ -15,10 +15,10 @@ NO_SHARES = (
     "loss", "naming loss", "happening loss", "hint", "date", "answers", "written", "recalled",
     "svlm", "segments",
 )  # fmt: skip
-"""What is logged beside shares of right answers."""
+"""What is logged in addition to shares of right answers."""
 
 NAMED = ("#D55E00", "#E69F00", "#009E73")
-"""Colours of the two that lag and the one that rose most, told apart by the colour-blind too."""
+"""Colours of the two that lag and the one that rose most; colour-blind people can distinguish them."""
 
 
 def training_figure(folder: Path, stages: tuple[str, ...]) -> tuple[Figure, list[Axes]]:

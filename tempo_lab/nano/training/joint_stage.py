@@ -139,8 +139,8 @@ class JointModel:
         for video in videos:
             for index, segment in enumerate(video.scene.segments, video.start):
                 for question in video.questions:
-                    told = target_note(question, segment, index)[: self.slots]
-                    tokens = [[words.text(word)[0] for word in t] or [words.pad] for t in told]
+                    note = target_note(question, segment, index)[: self.slots]
+                    tokens = [[words.text(word)[0] for word in t] or [words.pad] for t in note]
                     ids.append(tokens + empty[len(tokens) :])
         most = max(len(token) for row in ids for token in row)
         flat = torch.tensor([[t + [IGNORE] * (most - len(t)) for t in row] for row in ids])

@@ -155,9 +155,9 @@ def conversation(
         ids += clock
         dates += [(len(ids) + at, clock[1]) for at, token in enumerate(tokens) if token]
         for token in tokens:
-            told = [words.text(word)[0] for word in token] or [words.pad]
-            extra += [(len(ids), other) for other in told[1:]]
-            ids.append(told[0])
+            spellings = [words.text(word)[0] for word in token] or [words.pad]
+            extra += [(len(ids), other) for other in spellings[1:]]
+            ids.append(spellings[0])
     labels = [IGNORE] * len(ids)
     spots: list[tuple[int, str]] = []
     hints: list[tuple[int, int]] = []

@@ -47,9 +47,9 @@ Draw = Callable[[np.random.Generator], Any]
 def write_tensors(path: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
     """Save tensors and a JSON note in one file, atomically."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    told = json.dumps(note)
+    text = json.dumps(note)
     with atomic_file(path) as part:
-        save_file(plain, part, metadata={"note": told, "digest": _digest(plain, told)})
+        save_file(plain, part, metadata={"note": text, "digest": _digest(plain, text)})
 
 
 def _digest(tensors: dict[str, Tensor], note: str) -> str:
@@ -196,7 +196,7 @@ def run_stage(
         state: small JSON values that the step function may change (a curriculum's level).
         after: called once when the last step is done, before the final save.
         batches: of a step, drawn apart and shared among the workers; at least one for each.
-        draw: generator -> what the step function is given in its place. Beside a GPU other
+        draw: generator -> what the step function is given in its place. Next to a GPU, other
             processes draw, ahead of it: for what takes the CPU long and depends on no state.
 
     Returns:

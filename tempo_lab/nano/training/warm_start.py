@@ -22,7 +22,7 @@ BROUGHT = ("vision", "svlm", "form")
 """The stages that a checkpoint brings: joint training leaves both as they are."""
 
 STARTED_FROM = "base.json"
-"""Beside a run's stages: what the checkpoint that it started from says of its own training."""
+"""Next to a run's stages: what the checkpoint that it started from says of its own training."""
 
 
 def start_from(base: str | Path, folder: Path, recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""Scenes as real H.264 files with their truth beside them in JSON."""
+"""Scenes as real H.264 files, with their ground truth in JSON files."""
 
 from __future__ import annotations
 
