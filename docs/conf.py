@@ -45,7 +45,7 @@ include_patterns = [
     "CONTRIBUTING.md",
 ]
 exclude_patterns = [
-    "**/_build", "**/.*", "docs/conf.py", "docs/_static", "tempo_lab", "tests", "results", "runs",
+    "docs/_build", ".*", "docs/conf.py", "docs/_static", "tempo_lab", "tests", "results", "runs",
     "checkpoints", "dist", "build",
 ]  # fmt: skip
 nb_execution_mode = "off"
