@@ -114,7 +114,7 @@ def prompt_sensitivity(
 
     Wordings can be paraphrased, inverted or left out. The sentence comes before the video in the
     SVLM's prompt and memory tokens come after it, so the sentence can change what they store. The
-    measure is the relative distance |a - b| / |a| of a segment's memory (all slots) from that of
+    measure is the relative distance `|a - b| / |a|` of a segment's memory (all slots) from that of
     the released wording; for scale, `question_distance` is that of the memory for a blank question
     ("Describe this content."). The answer shows whether the change matters: once with each
     wording's own allocation, and once with the released wording's tokens per segment, where only

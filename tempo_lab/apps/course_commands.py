@@ -26,9 +26,7 @@ course = typer.Typer(no_args_is_help=True, help="Export the course for a class, 
 def export(
     kind: Annotated[
         Literal["student", "instructor"],
-        typer.Argument(
-            help="Who gets the folder: student (without solutions) or instructor (with them)."
-        ),
+        typer.Argument(help="Audience: student (no solutions) or instructor (solutions)."),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     repository: Annotated[
