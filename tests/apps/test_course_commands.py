@@ -33,7 +33,7 @@ def test_grade_writes_points_and_says_whose_code_runs(run, tmp_path):
     assert done.stdout.split()[-1] == "points.csv"
     with (tmp_path / "points.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["student"] for row in rows] == ["'=ann"] * 3
+    assert [row["student"] for row in rows] == ["'=ann"] * 4
     assert {row["message"] for row in rows} == {"No answer yet."}
 
 

@@ -144,7 +144,11 @@ def _grade(each: Lesson, student: Student, limits: Limits) -> list[tuple[Exercis
 
 
 class _Grading:
-    """Runs of one notebook: one, and one more after each student's cell that ended the kernel."""
+    """Runs of one notebook: one, and one more after each cell of the student that broke it.
+
+    A cell breaks a run if it ends the kernel, or if an original cell fails after it. An exercise
+    that raises after others ran is tried again without them, since they may be the cause.
+    """
 
     def __init__(
         self,
@@ -175,6 +179,7 @@ class _Grading:
     def _run_once(self, sandbox: Sandbox) -> None:
         """Run the cells until all exercises have a result, or until the kernel is of no use."""
         theirs: set[int] = set()
+        others_ran = False
         for number, step in enumerate(self.steps):
             if not self._missing() or time.monotonic() > self.deadline:
                 return
@@ -184,7 +189,12 @@ class _Grading:
                 theirs.add(number)
             try:
                 if step.exercise is not None:
-                    self.results[step.exercise.name] = self._answer(sandbox, step)
+                    raised, result = self._answer(sandbox, step)
+                    if raised and others_ran:
+                        self._skip_graded()
+                        return
+                    self.results[step.exercise.name] = result
+                    others_ran = True
                 elif step.theirs:
                     self._bracketed(sandbox, step.source)
                 else:
@@ -216,22 +226,21 @@ class _Grading:
         restored = sandbox.run(f"{IMPORT}; _grader.after(globals())", seconds)
         return ran.error or restored.error
 
-    def _answer(self, sandbox: Sandbox, step: _Step) -> Result:
+    def _answer(self, sandbox: Sandbox, step: _Step) -> tuple[bool, Result]:
+        """Run an exercise: whether its cell raised an exception, and the result."""
         exercise = step.exercise
         assert exercise is not None
-        if exercise.setup:
-            self._original(sandbox, exercise.setup)
         error = self._bracketed(sandbox, step.source, exercise.answers)
         if error is not None:
-            return False, error
+            return True, (False, error)
         seconds = min(self.limits.cell_seconds, self._seconds_left())
         call = f"_grader.judge(globals(), {exercise.check!r}, {exercise.name!r})"
         found = sandbox.run("", seconds, expression=call).value
         try:
             verdict = json.loads(found)
-            return verdict["right"] is True, str(verdict["text"])
+            return False, (verdict["right"] is True, str(verdict["text"]))
         except (TypeError, ValueError, KeyError):
-            return False, "the check gave no result in this notebook"
+            return False, (False, "the check gave no result in this notebook")
 
     def _blame(self, theirs: set[int], reason: str) -> None:
         """Leave out the student's cells that ran before an original one failed.
@@ -261,10 +270,10 @@ def _steps(each: Lesson, submission: Submission) -> Iterator[_Step]:
     for place, cell in enumerate([None, *each.notebook["cells"]], start=-1):
         exercise = exercises.get(place)
         if exercise is not None:
+            if exercise.setup:
+                yield _Step(exercise.setup)
             if exercise.name in submission.answers:
                 yield _Step(submission.answers[exercise.name], True, exercise)
-            elif exercise.setup:
-                yield _Step(exercise.setup)
         elif cell is not None and cell["cell_type"] == "code":
             yield _Step(source_of(cell))
         for source in submission.added.get(place, []):

@@ -12,6 +12,12 @@ RIGHT = {
     "check_smallest_budget": (
         "smallest = len(video)\ncourse.check_smallest_budget(smallest, len(video))"
     ),
+    "check_used_after_drop": (
+        "predicted = 22\n"
+        "drop = tl.Intervention.drop(8)\n"
+        'run = video.ask("What color is the star?", budget=64, interventions=drop)\n'
+        "course.check_used_after_drop(predicted, run)"
+    ),
 }
 """Right answers to the exercises of the first notebook."""
 

@@ -25,7 +25,7 @@ def test_right_answers_get_their_points_with_a_helper_in_an_added_cell(tmp_path)
     notebook = submitted({**RIGHT, "check_segment_at": "segment = helper(21)"})
     notebook["cells"].insert(3, code("trace = 'mine'\ndef helper(second):\n    return second // 4"))
     hand_in(tmp_path / "ann", notebook)
-    assert grade(tmp_path) == {("ann", number): (1, "Right.") for number in (1, 2, 3)}
+    assert grade(tmp_path) == {("ann", number): (1, "Right.") for number in (1, 2, 3, 4)}
 
 
 def test_wrong_answers_exceptions_and_endless_loops_cost_their_own_point(tmp_path):
@@ -39,7 +39,8 @@ def test_wrong_answers_exceptions_and_endless_loops_cost_their_own_point(tmp_pat
     assert found["wrong", 2] == (0, "ZeroDivisionError: division by zero")
     assert found["stopped", 1] == (0, "it did not finish within 20 seconds")
     assert found["stopped", 2] == (0, "it ended the kernel")
-    assert found["wrong", 3] == found["stopped", 3] == (1, "Right.")
+    for name in ("wrong", "stopped"):
+        assert found[name, 3] == found[name, 4] == (1, "Right.")
 
 
 REDEFINED = """
@@ -60,13 +61,19 @@ builtins.len = lambda of: 1
 smallest = 1
 course.check_smallest_budget(smallest, len(video))
 """
+OWN_RUN = """
+from types import SimpleNamespace
+predicted = 5
+run = SimpleNamespace(totals={"used": 5}, question="What color is the star?")
+run.provenance = {"interventions": [{"kind": "drop", "segments": [8]}]}
+"""
 
 
 def test_redefined_checks_and_names_earn_nothing(tmp_path):
-    cheat = dict(zip(RIGHT, (REDEFINED, OTHER_TOTALS, OTHER_LENGTH), strict=True))
+    cheat = dict(zip(RIGHT, (REDEFINED, OTHER_TOTALS, OTHER_LENGTH, OWN_RUN), strict=True))
     hand_in(tmp_path / "cheat", submitted(cheat))
     found = grade(tmp_path)
-    assert [each for each, _ in found.values()] == [0, 0, 0]
+    assert [each for each, _ in found.values()] == [0, 0, 0, 0]
     assert found["cheat", 1][1].startswith("Not yet. Segments are counted")
     assert found["cheat", 2][1].startswith("Not yet. Two entries of the totals")
 
@@ -76,7 +83,8 @@ def test_an_original_cell_that_a_student_broke_is_run_again_without_the_students
     notebook["cells"].insert(4, code("import numpy as np\nnp.roll = None"))
     hand_in(tmp_path / "ann", notebook)
     found = grade(tmp_path)
-    assert found["ann", 2] == found["ann", 3] == (1, "Right.")
+    for number in (2, 3, 4):
+        assert found["ann", number] == (1, "Right.")
 
 
 def test_what_cannot_be_run_has_a_row_and_a_reason_per_exercise(tmp_path):
@@ -88,8 +96,8 @@ def test_what_cannot_be_run_has_a_row_and_a_reason_per_exercise(tmp_path):
     removed["cells"] = removed["cells"][:3]
     hand_in(tmp_path / "removed", removed)
     found = grade(tmp_path)
-    assert len(found) == 12
-    for number in (1, 2, 3):
+    assert len(found) == 16
+    for number in (1, 2, 3, 4):
         assert found["empty", number] == (0, "No answer yet.")
         assert found["missing", number] == (0, "there is no 00_quickstart.ipynb")
         assert found["broken", number][1].startswith("the file is not valid JSON")
@@ -107,7 +115,7 @@ def test_every_row_is_reported_as_soon_as_it_is_known(tmp_path):
         hand_in(tmp_path / name, submitted({}))
     seen = []
     grade_folder(tmp_path, notebooks=["00"], report=lambda rows: seen.append(len(rows)))
-    assert seen == [3, 6]
+    assert seen == [4, 8]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", " =1+1", "\t=1", "\r=1"])
