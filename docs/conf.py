@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -51,7 +52,8 @@ exclude_patterns = [
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_ipywidgets_js: dict[str, Any] = {}  # the default loads them from a CDN
-myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+html_math_renderer = "mathml"  # MathJax would come from a CDN
 myst_heading_anchors = 3
 suppress_warnings = ["ref.python"]  # two classes of one name: `resolve_name` leaves it unlinked
 
@@ -134,6 +136,15 @@ def complete(app: Sphinx, kind: str, name: str, what: Any, options: Any, lines: 
             lines.append(f"* ``{variable}{shape}``{unit}: {meaning}")
 
 
+def show_math(writer: Any, node: nodes.math | nodes.math_block) -> None:
+    """Write a formula as MathML, which browsers draw without a script."""
+    # docutils knows the sizes of delimiters with a side only
+    formula = re.sub(r"\\([bB]igg?)(?![a-z])", r"\\\1l", node.astext())
+    writer.body.append(tex2mathml(formula, as_block=isinstance(node, nodes.math_block)))
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
+    app.add_html_math_renderer("mathml", (show_math, None), (show_math, None))
     app.connect("missing-reference", resolve_name)
     app.connect("autodoc-process-docstring", complete)

@@ -21,12 +21,14 @@ PAGES = (
     "docs/reports",
     "docs/reference/allocation",
     "docs/reference/analysis",
+    "docs/reference/sessions",
     "notebooks/03_svlm_attention",
+    "notebooks/06_semantic_front_loading",
 )
 STICKING_OUT = """() => {
   const width = document.documentElement.clientWidth;
   const scrolls = element => {
-    for (let each = element; each !== document.body; each = each.parentElement)
+    for (let each = element; !each.matches(".bd-article"); each = each.parentElement)
       if (["auto", "scroll"].includes(getComputedStyle(each).overflowX)) return true;
     return false;
   };
@@ -34,7 +36,7 @@ STICKING_OUT = """() => {
     .filter(each => each.getBoundingClientRect().right > width + 1 && !scrolls(each))
     .map(each => each.outerHTML.slice(0, 200));
 }"""
-"""What of the article lies beyond the right edge of the window, and cannot be scrolled to."""
+"""What of the article lies beyond the right edge of the window, but is in no box that scrolls."""
 
 
 class Quiet(SimpleHTTPRequestHandler):

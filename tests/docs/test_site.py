@@ -88,6 +88,19 @@ def test_notebooks_show_their_stored_outputs(pages):
         assert sum("_images/" in address for address in page.loaded) == pictures > 0, path.name
 
 
+def test_formulas_are_drawn_without_a_script(pages):
+    drawn = 0
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        texts = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        page = (SITE / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
+        assert page.count('<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"') == (
+            texts.count("$$") // 2
+        ), path.name
+        drawn += texts.count("$$") // 2
+    assert drawn >= 5
+
+
 def test_pages_load_nothing_from_other_machines(pages):
     for path, page in pages.items():
         far = [each for each in page.loaded if urlsplit(each).scheme not in ("", "data")]
