@@ -95,7 +95,7 @@ def check_sharing(answer: Callable[[np.ndarray, int], Any]) -> str | None:
         ([0.2, 0.8, 0.4], 31),
     ):
         values = numbers(answer(np.array(scores), budget))
-        about = f"For scores {scores} and budget {budget} it returns {[round(t, 2) for t in values]}"
+        about = f"For {scores} and a budget of {budget} it returns {[round(t, 2) for t in values]}"
         if len(values) != len(scores) or any(t != int(t) for t in values):
             return f"{about}: give whole numbers, one per segment."
         if min(values) < 1:
