@@ -45,8 +45,8 @@ def check_outlier(answer: Any) -> str | None:
     if abs(value - 0.25) < 1e-3:
         return None
     if abs(value - 0.8) < 1e-3:
-        return "That is its value without the outlier."
-    return "Divide the distance from the lowest score by the distance between highest and lowest."
+        return "This is the value of z without the outlier."
+    return "Subtract the lowest score, then divide by the range of the scores with the outlier."
 
 
 @check(
@@ -58,10 +58,10 @@ def check_absence(answer: Any) -> str | None:
     scores = np.array([0.001, 0.0, 0.003, 0.001, 0.002, 0.0])
     for name in words(answer):
         if name not in STRATEGIES:
-            return f"No strategy is called {name!r}; five of them are in the table above."
+            return f"There is no strategy {name!r}. The table above lists five strategies."
         used = allocate(scores, 60, strategy=name, min_tokens=2, max_tokens=16).used
         if used > 12:
-            return f"Strategy {name!r} uses {used} of 60 tokens on six segments that hold nothing."
+            return f"Strategy {name!r} uses {used} of 60 tokens although nothing is relevant."
     return None
 
 
@@ -95,16 +95,16 @@ def check_sharing(answer: Callable[[np.ndarray, int], Any]) -> str | None:
         ([0.2, 0.8, 0.4], 31),
     ):
         values = numbers(answer(np.array(scores), budget))
-        about = f"Of {scores} and a budget of {budget} it returns {[round(t, 2) for t in values]}"
+        about = f"For {scores} and a budget of {budget} it returns {[round(t, 2) for t in values]}"
         if len(values) != len(scores) or any(t != int(t) for t in values):
             return f"{about}: give whole numbers, one per segment."
         if min(values) < 1:
-            return f"{about}: every segment keeps at least one token."
+            return f"{about}: every segment needs at least one token."
         if sum(values) > budget:
-            return f"{about}: that is more than the budget."
+            return f"{about}: the sum is more than the budget."
         order = np.argsort(scores)
         if any(np.diff(np.array(values)[order]) < 0) or values[order[-1]] == values[order[0]]:
-            return f"{about}: a more relevant segment should get more, never less."
+            return f"{about}: a more relevant segment should get more, never fewer."
     return None
 
 
@@ -134,8 +134,8 @@ def check_fewest_tokens(fewest: Any, enough: Any, short: Any) -> str | None:
             return hint
     right = _color_of_the_star()
     if enough.answer != right:
-        return "With so few tokens the answer is wrong: look at `enough.answer`."
-    return None if short.answer != right else "With one token less, the answer is right, too."
+        return "With this number of tokens the answer is wrong: look at `enough.answer`."
+    return None if short.answer != right else "With one token fewer, the answer is still right."
 
 
 def _color_of_the_star() -> str:

@@ -33,8 +33,8 @@ def check_decision(answer: Any, prompt: Any) -> str | None:
     if value == prompt.decision:
         return None
     if value > prompt.decision:
-        return "That is a memory slot: the decision comes before the first of them."
-    return "There are other tokens between that one and the first memory slot."
+        return "This is a memory slot. The decision token comes before the first memory slot."
+    return "There are other tokens between this position and the first memory slot."
 
 
 _BEFORE = ("system", "timestamp", "vision_mark", "vision")
@@ -56,8 +56,8 @@ def check_reused(answer: Any) -> str | None:
     if chosen == set(_BEFORE):
         return None
     if chosen - set(_BEFORE):
-        return "One of these comes after the question, or is the question: it must be read again."
-    return "These can be reused, but they are not all: what else comes before the question?"
+        return "One of these roles is the question or comes after it, so it must be read again."
+    return "These can be reused, but some are missing. What else comes before the question?"
 
 
 def _order(rows: int, columns: int) -> np.ndarray:
@@ -92,9 +92,9 @@ def check_order(answer: Callable[[int, int], Any]) -> str | None:
     for rows, columns in ((2, 2), (4, 4), (2, 6), (6, 2), (8, 4)):
         values = numbers(answer(rows, columns))
         if len(values) != rows * columns:
-            return f"With {rows} x {columns} patches it names {len(values)} of them."
+            return f"For {rows} x {columns} patches it returns {len(values)} numbers."
         if values != _order(rows, columns).tolist():
-            return f"With {rows} x {columns} patches the order differs."
+            return f"For {rows} x {columns} patches the order is wrong."
     return None
 
 
@@ -130,12 +130,12 @@ def check_same_tokens(predicted: Any, run: Any, plain: Any) -> str | None:
     if hint is not None:
         return hint
     if "memory_token" not in run.data:
-        return "The run has no memory tokens: ask with the same `capture` as for `plain`."
+        return "The run recorded no memory tokens: ask with the same `capture` as for `plain`."
     before, after = (each.data["memory_token"][STAR_AT].to_numpy() for each in (plain, run))
     same = abs(after - before).max(axis=1) < 0.001 * abs(before).max()
     if count == same.sum():
         return None
-    return "The run is as asked, and it says otherwise: which tokens come before the slot?"
+    return "The run is as asked, but it gives another number. Which tokens come before the slot?"
 
 
 @cache
@@ -194,9 +194,7 @@ def check_third_call(write: Any, compressor: Compressor, state: DecodeState) -> 
             expected = compressor.memory([state], k)[0].tokens
             tokens = torch.as_tensor(write(state, k))
             if tokens.shape != expected.shape:
-                return (
-                    "It returns another shape than [k, width]: the first k tokens of one segment."
-                )
+                return "The shape is not [k, width]: return the first k tokens of one segment."
             if (tokens - expected).abs().max() > 0.001 * expected.abs().max():
-                return "The shape is right, the vectors differ. What does a slot see before it?"
+                return "The shape is right, but the vectors differ. What does a slot attend to?"
     return None

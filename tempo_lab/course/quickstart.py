@@ -22,7 +22,7 @@ def check_segment_at(answer: Any) -> str | None:
     """The segment that shows second 21, of segments of four seconds."""
     if number(answer) == 5:
         return None
-    return "Segments are counted from 0, and the first one ends where the second begins, at 4 s."
+    return "Segments are counted from 0. Segment 0 ends at 4 s, where segment 1 begins."
 
 
 @check(
@@ -33,7 +33,7 @@ def check_words(answer: Any, totals: Mapping[str, int]) -> str | None:
     """Tokens of the prompt that are words: neither budget nor picture."""
     if number(answer) == totals["prompt"] - totals["used"]:
         return None
-    return "Two entries of the totals are not memory tokens, and the model read both."
+    return "Two entries of the totals are tokens of the prompt, but not memory. Add both."
 
 
 @check(
@@ -46,8 +46,8 @@ def check_smallest_budget(answer: Any, segments: int) -> str | None:
     if value == segments:
         return None
     if value < segments:
-        return "Try it: what does the error say about what you asked and what it found?"
-    return "A smaller one is accepted, too. What is the least that a segment can get?"
+        return "`ask` rejects this budget. What does the error message say?"
+    return "`ask` accepts a smaller budget, too. What is the minimum number of tokens per segment?"
 
 
 _DROP = Intervention.drop(STAR_AT)

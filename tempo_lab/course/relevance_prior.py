@@ -24,7 +24,7 @@ def check_counted_pairs(answer: Any) -> str | None:
     if abs(value - 0.75) < 1e-9:
         return None
     if value > 1:
-        return "The number of pairs in the right order is half of it: out of how many?"
+        return "You counted pairs in the right order. Divide by the number of all pairs."
     if value in (0.875, 0.625):
         return "A tie counts as half. There are two ties."
     return "Compare each of the two relevant segments with each of the four others: eight pairs."
@@ -87,8 +87,8 @@ def check_calibration(answer: Any) -> str | None:
     if abs(value - 0.15) < 1e-3:
         return None
     if abs(value - 0.3) < 1e-3:
-        return "That is the error of the first bin. How large a share of the scores is in it?"
-    return "For each bin: score minus relevant share, without sign; then the mean over all scores."
+        return "This is the error of the first bin. What share of all scores is in this bin?"
+    return "Take |score - relevant share| for each bin, then the mean over all scores."
 
 
 def _entropy(scores: Any) -> float:
@@ -130,7 +130,7 @@ def check_effective_segments(answer: Callable[[np.ndarray], Any]) -> str | None:
     for scores in _SHARED:
         value, wanted = number(answer(np.array(scores))), _entropy(scores)
         if abs(value - wanted) > 1e-3:
-            return f"For {scores} it returns {value:.3f}, and {wanted:.3f} segments share it."
+            return f"For {scores} it returns {value:.3f}, but the right value is {wanted:.3f}."
     return None
 
 

@@ -59,8 +59,8 @@ def check_times_even(answer: Any) -> str | None:
     if abs(value - 0.25) < 1e-6:
         return None
     if abs(value - 4) < 1e-6:
-        return "The other way round: divide the share."
-    return "72 of 120 is the even share. Divide the measured share by it."
+        return "This is the inverse. Divide the measured share by the even share."
+    return "The even share is 72 of 120. Divide the measured share by it."
 
 
 def _causal(scores: Any) -> np.ndarray:
@@ -92,8 +92,8 @@ def check_cut(answer: Any) -> str | None:
     if chosen == "what color is the moon":
         return None
     if not "what color is the moon with the star?".startswith(chosen):
-        return "A row depends on everything before it: do not change the beginning."
-    return "What comes after a word does not change its row. Where does the text end, then?"
+        return "A row depends on all earlier words: do not change the beginning of the question."
+    return "Later words do not change the row of a word. At which word can the text end?"
 
 
 Rolled = Callable[[Sequence[np.ndarray]], Any]
@@ -138,17 +138,17 @@ def check_rollout(answer: Rolled) -> str | None:
     for maps in _MAPS:
         wanted, values = _rollout(maps), np.array(numbers(answer([each.copy() for each in maps])))
         if values.size != wanted.size:
-            return f"For {len(maps)} maps of {wanted.shape} it returns {values.size} numbers."
+            return f"For {len(maps)} maps of shape {wanted.shape} it returns {values.size} numbers."
         if np.abs(values.reshape(wanted.shape) - wanted).max() < 1e-6:
             continue
         for what, other in (
-            ("with the layers in the other order", _backwards),
+            ("with the layers in reverse order", _backwards),
             ("without the residual path", _no_residual),
-            ("if layers were averaged instead of following each other", _mean_layer),
+            ("if you average the layers instead of multiplying them", _mean_layer),
         ):
             if np.abs(values.reshape(wanted.shape) - other(maps)).max() < 1e-6:
-                return f"That is what one gets {what}."
-        return "Each layer: half of it is the identity. A later layer is multiplied from the left."
+                return f"This is the result {what}."
+        return "Half of each layer is the identity. Multiply each later layer from the left."
     return None
 
 
