@@ -28,7 +28,7 @@ def check_three_witnesses(answer: Any) -> str | None:
     if abs(value - 1 / 3) < 1e-3:
         return None
     if value == 0:
-        return "That is the loss if one alone is missing. Add them one after another instead."
+        return "That is the loss without one of them. Add them one after another instead."
     return "The three are equal, and their values sum to the whole, which is one."
 
 
@@ -87,7 +87,7 @@ def check_shapley(answer: Callable[[Value, int], Any]) -> str | None:
             return f"{n} units have {n} values, not {len(values)}."
         if np.abs(np.subtract(values, wanted)).max() > 1e-6:
             returned = ", ".join(f"{each:.2f}" for each in values)
-            return f"Where {words} it returns {returned}. Take the mean over all orders."
+            return f"If {words}, it returns {returned}. Take the mean over all orders."
     return None
 
 
@@ -146,8 +146,8 @@ def check_integrated(answer: Callable[[Gradient, Any, Any, int], Any]) -> str | 
         if np.abs(np.subtract(values, wanted)).max() > 1e-2:
             returned = ", ".join(f"{each:.2f}" for each in values)
             return (
-                f"From {base} to {x} it returns {returned}. The mean of the gradients on the way, "
-                "times the way."
+                f"From {base} to {x} it returns {returned}. Multiply the mean of the gradients on "
+                "the line by the input minus the baseline."
             )
     return None
 
@@ -163,7 +163,7 @@ def check_shared_first(answer: Any) -> str | None:
         return None
     if value == 30:
         return "Nearly: the denominator is the number of segments plus one."
-    return "Which denominator makes 3 over it a tenth?"
+    return "For which denominator is 3 divided by it a tenth?"
 
 
 def _dropped() -> list[Trace]:
@@ -205,4 +205,4 @@ def check_dropped_one_by_one(predicted: Any, runs: Any, plain: Any) -> str | Non
             return hint
     if count == _changed(runs, plain):
         return None
-    return "The runs are as asked, and they say otherwise: compare their answers."
+    return "The runs are right, but the prediction is not: compare their answers."

@@ -32,7 +32,7 @@ def check_prompt_left(answer: Any, trace: Any) -> str | None:
     if value == text + tokens[best]:
         return "The remaining segment keeps something in addition to its memory tokens."
     if value == text + tokens[best] + stamps.sum():
-        return "Segments without tokens are not in the prompt: their times are gone, too."
+        return "Segments without tokens are not in the prompt, and their times are not, either."
     if value == tokens[best] + stamps[best]:
         return "The prompt has more than the video: instructions and question stay."
     return "Three parts are left: the text, one time, and one segment's tokens."
@@ -61,12 +61,12 @@ def check_answer_probability(answer: Callable[[np.ndarray], Any]) -> str | None:
         value = number(answer(np.log(shares)))
         if abs(value - np.prod(shares)) < 1e-6:
             continue
-        about = f"Of tokens with probabilities {shares} it returns {value:.3f}"
+        about = f"For tokens with probabilities {shares} it returns {value:.3f}"
         if value < 0:
             return f"{about}: that is not a probability. What is the inverse of a logarithm?"
         if value > np.prod(shares):
             return f"{about}: a whole answer is less probable than that."
-        return f"{about}: all tokens count, each once."
+        return f"{about}: use each token exactly once."
     return None
 
 
@@ -92,9 +92,9 @@ def check_tokens_read(answer: Any) -> str | None:
     if values[0] == 1348:
         return "The instructions are the same for every segment, and read once."
     if values[0] != 1238:
-        return "The first question: instructions, pictures, its own words, memory tokens."
+        return "The first question needs instructions, pictures, its own words and memory tokens."
     if values[1] == 55:
-        return "The second question comes after the pictures of each segment, not once."
+        return "The second question is read after the pictures of each segment, not only once."
     return "The first number is right. Which of its parts depend on the question?"
 
 
@@ -110,10 +110,10 @@ def check_kept_bytes(answer: Any) -> str | None:
     if value == 57344:
         return "That is half: a key and a value are kept, in numbers of two bytes."
     if value == 229376:
-        return "Query heads share keys and values: there are fewer heads of those."
+        return "Query heads share keys and values, so there are fewer heads of keys and values."
     if value == 4096:
         return "That is one layer. All layers keep keys and values."
-    return "Layers, heads of keys and values, dimension, key and value, bytes of a number."
+    return "Multiply layers, heads of keys and values, dimension, 2, and bytes of a number."
 
 
 _WITHOUT = Intervention.drop(STAR_AT)

@@ -56,7 +56,7 @@ def judge_number(
     value = number(predicted)
     hint = judge_run(run, question, wanted)
     if hint is None and value != read(run):
-        return "The run is as asked, and it says otherwise. Look at its table: what did you miss?"
+        return "The run is right, but the prediction is not. Look at the run: what differs?"
     return hint
 
 

@@ -52,12 +52,12 @@ def allocation(
 
     if not isinstance(trace, Trace):
         raise TraceError(
-            "a figure shows a trace",
+            "this plot needs a trace",
             asked=repr(trace),
             found=type(trace).__name__,
             fix=f"tempo_lab.Trace.load({str(trace)!r})"
             if isinstance(trace, str | PathLike)
-            else "give what `Session.ask` returned",
+            else "pass the result of `Session.ask`",
         )
     trace.check_answered()
     data, attrs = trace.data, trace.data.attrs

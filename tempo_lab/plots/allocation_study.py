@@ -106,7 +106,7 @@ def _budget(result: AllocationStudy, budget: int | None) -> int:
         return int(budgets[len(budgets) // 2] if own is None or own not in budgets else own)
     if budget not in budgets:
         raise TraceError(
-            "this budget was not studied",
+            "the study has no results for this budget",
             asked=budget,
             found=", ".join(map(str, budgets)),
             fix=f"allocation_study(..., budgets=[{budget}])",

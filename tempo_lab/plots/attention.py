@@ -43,7 +43,7 @@ def attention(
     data, difference = result.data, bool(result.provenance.get("difference"))
     if "mass" not in data:
         raise TraceError(
-            "this figure shows key groups",
+            "this plot needs attention by key group",
             asked="mass",
             found=f"attention over {result.provenance.get('over')}",
             fix='record with reduce="key_group"; attention_overlay draws patches',

@@ -78,7 +78,7 @@ def attention_overlay(
     rows = (rows,) if isinstance(rows, str) else tuple(rows)
     if not rows or not 0 < opacity <= 1:
         raise TraceError(
-            "at least one row is needed, and an opacity above 0 and up to 1",
+            "the plot needs at least one row, and an opacity above 0 and at most 1",
             asked=f"rows={list(rows)}, opacity={opacity}",
             fix='rows=["decision"], opacity=0.8',
         )
@@ -86,7 +86,7 @@ def attention_overlay(
     for row in rows:
         if row not in known:
             raise TraceError(
-                f"no such row was recorded of segment {number}",
+                f"no attention row of this name was recorded for segment {number}",
                 asked=repr(row),
                 found=", ".join(known),
                 fix=did_you_mean(row, known, "name recorded rows, as rows=['memory 0']"),
@@ -149,14 +149,14 @@ def _of_segment(
     data = result.data
     if not hasattr(video, "segments"):
         raise TraceError(
-            "frames are those of a Video",
+            "the plot needs a Video to draw frames",
             asked=one_line(repr(video), 120),
             found=type(video).__name__,
-            fix="give session.video",
+            fix="pass session.video",
         )
     if "patch_mass" not in data:
         raise TraceError(
-            "this figure shows patches",
+            "this plot needs attention by patch",
             asked="patch_mass",
             found=f"attention over {result.provenance.get('over')}",
             fix='record with reduce="patch_grid"',
@@ -165,7 +165,7 @@ def _of_segment(
     if isinstance(result, Rollout):
         if segment not in (None, result.provenance["segment"]):
             raise TraceError(
-                "the rollout is of another segment",
+                "the rollout is for another segment",
                 asked=f"segment={segment}",
                 found=f"segment {result.provenance['segment']}",
                 fix="leave it out",
@@ -173,14 +173,14 @@ def _of_segment(
         return int(result.provenance["segment"]), data["patch_mass"], times
     if data.sizes["segment"] != len(video):
         raise TraceError(
-            "the result is of another video",
+            "the result belongs to another video",
             asked=f"{data.sizes['segment']} segments",
             found=f"{len(video)} segments of {video.info.path}",
-            fix="give the video of the session that was asked",
+            fix="pass the video of the session that made the trace",
         )
     if isinstance(segment, str) or segment not in range(len(video)):
         raise TraceError(
-            "the frames of one segment are drawn",
+            "the plot needs the number of one segment",
             asked=f"segment={segment!r}",
             found=f"segments 0 to {len(video) - 1}",
             fix="name one of these",

@@ -111,7 +111,7 @@ def attention_parts(
     mass = _row(result, "segment_mass", row).isel(segment=segment).dropna("key_group")
     if not mass.size:
         raise TraceError(
-            f"segment {segment} has no such row",
+            f"segment {segment} has no attention row of this name",
             asked=repr(row),
             found="a slot that its allocation did not need",
             fix='"decision", an earlier slot, or another segment',
@@ -146,7 +146,7 @@ def _row(result: Attention, name: str, row: str) -> xr.DataArray:
     """Return a variable of one row: the mean of the layers and heads that the result is of."""
     if name not in result.data:
         raise TraceError(
-            "this figure shows key groups",
+            "this plot needs attention by key group",
             asked=name,
             found=f"attention over {result.provenance.get('over')}",
             fix='record with reduce="key_group"; attention_overlay draws patches',
@@ -154,7 +154,7 @@ def _row(result: Attention, name: str, row: str) -> xr.DataArray:
     rows = [str(each) for each in result.data["row"].to_numpy()]
     if row not in rows:
         raise TraceError(
-            "no such row was recorded",
+            "no attention row of this name was recorded",
             asked=repr(row),
             found=", ".join(rows),
             fix=did_you_mean(row, rows, "name one of these"),

@@ -46,7 +46,7 @@ def baselines(
     for kind in shown:
         if kind not in known:
             raise TraceError(
-                "no such kind of question was asked",
+                "the result has no questions of this kind",
                 asked=repr(kind),
                 found=", ".join(known),
                 fix=did_you_mean(kind, known, "use one of these"),

@@ -49,7 +49,7 @@ def contact_sheet(
         raise VideoError(
             f"a contact sheet shows 1 to {MAX_SEGMENTS} segments",
             asked=f"{len(drawn)} segments",
-            fix=f"draw a part of them, such as itertools.islice(video.segments(), {MAX_SEGMENTS})",
+            fix=f"draw some of them, as in itertools.islice(video.segments(), {MAX_SEGMENTS})",
         )
     every = max(1, -(-max(drawn[0].frames.shape[1:3]) // EDGE))
     small = [segment.frames[:, ::every, ::every] for segment in drawn]

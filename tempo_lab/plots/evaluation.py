@@ -79,18 +79,18 @@ def evaluation(
 
     if not isinstance(run, EvaluationRun):
         raise TempoLabError(
-            "this figure shows a run of an evaluation",
+            "this plot needs an evaluation run",
             asked=one_line(repr(run), 120),
             found=type(run).__name__,
-            fix="give what tempo_lab.evaluate returned",
+            fix="pass the result of tempo_lab.evaluate",
         )
     main, prior = headline(run), run.config["kind"] == PRIOR
     if main is None:
         raise TempoLabError(
-            "nothing in this run was compared with a truth",
+            "this run has no results that were compared with a ground truth",
             asked=run.folder,
             found="no question with known evidence" if prior else "no question with a known answer",
-            fix="evaluate a dataset that has them",
+            fix="evaluate a dataset that has these",
         )
     arms = arm_table(run)
     width = width_of(ax, width)

@@ -53,7 +53,7 @@ def front_loading_answer(
     ks = data["k"].to_numpy()
     if k not in ks:
         raise TraceError(
-            "this number of memory tokens was not tried",
+            "the result has no data for this number of memory tokens",
             asked=f"k={k}",
             found=", ".join(map(str, ks)),
             fix="use one of these",

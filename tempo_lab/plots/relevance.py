@@ -82,7 +82,7 @@ def check_question(data: xr.Dataset, question: int) -> None:
     """Raise a `TraceError` if the result has no question of this number."""
     if not 0 <= question < data.sizes["question"]:
         raise TraceError(
-            "the result has no such question",
+            "the result has no question of this number",
             asked=f"question={question}",
             found=f"{data.sizes['question']} questions, 0 to {data.sizes['question'] - 1}",
             fix=f"the nearest is {0 if question < 0 else data.sizes['question'] - 1}",

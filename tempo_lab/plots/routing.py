@@ -56,7 +56,7 @@ def routing(
     data, attrs = trace.data, trace.data.attrs
     if len(allocation) != data.sizes["segment"]:
         raise TraceError(
-            "the allocation is of another video",
+            "the allocation belongs to another video",
             asked=f"{len(allocation)} segments",
             found=f"{data.sizes['segment']} segments in the trace",
             fix="allocate(trace.data['score'], ...)",

@@ -95,7 +95,7 @@ def style(width: str | float = "text", *, font: float = 8.5) -> Iterator[None]:
 
     if isinstance(width, str) and width not in WIDTHS:
         raise TempoLabError(
-            "a figure has no such width",
+            "unknown figure width",
             asked=repr(width),
             found=", ".join(WIDTHS),
             fix=did_you_mean(width, WIDTHS, "use one of these, or a number of inches"),
@@ -277,9 +277,9 @@ def check_result(result: Any, kind: type[R], made_by: str) -> R:
     """
     if not isinstance(result, kind):
         raise TraceError(
-            f"this figure shows a result of the kind {kind.__name__}",
+            f"this plot needs a result of type {kind.__name__}",
             asked=one_line(repr(result), 120),
             found=type(result).__name__,
-            fix=f"give what tempo_lab.analysis.{made_by} returned",
+            fix=f"pass the result of tempo_lab.analysis.{made_by}",
         )
     return result

@@ -55,7 +55,7 @@ class AttentionExplorer(Explorer):
         best = int(trace.data["relevance"].to_numpy().argmax())
         self.segment = ipw.IntSlider(
             best, 0, n - 1, description="segment", **sized(27),
-            tooltip="the segment that is shown",
+            tooltip="segment to show",
         )  # fmt: skip
         self.play = ipw.Play(
             value=best, min=0, max=n - 1, interval=INTERVAL, description="play through time",
@@ -109,9 +109,9 @@ class AttentionExplorer(Explorer):
     @staticmethod
     def _menu(name: str, options: list[Any]) -> ipw.Dropdown:
         tooltip = {
-            "layer": "of the SVLM, or the mean of all recorded layers",
-            "head": "of the layer, or the mean of all recorded heads",
+            "layer": "layer of the SVLM, or the mean of all recorded layers",
+            "head": "head of the layer, or the mean of all recorded heads",
             "row": "the position that attends: the Yes/No decision, or a memory slot",
-            "reduction": "what the attention is summed over",
+            "reduction": "how attention is summed: by patch, frame pair or key group",
         }[name]
         return ipw.Dropdown(options=options, description=name, tooltip=tooltip, **sized(17))

@@ -78,7 +78,7 @@ class FrontLoadingExplorer(Explorer):
             self.data = token_probabilities(self.case, ks, seeds, bar.update)
         self.k = ipw.SelectionSlider(
             options=ks, value=ks[len(ks) // 4], description="kept tokens, k",
-            tooltip="memory tokens that every segment keeps",
+            tooltip="number of memory tokens that every segment keeps",
             **sized(36),
         )  # fmt: skip
         super().__init__([self.k])
@@ -105,7 +105,7 @@ def _case(session: Session, trace: Trace | Case | str, answer: str | None) -> Ca
         if trace.session is session:
             return trace
         raise QueryError(
-            "the case is about another opened video",
+            "the case belongs to another session",
             asked=trace.question,
             found=f"a case of {trace.session.video.info.path}",
             fix="FrontLoadingExplorer(case.session, trace, case.answer)",

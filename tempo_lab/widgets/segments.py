@@ -59,7 +59,7 @@ class SegmentExplorer(Explorer):
         best = int(trace.data["relevance"].to_numpy().argmax())
         self.segment = ipw.IntSlider(
             best, 0, n - 1, description="segment", **sized(32),
-            tooltip="which segment is shown below the strip",
+            tooltip="segment to show below the strip",
         )  # fmt: skip
         self.buttons = self._make_buttons(n) if n <= MAX_BUTTONS else []
         self.prompt = ipw.HTML(layout=Layout(width="100%"))

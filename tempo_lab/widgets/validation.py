@@ -20,15 +20,15 @@ def check_trace(session: Session | None, trace: Any) -> Trace:
     """
     if not isinstance(trace, Trace):
         raise TraceError(
-            "an explorer shows a trace",
+            "an explorer needs a trace",
             asked=one_line(repr(trace), 120),
             found=type(trace).__name__,
-            fix="give what `Session.ask` returned, or `tempo_lab.Trace.load(path)`",
+            fix="pass the result of `Session.ask`, or `tempo_lab.Trace.load(path)`",
         )
     trace.check_answered()
     if session is not None and len(session) != trace.data.sizes["segment"]:
         raise TraceError(
-            "the trace is of another video",
+            "the trace belongs to another video",
             asked=f"a trace of {trace.data.sizes['segment']} segments",
             found=f"{len(session)} segments of {session.video.info.path}",
             fix="open the video of the trace, with its fps and max_frames",

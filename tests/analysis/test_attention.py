@@ -253,7 +253,7 @@ def test_heat_maps_show_the_masses(results):
     assert heads.images[0].get_clim() == (0, 1)
     assert 0 < heads.images[0].get_array().max() < 1
     plots.attention(result - result)[0].canvas.draw()
-    with pytest.raises(TraceError, match="shows key groups"):
+    with pytest.raises(TraceError, match="needs attention by key group"):
         plots.attention(results["patch_grid"])
     with pytest.raises(TraceError, match=r"analysis\.attention"):
         plots.attention(make_trace())
@@ -290,7 +290,7 @@ def test_overlays_are_what_was_recorded(session, results):
         ({"segment": 6}, r"segment=6[\s\S]*0 to 5"),
         ({"segment": None}, "one segment"),
         ({"segment": 0, "rows": ["memory 99"]}, "did you mean 'memory"),
-        ({"segment": 0, "result": "key_group"}, "shows patches"),
+        ({"segment": 0, "result": "key_group"}, "needs attention by patch"),
     ],
 )
 def test_overlays_that_cannot_be_drawn(session, results, change, says):

@@ -200,7 +200,7 @@ def test_the_figure_has_a_panel_a_kind_and_all_points():
     figure, axes = plots.baselines(found, kinds=["absence"])
     assert len(axes) == 1
     pyplot.close(figure)
-    with pytest.raises(TraceError, match="no such kind"):
+    with pytest.raises(TraceError, match="no questions of this kind"):
         plots.baselines(found, kinds=["absense"])
     with pytest.raises(TraceError, match="baselines returned"):
         plots.baselines(make_trace())

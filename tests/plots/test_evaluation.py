@@ -78,7 +78,7 @@ def test_the_prior_stands_above_its_controls():
 
 
 def test_what_cannot_be_drawn_is_refused():
-    with pytest.raises(TempoLabError, match="give what tempo_lab"):
+    with pytest.raises(TempoLabError, match="pass the result of tempo_lab"):
         plots.evaluation(make_trace())
     for run, missing in ((answers_run(), "answer"), (relevance_run(), "evidence")):
         nothing = [one for one in run.summary if isinstance(one.value, int)]

@@ -383,7 +383,7 @@ def test_a_trace_of_another_video_is_refused_before_anything_is_made(asked):
         RoutingExplorer(session, make_trace(9))
     with pytest.raises(TraceError, match="another video"):
         SegmentExplorer(session, make_trace(9))
-    with pytest.raises(TraceError, match="an explorer shows a trace"):
+    with pytest.raises(TraceError, match="an explorer needs a trace"):
         RoutingExplorer(trace="voyage.nc")
     trace = make_trace(5)
     with pytest.raises(TraceError, match="another video"):
@@ -558,7 +558,7 @@ def test_front_loading_needs_the_right_answer_and_whole_numbers(asked):
             FrontLoadingExplorer(session, trace, "red", ks=KS, draws=wrong)
     with FrontLoadingExplorer(session, trace, "red", ks=KS, draws=1) as loading:
         assert loading.case.question == trace.question
-    with pytest.raises(TraceError, match="not tried"):
+    with pytest.raises(TraceError, match="no data for this number"):
         plots.front_loading_answer(loading.data, 0)
 
 
@@ -588,7 +588,7 @@ def test_front_loading_of_a_case_or_a_question_works_and_warns(asked, tiny, fram
     with again:
         assert again.data.identical(loading.data)
     with tiny.open(frames_file) as other:
-        refused = pytest.raises(QueryError, match="another opened video")
+        refused = pytest.raises(QueryError, match="another session")
         with pytest.warns(DeprecationWarning, match=new), refused:
             FrontLoadingExplorer(other, case)
 

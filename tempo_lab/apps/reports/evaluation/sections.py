@@ -53,12 +53,12 @@ def _filled(shown: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 def _prior(run: EvaluationRun) -> Section:
     paragraphs = [
-        "Each segment is scored by its relevance to the question; nothing is answered. The "
-        "controls are measured against the evidence of the same question: another question about "
-        "the video, a question about nothing, and the scores shuffled in time.",
+        "The model scores each segment by its relevance to the question; it generates no answer. "
+        "There are three controls, measured against the evidence of the same question: another "
+        "question about the video, a blank question, and the scores shuffled in time.",
         f"Spans are predicted from the scores by this rule: {SPAN_RULE}. The recall of evidence "
-        "is the share of memory tokens of segments with evidence that ATA keeps, and that a "
-        "uniform allocation of as many tokens keeps.",
+        "is the share of the memory tokens of segments with evidence that is kept: by ATA, and by "
+        "a uniform allocation of as many tokens.",
     ]
     if headline(run) is None:
         paragraphs.append("No question has evidence within its video, so nothing is measured.")
@@ -79,9 +79,10 @@ def _published(run: EvaluationRun) -> Section | None:
         return None
     paragraphs = [
         "The published results are those of the released 6B model: 2 frames per second, at most "
-        "1024 frames (2048 at 12288 tokens), without subtitles. The right columns are the arm "
-        "head of this run at the same budget. Another model, other sampling, or a part of the "
-        "questions is another experiment. An empty cell was not published, or not asked."
+        "1024 frames (2048 at 12288 tokens), without subtitles. The columns on the right show the "
+        "arm head of this run at the same budget. A run with another model, other sampling, or "
+        "only some of the questions is a different experiment. An empty cell means that no number "
+        "was published, or that this run did not ask the questions."
     ]
     models = published_models(run)
     if models is None:
@@ -102,7 +103,7 @@ def _groups(run: EvaluationRun) -> Section | None:
     measure = "AUROC" if name == "auroc" else "Accuracy"
     return Section(
         "Groups",
-        [f"{measure} by category. A question counts in each of its values."],
+        [f"{measure} by category. A question with several values counts for each of them."],
         [],
         {f"By {category.replace('_', ' ')}": table for category, table in found.items()},
         folded=False,
@@ -117,8 +118,8 @@ def _costs(run: EvaluationRun) -> Section | None:
         "Cost",
         [
             "Means over questions. Tokens are the memory tokens that the LLM read; tokens per "
-            "frame divide them by the sampled frames. The first arm of a question reads the video "
-            "for it, and later arms reuse that, so its seconds are more."
+            "frame are that number divided by the sampled frames. The first arm of a question "
+            "reads the video and later arms reuse the result, so the first arm takes more seconds."
         ],
         [],
         {"Cost per question": table},
