@@ -50,7 +50,7 @@ def visit(chromium):
     """
     contexts = []
 
-    def visitor(url, width=1280, height=2300):
+    def visitor(url, width=1280, height=2300, **options):
         context = chromium.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
@@ -62,7 +62,7 @@ def visit(chromium):
                 page.strangers.append(response.url)
 
         page.on("response", heard)
-        page.goto(url)
+        page.goto(url, **options)
         return page
 
     yield visitor
