@@ -37,7 +37,7 @@ def lab_command() -> list[str]:
         "ARGS=--no-browser --port=0",
     ]
     printed = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    jupyter, lab, *options = shlex.split(printed)
+    jupyter, lab, *options = shlex.split(printed.replace("\\\n", " "))
     assert (Path(jupyter).name, lab) == ("jupyter", "lab")
     return ["-m", "jupyterlab", *options]
 
@@ -54,6 +54,11 @@ class Served:
     def root(self) -> str:
         """The address without the token."""
         return self.url.split("?")[0]
+
+    @property
+    def origin(self) -> str:
+        """The address without a path."""
+        return "/".join(self.url.split("/")[:3])
 
     @property
     def token(self) -> str:

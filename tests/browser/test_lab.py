@@ -21,7 +21,7 @@ def opened(lab, visit, name, last):
     It has its own kernel and its own workspace: otherwise the notebook of the previous test is
     opened as well, and the test may wait for its kernel or run its cells.
     """
-    address = f"{lab.root}/workspaces/{name}/tree/notebooks/{name}.ipynb"
+    address = f"{lab.origin}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb"
     page = visit(f"{address}?token={lab.token}", height=2600)
     panel = page.locator(".jp-NotebookPanel")
     cell = panel.locator(".jp-CodeCell", has_text=last)
@@ -54,11 +54,14 @@ def test_it_opens_with_the_notebooks_and_with_the_files_that_they_name(lab, visi
     files = page.get_by_role("region", name="File Browser Section")
     files.get_by_text("11_your_own_video.ipynb", exact=True).wait_for()
     pictures(page, "lab-files")
-    host = lab.root.removesuffix("/lab")
-    for path, status in (("data/clips/voyage.mp4", 200), ("data/clips/none.mp4", 404)):
-        assert page.request.get(f"{host}/files/{path}").status == status
+    files = f"{lab.origin}/api/contents/data/clips"
     stranger = page.context.browser.new_context()
-    assert stranger.request.get(f"{host}/files/data/clips/voyage.mp4").status == 403
+    for name, token, status in (
+        ("voyage.mp4", "", 403),  # first: the token is kept in a cookie
+        ("voyage.mp4", f"&token={lab.token}", 200),
+        ("none.mp4", f"&token={lab.token}", 404),
+    ):
+        assert stranger.request.get(f"{files}/{name}?content=0{token}").status == status
     stranger.close()
 
 

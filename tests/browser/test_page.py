@@ -95,6 +95,7 @@ def test_something_is_shown_before_the_model_is_loaded(app, visit):
 def test_there_is_one_scroll_bar(page, width):
     before = page.viewport_size
     page.set_viewport_size({"width": width, "height": 700})
+    page.wait_for_function(f"({SCROLLED})().length > 0")  # once the page has its new size
     assert len(page.evaluate(SCROLLED)) == 1
     assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
     page.set_viewport_size(before)
