@@ -112,7 +112,7 @@ class AskPanel(Explorer):
         )
         self.questions = [make(number) for number in (1, 2)]
         self.questions[1].panel.layout.display = "none"
-        wrapped = Layout(flex_flow="row wrap", flex="1 1 480px", min_width="0")
+        wrapped = Layout(flex_flow="row wrap", flex="1 1 400px", min_width="0")
         self._both = HBox([each.panel for each in self.questions], layout=wrapped)
         self._body = HBox([self.player.widget, self._both], layout=Layout(flex_flow="row wrap"))
         super().__init__([self.clip, self.upload, self.second])
