@@ -6,6 +6,7 @@
 #   make test-portable  notebooks and numerical tests again, with the instructions of an older processor
 #   make browser    of these, the page and JupyterLab in a headless Chromium (apt-get install chromium)
 #   make check      ruff (rules and format), mypy, import-linter
+#   make docs       the site in docs/_build/html, from docs/ and the stored notebooks; warnings are errors
 #   make notebooks  run the notebooks and store their outputs, and pictures of them
 #   make wheel      dist/*.whl
 #   make clean      remove .venv, caches and results
@@ -22,7 +23,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup demo lab test test-portable browser check notebooks wheel clean
+.PHONY: help setup demo lab test test-portable browser check docs notebooks wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,7 +42,7 @@ $(READY): pyproject.toml constraints.txt tempo_lab/common/version.py
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python -m tempo_lab.apps.demo
+	$(BIN)/tempo-lab demo
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=. --FileContentsManager.preferred_dir=notebooks \
@@ -79,6 +80,11 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Built from scratch: a warning is only given when its page is read, and a removed page would stay.
+docs: $(READY)
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . docs/_build/html
+
 notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.timeout=900 --ExecutePreprocessor.record_timing=False \
@@ -90,4 +96,4 @@ wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv dist results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist results docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 LAB = [
     requirement
-    for extra in ("lab", "train", "decord", "parquet", "ray")
+    for extra in ("lab", "train", "decord", "parquet", "ray", "docs")
     for requirement in EXTRAS[extra]
 ]
 DEV = EXTRAS["dev"][1:]
@@ -49,7 +49,7 @@ def test_environment_equals_pyproject():
     requirements = [line for line in pip["pip"] if not line.startswith("-")]
     assert options == ["-c constraints.txt", "-e ."]
     assert requirements == PROJECT["dependencies"] + LAB + DEV
-    assert EXTRAS["dev"][0] == "tempo-lab[lab,train,decord,parquet,ray]"
+    assert EXTRAS["dev"][0] == "tempo-lab[lab,train,decord,parquet,ray,docs]"
     assert set(CARD) <= {name_of(requirement) for requirement in requirements}
 
 

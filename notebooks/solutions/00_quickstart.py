@@ -1,5 +1,6 @@
 """Solutions of notebook 00; run it in the folder of the notebooks."""
 
+import tempo_lab as tl
 from tempo_lab import course
 
 tempo = course.start()
@@ -18,5 +19,11 @@ course.check_words(words, trace.totals)
 smallest = len(video)  # one token per segment; with fewer, some segment would have none
 video.ask("What color is the star?", budget=smallest)
 course.check_smallest_budget(smallest, len(video))
+
+# %% Exercise 4
+predicted = trace.totals["used"] - int(trace.data["tokens"][8])
+drop = tl.Intervention.drop(8)
+run = video.ask("What color is the star?", budget=64, interventions=drop)
+course.check_used_after_drop(predicted, run)
 
 video.close()

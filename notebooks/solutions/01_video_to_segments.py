@@ -5,6 +5,9 @@ import numpy as np
 import tempo_lab as tl
 from tempo_lab import course
 
+tempo = course.start()
+session = tempo.open(course.clip("voyage"), progress=False)
+
 # %% Exercise 1
 frames = len(tl.plan_sampling(10 * 25, 25.0))
 course.check_sampled_frames(frames)
@@ -25,3 +28,11 @@ def touched(start, end):
 
 
 course.check_touched(touched)
+
+# %% Exercise 5
+predicted = 3 * 4 + 2  # the middle of segment 3
+swap = tl.Intervention.swap(3, 8)
+run = session.ask("When does the star appear?", budget=64, interventions=swap)
+course.check_second_after_swap(predicted, run)
+
+session.close()

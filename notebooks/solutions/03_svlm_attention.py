@@ -2,7 +2,11 @@
 
 import numpy as np
 
+import tempo_lab as tl
 from tempo_lab import course
+
+tempo = course.start()
+session = tempo.open(course.clip("voyage"), progress=False)
 
 # %% Exercise 1
 times_even = 0.15 / (72 / 120)
@@ -22,3 +26,14 @@ def roll(maps):
 
 
 course.check_rollout(roll)
+
+# %% Exercise 4
+capture = tl.Capture(hidden=["decision"], layers=[-1])
+states = session.ask("What color is the star?", budget=64, capture=capture).data["hidden_state"]
+state = states.isel(segment=8, layer=0, hidden_row=0).to_numpy()
+copy = tl.Intervention.patch(-1, "decision", state, segments=3)
+predicted = 16  # as many as segment 8: now both scores are the highest
+run = session.ask("What color is the star?", budget=64, interventions=copy)
+course.check_copied_decision(predicted, run)
+
+session.close()

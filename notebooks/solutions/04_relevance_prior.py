@@ -2,7 +2,11 @@
 
 import numpy as np
 
+import tempo_lab as tl
 from tempo_lab import course
+
+tempo = course.start()
+session = tempo.open(course.clip("voyage"), progress=False)
 
 # %% Exercise 1
 first = 1 + 0 + 1 + 0.5  # 0.2 against 0.1, 0.5, 0.0, 0.2
@@ -31,3 +35,11 @@ def effective(scores):
 
 
 course.check_effective_segments(effective)
+
+# %% Exercise 5
+predicted = 5  # the segment with the circle
+other = tl.Intervention.question("Where is the circle?")
+run = session.ask("What color is the star?", budget=64, interventions=other)
+course.check_other_question(predicted, run)
+
+session.close()

@@ -2,7 +2,11 @@
 
 import numpy as np
 
+import tempo_lab as tl
 from tempo_lab import course
+
+tempo = course.start()
+session = tempo.open(course.clip("voyage"), progress=False)
 
 # %% Exercise 1
 wants = [2 + int(14 * z) for z in (0, 0.5, 0, 1, 0.25, 0)]
@@ -24,3 +28,12 @@ def share_by(scores, budget):
 
 
 course.check_sharing(share_by)
+
+# %% Exercise 5
+fewest = 3  # the thing, its place, its color
+give = tl.Intervention.allocate
+enough = session.ask("What color is the star?", budget=64, interventions=give({8: fewest}))
+short = session.ask("What color is the star?", budget=64, interventions=give({8: fewest - 1}))
+course.check_fewest_tokens(fewest, enough, short)
+
+session.close()

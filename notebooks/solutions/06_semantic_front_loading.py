@@ -2,7 +2,11 @@
 
 import numpy as np
 
+import tempo_lab as tl
 from tempo_lab import course
+
+tempo = course.start()
+session = tempo.open(course.clip("voyage"), progress=False)
 
 # %% Exercise 1
 kept_slots = list(range(16 - 5, 16))
@@ -29,3 +33,11 @@ def knee(ks, curve):
 
 
 course.check_knee(knee)
+
+# %% Exercise 5
+slot = 2  # after the thing and its place
+only = tl.Intervention.slots([slot])
+run = session.ask("What color is the star?", budget=64, interventions=only)
+course.check_color_slot(slot, run)
+
+session.close()

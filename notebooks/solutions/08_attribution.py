@@ -2,7 +2,10 @@
 
 import numpy as np
 
+import tempo_lab as tl
 from tempo_lab import course
+
+tempo = course.start()
 
 # %% Exercise 1
 each = 1 / 3
@@ -37,3 +40,13 @@ course.check_integrated(integrated)
 # %% Exercise 4
 segments = 3 / 0.1 - 1
 course.check_shared_first(round(segments))
+
+# %% Exercise 5
+session = tempo.open(course.clip("voyage"), progress=False)
+plain = session.ask("What color is the star?", budget=64)
+predicted = 1  # the segment with the star
+drops = [tl.Intervention.drop(segment) for segment in range(len(session))]
+runs = [session.ask("What color is the star?", budget=64, interventions=drop) for drop in drops]
+course.check_dropped_one_by_one(predicted, runs, plain)
+
+session.close()

@@ -1,6 +1,10 @@
 """Solutions of notebook 09; run it in the folder of the notebooks."""
 
+import tempo_lab as tl
 from tempo_lab import course
+
+tempo = course.start()
+session = tempo.open(course.clip("voyage"), progress=False)
 
 # %% Exercise 1
 whole = 32 * 4 // 16
@@ -26,3 +30,11 @@ def front(tokens, scores):
 
 
 course.check_front(front)
+
+# %% Exercise 5
+predicted = 6 * (60 // 12)
+half = tl.Intervention.keep(range(6, 12))
+run = session.ask("What color is the star?", budget=60, strategy="uniform", interventions=half)
+course.check_uniform_half(predicted, run)
+
+session.close()

@@ -2,7 +2,11 @@
 
 import numpy as np
 
+import tempo_lab as tl
 from tempo_lab import course
+
+tempo = course.start()
+session = tempo.open(course.clip("voyage"), progress=False)
 
 
 # %% Exercise 1
@@ -29,3 +33,11 @@ course.check_repeated(repeated)
 # %% Exercise 4
 spent = 300
 course.check_overspent(spent)
+
+# %% Exercise 5
+predicted = min(16, 100 // 12)
+undecided = tl.Intervention.patch(-1, "decision", 0.0)
+run = session.ask("What color is the star?", budget=100, interventions=undecided)
+course.check_undecided(predicted, run)
+
+session.close()

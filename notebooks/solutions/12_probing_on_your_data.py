@@ -2,7 +2,10 @@
 
 import numpy as np
 
+import tempo_lab as tl
 from tempo_lab import course
+
+tempo = course.start()
 
 # %% Exercise 1
 marked = [7, 8]  # 28 to 32 and 32 to 36 seconds
@@ -34,3 +37,13 @@ def trim(start, end, seconds):
 
 
 course.check_trim(trim)
+
+# %% Exercise 5
+session = tempo.open(course.clip("voyage"), progress=False)
+plain = session.ask("What color is the star?", budget=64)
+predicted = 0  # scores exist before any memory token is removed
+drop = tl.Intervention.drop(8)
+run = session.ask("What color is the star?", budget=64, interventions=drop)
+course.check_scores_after_drop(predicted, run, plain)
+
+session.close()

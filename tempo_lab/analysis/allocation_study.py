@@ -35,9 +35,9 @@ DRAWS = 8
 class AllocationStudy(Result):
     """Tokens by strategy, budget and segment, and how sensitive each strategy is.
 
-    `outlier`, `faded` and `moved_by_noise` measure the three known faults of min-max (METHOD
-    section 5): one outlier starves the rest, tokens are spent even if nothing is relevant, and
-    scores that hardly differ are spread over the whole range of tokens.
+    `outlier`, `faded` and `moved_by_noise` measure the three known faults of min-max
+    (docs/method.md section 5): one outlier starves the rest, tokens are spent even if nothing is
+    relevant, and scores that hardly differ are spread over the whole range of tokens.
     """
 
     QUANTITIES: ClassVar = {

@@ -16,6 +16,7 @@ from tempo_lab.allocation.strategies import find_strategy
 from tempo_lab.analysis.result import Quantity
 from tempo_lab.analysis.validation import one_or_more
 from tempo_lab.common.errors import BudgetError, TempoLabWarning, TraceError
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.common.statistics import DIFFERENCE, SHARE, Estimate, bootstrap_mean
 from tempo_lab.evaluation.arm_runner import ArmRunner
 from tempo_lab.evaluation.cases import Case
@@ -60,11 +61,9 @@ def compare_arms(
     Returns:
         the variables of `QUANTITIES`, NaN where an arm was refused; and their provenance.
     """
-    from tqdm.auto import tqdm
-
     score, used = np.full((2, len(arms), len(cases)), np.nan)
     left_out: list[dict[str, str]] = []
-    bar = tqdm(total=score.size, desc="asking", unit="answer", disable=not progress)
+    bar = progress_bar(total=score.size, desc="asking", unit="answer", disable=not progress)
     with bar, ArmRunner() as runner:
         for number, case in enumerate(cases):
             draw = np.random.default_rng([seed, number])

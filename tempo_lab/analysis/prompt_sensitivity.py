@@ -13,6 +13,7 @@ from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.stacking import Truth, check_ranked, sources
 from tempo_lab.analysis.validation import check_session
 from tempo_lab.common.errors import QueryError, TraceError
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.common.statistics import auc, correlation, spearman
 from tempo_lab.evaluation.cases import check_truth
 
@@ -113,7 +114,7 @@ def prompt_sensitivity(
 
     Wordings can be paraphrased, inverted or left out. The sentence comes before the video in the
     SVLM's prompt and memory tokens come after it, so the sentence can change what they store. The
-    measure is the relative distance |a - b| / |a| of a segment's memory (all slots) from that of
+    measure is the relative distance `|a - b| / |a|` of a segment's memory (all slots) from that of
     the released wording; for scale, `question_distance` is that of the memory for a blank question
     ("Describe this content."). The answer shows whether the change matters: once with each
     wording's own allocation, and once with the released wording's tokens per segment, where only
@@ -137,7 +138,6 @@ def prompt_sensitivity(
         TraceError: the video has fewer than three segments, or truth has another length.
     """
     import torch
-    from tqdm.auto import tqdm
 
     from tempo_lab.model.prompts import BLANK_QUERY, RELEVANCE_SENTENCE
     from tempo_lab.session.session import Session
@@ -157,7 +157,7 @@ def prompt_sensitivity(
     memories: list[torch.Tensor] = []
     engine = session.engine
     options: dict[str, Any] = {"budget": budget, "max_new_tokens": max_new_tokens}
-    for wording in tqdm(by_name.values(), desc="wordings", disable=not progress):
+    for wording in progress_bar(by_name.values(), desc="wordings", disable=not progress):
         # each engine starts from the visual features of the last one
         engine = engine.with_instruction(wording.sentence)
         view = Session(engine, progress=False)  # not closed: the video belongs to the session

@@ -23,6 +23,7 @@ from tempo_lab.analysis.stacking import (
 )
 from tempo_lab.common.deprecation import renamed_keywords
 from tempo_lab.common.errors import TraceError
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.common.statistics import DIFFERENCE, SHARE, auc, ranks, recall_at, reliability
 from tempo_lab.common.validation import check_whole
 from tempo_lab.evaluation.cases import Case
@@ -202,11 +203,9 @@ def relevance_cases(
     Raises:
         TraceError: there is no case, or `control` is set and all cases are about one video.
     """
-    from tqdm.auto import tqdm
-
     shuffled = shuffled_questions(cases, seed) if control else []
     traces, controls = [], []
-    for number, case in enumerate(tqdm(cases, desc="questions", disable=not progress)):
+    for number, case in enumerate(progress_bar(cases, desc="questions", disable=not progress)):
         traces.append(case.session.score(case.question))
         controls += [case.session.score(shuffled[number])] if control else []
     truths = [case.evidence for case in cases]

@@ -57,7 +57,7 @@ def rollout(
     residual: float = 0.5,
     max_bytes: int = 2**30,
 ) -> Rollout:
-    """Run the model on a session and return attention rollout (Abnar and Zuidema 2020).
+    """Run the model on a session and return attention rollout (Abnar and Zuidema 2020)::
 
         R = A_L ... A_2 A_1,    A_l = residual I + (1 - residual) (mean over heads of attention)
 

@@ -12,8 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tempo_lab.apps import evaluate_options as options
-from tempo_lab.apps.evaluate_output import show_comparison, show_run, verdict_table
-from tempo_lab.apps.terminal import SOME_FAILED, console, require
+from tempo_lab.apps.evaluate_output import (
+    comparison_record,
+    run_record,
+    show_comparison,
+    show_run,
+    verdict_table,
+)
+from tempo_lab.apps.options import WorldSeed
+from tempo_lab.apps.output_paths import check_output_folder
+from tempo_lab.apps.terminal import (
+    SOME_FAILED,
+    print_json,
+    print_json_error,
+    print_table,
+    require,
+)
 from tempo_lab.common.errors import TempoLabError
 
 if TYPE_CHECKING:
@@ -26,16 +40,16 @@ OWN, WITH_ANSWERS, WITH_EVIDENCE, RUNS, EMBEDDED = (
 """Headings of commands in --help."""
 DATASETS = {
     "table": (OWN, "Ask the questions of a table of your own."),
-    "lvbench": (WITH_ANSWERS, "Ask LVBench: hour-long videos, with evidence times."),
-    "videomme": (WITH_ANSWERS, "Ask Video-MME: short, medium and long videos."),
-    "mlvu": (WITH_ANSWERS, "Ask MLVU (dev): seven multiple-choice tasks."),
-    "longvideobench": (WITH_ANSWERS, "Ask LongVideoBench (val): referred moments."),
-    "cgbench": (WITH_EVIDENCE, "Ask CG-Bench: clue intervals in long videos."),
-    "qvhighlights": (WITH_EVIDENCE, "Ask QVHighlights: moments and saliency."),
-    "nextgqa": (WITH_EVIDENCE, "Ask NExT-GQA: questions with evidence times."),
-    "rextime": (WITH_EVIDENCE, "Ask ReXTime: causes and effects in time."),
-    "charades": (WITH_EVIDENCE, "Ask Charades-STA: sentences with one moment each."),
-    "activitynet": (WITH_EVIDENCE, "Ask ActivityNet Captions: sentences with moments."),
+    "lvbench": (WITH_ANSWERS, "Evaluate on LVBench: hour-long videos, with evidence times."),
+    "videomme": (WITH_ANSWERS, "Evaluate on Video-MME: short, medium and long videos."),
+    "mlvu": (WITH_ANSWERS, "Evaluate on MLVU (dev): seven multiple-choice tasks."),
+    "longvideobench": (WITH_ANSWERS, "Evaluate on LongVideoBench (val): referred moments."),
+    "cgbench": (WITH_EVIDENCE, "Evaluate on CG-Bench: clue intervals in long videos."),
+    "qvhighlights": (WITH_EVIDENCE, "Evaluate on QVHighlights: moments and saliency."),
+    "nextgqa": (WITH_EVIDENCE, "Evaluate on NExT-GQA: questions with evidence times."),
+    "rextime": (WITH_EVIDENCE, "Evaluate on ReXTime: causes and effects in time."),
+    "charades": (WITH_EVIDENCE, "Evaluate on Charades-STA: sentences with one moment each."),
+    "activitynet": (WITH_EVIDENCE, "Evaluate on ActivityNet Captions: sentences with moments."),
 }
 """Datasets with a command of their own name: its heading and its help."""
 SOME_HAVE = {
@@ -78,8 +92,11 @@ def _evaluate_dataset(
     engine: options.Engine = None,
     workers: options.Workers = None,
     ray_address: options.RayAddress = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Ask the questions of a dataset, or continue a stopped run; write and show the results."""
+    check_output_folder(out)
     import tempo_lab as tl
 
     if base is not None and (engine == "ray" or (workers or 1) > 1):
@@ -115,7 +132,7 @@ def _evaluate_dataset(
     run = tl.evaluate(
         model if base is None else tl.load(model, base=base), dataset, out=out, **given
     )
-    _finish(run)
+    _finish(run, as_json)
 
 
 def _dataset_command(name: str) -> Any:
@@ -149,24 +166,31 @@ for _name, (_heading, _help) in DATASETS.items():
 
 @evaluate.command("compare", rich_help_panel=RUNS)
 def compare(
-    first: options.FirstRun, second: options.SecondRun, as_csv: options.AsCsv = False
+    first: options.FirstRun,
+    second: options.SecondRun,
+    as_csv: options.AsCsv = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare two runs of one dataset, question by question."""
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json exclude each other")
     from tempo_lab.evaluation.compare import compare as compare_runs
 
     comparison = compare_runs(first, second)
     if as_csv:
         print(comparison.to_pandas().to_csv(index=False), end="")
+    elif as_json:
+        print_json(comparison_record(comparison))
     else:
         show_comparison(comparison)
 
 
 @evaluate.command("rescore", rich_help_panel=RUNS)
-def rescore(run: options.RunFolder) -> None:
+def rescore(run: options.RunFolder, as_json: options.AsJson = False) -> None:
     """Measure the answers of a run again. No model is needed."""
     from tempo_lab.evaluation.run_folder import rescore as measure
 
-    _finish(measure(run))
+    _finish(measure(run), as_json)
 
 
 @evaluate.command("report", rich_help_panel=RUNS)
@@ -174,24 +198,32 @@ def report(run: options.RunFolder) -> None:
     """Write report.html of a run again. No model is needed."""
     from tempo_lab.evaluation.run_folder import EvaluationRun
 
-    _write_report(EvaluationRun.open(run))
+    print(_write_report(EvaluationRun.open(run)))
 
 
-def _finish(run: EvaluationRun) -> None:
+def _finish(run: EvaluationRun, as_json: bool) -> None:
     """Print the measures and write the report; exit with 3 if rows failed or were skipped."""
-    show_run(run)
-    _write_report(run)
+    if not as_json:
+        show_run(run)
+    page = _write_report(run)
+    if as_json:
+        print_json(run_record(run, page))
+    else:
+        print(f"\n{page}", flush=True)
     if run.failed or run.skipped:
+        if as_json:
+            message = f"{len(run.failed)} rows failed, {len(run.skipped)} were skipped"
+            print_json_error("FailedRows", message, SOME_FAILED, found=run.folder)
         raise typer.Exit(SOME_FAILED)
 
 
-def _write_report(run: EvaluationRun) -> None:
+def _write_report(run: EvaluationRun) -> Path:
     import matplotlib
 
     matplotlib.use("agg")
     from tempo_lab.apps.reports.evaluation.write import write_report
 
-    print(f"\n{write_report(run)}", flush=True)
+    return write_report(run)
 
 
 # The embedded model
@@ -202,7 +234,7 @@ def evaluate_world(
     quick: Annotated[
         bool, typer.Option("--quick", help="Ask fewer questions: ten minutes instead of a night.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Each seed has its own videos.")] = 0,
+    seed: WorldSeed = 0,
     model: options.Model = "nano",
     out: Annotated[
         Path | None,
@@ -215,10 +247,13 @@ def evaluate_world(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes.", show_default="one per core, 8 at most")
+        int | None,
+        typer.Option(min=1, help="Number of processes.", show_default="one per core, 8 at most"),
     ] = None,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Measure the claims on held-out videos, or continue a run."""
+    """Measure the claims on held-out videos, or continue a stopped run."""
+    check_output_folder(out or Path("results"))
     import matplotlib
 
     matplotlib.use("agg")
@@ -226,7 +261,7 @@ def evaluate_world(
 
     size = "quick" if quick else "full"
     evaluation = measure(model, size=size, seed=seed, out=out, before=before, workers=workers)
-    console().print(verdict_table(evaluation.verdicts))
+    print_table(verdict_table(evaluation.verdicts))
     print(f"\n{evaluation.folder / 'report.html'}")
 
 
@@ -236,8 +271,11 @@ def evaluate_front_loading(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the tables.", show_default="RUNS/tables")
     ] = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure the finished runs of the front-loading study, and write its tables."""
+    if out is not None:
+        check_output_folder(out)
     require("accelerate", extra="train")
     from rich.table import Table
 
@@ -249,5 +287,5 @@ def evaluate_front_loading(
         lead, low, high = (row[f"first_minus_last{end}"] for end in ("", "_low", "_high"))
         numbers = f"{row['first']:.2f}", f"{row['last']:.2f}"
         table.add_row(*labels, *numbers, f"{lead:+.2f} [{low:+.2f}, {high:+.2f}]")
-    console().print(table)
+    print_table(table)
     print(f"\n{out or runs / 'tables'}")

@@ -7,7 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-DATASET, MODEL, ASKING, MACHINES = "Dataset", "Model", "What is asked", "Machines"
+from tempo_lab.apps import completion
+from tempo_lab.apps.options import OUTPUT, AsJson, Base, Model, Quiet
+
+__all__ = ["AsJson", "Base", "Model", "Quiet"]
+
+DATASET, ASKING, MACHINES = "Dataset", "What is asked", "Machines"
 """Headings of options in --help."""
 
 TableFile = Annotated[
@@ -35,7 +40,7 @@ Download = Annotated[
     bool,
     typer.Option(
         "--download",
-        help="First download the questions into the folder --data; files that are there are kept. "
+        help="Download the questions into the folder --data first; existing files are kept. "
         "Videos are not downloaded.",
         rich_help_panel=DATASET,
     ),
@@ -52,21 +57,16 @@ Split = Annotated[
 ]
 Damaged = Annotated[
     Literal["refuse", "skip"],
-    typer.Option(help="What to do with a damaged row.", rich_help_panel=DATASET),
+    typer.Option(
+        help="Treatment of a damaged row: refuse the dataset, or skip the row.",
+        rich_help_panel=DATASET,
+    ),
 ]
 Out = Annotated[
-    Path, typer.Option(help="Output folder. The same command continues a run that was stopped.")
-]
-Model = Annotated[
-    str,
-    typer.Option(help="nano, a folder, or a Hugging Face name.", rich_help_panel=MODEL),
-]
-Base = Annotated[
-    str | None,
+    Path,
     typer.Option(
-        help="Folder or Hugging Face name of the checkpoint's Qwen3-VL.",
-        show_default="named by the checkpoint",
-        rich_help_panel=MODEL,
+        help="Output folder. The same command continues a run that was stopped.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Preset = Annotated[
@@ -75,15 +75,17 @@ Preset = Annotated[
         help="Published settings: paper-4k, paper-8k or paper-12k.",
         show_default="none",
         rich_help_panel=ASKING,
+        autocompletion=completion.presets,
     ),
 ]
 Arms = Annotated[
     str | None,
     typer.Option(
         help="Arms, separated by commas: head (ATA), uniform, topk or another strategy; all, "
-        "sparse, shuffled, oracle.",
+        "sparse, shuffled, oracle, blind.",
         show_default="head,uniform,topk",
         rich_help_panel=ASKING,
+        autocompletion=completion.arms,
     ),
 ]
 Budgets = Annotated[
@@ -107,7 +109,7 @@ Circular = Annotated[
     bool,
     typer.Option(
         "--circular",
-        help="Ask with every rotation of the options; only all right answers count.",
+        help="Ask with every rotation of the options; all answers must be right.",
         rich_help_panel=ASKING,
     ),
 ]
@@ -123,7 +125,7 @@ Limit = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Ask only the first so many questions.",
+        help="Maximum number of questions; the first ones are asked.",
         show_default="all",
         rich_help_panel=ASKING,
     ),
@@ -171,9 +173,9 @@ FirstRun = Annotated[
     Path, typer.Argument(metavar="FIRST", help="Output folder of an evaluation of a dataset.")
 ]
 SecondRun = Annotated[
-    Path, typer.Argument(metavar="SECOND", help="Another one, which is subtracted from the first.")
+    Path, typer.Argument(metavar="SECOND", help="Output folder of the run that is subtracted.")
 ]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print only CSV, with every group and measure.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, with every group and measure.")]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Output folder of an evaluation of a dataset.")
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from tempo_lab.apps.terminal import console, print_error
+from tempo_lab.apps.terminal import print_error, print_table
 from tempo_lab.common.text import escape_control_chars
 
 if TYPE_CHECKING:
@@ -51,13 +53,45 @@ def show_run(run: EvaluationRun) -> None:
     else:
         columns = {"budget": "budget", **columns, **COSTS}
     if arms:
-        console().print(_table(arms, columns))
+        print_table(_table(arms, columns))
     for what, messages in (
         ("rows failed", [row["failed"] for row in run.failed]),
         ("rows of the dataset were skipped", [row.message for row in run.skipped]),
     ):
         if messages:
             print_error(f"{len(messages)} {what}; the first one: {messages[0]}")
+
+
+def run_record(run: EvaluationRun, page: Path) -> dict[str, Any]:
+    """Return a run as values for JSON: one row per arm, and what was not answered.
+
+    Args:
+        run: a finished run.
+        page: its report.
+    """
+    from tempo_lab.evaluation.arm_table import arm_table, headline
+
+    return {
+        "folder": str(run.folder),
+        "report": str(page),
+        "headline": headline(run),
+        "arms": arm_table(run).to_dict("records"),
+        "failed": [row["failed"] for row in run.failed],
+        "skipped": [row.message for row in run.skipped],
+    }
+
+
+def comparison_record(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison of two runs as values for JSON, with every group and measure."""
+    return {
+        **asdict(comparison),
+        "first": str(comparison.first),
+        "second": str(comparison.second),
+        "settings": {
+            name: {"first": first, "second": second}
+            for name, (first, second) in comparison.settings.items()
+        },
+    }
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -89,7 +123,7 @@ def show_comparison(comparison: Comparison) -> None:
     lines += ["diff: the first run minus the second, with its paired interval", ""]
     print("\n".join(lines))
     columns = ("budget", "measure", "first", "second", "diff", INTERVAL, "n")
-    console().print(_table(rows, dict(zip(columns, columns, strict=True))))
+    print_table(_table(rows, dict(zip(columns, columns, strict=True))))
     for name, values in comparison.settings.items():
         first, second = (", ".join(map(str, v)) if isinstance(v, list) else v for v in values)
         print(escape_control_chars(f"\n{name}: {first}\n  in the second run: {second}"))

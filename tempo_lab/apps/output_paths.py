@@ -6,6 +6,7 @@ import io
 import json
 import os
 from itertools import combinations
+from mimetypes import MimeTypes
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,10 @@ from tempo_lab.common.files import is_special, same_file, write_atomic
 if TYPE_CHECKING:
     from tempo_lab.trace.trace import Trace
 
-FIGURES = (".png", ".pdf", ".svg", ".jpg")
+TRACES, FIGURES, PAGES = (".nc",), (".png", ".pdf", ".svg", ".jpg"), (".html", ".htm")
+"""Suffixes of the files that are written."""
+FILE_SUFFIXES = {*MimeTypes().types_map[True], ".jsonl", ".mkv", ".npy", ".parquet"}
+"""A new folder with such a suffix is a mistake: the user expects a file. `run-0.5` is none."""
 
 
 def check_output_paths(
@@ -34,19 +38,24 @@ def check_output_paths(
     """
     from tempo_lab.video.decoders.images import IMAGE_SUFFIXES
 
-    options = (("--save", save), ("--figure", figure), ("--html", page))
-    outputs = [(option, path) for option, path in options if path is not None]
+    options = (("--save", save, TRACES), ("--figure", figure, FIGURES), ("--html", page, PAGES))
+    outputs = [(option, path) for option, path, _ in options if path is not None]
     for option, path in outputs:
         folder = Path(os.path.realpath(path)).parent
-        if path.is_dir() or not folder.is_dir() or is_special(path):
+        found = None
+        if path.is_dir():
+            found = "a folder"
+        elif not folder.is_dir():
+            found = f"no folder {folder}"
+        elif is_special(path):
+            found = "a device, pipe or socket"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            found = f"the folder {folder} is not writable"
+        if found is not None:
             raise TempoLabError(
-                f"{option} needs the name of a regular file in a folder that exists",
+                f"{option} needs the name of a regular file in a writable folder that exists",
                 asked=path,
-                found="a folder"
-                if path.is_dir()
-                else f"no folder {folder}"
-                if not folder.is_dir()
-                else "a device, pipe or socket",
+                found=found,
             )
         for source in sources:
             is_frame = path.suffix.lower() in IMAGE_SUFFIXES and same_file(folder, source)
@@ -63,12 +72,63 @@ def check_output_paths(
                 f"{option} and {other} name the same file", asked=path,
                 fix="use two different names",
             )  # fmt: skip
-    if figure is not None and figure.suffix.lower() not in FIGURES:
+    for option, output, suffixes in options:
+        if output is not None and output.suffix.lower() not in suffixes:
+            raise TempoLabError(
+                f"{option} does not write this format",
+                asked=output,
+                found=f"the suffix {output.suffix}" if output.suffix else "no suffix",
+                fix=f"use a name that ends in {' or '.join(suffixes)}",
+            )
+
+
+def check_output_folder(folder: Path, option: str = "--out") -> None:
+    """Refuse an output folder that cannot be created, or whose name looks like that of a file.
+
+    Args:
+        folder: path of the folder; it and its parents need not exist.
+        option: name of the option, for the message.
+
+    Raises:
+        TempoLabError: the folder is refused.
+    """
+    exists = folder.is_dir()
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir():
+        found = f"{place} is a file"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        found = f"{place} is not writable"
+    elif not exists and folder.suffix.lower() in FILE_SUFFIXES:
+        found = f"the suffix {folder.suffix} of a file"
+    else:
+        return
+    raise TempoLabError(
+        f"{option} needs a folder that can be written to",
+        asked=folder,
+        found=found,
+        fix="use the name of another folder; the command creates it",
+    )
+
+
+def check_video_path(video: Path) -> None:
+    """Refuse an output path that is neither an .mp4 file nor a folder, or is not writable.
+
+    Raises:
+        TempoLabError: the path is refused, or the video's ground truth would overwrite a JSON file
+            that is not a ground truth.
+    """
+    if video.suffix.lower() == ".mp4" and not video.is_dir():
+        check_output_folder(video.absolute().parent)
+        check_truth_path(video)
+    elif video.suffix and not video.is_dir():
         raise TempoLabError(
-            "the figure's format is unknown",
-            asked=figure,
-            fix=f"use a name that ends in one of {', '.join(FIGURES)}",
+            "--out does not write this format",
+            asked=video,
+            found=f"the suffix {video.suffix}",
+            fix="use a name that ends in .mp4; create a folder with a dot in its name first",
         )
+    else:
+        check_output_folder(video)
 
 
 def check_truth_path(video: Path) -> None:

@@ -26,7 +26,7 @@ class TempoLabError(Exception):
         found: object = None,
         fix: str | None = None,
     ) -> None:
-        self.asked, self.found, self.fix = asked, found, fix
+        self.message, self.asked, self.found, self.fix = message, asked, found, fix
         lines = [message]
         if asked is not None:
             lines.append(f"  asked: {asked}")

@@ -35,7 +35,7 @@ __all__ = [
     "truth",
 ]
 
-_SHARED = {"checking", "counting", "pictures", "setup"}
+_SHARED = {"checking", "counting", "pictures", "predictions", "setup"}
 
 
 def lessons() -> list[str]:

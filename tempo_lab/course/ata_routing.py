@@ -9,6 +9,10 @@ import numpy as np
 
 from tempo_lab.allocation import STRATEGIES, allocate
 from tempo_lab.course.checking import check, number, numbers, words
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_run
+from tempo_lab.course.setup import truth
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 _WANTED = [2, 9, 2, 16, 5, 2]
 
@@ -41,8 +45,8 @@ def check_outlier(answer: Any) -> str | None:
     if abs(value - 0.25) < 1e-3:
         return None
     if abs(value - 0.8) < 1e-3:
-        return "That is its value without the outlier."
-    return "Divide the distance from the lowest score by the distance between highest and lowest."
+        return "This is the value of z without the outlier."
+    return "Subtract the lowest score, then divide by the range of the scores with the outlier."
 
 
 @check(
@@ -54,10 +58,10 @@ def check_absence(answer: Any) -> str | None:
     scores = np.array([0.001, 0.0, 0.003, 0.001, 0.002, 0.0])
     for name in words(answer):
         if name not in STRATEGIES:
-            return f"No strategy is called {name!r}; five of them are in the table above."
+            return f"There is no strategy {name!r}. The table above lists five strategies."
         used = allocate(scores, 60, strategy=name, min_tokens=2, max_tokens=16).used
         if used > 12:
-            return f"Strategy {name!r} uses {used} of 60 tokens on six segments that hold nothing."
+            return f"Strategy {name!r} uses {used} of 60 tokens although nothing is relevant."
     return None
 
 
@@ -91,14 +95,48 @@ def check_sharing(answer: Callable[[np.ndarray, int], Any]) -> str | None:
         ([0.2, 0.8, 0.4], 31),
     ):
         values = numbers(answer(np.array(scores), budget))
-        about = f"Of {scores} and a budget of {budget} it returns {[round(t, 2) for t in values]}"
+        about = f"For {scores} and a budget of {budget} it returns {[round(t, 2) for t in values]}"
         if len(values) != len(scores) or any(t != int(t) for t in values):
             return f"{about}: give whole numbers, one per segment."
         if min(values) < 1:
-            return f"{about}: every segment keeps at least one token."
+            return f"{about}: every segment needs at least one token."
         if sum(values) > budget:
-            return f"{about}: that is more than the budget."
+            return f"{about}: the sum is more than the budget."
         order = np.argsort(scores)
         if any(np.diff(np.array(values)[order]) < 0) or values[order[-1]] == values[order[0]]:
-            return f"{about}: a more relevant segment should get more, never less."
+            return f"{about}: a more relevant segment should get more, never fewer."
     return None
+
+
+def _with_tokens(tokens: int) -> Trace:
+    return example_run(STAR, Intervention.allocate({STAR_AT: tokens}))
+
+
+def _fewest_right() -> list[tuple[Any, ...]]:
+    right = example_run(STAR).answer
+    fewest = next(k for k in range(1, 17) if _with_tokens(k).answer == right)
+    runs = _with_tokens(fewest), _with_tokens(fewest - 1)
+    return [(fewest, *runs), (float(fewest), *runs)]
+
+
+def _fewest_wrong() -> list[tuple[Any, ...]]:
+    few, more, all_of_it = (_with_tokens(k) for k in (1, 2, 16))
+    return [(2, more, few), (16, all_of_it, few), (16, all_of_it, _with_tokens(15)), (16, ..., ...)]
+
+
+@check(right=_fewest_right, wrong=_fewest_wrong)
+def check_fewest_tokens(fewest: Any, enough: Any, short: Any) -> str | None:
+    """The fewest tokens of a segment with which the answer is right, and two runs that show it."""
+    count = int(number(fewest))
+    for run, tokens in ((enough, count), (short, count - 1)):
+        hint = judge_run(run, STAR, Intervention.allocate({STAR_AT: tokens}))
+        if hint is not None:
+            return hint
+    right = _color_of_the_star()
+    if enough.answer != right:
+        return "With this number of tokens the answer is wrong: look at `enough.answer`."
+    return None if short.answer != right else "With one token fewer, the answer is still right."
+
+
+def _color_of_the_star() -> str:
+    return next(q["answer"] for q in truth("voyage")["questions"] if q["text"] == STAR)

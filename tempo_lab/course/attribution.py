@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
 from math import factorial
 from typing import Any
@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_run
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 Value = Callable[[set[int]], float]
 Gradient = Callable[[np.ndarray], np.ndarray]
@@ -161,3 +164,45 @@ def check_shared_first(answer: Any) -> str | None:
     if value == 30:
         return "Nearly: the denominator is the number of segments plus one."
     return "Which denominator makes 3 over it a tenth?"
+
+
+def _dropped() -> list[Trace]:
+    return [example_run(STAR, Intervention.drop(segment)) for segment in range(12)]
+
+
+def _changed(runs: Sequence[Trace], plain: Trace) -> int:
+    return sum(run.answer != plain.answer for run in runs)
+
+
+def _runs_right() -> list[tuple[Any, ...]]:
+    runs, plain = _dropped(), example_run(STAR)
+    return [(_changed(runs, plain), runs, plain), (float(_changed(runs, plain)), runs, plain)]
+
+
+def _runs_wrong() -> list[tuple[Any, ...]]:
+    runs, plain = _dropped(), example_run(STAR)
+    return [
+        (12, runs, plain),
+        (0, runs, plain),
+        (1, runs[: STAR_AT + 1], plain),
+        (1, [*runs[1:], runs[1]], plain),
+        (1, ..., plain),
+    ]
+
+
+@check(right=_runs_right, wrong=_runs_wrong)
+def check_dropped_one_by_one(predicted: Any, runs: Any, plain: Any) -> str | None:
+    """How many of a video's segments change the answer if they are dropped, one at a time."""
+    count = number(predicted)
+    if runs is ...:
+        return "The prediction is noted. Now make the runs, and give the list of their traces."
+    segments = plain.data.sizes["segment"]
+    if len(runs) != segments:
+        return "Drop each segment of the video once, in order: a list with a trace for each."
+    for segment, run in enumerate(runs):
+        hint = judge_run(run, STAR, Intervention.drop(segment))
+        if hint is not None:
+            return hint
+    if count == _changed(runs, plain):
+        return None
+    return "The runs are as asked, and they say otherwise: compare their answers."

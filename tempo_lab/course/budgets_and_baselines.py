@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers
+from tempo_lab.course.predictions import STAR, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 
 @check(
@@ -134,3 +137,26 @@ def check_front(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str | None:
         if values != _front(tokens, scores):
             return f"For tokens {tokens} and scores {scores} it returns {[int(g) for g in values]}."
     return None
+
+
+_HALF = Intervention.keep(range(6, 12))
+
+
+def _half(*changes: Intervention, **options: Any) -> Trace:
+    return example_run(STAR, *changes, budget=60, **options)
+
+
+def _half_right() -> list[tuple[Any, ...]]:
+    run = _half(_HALF, strategy="uniform")
+    return [(run.totals["used"], run), (float(run.totals["used"]), run)]
+
+
+def _half_wrong() -> list[tuple[Any, ...]]:
+    run, topk = _half(_HALF, strategy="uniform"), _half(strategy="topk")
+    return [(60, run), (topk.totals["used"], topk), (run.totals["used"], ...)]
+
+
+@check(right=_half_right, wrong=_half_wrong)
+def check_uniform_half(predicted: Any, run: Any) -> str | None:
+    """Tokens used if an even share is made first and half of the segments are dropped then."""
+    return judge_number(predicted, run, STAR, _HALF, lambda trace: trace.totals["used"])

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
 
 _TRACE = SimpleNamespace(
     totals={"text": 21},
@@ -112,3 +114,24 @@ def check_kept_bytes(answer: Any) -> str | None:
     if value == 4096:
         return "That is one layer. All layers keep keys and values."
     return "Layers, heads of keys and values, dimension, key and value, bytes of a number."
+
+
+_WITHOUT = Intervention.drop(STAR_AT)
+
+
+def _prompt_right() -> list[tuple[Any, ...]]:
+    run = example_run(STAR, _WITHOUT)
+    return [(run.totals["prompt"], run), (float(run.totals["prompt"]), run)]
+
+
+def _prompt_wrong() -> list[tuple[Any, ...]]:
+    run, plain = example_run(STAR, _WITHOUT), example_run(STAR)
+    with_timestamp = plain.totals["prompt"] - int(plain.data["tokens"][STAR_AT])
+    prompt = run.totals["prompt"]
+    return [(with_timestamp, run), (plain.totals["prompt"], plain), (prompt, ...)]
+
+
+@check(right=_prompt_right, wrong=_prompt_wrong)
+def check_prompt_after_drop(predicted: Any, run: Any) -> str | None:
+    """Positions of the language model's prompt if one segment is dropped."""
+    return judge_number(predicted, run, STAR, _WITHOUT, lambda trace: trace.totals["prompt"])

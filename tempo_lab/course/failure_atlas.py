@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers, words
+from tempo_lab.course.predictions import STAR, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 _DIAGNOSED = (
     ([0.01, 0.02, 0.01], "absent"),
@@ -117,3 +120,33 @@ def check_overspent(answer: Any) -> str | None:
     if value == 1200:
         return "The minimum of four is lowered if the budget is too small for it, but not to zero."
     return "Each segment gets its lowered minimum, whatever the total."
+
+
+_UNDECIDED = Intervention.patch(-1, "decision", 0.0)
+
+
+def _undecided() -> Trace:
+    return example_run(STAR, _UNDECIDED, budget=100)
+
+
+def _tokens(run: Trace) -> float:
+    """Tokens of each segment; -1 if they differ."""
+    tokens = run.data["tokens"].to_numpy()
+    return float(tokens[0]) if np.all(tokens == tokens[0]) else -1
+
+
+def _undecided_right() -> list[tuple[Any, ...]]:
+    run = _undecided()
+    return [(_tokens(run), run), (int(_tokens(run)), run)]
+
+
+def _undecided_wrong() -> list[tuple[Any, ...]]:
+    run, plain = _undecided(), example_run(STAR, budget=100)
+    one = example_run(STAR, Intervention.patch(-1, "decision", 0.0, segments=8), budget=100)
+    return [(16, run), (2, run), (_tokens(run), plain), (_tokens(run), one), (_tokens(run), ...)]
+
+
+@check(right=_undecided_right, wrong=_undecided_wrong)
+def check_undecided(predicted: Any, run: Any) -> str | None:
+    """Tokens of each segment if the decision says Yes as much as No everywhere."""
+    return judge_number(predicted, run, STAR, _UNDECIDED, _tokens)

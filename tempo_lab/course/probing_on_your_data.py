@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 
 @check(
@@ -155,3 +158,27 @@ def check_resample(answer: Callable[[np.ndarray, np.random.Generator], Any]) -> 
     if len(set(draws)) == 1:
         return "The same videos were drawn each time; draw them with the generator."
     return None
+
+
+_NO_EVIDENCE = Intervention.drop(STAR_AT)
+
+
+def _change_right() -> list[tuple[Any, ...]]:
+    run, plain = example_run(STAR, _NO_EVIDENCE), example_run(STAR)
+    return [(0, run, plain), (0.0, run, plain)]
+
+
+def _change_wrong() -> list[tuple[Any, ...]]:
+    run, plain = example_run(STAR, _NO_EVIDENCE), example_run(STAR)
+    return [(1, run, plain), (12, run, plain), (0, plain, plain), (0, ..., plain)]
+
+
+@check(right=_change_right, wrong=_change_wrong)
+def check_scores_after_drop(predicted: Any, run: Any, plain: Any) -> str | None:
+    """How many scores change if the segment with the evidence is dropped."""
+
+    def changed(trace: Trace) -> int:
+        difference = trace.data["logit"].to_numpy() - plain.data["logit"].to_numpy()
+        return int((abs(difference) > 0.001).sum())
+
+    return judge_number(predicted, run, STAR, _NO_EVIDENCE, changed)

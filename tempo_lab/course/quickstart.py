@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
 
 _LEDGER = {"used": 38, "timestamps": 36, "text": 21, "prompt": 95}
 
@@ -20,7 +22,7 @@ def check_segment_at(answer: Any) -> str | None:
     """The segment that shows second 21, of segments of four seconds."""
     if number(answer) == 5:
         return None
-    return "Segments are counted from 0, and the first one ends where the second begins, at 4 s."
+    return "Segments are counted from 0. Segment 0 ends at 4 s, where segment 1 begins."
 
 
 @check(
@@ -31,7 +33,7 @@ def check_words(answer: Any, totals: Mapping[str, int]) -> str | None:
     """Tokens of the prompt that are words: neither budget nor picture."""
     if number(answer) == totals["prompt"] - totals["used"]:
         return None
-    return "Two entries of the totals are not memory tokens, and the model read both."
+    return "Two entries of the totals are tokens of the prompt, but not memory. Add both."
 
 
 @check(
@@ -44,5 +46,25 @@ def check_smallest_budget(answer: Any, segments: int) -> str | None:
     if value == segments:
         return None
     if value < segments:
-        return "Try it: what does the error say about what you asked and what it found?"
-    return "A smaller one is accepted, too. What is the least that a segment can get?"
+        return "`ask` rejects this budget. What does the error message say?"
+    return "`ask` accepts a smaller budget, too. What is the minimum number of tokens per segment?"
+
+
+_DROP = Intervention.drop(STAR_AT)
+
+
+def _drop_right() -> list[tuple[Any, ...]]:
+    run = example_run(STAR, _DROP)
+    return [(run.totals["used"], run), (float(run.totals["used"]), run)]
+
+
+def _drop_wrong() -> list[tuple[Any, ...]]:
+    run, plain = example_run(STAR, _DROP), example_run(STAR)
+    used = plain.totals["used"]
+    return [(used, run), (run.totals["used"], plain), (run.totals["used"], ...), (used, used)]
+
+
+@check(right=_drop_right, wrong=_drop_wrong)
+def check_used_after_drop(predicted: Any, run: Any) -> str | None:
+    """Memory tokens that are used if the segment with the star is dropped."""
+    return judge_number(predicted, run, STAR, _DROP, lambda trace: trace.totals["used"])

@@ -9,6 +9,9 @@ import numpy as np
 
 from tempo_lab.common.statistics import auc, ranks
 from tempo_lab.course.checking import check, number
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 
 @check(
@@ -21,7 +24,7 @@ def check_counted_pairs(answer: Any) -> str | None:
     if abs(value - 0.75) < 1e-9:
         return None
     if value > 1:
-        return "The number of pairs in the right order is half of it: out of how many?"
+        return "You counted pairs in the right order. Divide by the number of all pairs."
     if value in (0.875, 0.625):
         return "A tie counts as half. There are two ties."
     return "Compare each of the two relevant segments with each of the four others: eight pairs."
@@ -84,8 +87,8 @@ def check_calibration(answer: Any) -> str | None:
     if abs(value - 0.15) < 1e-3:
         return None
     if abs(value - 0.3) < 1e-3:
-        return "That is the error of the first bin. How large a share of the scores is in it?"
-    return "For each bin: score minus relevant share, without sign; then the mean over all scores."
+        return "This is the error of the first bin. What share of all scores is in this bin?"
+    return "Take |score - relevant share| for each bin, then the mean over all scores."
 
 
 def _entropy(scores: Any) -> float:
@@ -127,5 +130,28 @@ def check_effective_segments(answer: Callable[[np.ndarray], Any]) -> str | None:
     for scores in _SHARED:
         value, wanted = number(answer(np.array(scores))), _entropy(scores)
         if abs(value - wanted) > 1e-3:
-            return f"For {scores} it returns {value:.3f}, and {wanted:.3f} segments share it."
+            return f"For {scores} it returns {value:.3f}, but the right value is {wanted:.3f}."
     return None
+
+
+_OTHER = Intervention.question("Where is the circle?")
+
+
+def _most_relevant(run: Trace) -> int:
+    return int(run.data["relevance"].to_numpy().argmax())
+
+
+def _other_right() -> list[tuple[Any, ...]]:
+    run = example_run(STAR, _OTHER)
+    return [(_most_relevant(run), run), (np.int64(_most_relevant(run)), run)]
+
+
+def _other_wrong() -> list[tuple[Any, ...]]:
+    run, plain = example_run(STAR, _OTHER), example_run("Where is the circle?")
+    return [(STAR_AT, run), (_most_relevant(run), plain), (_most_relevant(run), ...)]
+
+
+@check(right=_other_right, wrong=_other_wrong)
+def check_other_question(predicted: Any, run: Any) -> str | None:
+    """The most relevant segment if the video is compressed for another question."""
+    return judge_number(predicted, run, STAR, _OTHER, _most_relevant)

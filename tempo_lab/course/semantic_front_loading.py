@@ -9,6 +9,10 @@ import numpy as np
 
 from tempo_lab.analysis.front_loading.result import knee as _knee
 from tempo_lab.course.checking import check, number, numbers
+from tempo_lab.course.predictions import STAR, example_run, judge_run
+from tempo_lab.course.setup import truth
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 
 @check(
@@ -32,11 +36,11 @@ def check_tail_slots(answer: Any) -> str | None:
     if values == [11, 12, 13, 14, 15]:
         return None
     if len(values) != 5:
-        return "Give as many slots as are kept."
+        return "Give as many slots as the segment keeps."
     if values[0] == 0:
-        return "Those are the first ones."
+        return "Those are the first slots."
     if values[-1] == 16:
-        return "Slots are counted from 0, so no slot has that high a number."
+        return "Slots are counted from 0, so there is no slot 16."
     return "The last slots are next to each other, at the end."
 
 
@@ -50,13 +54,13 @@ def check_area(answer: Any) -> str | None:
     if abs(value - 0.25) < 1e-3:
         return None
     if value < 0:
-        return "The head is ahead here: the sign is wrong."
+        return "The head leads here, so the area is positive: the sign is wrong."
     if value > 1:
-        return "Give an average over k: divide by its range."
+        return "Give an average over k: divide by the range of k."
     if abs(value - 0.2) < 1e-3:
-        return "Now divide by what the tail lacks at the smallest k."
+        return "Now divide by the gap between the tail and all tokens at the smallest k."
     if abs(value - 0.3125) < 1e-3:
-        return "The points are not equally far apart: a step from 4 to 8 counts more."
+        return "The points are not evenly spaced: the step from 4 to 8 counts more."
     return "Sum trapezoids of the differences; divide by the range of k and by the first gap."
 
 
@@ -94,12 +98,12 @@ def check_enough(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str
         value = number(answer(ks, right))
         if value == _enough(ks, right):
             continue
-        about = f"Of k = {ks} with {right} right it returns {value:g}"
+        about = f"For ks = {ks} and right = {right} it returns {value:g}"
         if value not in ks:
             return f"{about}: return one of the values of k."
         if right[ks.index(int(value))] < 0.9 * right[-1]:
-            return f"{about}: that is not enough."
-        return f"{about}: an earlier one is enough."
+            return f"{about}: this k is too small."
+        return f"{about}: a smaller k is enough."
     return None
 
 
@@ -138,3 +142,30 @@ def check_knee(answer: Callable[[Sequence[int], Sequence[float]], Any]) -> str |
         if value != wanted:
             return f"For {curve} at k = {ks} it returns {value:g}: another point is further above."
     return None
+
+
+def _only(slot: int) -> Trace:
+    return example_run(STAR, Intervention.slots([slot]))
+
+
+def _slot_right() -> list[tuple[Any, ...]]:
+    right = example_run(STAR).answer
+    slot = next(slot for slot in range(16) if _only(slot).answer == right)
+    return [(slot, _only(slot)), (float(slot), _only(slot))]
+
+
+def _slot_wrong() -> list[tuple[Any, ...]]:
+    return [(0, _only(0)), (1, _only(1)), (0, _only(2)), (2, example_run(STAR)), (2, ...)]
+
+
+@check(right=_slot_right, wrong=_slot_wrong)
+def check_color_slot(slot: Any, run: Any) -> str | None:
+    """A slot that alone is enough for the color, and the run that shows it."""
+    place = int(number(slot))
+    hint = judge_run(run, STAR, Intervention.slots([place]))
+    if hint is not None:
+        return hint
+    questions = truth("voyage")["questions"]
+    if run.answer == next(q["answer"] for q in questions if q["text"] == STAR):
+        return None
+    return "This token alone does not give the color. Look at `run.answer` and predict again."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tempo_lab.common.errors import VideoError, did_you_mean
-from tempo_lab.common.files import EMBEDDED
+from tempo_lab.common.files import EMBEDDED, shipped
 
 if TYPE_CHECKING:
     from tempo_lab.session.tempo import Tempo
@@ -45,27 +45,22 @@ def start() -> Tempo:
 
 
 def clip(name: str) -> Path:
-    """Return the path of a clip that comes with the repository.
+    """Return the path of a clip of the package, or in data/clips above the notebook.
 
     Args:
         name: of the file, without its suffix, such as "voyage".
 
     Raises:
-        VideoError: there is no such clip, or no clips (the package is installed without the
-            repository).
+        VideoError: there is no such clip.
     """
-    roots = [Path(__file__).parents[2], Path.cwd(), *Path.cwd().parents]
-    folder = next((root for root in roots if (root / "data" / "clips").is_dir()), None)
-    if folder is None:
-        raise VideoError(
-            "the clips of the course were not found",
-            asked=name,
-            found="no folder data/clips next to the package or above the notebook",
-            fix="run the notebook in a clone of the repository",
-        )
-    path = folder / "data" / "clips" / f"{name}.mp4"
-    if not path.is_file():
-        names = sorted(each.stem for each in path.parent.glob("*.mp4"))
+    roots = [Path.cwd(), *Path.cwd().parents]
+    folders = [
+        shipped("data/clips/voyage.mp4").parent,
+        *(root / "data" / "clips" for root in roots),
+    ]
+    path = next((path for each in folders if (path := each / f"{name}.mp4").is_file()), None)
+    if path is None:
+        names = sorted({clip.stem for each in folders for clip in each.glob("*.mp4")})
         raise VideoError(
             "there is no such clip",
             asked=name,

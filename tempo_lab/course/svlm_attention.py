@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers, words
+from tempo_lab.course.predictions import STAR, STAR_AT, example_run, judge_number
 from tempo_lab.course.setup import truth
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, UNITS, Item
+from tempo_lab.session.capture.spec import Capture, Rows
+from tempo_lab.session.interventions.spec import Intervention
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,8 +59,8 @@ def check_times_even(answer: Any) -> str | None:
     if abs(value - 0.25) < 1e-6:
         return None
     if abs(value - 4) < 1e-6:
-        return "The other way round: divide the share."
-    return "72 of 120 is the even share. Divide the measured share by it."
+        return "This is the inverse. Divide the measured share by the even share."
+    return "The even share is 72 of 120. Divide the measured share by it."
 
 
 def _causal(scores: Any) -> np.ndarray:
@@ -89,8 +92,8 @@ def check_cut(answer: Any) -> str | None:
     if chosen == "what color is the moon":
         return None
     if not "what color is the moon with the star?".startswith(chosen):
-        return "A row depends on everything before it: do not change the beginning."
-    return "What comes after a word does not change its row. Where does the text end, then?"
+        return "A row depends on all earlier words: do not change the beginning of the question."
+    return "Later words do not change the row of a word. At which word can the text end?"
 
 
 Rolled = Callable[[Sequence[np.ndarray]], Any]
@@ -135,15 +138,40 @@ def check_rollout(answer: Rolled) -> str | None:
     for maps in _MAPS:
         wanted, values = _rollout(maps), np.array(numbers(answer([each.copy() for each in maps])))
         if values.size != wanted.size:
-            return f"For {len(maps)} maps of {wanted.shape} it returns {values.size} numbers."
+            return f"For {len(maps)} maps of shape {wanted.shape} it returns {values.size} numbers."
         if np.abs(values.reshape(wanted.shape) - wanted).max() < 1e-6:
             continue
         for what, other in (
-            ("with the layers in the other order", _backwards),
+            ("with the layers in reverse order", _backwards),
             ("without the residual path", _no_residual),
-            ("if layers were averaged instead of following each other", _mean_layer),
+            ("if you average the layers instead of multiplying them", _mean_layer),
         ):
             if np.abs(values.reshape(wanted.shape) - other(maps)).max() < 1e-6:
-                return f"That is what one gets {what}."
-        return "Each layer: half of it is the identity. A later layer is multiplied from the left."
+                return f"This is the result {what}."
+        return "Half of each layer is the identity. Multiply each later layer from the left."
     return None
+
+
+_COPY = Intervention.patch(-1, "decision", 0.0, segments=3)
+"""The value is what the learner copies; it is not compared."""
+
+
+def _copy_right() -> list[tuple[Any, ...]]:
+    capture = Capture(hidden=Rows(["decision"]))
+    states = example_run(STAR, capture=capture).data["hidden_state"]
+    state = states.isel(segment=STAR_AT, layer=-1, hidden_row=0).to_numpy()
+    run = example_run(STAR, Intervention.patch(-1, "decision", state, segments=3))
+    tokens = int(run.data["tokens"][3])
+    return [(tokens, run), (float(tokens), run)]
+
+
+def _copy_wrong() -> list[tuple[Any, ...]]:
+    plain, zero = example_run(STAR), example_run(STAR, _COPY)
+    tokens = int(plain.data["tokens"][STAR_AT])
+    return [(tokens, plain), (tokens, zero), (tokens, ...)]
+
+
+@check(right=_copy_right, wrong=_copy_wrong)
+def check_copied_decision(predicted: Any, run: Any) -> str | None:
+    """Tokens of a segment that gets the decision state of another one."""
+    return judge_number(predicted, run, STAR, _COPY, lambda trace: int(trace.data["tokens"][3]))

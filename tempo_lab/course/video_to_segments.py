@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from tempo_lab.course.checking import check, number, numbers
+from tempo_lab.course.predictions import STAR_AT, example_run, judge_number
+from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.trace.trace import Trace
 
 
 @check(
@@ -20,8 +23,8 @@ def check_sampled_frames(answer: Any) -> str | None:
     if value == 20:
         return None
     if value == 250:
-        return "That is the number of frames in the file. How many per second are sampled?"
-    return "The rate of the file does not matter here: samples are counted per second."
+        return "This is the number of frames in the file. How many frames per second are sampled?"
+    return "The frame rate of the file does not matter here: use the samples per second."
 
 
 @check(
@@ -32,7 +35,7 @@ def check_last_segment(answer: Any) -> str | None:
     """Segments of 100 sampled frames, and frames in the last one."""
     values = numbers(answer)
     if len(values) != 2:
-        return "Give two numbers: how many segments, and how many frames in the last one."
+        return "Give two numbers: the number of segments and the number of frames in the last one."
     if values == [13, 4]:
         return None
     if values[0] == 13:
@@ -50,8 +53,8 @@ def check_longest(answer: Any) -> str | None:
     if abs(value - 512) < 1:
         return None
     if value > 512:
-        return "In a video of that length, samples are more than half a second apart."
-    return "A longer video still stays below the maximum number of frames."
+        return "In a video of this length, samples are more than half a second apart."
+    return "A longer video is still below the maximum number of sampled frames."
 
 
 def _touched(start: float, end: float) -> list[int]:
@@ -81,10 +84,35 @@ def check_touched(answer: Callable[[float, float], Any]) -> str | None:
     for start, end in ((32, 36), (33, 35), (30, 33), (0, 48), (3.5, 4.5), (4, 4.5), (7, 12.25)):
         values, wanted = numbers(answer(start, end)), _touched(start, end)
         if sorted(values) != wanted:
-            how = "too many" if set(values) > set(wanted) else "not all of them, or others"
-            return f"From {start} to {end} s it names {how}."
+            how = "too many segments" if set(values) > set(wanted) else "wrong segments, or not all"
+            return f"From {start} to {end} s it returns {how}."
     return None
 
 
 def _overlap(segment: int, start: float, end: float) -> bool:
     return 4 * segment < end and start < 4 * segment + 4
+
+
+_WHEN, _SWAP = "When does the star appear?", Intervention.swap(3, STAR_AT)
+
+
+def _second(run: Trace) -> float:
+    """The number in an answer like "at 34 seconds"; -1 if there is none."""
+    return next((float(word) for word in run.answer.split() if word.isdecimal()), -1)
+
+
+def _swap_right() -> list[tuple[Any, ...]]:
+    run = example_run(_WHEN, _SWAP)
+    return [(_second(run), run), (int(_second(run)), run)]
+
+
+def _swap_wrong() -> list[tuple[Any, ...]]:
+    run, plain = example_run(_WHEN, _SWAP), example_run(_WHEN)
+    other = example_run(_WHEN, Intervention.swap(2, STAR_AT))
+    return [(_second(plain), run), (_second(plain), plain), (_second(other), other)]
+
+
+@check(right=_swap_right, wrong=_swap_wrong)
+def check_second_after_swap(predicted: Any, run: Any) -> str | None:
+    """The second that the model answers if the memory of two segments is exchanged."""
+    return judge_number(predicted, run, _WHEN, _SWAP, _second)

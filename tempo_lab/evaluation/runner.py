@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
-
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.evaluation.engines import Answer, Engine, Job, LocalEngine
 from tempo_lab.evaluation.engines.base import J
 from tempo_lab.evaluation.store import Row, Store, key_of
@@ -78,7 +77,7 @@ def run_on(
     wanted = [key for job in jobs for key in job.keys(engine.models)]
     rows = {key_of(row): row for row in store if finished(row)}
     done = {key for key in wanted if key in rows}
-    with tqdm(
+    with progress_bar(
         total=len(wanted), initial=len(done), unit="answer", smoothing=0.05, disable=not progress
     ) as bar:
         unfinished = [job for job in jobs if not done.issuperset(job.keys(engine.models))]

@@ -1,6 +1,6 @@
 """The compressor: an SVLM reads a segment and the question, and writes memory tokens.
 
-Causal attention makes three separate calls exact (METHOD sections 2 to 4):
+Causal attention makes three separate calls exact (docs/method.md sections 2 to 4):
 
     prefix     prefills the video, which does not depend on the question
     relevance  prefills the question; its last token gives the Yes/No logit
@@ -151,7 +151,7 @@ class Compressor(nn.Module):
         return torch.as_tensor(positions, device=self.compression_tokens.device)
 
     def system(self, tokens: TokenMap) -> SystemPrefix:
-        """Prefill the system turn, once for all segments (METHOD section 8 c)."""
+        """Prefill the system turn, once for all segments (docs/method.md section 8 c)."""
         cache = DynamicCache()
         positions, following = rope_positions(tokens)
         qwen.prefill(self.svlm, self._embed(tokens.ids)[None], self._positions(positions), cache)
@@ -185,7 +185,7 @@ class Compressor(nn.Module):
         return PrefixCache(cache, following)
 
     def relevance(self, prefix: PrefixCache, question: TokenMap) -> list[DecodeState]:
-        """Prefill the question after the video; its last token decides (METHOD section 3).
+        """Prefill the question after the video; its last token decides (docs/method.md section 3).
 
         `prefix` does not change and can be used for other questions.
 
@@ -217,7 +217,7 @@ class Compressor(nn.Module):
         return hidden.float() @ (yes - no)
 
     def memory(self, states: Sequence[DecodeState], slots: int) -> list[DecodeState]:
-        """Compute memory tokens up to the first `slots` (METHOD section 4).
+        """Compute memory tokens up to the first `slots` (docs/method.md section 4).
 
         Token k depends only on the prompt and on tokens < k, so existing tokens are not computed
         again.

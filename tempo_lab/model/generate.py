@@ -77,7 +77,7 @@ def answer(
     stream: Callable[[str], object] | None = None,
     logits: bool = False,
 ) -> Answer:
-    """Answer greedily until a stop token (METHOD section 6).
+    """Answer greedily until a stop token (docs/method.md section 6).
 
     Args:
         model: the model; its `generation_config` has the stop tokens.

@@ -1,8 +1,8 @@
 """The exact prompts of the SVLM and the LLM, with a map of what each position is.
 
-Texts and positions are those of METHOD sections 2 and 6. A prompt is built as token ids, piece by
-piece, together with its token map, so no code has to search for a token. Text from a user is plain
-text: a control token in a question is read as its characters.
+Texts and positions are those of docs/method.md sections 2 and 6. A prompt is built as token ids,
+piece by piece, together with its token map, so no code has to search for a token. Text from a user
+is plain text: a control token in a question is read as its characters.
 """
 
 from __future__ import annotations

@@ -52,7 +52,9 @@ def frames_sdpa(
     patches_per_frame: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Compute sdpa over all temporal patches at once; none attends to another (METHOD section 2).
+    """Compute sdpa over all temporal patches at once; none attends to another.
+
+    The rule is that of docs/method.md section 2.
 
     Args:
         query, key, value: [1, head, frame * patch, width].

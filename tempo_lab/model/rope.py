@@ -8,10 +8,10 @@ from tempo_lab.model.tempo import TempoForConditionalGeneration
 
 
 def round_as_released(model: TempoForConditionalGeneration) -> None:
-    """Round the rotary frequencies in place, as the casts of the released code (METHOD section 7).
+    """Round the rotary frequencies in place, as the casts of the released code do.
 
-    SVLM and vision tower: float32 -> float16 -> bfloat16; LLM: float32 -> bfloat16. Everything else
-    keeps its dtype, and positions are still multiplied in float32.
+    SVLM and vision tower: float32 -> float16 -> bfloat16; LLM: float32 -> bfloat16 (docs/method.md
+    section 7). Everything else keeps its dtype, and positions are still multiplied in float32.
     """
     tower = set(model.compressor.modules())
     for module in model.modules():

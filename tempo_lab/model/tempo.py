@@ -136,7 +136,7 @@ class TempoForConditionalGeneration(Qwen3ForCausalLM):
         return self.model.mm_projector(memory)
 
     def embed(self, prompt: TokenMap, memory: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the LLM's input embeddings (METHOD section 6).
+        """Return the LLM's input embeddings (docs/method.md section 6).
 
         Args:
             prompt: a prompt of `Prompts.conversation`.

@@ -72,7 +72,7 @@ _width: ContextVar[float] = ContextVar("width", default=WIDE)
 
 @contextmanager
 def style(width: str | float = "text", *, font: float = 8.5) -> Iterator[None]:
-    """Draw figures for a paper inside the block: a given width, fonts of 7 to 9 points.
+    """Draw figures for a paper inside the block: a given width, fonts of 7 to 9 points::
 
         with tl.plots.style("column"):
             figure, _ = tl.plots.allocation(trace)

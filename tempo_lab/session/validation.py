@@ -19,7 +19,7 @@ from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.trace.trace import Trace
 
 MAX_NEW_TOKENS = 1024
-"""Default for the tokens of an answer (METHOD section 6)."""
+"""Default for the tokens of an answer (docs/method.md section 6)."""
 
 
 def check_memory(checkpoint: Checkpoint) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Trace"]
 
 CLOSE_SCORES = 0.01
-"""Scores whose range is below this are nearly equal; METHOD section 5 has an example."""
+"""Scores whose range is below this are nearly equal; docs/method.md section 5 has an example."""
 
 # name: (dimensions, type, unit, meaning)
 _VARIABLES: dict[str, tuple[tuple[str, ...], type, str, str]] = {
@@ -389,8 +389,8 @@ class Trace:
     def caution(self) -> str | None:
         """A warning in one line where nearly equal scores were allocated very different tokens.
 
-        Min-max allocation depends on differences only (METHOD section 5): scores that hardly differ
-        are still spread over the whole range of tokens, and noise decides.
+        Min-max allocation depends on differences only (docs/method.md section 5): scores that
+        hardly differ are still spread over the whole range of tokens, and noise decides.
         """
         if self.scores_only:
             return None

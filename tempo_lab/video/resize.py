@@ -1,10 +1,10 @@
 """Sizes of frames, and the part of resizing that the decoder's process does.
 
-The released processor resizes a video frame three times (METHOD section 1: longest edge 512 px,
-then multiples of 64, then multiples of 32 with a minimum area). The first two steps run here in
-PIL, so that a full-resolution frame never leaves the decoder's process. The last step is float
-arithmetic in torch, in `tempo_lab.model.pixels`. This file does not import torch: the decoder's
-process does without it.
+The released processor resizes a video frame three times (docs/method.md section 1: longest edge
+512 px, then multiples of 64, then multiples of 32 with a minimum area). The first two steps run
+here in PIL, so that a full-resolution frame never leaves the decoder's process. The last step is
+float arithmetic in torch, in `tempo_lab.model.pixels`. This file does not import torch: the
+decoder's process does without it.
 """
 
 from __future__ import annotations

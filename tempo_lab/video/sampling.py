@@ -1,4 +1,4 @@
-"""Which frames of a source are sampled (METHOD section 1): arithmetic, without decoding."""
+"""Which frames of a source are sampled (docs/method.md section 1): arithmetic, without decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A video, decoded lazily into segments of sampled frames (METHOD section 1).
+"""A video, decoded lazily into segments of sampled frames (docs/method.md section 1).
 
 `plan_sampling` chooses the frames. A child process (`tempo_lab.video.decoder_process`) decodes
 them; it is killed when it hangs.
@@ -77,8 +77,8 @@ class Video:
         VideoError: the source cannot be opened, or an argument is not valid.
 
     Times of frames and segments are always seconds of the file. The timestamps in the prompts count
-    the sampled frames from 0 (METHOD sections 2 and 6), so they are relative to the part, as if it
-    were a file of its own: add `plan.offset` to them for seconds of the file.
+    the sampled frames from 0 (docs/method.md sections 2 and 6), so they are relative to the part,
+    as if it were a file of its own: add `plan.offset` to them for seconds of the file.
 
     The child process that opened the source decodes the first pass over it. Each further pass
     starts a new child process. After a pass that fails the video can still be used.

@@ -12,6 +12,7 @@ from tempo_lab.analysis.front_loading.curves import token_probabilities
 from tempo_lab.analysis.front_loading.front_loading import tokens_tried
 from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.errors import BudgetError, QueryError
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.common.validation import check_whole
 from tempo_lab.evaluation.cases import Case
 from tempo_lab.trace.trace import Trace
@@ -60,8 +61,6 @@ class FrontLoadingExplorer(Explorer):
         seed: int = 0,
         progress: bool = False,
     ) -> None:
-        from tqdm.auto import tqdm
-
         if not isinstance(trace, Trace):
             old = "case" if isinstance(trace, Case) else "question, answer"
             warn_renamed(
@@ -73,7 +72,9 @@ class FrontLoadingExplorer(Explorer):
         draws = check_whole("draws", draws, 1, error=BudgetError)
         seed = check_whole("seed", seed, 0, error=BudgetError)
         seeds = range(seed * draws, (seed + 1) * draws)
-        with tqdm(total=len(ks), desc="front-loading", disable=not progress, leave=False) as bar:
+        with progress_bar(
+            total=len(ks), desc="front-loading", disable=not progress, leave=False
+        ) as bar:
             self.data = token_probabilities(self.case, ks, seeds, bar.update)
         self.k = ipw.SelectionSlider(
             options=ks, value=ks[len(ks) // 4], description="kept tokens, k",

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import tempo_lab
 from tempo_lab.allocation import STRATEGIES, allocate
 from tempo_lab.apps.cli import app
-from tempo_lab.apps.terminal import REFUSED
+from tempo_lab.apps.terminal import REFUSED, USAGE
 from tempo_lab.common import netcdf
 from tempo_lab.nano.front_loading import recall
 from tempo_lab.nano.front_loading import training as study
@@ -117,12 +117,14 @@ from tempo_lab.apps.cli import app
 app(sys.argv[1:])"""
 
 
-@pytest.mark.parametrize(("option", "older"), [("--save", True), ("--figure", False)])
+@pytest.mark.parametrize(
+    ("option", "name", "older"), [("--save", "kept.nc", True), ("--figure", "kept.png", False)]
+)
 def test_a_disk_that_fills_up_is_reported_and_leaves_nothing_half_written(
-    tmp_path, frames_file, option, older
+    tmp_path, frames_file, option, name, older
 ):
     command = ["ask", frames_file, "What color is the star?", "--device", "cpu"]
-    place = tmp_path / "out" / "kept.png"
+    place = tmp_path / "out" / name
     place.parent.mkdir()
     if older:
         place.write_bytes(b"older")
@@ -130,24 +132,30 @@ def test_a_disk_that_fills_up_is_reported_and_leaves_nothing_half_written(
         [sys.executable, "-c", FULL_DISK, *map(str, command), option, str(place)],
         capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
-    assert result.returncode == 2, result.stderr
+    assert result.returncode == REFUSED, result.stderr
     assert "tokens used" in result.stdout  # the answer is not lost
     assert "could not be saved" in result.stderr
     assert "found: File too large" in result.stderr
     assert "fix:" in result.stderr
     assert "Traceback" not in result.stderr
-    assert os.listdir(place.parent) == (["kept.png"] if older else [])
+    assert os.listdir(place.parent) == ([name] if older else [])
     assert not older or place.read_bytes() == b"older"
 
 
-def test_output_that_cannot_be_written_is_reported(saved, tmp_path):
+@pytest.mark.parametrize("as_json", [True, False])
+def test_output_that_cannot_be_written_is_reported(saved, tmp_path, as_json):
+    command = [sys.executable, "-c", FULL_DISK, "trace", str(saved), "--all"]
     with open(tmp_path / "out.txt", "wb") as out:
         result = subprocess.run(
-            [sys.executable, "-c", FULL_DISK, "trace", str(saved), "--all", "--json"],
+            [*command, "--json"] if as_json else command,
             stdout=out, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-    assert result.returncode == 2
-    assert result.stderr == "tempo-lab: cannot write the output: File too large\n"
+    assert result.returncode == REFUSED
+    if as_json:
+        error = json.loads(result.stderr)
+        assert (error["type"], error["found"]) == ("OSError", "File too large")
+    else:
+        assert result.stderr == "tempo-lab: cannot write the output: File too large\n"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +171,7 @@ def test_output_that_cannot_be_written_is_reported(saved, tmp_path):
 )
 def test_refusals_are_one_message_on_stderr(frames_file, arguments, words):
     result = run("ask", *(str(a).format(video=frames_file) for a in arguments), *TINY)
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == REFUSED, result.output
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("tempo-lab: ")
@@ -189,7 +197,7 @@ def test_the_video_is_never_written_over(tmp_path, way, option):
     else:
         video, place = folder, folder / "0.png"
     result = run("ask", video, "What?", *TINY, option, place)
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == REFUSED, result.output
     assert f"{option} would overwrite the input" in result.stderr
     assert place.read_bytes() == before
 
@@ -198,11 +206,11 @@ def test_a_trace_and_its_picture_need_two_names(tmp_path, frames_file):
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     result = run("ask", frames_file, "What?", *TINY, "--save", tmp_path / "a.png",
                "--figure", tmp_path / "b.png")  # fmt: skip
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "name the same file" in result.stderr
     trace = make_trace().save(tmp_path / "trace.png")
     result = run("trace", trace, "--figure", trace)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "would overwrite the input" in result.stderr
 
 
@@ -215,7 +223,7 @@ def test_pipes_and_devices_are_refused(tmp_path, frames_file, option):
     link.symlink_to(os.devnull)
     for place in (pipe, link):
         result = run("ask", frames_file, "What?", *TINY, option, place)
-        assert result.exit_code == 2
+        assert result.exit_code == REFUSED
         assert "a device, pipe or socket" in result.stderr
     assert pipe.is_fifo()
 
@@ -231,7 +239,7 @@ def test_a_failed_save_loses_neither_answer_nor_ledger(
     figure = tmp_path / "f.png"
     result = run("ask", frames_file, "What?", *TINY, "--budget", 60, "--save", tmp_path / "t.nc",
                "--figure", figure, *(["--json"] if as_json else []))  # fmt: skip
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "No space left" in result.stderr
     assert figure.read_bytes().startswith(b"\x89PNG")
     if as_json:
@@ -242,7 +250,7 @@ def test_a_failed_save_loses_neither_answer_nor_ledger(
 
 def test_no_such_model(frames_file):
     result = run("ask", frames_file, "What?", "--model", "./nowhere")
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "no such checkpoint" in result.stderr
 
 
@@ -316,7 +324,7 @@ def test_scores_that_hardly_differ_are_noted_below_the_table(tmp_path):
 
 def test_a_file_that_is_no_trace_is_not_to_be_saved_again(frames_file):
     result = run("trace", frames_file)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "not a trace" in result.stderr
     assert "fix:   name a file that" in result.stderr
 
@@ -379,7 +387,7 @@ def test_info_of_a_part(frames_file):
     assert printed["sampled_part"] == "4 to 13 s"
     assert (printed["sampled_frames"], printed["frames"], printed["duration"]) == (18, 44, 22)
     refused = run("info", frames_file, "--start", 22)
-    assert refused.exit_code == 2
+    assert refused.exit_code == REFUSED
     assert "the video lasts 22 s" in refused.stderr
 
 
@@ -402,7 +410,7 @@ def test_info_of_a_plain_qwen3_vl():
 def test_a_plain_qwen3_vl_is_asked_for_scores_only(frames_file, tmp_path):
     folder = GOLDEN / "svlm" / "qwen3-vl-tiny"
     result = run("ask", frames_file, "What is it?", "--model", folder, "--device", "cpu")
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "no memory tokens" in result.stderr
     assert "session.score(question)" in result.stderr
     with tempo_lab.load(folder, device="cpu").open(frames_file, progress=False) as session:
@@ -416,15 +424,15 @@ def test_a_plain_qwen3_vl_is_asked_for_scores_only(frames_file, tmp_path):
     assert printed["totals"] is None
     assert len(printed["segments"]) == 6
     refused = run("trace", path, "--figure", tmp_path / "f.png")
-    assert refused.exit_code == 2
+    assert refused.exit_code == REFUSED
     assert "no tokens and no answer" in refused.stderr
 
 
 def test_info_of_nothing(tmp_path):
-    assert run("info", tmp_path / "missing.mp4").exit_code == 2
+    assert run("info", tmp_path / "missing.mp4").exit_code == REFUSED
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     result = run("info", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "neither a Tempo checkpoint nor a plain Qwen3-VL" in result.stderr
 
 
@@ -447,7 +455,7 @@ def test_world_replaces_its_own_truth_only(tmp_path, content):
     video, beside = tmp_path / "a.mp4", tmp_path / "a.json"
     beside.write_text(content)
     result = run("world", "make", "--segments", 1, "--out", video)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert str(beside) in result.stderr
     assert beside.read_text() == content
     assert not video.exists()
@@ -461,8 +469,8 @@ def test_world_replaces_its_own_truth_only(tmp_path, content):
 def test_world_refuses_places_it_cannot_write(tmp_path):
     (tmp_path / "file").write_text("x")
     result = run("world", "make", "--segments", 1, "--out", tmp_path / "file" / "a.mp4")
-    assert result.exit_code == 2
-    assert "could not be written" in result.stderr
+    assert result.exit_code == REFUSED
+    assert f"found: {tmp_path / 'file'} is a file" in result.stderr
 
 
 @pytest.mark.parametrize(("options", "kept"), [([], "false"), (["--cpu"], "true")])
@@ -480,7 +488,7 @@ def test_train_uses_no_gpu_with_cpu(tmp_path, monkeypatch, options, kept):
 
 def test_train_refuses_unknown_recipes(tmp_path):
     result = run("train", "giga", "--out", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "nano" in result.stderr
 
 
@@ -507,17 +515,17 @@ def test_train_runs_an_arm_of_the_study(tmp_path, monkeypatch):
 )
 def test_train_wants_an_arm_and_a_seed_for_the_study_only(tmp_path, arguments):
     result = run("train", *arguments, "--out", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "needs an arm and a seed" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_arm_and_a_study_without_runs_are_refused(tmp_path):
     result = run("train", "front-loading", "--arm", "middle", "--seed", 1, "--out", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "none, prefix, suffix, random" in result.stderr
     result = run("evaluate", "front-loading", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert "no finished run" in result.stderr
 
 
@@ -539,7 +547,7 @@ def test_the_study_is_shown_as_a_table(tmp_path, monkeypatch):
 def test_a_command_without_its_packages_names_the_extra(monkeypatch, arguments, package, extra):
     monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     result = run(*arguments)
-    assert result.exit_code == 2
+    assert result.exit_code == REFUSED
     assert f"found: no {package}" in result.stderr
     assert f"pip install 'tempo-lab[{extra}]'" in result.stderr
 
@@ -574,6 +582,6 @@ def test_help_lists_every_strategy_of_the_library():
 
 
 def test_unknown_commands_and_options_are_usage_errors():
-    assert run("aks").exit_code == 2
-    assert run("ask", "video.mp4").exit_code == 2
-    assert run("ask", "video.mp4", "What?", "--budget", "many").exit_code == 2
+    assert run("aks").exit_code == USAGE
+    assert run("ask", "video.mp4").exit_code == USAGE
+    assert run("ask", "video.mp4", "What?", "--budget", "many").exit_code == USAGE

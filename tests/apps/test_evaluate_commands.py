@@ -19,6 +19,7 @@ import tempo_lab
 from tempo_lab.apps import evaluate_commands
 from tempo_lab.apps.cli import app
 from tempo_lab.apps.evaluate_commands import DATASETS, SOME_HAVE
+from tempo_lab.apps.terminal import INTERRUPTED, REFUSED, SOME_FAILED, USAGE
 from tempo_lab.evaluation import datasets
 from tempo_lab.evaluation.measured import VARYING
 from tests.evaluation.datasets.made_up import write_videos
@@ -121,7 +122,7 @@ def test_every_option_reaches_the_evaluation(asked, tmp_path):
     (tmp_path / "490.mp4").write_bytes(b"video")
     place = ["--data", data, "--videos", tmp_path, "--out", tmp_path / "run", "--split", "val"]
     result = run("nextgqa", *place, *words)
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == SOME_FAILED, result.output
     (call,) = asked
     assert call.pop("dataset").name == "nextgqa"
     assert call == {
@@ -139,9 +140,9 @@ def test_an_option_that_is_not_given_has_the_default_of_the_library(asked, tmp_p
     (tmp_path / "a.mp4").write_bytes(b"video")
     words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run"]
     refused = run(*words)
-    assert refused.exit_code == 2
+    assert refused.exit_code == REFUSED
     assert "line 3" in refused.stderr
-    assert run(*words, "--damaged", "skip").exit_code == 3
+    assert run(*words, "--damaged", "skip").exit_code == SOME_FAILED
     (call,) = asked
     defaults = inspect.signature(sys.modules["tempo_lab.evaluation.evaluate"].evaluate).parameters
     for name, value in call.items():
@@ -159,10 +160,12 @@ def test_a_download_is_asked_for_and_read_from_where_it_is(asked, tmp_path, monk
         datasets, "download", lambda name, folder: fetched.append((name, folder)) or data
     )
     place = ["--data", tmp_path / "mine", "--videos", tmp_path, "--out", tmp_path / "run"]
-    assert run("mlvu", *place).exit_code == 2
+    assert run("mlvu", *place).exit_code == REFUSED
     assert fetched == []
     write_videos(tmp_path, *VIDEOS)
-    assert run("mlvu", *place, "--download").exit_code == 3  # the rows that stand in for a run
+    assert (
+        run("mlvu", *place, "--download").exit_code == SOME_FAILED
+    )  # the rows that stand in for a run
     assert fetched == [("mlvu", tmp_path / "mine")]
     assert asked[0]["dataset"].rows[0].id.startswith("order")
 
@@ -176,21 +179,21 @@ def test_the_base_of_a_checkpoint_is_loaded_with_it(asked, tmp_path, monkeypatch
     words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--base", "b"]
     for more in (["--workers", 2], ["--engine", "ray"]):  # a worker loads the model by its name
         refused = run(*words, *more)
-        assert refused.exit_code == 2
+        assert refused.exit_code == REFUSED
         assert "save_pretrained" in refused.stderr
     assert asked == []
 
 
-def test_a_refusal_is_2_and_an_interrupt_130(monkeypatch, tmp_path):
+def test_a_refusal_a_usage_error_and_an_interrupt_have_their_exit_codes(monkeypatch, tmp_path):
     (tmp_path / "mine.csv").write_text("video,question\na.mp4,What?\n")
     (tmp_path / "a.mp4").write_bytes(b"video")
     words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run"]
     refused = run(*words, "--arms", "unifrom")
-    assert refused.exit_code == 2
+    assert refused.exit_code == REFUSED
     assert "did you mean 'uniform'" in refused.stderr
-    assert run("table", tmp_path / "none.csv", "--out", tmp_path / "run").exit_code == 2
-    assert run("lvbench", "--data", tmp_path, "--out", tmp_path / "run").exit_code == 2
-    assert run("rescore", tmp_path).exit_code == run("report", tmp_path).exit_code == 2
+    assert run("table", tmp_path / "none.csv", "--out", tmp_path / "run").exit_code == REFUSED
+    assert run("lvbench", "--data", tmp_path, "--out", tmp_path / "run").exit_code == USAGE
+    assert run("rescore", tmp_path).exit_code == run("report", tmp_path).exit_code == REFUSED
     assert not (tmp_path / "run").exists()
 
     def interrupt(*_, **__):
@@ -198,7 +201,7 @@ def test_a_refusal_is_2_and_an_interrupt_130(monkeypatch, tmp_path):
 
     monkeypatch.setattr(tempo_lab, "evaluate", interrupt, raising=False)
     result = run(*words)
-    assert result.exit_code == 130
+    assert result.exit_code == INTERRUPTED
     assert result.stderr == "tempo-lab: interrupted\n"
 
 
@@ -248,6 +251,14 @@ def test_rescore_and_report_need_no_model(own, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[:-1] == (own / "printed.txt").read_text().splitlines()[:-1]
     assert (copy / "summary.csv").read_bytes() == (own / "run" / "summary.csv").read_bytes()
+    record = json.loads(run("rescore", copy, "--json").stdout)
+    assert (record["report"], record["headline"]) == (str(copy / "report.html"), "accuracy")
+    arms = {(arm["arm"], arm["budget"]): arm for arm in record["arms"]}
+    assert set(arms) == {("all", None), ("uniform", 24), ("uniform", 48)}
+    assert all(arm["questions"] == 2 for arm in arms.values())
+    shown = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line}
+    assert f"{arms['all', None]['accuracy']:.3f}" in shown["all"]
+    assert record["failed"] == record["skipped"] == []
     (copy / "report.html").unlink()
     result = run("report", copy)
     assert result.exit_code == 0, result.output
@@ -274,19 +285,31 @@ def test_two_runs_are_compared_question_by_question(own, tmp_path):
     table = run("compare", own / "run", out, "--csv").stdout.splitlines()
     assert table[0].startswith("arm,budget,group,measure,first,second,difference")
     assert any(line.startswith("all,,kind=color,accuracy") for line in table)
-    assert run("compare", own / "run", tmp_path).exit_code == 2
+    record = json.loads(run("compare", own / "run", out, "--json").stdout)
+    assert (record["shared"], record["second"]) == (2, str(out))
+    assert {"measure", "difference", "low", "high"} <= set(record["differences"][0])
+    assert len(record["differences"]) == len(table) - 1
+    assert len(record["settings"]["arms"]["first"]) == 3
+    assert len(record["settings"]["arms"]["second"]) == 2
+    assert run("compare", own / "run", tmp_path).exit_code == REFUSED
 
 
-def test_missing_videos_and_failed_rows_are_3_and_are_counted(own, tmp_path):
+def test_missing_videos_and_failed_rows_have_an_exit_code_and_are_counted(own, tmp_path):
     shutil.copy(own / "voyage.mp4", tmp_path)
     (tmp_path / "mine.csv").write_text(
         TABLE + "absent.mp4,What color is the star?,red,0,4,color\n"
         "voyage.mp4,Is the zebra big or small?,small,0,4,size\n"
     )
     result = run("table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--arms", "all")
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == SOME_FAILED, result.output
     assert "1 rows failed" in result.stderr
     assert "1 rows of the dataset were skipped" in result.stderr
+    words = ["table", tmp_path / "mine.csv", "--out", tmp_path / "run", "--arms", "all"]
+    again = run(*words, "--json", "--quiet")
+    assert again.exit_code == SOME_FAILED
+    record, error = json.loads(again.stdout), json.loads(again.stderr)
+    assert (len(record["failed"]), len(record["skipped"])) == (1, 1)
+    assert (error["type"], error["exit_code"]) == ("FailedRows", SOME_FAILED)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Failed rows (1 rows)" in page
     assert "absent.mp4" in page

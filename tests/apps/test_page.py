@@ -28,6 +28,7 @@ from tempo_lab.apps.page import NOTEBOOK, UPLOAD_BYTES, VISITOR_BYTES, visitors_
 from tempo_lab.apps.page_address import HOST, PORT, free_port
 from tempo_lab.apps.page_html import LOADING, first_part
 from tempo_lab.apps.page_server import PROTOCOL, SPARE_BYTES, is_message
+from tempo_lab.apps.terminal import REFUSED
 from tempo_lab.common.files import shipped
 from tests.served import APP, served
 
@@ -243,7 +244,7 @@ def _own_address():
 def test_a_port_that_is_taken_is_a_clear_error(page):
     port = re.search(r":(\d+)/", page.root)[1]
     done = CliRunner().invoke(app, ["app", "--no-browser", "--port", port])
-    assert done.exit_code == 2
+    assert done.exit_code == REFUSED
     assert f"port {port} of {HOST}" in done.stderr
     assert "in use" in done.stderr
     assert "--port" in done.stderr
@@ -310,7 +311,7 @@ def test_without_a_port_the_next_free_one_is_taken():
 
 def test_an_unknown_model_is_an_error_at_once():
     done = CliRunner().invoke(app, ["app", "--no-browser", "--port", "0", "--model", "./nowhere"])
-    assert done.exit_code == 2
+    assert done.exit_code == REFUSED
     assert "nowhere" in done.stderr
 
 

@@ -13,6 +13,7 @@ from tempo_lab.analysis.attribution.methods import TargetFunction
 from tempo_lab.analysis.result import Quantity, Result
 from tempo_lab.analysis.validation import check_model, check_session
 from tempo_lab.common.errors import TraceError
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.common.validation import check_whole
 from tempo_lab.trace.trace import Trace
 
@@ -124,7 +125,6 @@ def attribution(
         QueryError: an answer has words that the model does not know.
     """
     import torch
-    from tqdm.auto import tqdm
 
     from tempo_lab.analysis.attribution.masked_forward import MaskedForward, frozen
 
@@ -158,7 +158,9 @@ def attribution(
             samples = algorithm.samples(parts.count)
         _check_enough(parts.count, samples, setup)
         total = 2 + algorithm.evaluations(parts.count, samples)
-        with tqdm(total=total, desc=method, unit="pass", delay=1, disable=not progress) as bar:
+        with progress_bar(
+            total=total, desc=method, unit="pass", delay=1, disable=not progress
+        ) as bar:
             function = TargetFunction(parts, setup.target, batch, bar.update)
             with_all, with_none = function(torch.eye(2)[:, :1].expand(2, parts.count)).tolist()
             attributed = algorithm.run(function, samples).detach().float().cpu()

@@ -73,7 +73,7 @@ def register_target(name: str, *, reads: str, units: str = "nat") -> Callable[[F
 
 @register_target("yes_no_logit", reads="relevance")
 def yes_no_logit(output: MaskedOutput) -> torch.Tensor:
-    """Return the Yes-versus-No logit: whether the segment is relevant (METHOD section 3)."""
+    """Return the Yes-versus-No logit: is the segment relevant (docs/method.md section 3)."""
     assert output.logit is not None
     return output.logit
 

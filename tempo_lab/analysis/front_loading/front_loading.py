@@ -24,6 +24,7 @@ from tempo_lab.analysis.front_loading.result import (
 from tempo_lab.analysis.stacking import mean_of
 from tempo_lab.analysis.validation import one_or_more
 from tempo_lab.common.errors import BudgetError, TraceError
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.common.statistics import SHARE
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
@@ -81,8 +82,6 @@ def front_loading(
         QueryError: a question or an answer has words that the model does not know.
         CaptureError: the LLM's attention cannot be recorded.
     """
-    from tqdm.auto import tqdm
-
     case_list, left_out = _that_fit(_check_cases(cases))
     config = case_list[0].session.checkpoint.model.config
     tokens = tokens_tried(ks, config.num_compression_tokens)
@@ -94,7 +93,7 @@ def front_loading(
     arms = [*STRATEGIES, *([CONTROL] if control else [])]
     curves = []
     points = len(case_list) * len(tokens)
-    with tqdm(total=points, desc="front-loading", delay=1, disable=not progress) as bar:
+    with progress_bar(total=points, desc="front-loading", delay=1, disable=not progress) as bar:
         for number, case in enumerate(case_list):
             seeds = [(seed * len(case_list) + number) * draws + draw for draw in range(draws)]
             other = None if controls is None else controls[number]

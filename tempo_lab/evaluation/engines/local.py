@@ -12,6 +12,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.common.interrupts import children_ignore_interrupts
 from tempo_lab.evaluation.engines.base import (
     Answer,
     J,
@@ -116,8 +117,9 @@ def _in_processes(
         for _ in range(workers)
     ]
     try:
-        for process in processes:
-            process.start()
+        with children_ignore_interrupts():
+            for process in processes:
+                process.start()
         finished = 0
         while finished < workers:
             try:
@@ -140,6 +142,7 @@ def _in_processes(
             if process.pid is not None:
                 process.terminate()
                 process.join()
+        waiting.cancel_join_thread()  # nobody takes the other jobs; Python would wait for that
 
 
 def _check(processes: Sequence[SpawnProcess]) -> None:
@@ -178,7 +181,7 @@ def _work(
 
     from tempo_lab.evaluation.engines.look_ahead import LookAhead
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be blocked
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
 

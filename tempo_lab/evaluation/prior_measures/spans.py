@@ -110,7 +110,7 @@ def _merged(spans: Sequence[Sequence[float]]) -> list[Span]:
 
 
 def mean_recall(value: float, thresholds: Sequence[float] = REC_IOUS) -> float:
-    """Return the share of IoU thresholds that one IoU reaches: rec@IoU; NaN stays NaN."""
+    """Return the share of IoU thresholds that one IoU reaches: `rec@IoU`; NaN stays NaN."""
     return math.nan if math.isnan(value) else float(np.mean([value >= t for t in thresholds]))
 
 
@@ -160,6 +160,6 @@ def _interpolated(hits: Sequence[bool]) -> float:
 def correct_and_grounded(correct: float, overlap: float, threshold: float = 0.5) -> float:
     """Return 1 if an answer is right and its overlap with the evidence reaches the threshold.
 
-    Acc@GQA of NExT-GQA takes the IoP at 0.5, ReXTime the IoU at 0.5. NaN without evidence.
+    `Acc@GQA` of NExT-GQA takes the IoP at 0.5, ReXTime the IoU at 0.5. NaN without evidence.
     """
     return math.nan if math.isnan(overlap) else float(correct == 1 and overlap >= threshold)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.evaluation.cases import Case
 from tempo_lab.nano import world
 from tempo_lab.nano.claims.tables import NEEDLES
@@ -89,8 +90,6 @@ def world_videos(
     Raises:
         TempoLabError: there is no such seed, or it has fewer videos.
     """
-    from tqdm.auto import tqdm
-
     scenes = (purpose or NOTEBOOKS).seeds(seed)
     if not 1 <= videos <= len(scenes):
         raise TempoLabError(
@@ -102,7 +101,7 @@ def world_videos(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         opened: list[WorldVideo] = []
-        for number in tqdm(scenes[:videos], desc="videos", disable=not progress):
+        for number in progress_bar(scenes[:videos], desc="videos", disable=not progress):
             scene = draw_scene(number, segments, held_out=True)
             path = world.write_video(scene, folder / f"world-{number}.mp4")
             session = stack.enter_context(tempo.open(path, progress=False))

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.files import write_atomic
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.nano.front_loading.table import ENDS, write_tables
 from tempo_lab.nano.front_loading.training import (
     ARMS,
@@ -155,7 +155,7 @@ def recall(joint: JointModel, videos: list[TrainingVideo], batch: int = 16) -> p
     """
     groups = [group for group, count in GROUPS.items() for _ in range(count)]
     tables = []
-    for start in tqdm(range(0, len(videos), batch), desc="recall", mininterval=10):
+    for start in progress_bar(range(0, len(videos), batch), desc="recall", mininterval=10):
         part = videos[start : start + batch]
         seconds = np.stack([SEGMENT_SECONDS * v.start + np.arange(PATCHES) + 0.25 for v in part])
         rows, texts = [v.rows[0] for v in part], [v.texts for v in part]

@@ -18,7 +18,7 @@ NO_SHARES = (
 """What is logged in addition to shares of right answers."""
 
 NAMED = ("#D55E00", "#E69F00", "#009E73")
-"""Colours of the two that lag and the one that rose most; colour-blind people can distinguish them."""
+"""Colours of the two that lag and the one that rose most, distinct for colour-blind people."""
 
 
 def training_figure(folder: Path, stages: tuple[str, ...]) -> tuple[Figure, list[Axes]]:

@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.common.interrupts import children_ignore_interrupts
 
 CPU_ONLY = "ACCELERATE_USE_CPU"
 """Accelerate's own environment variable: train on the CPU although there is a GPU."""
@@ -127,7 +128,8 @@ def start(
         if count > 1:
             env |= {"WORLD_SIZE": str(count), "RANK": str(number), "LOCAL_RANK": str(number)}
             env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        processes.append(subprocess.Popen([sys.executable, "-m", *arguments], env=env))
+        with children_ignore_interrupts():  # `finish` stops them
+            processes.append(subprocess.Popen([sys.executable, "-m", *arguments], env=env))
     return processes
 
 

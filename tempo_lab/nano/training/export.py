@@ -101,7 +101,7 @@ def released_keys(
     memory: dict[str, Tensor],
     yes_no_rows: Tensor,
 ) -> dict[str, Tensor]:
-    """All tensors under the names of the released format (METHOD section 7)."""
+    """All tensors under the names of the released format (docs/method.md section 7)."""
     tensors = {f"{VISUAL}{k}": v for k, v in visual.items()}
     tensors |= {f"{SVLM}{k}": v for k, v in svlm.items()}
     tensors |= {f"model.{k}": v for k, v in llm.items()}

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.nano.training.distributed import prefetch
 from tempo_lab.nano.training.segment_pool import CHUNK, SegmentPool
 from tempo_lab.nano.training.stages import read_tensors, write_tensors
@@ -70,7 +70,7 @@ def make_bank(
         with torch.no_grad():
             starts = range(0, count, CHUNK)
             drawn = prefetch(partial(_chunk, bank.segments, seed), starts)
-            for frames in tqdm(drawn, desc=name, total=len(starts), mininterval=10):
+            for frames in progress_bar(drawn, desc=name, total=len(starts), mininterval=10):
                 top, levels = tower(frames)
                 shape = (len(frames), -1, top.shape[-1])
                 merged.append(top.reshape(shape).half().cpu())

@@ -24,10 +24,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
 from tempo_lab.common.files import atomic_file
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.nano.training.distributed import (
     device_name,
     prefetch,
@@ -249,7 +249,7 @@ def run_stage(
     one = partial(_draw, draw, seed, name)
     drawn = prefetch(one, turns) if draw else map(one, turns)
     began = saved = time.monotonic()
-    bar = tqdm(
+    bar = progress_bar(
         range(start, steps),
         desc=name,
         initial=start,

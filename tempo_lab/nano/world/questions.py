@@ -127,10 +127,10 @@ class Question:
     Attributes:
         text: as a user would type it.
         answer: what the model should say, exactly; parts are separated by a comma.
-        kind: a key of :data:`tempo_lab.nano.world.kinds.KINDS`.
+        kind: a key of `tempo_lab.nano.world.KINDS`.
         evidence: numbers of the segments that must be seen to answer.
         nouns: the things that the question is about.
-        asks: keys of :data:`PHRASES`, one for each part.
+        asks: keys of `PHRASES`, one for each part.
         fill: what the phrases are filled with.
     """
 

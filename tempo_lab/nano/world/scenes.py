@@ -61,7 +61,7 @@ class Item:
     Attributes:
         shape, color, size, motion: what it is and what it does.
         x, y: its centre at the start of the segment, in units.
-        event: one of :data:`EVENTS`, or None.
+        event: one of `EVENTS`, or None.
         other: the colour it changes to, or the shape it meets.
     """
 

@@ -1,4 +1,4 @@
-"""The shipped report is about the shipped weights, and the README repeats its numbers."""
+"""The shipped report is about the shipped weights, and `docs/reports.md` repeats its numbers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ ROOT = Path(__file__).parents[3]
 ANALYSES = ROOT / "data" / "analysis_report"
 REPORT = ROOT / "data" / "nano_report"
 SEEDS = (REPORT, REPORT / "seed_11")
+PAGE = ROOT / "docs" / "reports.md"
 
 
 @pytest.fixture(scope="module")
 def claims() -> list[dict[str, float | None]]:
-    """As the README's columns have them: of the report's own seed, and of one more."""
+    """As the columns of the page have them: of the report's own seed, and of one more."""
     return [json.loads((folder / "claims.json").read_text()) for folder in SEEDS]
 
 
@@ -42,9 +43,9 @@ def test_the_report_has_every_claim(claims: list[dict[str, float | None]]) -> No
         assert all(value is not None for value in values.values())
 
 
-def test_the_readme_repeats_the_report(claims: list[dict[str, float | None]]) -> None:
+def test_the_page_repeats_the_report(claims: list[dict[str, float | None]]) -> None:
     """Every row of its table names claims and gives their values, to two digits."""
-    rows = re.findall(r"^\|.*\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\|.*\|$", PAGE.read_text(), re.MULTILINE)
     claim_rows = [row for row in rows if any(f"`{name}`" in row for name in NAMES)]
     assert len(claim_rows) >= 10
     for row in claim_rows:
@@ -66,10 +67,10 @@ def test_the_analyses_are_of_the_shipped_weights() -> None:
         assert text in page
 
 
-def test_the_readme_repeats_the_analyses() -> None:
+def test_the_page_repeats_the_analyses() -> None:
     """Each row names a row of `report.csv` and gives its value and interval, to two digits."""
     table = pd.read_csv(ANALYSES / "report.csv").set_index(["analysis", "quantity"])
-    text = (ROOT / "README.md").read_text()
+    text = PAGE.read_text()
     rows = re.findall(r"^\| .* \| (.*) \| `([^`:]+): ([^`:]+)` \|$", text, re.MULTILINE)
     assert len(rows) >= 8
     for numbers, analysis, quantity in rows:
@@ -79,7 +80,7 @@ def test_the_readme_repeats_the_analyses() -> None:
 
 
 def test_the_sentences_beside_the_analyses_hold() -> None:
-    """What the README says in words of signs follows from intervals of `report.csv`."""
+    """What the page says in words of signs follows from intervals of `report.csv`."""
     table = pd.read_csv(ANALYSES / "report.csv").set_index(["analysis", "quantity"])
 
     def interval(analysis: str, quantity: str) -> tuple[float, float]:
@@ -106,7 +107,7 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
     assert interval("attention", "memory on evidence less elsewhere")[1] < 0
     assert interval("attention", "decision on evidence less elsewhere")[1] < 0
     alone = table.loc[("compare", FIRST_ALONE), "value"]
-    assert f"({alone:.2f})" in (ROOT / "README.md").read_text()
+    assert f"({alone:.2f})" in PAGE.read_text()
     for pair in ("relevance, effect", "attention, effect"):
         low, high = interval("compare", f"rank correlation, {pair}")
         assert 0 < low < alone < high
@@ -117,5 +118,6 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
 
 
 def test_figures_that_are_shown_are_there() -> None:
-    for name in re.findall(r"\]\((data/[^)]+)\)", (ROOT / "README.md").read_text()):
-        assert (ROOT / name).exists(), name
+    for page in (PAGE, ROOT / "README.md"):
+        for name in re.findall(r"\]\(([^):#]+)\)", page.read_text()):
+            assert (page.parent / name).exists(), (page, name)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tempo_lab.apps.cli import app
 from tempo_lab.apps.reports.html import render_page
 from tempo_lab.apps.reports.world import evaluate as evaluation
+from tempo_lab.apps.terminal import REFUSED
 from tempo_lab.nano.claims import claims, plan
 from tempo_lab.nano.claims.plan import BEFORE
 from tests.small_runs import SLOTS, small
@@ -74,5 +75,5 @@ def test_the_command_measures_writes_and_continues(
     assert (out / "answers.jsonl").read_bytes() == first
     words[4] = "8"
     refused = CliRunner().invoke(app, words)
-    assert refused.exit_code == 2
+    assert refused.exit_code == REFUSED
     assert "another evaluation is in this folder" in refused.stderr

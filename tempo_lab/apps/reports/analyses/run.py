@@ -23,6 +23,7 @@ from tempo_lab.analysis.random_weights import with_random_weights
 from tempo_lab.analysis.relevance import Relevance, relevance_cases
 from tempo_lab.analysis.relevance_by_layer import RelevanceByLayer, relevance_by_layer
 from tempo_lab.apps.reports.analyses.checkpoint import ResultCheckpoints
+from tempo_lab.common.progress import progress_bar
 from tempo_lab.evaluation.cases import Case
 from tempo_lab.nano.claims.cases import WorldVideo, world_videos
 from tempo_lab.nano.world.seeds import REPORT
@@ -214,6 +215,4 @@ class _Analyses:
         return front_loading(cases, ks, seed=self.seed, progress=self.progress)
 
     def _with_progress(self, cases: Sequence[Case], label: str) -> Iterable[Case]:
-        from tqdm.auto import tqdm
-
-        return tqdm(cases, desc=label, disable=not self.progress)
+        return progress_bar(cases, desc=label, disable=not self.progress)
