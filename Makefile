@@ -1,7 +1,7 @@
 # Nothing needs to be prepared: every target makes .venv and installs the library when it is not there yet.
 #
 #   make demo       three questions about a video, answered by the embedded model
-#   make lab        JupyterLab on notebooks/ (make lab ARGS=--no-browser, where there is none)
+#   make lab        JupyterLab on this folder, with notebooks/ open (make lab ARGS=--no-browser)
 #   make test       all tests, and the notebooks' stored outputs compared
 #   make test-portable  notebooks and numerical tests again, with the instructions of an older processor
 #   make browser    of these, the page and JupyterLab in a headless Chromium (apt-get install chromium)
@@ -45,13 +45,14 @@ demo: $(READY)
 	$(BIN)/tempo-lab demo
 
 lab: $(READY)
-	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_quickstart.ipynb \
+	$(BIN)/jupyter lab --notebook-dir=. --FileContentsManager.preferred_dir=notebooks \
+	  --LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # Timeouts are for what hangs; a busy machine takes long.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -p tests.notebook_numbers \
   --nbval --nbval-current-env --nbval-cell-timeout=900 --nbval-kernel-startup-timeout=300 \
-  --nbval-sanitize-with notebooks/sanitize.cfg
+  --nbval-sanitize-with tests/notebook_sanitize.cfg
 
 test: $(READY)
 	$(PYTEST) --ignore=tests/browser tests $(wildcard notebooks)
@@ -89,7 +90,7 @@ notebooks: $(READY)
 	  --ExecutePreprocessor.timeout=900 --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False \
 	  notebooks/*.ipynb
-	$(BIN)/python notebooks/store.py notebooks/*.ipynb
+	$(BIN)/python tests/notebook_store.py notebooks/*.ipynb
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

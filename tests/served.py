@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,25 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from tempo_lab.apps.cli import app
 app()"""
 APP = ["-c", CODE, "app", "--no-browser", "--port", "0"]
-LAB = ["-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", "--notebook-dir"]
+
+
+def lab_command() -> list[str]:
+    """Return the arguments of `make lab` for Python, without a browser and at any port.
+
+    They open the folder in which they are run.
+    """
+    dry = [
+        "make",
+        "--dry-run",
+        "--no-print-directory",
+        "lab",
+        "READY=",
+        "ARGS=--no-browser --port=0",
+    ]
+    printed = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    jupyter, lab, *options = shlex.split(printed.replace("\\\n", " "))
+    assert (Path(jupyter).name, lab) == ("jupyter", "lab")
+    return ["-m", "jupyterlab", *options]
 
 
 @dataclass
@@ -35,6 +54,11 @@ class Served:
     def root(self) -> str:
         """The address without the token."""
         return self.url.split("?")[0]
+
+    @property
+    def origin(self) -> str:
+        """The address without a path."""
+        return "/".join(self.url.split("/")[:3])
 
     @property
     def token(self) -> str:

@@ -14,15 +14,15 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from notebooks import store
 from tempo_lab import course
 from tempo_lab.apps.course_kit import launch
 from tempo_lab.course.checking import Check
+from tests import notebook_store as store
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-SANITIZE = FOLDER / "sanitize.cfg"
+SANITIZE = ROOT / "tests" / "notebook_sanitize.cfg"
 IGNORED = re.compile(r"nbval.(ignore.output|skip|raises)|raises.exception", re.I)
 PAGE = "11_your_own_video"
 """What `tempo-lab app` serves: a page for visitors, not a lesson with exercises."""
@@ -70,6 +70,13 @@ def count(path):
     apart = [cell for cell in cells if ignored(cell) or (cell.outputs and not texts(cell))]
     silent = [cell for cell in cells if not cell.outputs]
     return len(cells), len(cells) - len(apart) - len(silent), len(silent), apart
+
+
+def test_the_folder_has_only_what_a_reader_opens():
+    files = [path for path in FOLDER.iterdir() if path.is_file()]
+    assert {path.suffix for path in files} <= {".ipynb", ".md", ".svg"}
+    folders = {path.name for path in FOLDER.iterdir() if path.is_dir()}
+    assert folders - {".ipynb_checkpoints", "__pycache__"} == {"solutions"}
 
 
 def test_there_is_a_quickstart():

@@ -82,14 +82,27 @@ def app_(
             show_default="as many as fit in half of the free memory",
         ),
     ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Network interface; 0.0.0.0 for every one, so that other machines can reach the "
+            "page."
+        ),
+    ] = "127.0.0.1",
+    base_url: Annotated[
+        str,
+        typer.Option(help="Path of the page behind a proxy that passes the path on unchanged."),
+    ] = "/",
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """Serve a web page for your own videos, on this machine only. Press Ctrl-C to stop."""
+    """Serve a web page for your own videos, by default on this machine only. Ctrl-C stops it."""
     require("voila", extra="lab")
     from tempo_lab.apps.page import serve
 
     serve(
+        host=host,
         port=port,
+        base_url=base_url,
         model=model,
         visitors=visitors,
         browser=browser,

@@ -9,69 +9,48 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tempo_lab.common.errors import TempoLabError
+from tempo_lab.apps.page_address import HOST, Address, page_address
+from tempo_lab.common.errors import TempoLabWarning
 from tempo_lab.common.files import EMBEDDED, shipped
 from tempo_lab.common.machine import free_memory
 from tempo_lab.course.setup import MODEL
 
 NOTEBOOK = "notebooks/11_your_own_video.ipynb"
-HOST, PORT, PORTS_TRIED = "127.0.0.1", 8866, 20
-"""The default port is the first free one of `PORTS_TRIED`, from `PORT` on."""
 UPLOAD_BYTES = 256 << 20
 VISITOR_BYTES = 600 << 20
 """Memory of one visitor's kernel, without the model's weights."""
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    "connect-src 'self' ws://127.0.0.1:{port}; frame-ancestors 'self'"
+    "connect-src 'self' ws://{origin}; frame-ancestors 'self'"
 )
-"""The page loads nothing from other machines, whatever its templates name."""
+"""The page loads nothing from other machines, whatever its templates name. 'self' is the proxy, if
+there is one, and its WebSocket connections; older browsers need the latter by name."""
 IDLE_SECONDS = 600
 """The kernel of a visitor who never opened the page is stopped after this time."""
 
 
-def free_port(port: int | None) -> int:
-    """Return a port of this machine that nothing listens on.
-
-    Raises:
-        TempoLabError: this port, or every default port, is taken or may not be used.
-    """
-    last_error: OSError | None = None
-    for candidate in range(PORT, PORT + PORTS_TRIED) if port is None else [port]:
-        with socket.socket() as trial:
-            if os.name != "nt":  # a port that was closed a moment ago is free
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((HOST, candidate))
-            except OSError as error:
-                last_error = error
-            else:
-                return int(trial.getsockname()[1])
-    raise TempoLabError(
-        "the page cannot be served on this port",
-        asked=f"port {port or f'{PORT} to {PORT + PORTS_TRIED - 1}'} of {HOST}",
-        found=last_error and (last_error.strerror or last_error),
-        fix="use another --port, or stop the program that listens there",
-    )
-
-
 def serve(
     *,
+    host: str = HOST,
     port: int | None = None,
+    base_url: str | None = None,
     model: str | None = None,
     visitors: int | None = None,
     browser: bool = True,
     report: Callable[[str], object] = print,
 ) -> None:
-    """Serve the page on this machine only, until it is interrupted.
+    """Serve the page until it is interrupted, by default on this machine only.
+
+    A host that other machines can reach is warned about; a token is needed in any case.
 
     Args:
-        port: port of the page; by default the first free one from 8866 on, and 0 for any.
+        host, port, base_url: see `page_address`.
         model: nano, a folder, or a Hugging Face name; by default TEMPO_LAB_MODEL of the
             environment.
         visitors: maximum number of visitors at the same time; by default as many as fit in half
@@ -80,12 +59,13 @@ def serve(
         report: called with the address, which includes the token that the page requires.
 
     Raises:
-        TempoLabError: the port is taken, or the environment's upload limit is not a number.
+        TempoLabError: `page_address` rejects host, port or base URL; or the environment's upload
+            limit is not a number.
         CheckpointError: the model does not exist.
     """
-    from tempo_lab.widgets.ask import UPLOAD_VARIABLE, upload_limit
+    from tempo_lab.widgets.uploads import UPLOAD_VARIABLE, upload_limit
 
-    port = free_port(port)
+    address = page_address(host, port, base_url)
     model = model or os.environ.get(MODEL) or "nano"
     if model not in EMBEDDED:
         from tempo_lab.apps.describe import describe_checkpoint
@@ -104,13 +84,15 @@ def serve(
     # Jupyter's own ping settings, in milliseconds, make tornado warn about each connection
     logging.getLogger("tornado.general").setLevel(logging.ERROR)
     token = secrets.token_urlsafe(24)
-    url = f"http://{HOST}:{port}/?token={token}"
+    url = address.url(token)
+    if text := address.warning():
+        warnings.warn(text, TempoLabWarning, stacklevel=2)
     with tempfile.TemporaryDirectory(
         prefix="tempo-lab-page-", ignore_cleanup_errors=True
     ) as folder:
         # uploads are stored here, and are removed even if their kernel was killed
         os.environ["TMPDIR"] = tempfile.tempdir = folder
-        page = PageServer(**_settings(port, token, max_visitors, upload_limit()))
+        page = PageServer(**_settings(address, token, max_visitors, upload_limit()))
         page.initialize([str(shipped(NOTEBOOK))])
         # printed only once the server listens
         IOLoop.current().add_callback(report, f"Your own video: {url}")
@@ -133,7 +115,7 @@ def visitors_that_fit(model: str) -> int:
     return int(max(1, free_memory() // 2 // visitor_bytes))
 
 
-def _settings(port: int, token: str, max_visitors: int, upload_bytes: int) -> dict[str, Any]:
+def _settings(address: Address, token: str, max_visitors: int, upload_bytes: int) -> dict[str, Any]:
     from jupyter_server import DEFAULT_STATIC_FILES_PATH
     from traitlets.config import Config
 
@@ -148,8 +130,9 @@ def _settings(port: int, token: str, max_visitors: int, upload_bytes: int) -> di
     return {
         "config": config,
         "config_file_paths": [],  # ignore any voila.json
-        "ip": HOST,
-        "port": port,
+        "ip": address.host,
+        "port": address.port,
+        "base_url": address.base_url,
         "port_retries": 0,
         "token": token,
         "open_browser": False,
@@ -158,8 +141,8 @@ def _settings(port: int, token: str, max_visitors: int, upload_bytes: int) -> di
             "upload_bytes": upload_bytes,
             "websocket_max_message_size": upload_bytes + SPARE_BYTES,
             "static_path": DEFAULT_STATIC_FILES_PATH,  # without it, Jupyter's own pages fail
-            "static_url_prefix": "/voila/static/",
-            "headers": {"Content-Security-Policy": POLICY.format(port=port)},
+            "static_url_prefix": f"{address.base_url}voila/static/",
+            "headers": {"Content-Security-Policy": POLICY.format(origin=address.origin)},
         },
     }
 

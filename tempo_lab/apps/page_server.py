@@ -7,17 +7,19 @@ for the others.
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
 from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.utils import url_path_join
 from tornado.ioloop import IOLoop
-from tornado.web import HTTPError
+from tornado.web import HTTPError, RedirectHandler, authenticated
 from traitlets import Int, Set
 from voila.app import Voila
 from voila.static_file_handler import TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
+
+from tempo_lab.apps.page_html import RELOAD, WAIT_PAGE, first_part
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PARTS, HEADER_BYTES = 1024, 1 << 16
@@ -26,29 +28,6 @@ SPARE_BYTES = 1 << 20
 """Size of a message beyond the upload in it."""
 LEFT_SECONDS, RETRY_SECONDS = 20, 5
 """A visitor whose page is closed for so long has left; a waiting page tries again after so long."""
-WAIT_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="{retry}">
-<title>Your own video: please wait</title></head>
-<body style="font-family: sans-serif; max-width: 36em; margin: 4em auto; line-height: 1.5">
-<h1>Please wait</h1>
-<p role="status">The page is in use. The number of visitors at the same time is limited to {n},
-because each visitor needs memory of this machine. Keep this page open: it tries again every {retry}
-seconds and opens as soon as another visitor leaves.</p>
-<p>The person who started the page can allow more: <code>tempo-lab app --visitors {more}</code>.</p>
-</body></html>
-"""
-UPLOAD_SCRIPT = """<script>
-(() => {{
-  const read = FileReader.prototype.readAsArrayBuffer;
-  FileReader.prototype.readAsArrayBuffer = function (file) {{
-    const size = `${{(file.size / 2 ** 20).toPrecision(3)}} MiB`;
-    if (file.size > {upload_bytes}) throw `${{file.name}}, ${{size}}`;
-    return read.call(this, file);
-  }};
-}})();
-</script>"""
-"""Refuses an upload before it is read: a message that is too large would end the connection. The
-panel handles it like any file that cannot be read."""
 
 
 class NoVisitorSlotError(Exception):
@@ -61,13 +40,18 @@ class VisitorKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
     max_visitors = Int(1, config=True)
     _starting = Set()
 
+    @property
+    def has_slot(self) -> bool:
+        """Whether another kernel may be started."""
+        return len(self._starting.union(self.list_kernel_ids())) < self.max_visitors
+
     async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]
         """Start a new visitor's kernel.
 
         Raises:
             NoVisitorSlotError: the maximum number of kernels run or are being started.
         """
-        if len(self._starting.union(self.list_kernel_ids())) >= self.max_visitors:
+        if not self.has_slot:
             raise NoVisitorSlotError
         kernel_id = self.new_kernel_id()
         self._starting.add(kernel_id)
@@ -85,19 +69,26 @@ class VisitorKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
 class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
     """Serves the page, or a page to wait on while all visitor slots are taken."""
 
-    async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
-        script = UPLOAD_SCRIPT.format(upload_bytes=self.settings["upload_bytes"])
-        async for html in super().get_generator(path):
-            yield html.replace("</head>", f"{script}</head>")
-
+    @authenticated
     async def get(self, path: str | None = None) -> None:
+        manager = self.kernel_manager
+        if not manager.has_slot:
+            self._wait(manager.max_visitors)
+            return
+        if not path:  # Voila begins to answer only when the kernel has started
+            self.set_header("Content-Type", "text/html; charset=UTF-8")
+            self.set_header("Cache-Control", "no-cache, no-store, must-revalidate")
+            self.write(first_part(self.settings["upload_bytes"]))
+            await self.flush()
         try:
             await super().get(path)
         except NoVisitorSlotError:
-            visitors = self.kernel_manager.max_visitors
-            self.set_status(503)
-            self.set_header("Retry-After", RETRY_SECONDS)
-            self.write(WAIT_PAGE.format(n=visitors, more=visitors + 1, retry=RETRY_SECONDS))
+            self.write(RELOAD)
+
+    def _wait(self, visitors: int) -> None:
+        self.set_status(503)
+        self.set_header("Retry-After", RETRY_SECONDS)
+        self.write(WAIT_PAGE.format(n=visitors, more=visitors + 1, retry=RETRY_SECONDS))
 
 
 class KernelSocketHandler(VoilaKernelWebsocketHandler):  # type: ignore[misc]
@@ -155,10 +146,22 @@ class PageServer(Voila):  # type: ignore[misc]
             VoilaKernelWebsocketHandler: KernelSocketHandler,
             TemplateStaticFileHandler: TemplateFileHandler,
         }
-        return [
+        handlers = [
             (route, replaced.get(handler, handler), *rest)
             for route, handler, *rest in super().init_handlers()
         ]
+        if self.base_url == "/":
+            return handlers
+        # Voila leaves the login page at the root, where a proxy does not look for it
+        moved = [
+            (
+                route if route.startswith(self.base_url) else url_path_join(self.base_url, route),
+                *rest,
+            )
+            for route, *rest in handlers
+        ]
+        without_slash = (self.base_url.rstrip("/"), RedirectHandler, {"url": self.base_url})
+        return [*moved, without_slash]
 
     def listen(self) -> None:
         largest = self.tornado_settings["websocket_max_message_size"]

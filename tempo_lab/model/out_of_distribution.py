@@ -82,10 +82,13 @@ class OODMonitor:
 
     Args:
         statistics: statistics of the model's training frames; None if its checkpoint has none.
+
+    Attributes:
+        silent: whether `warn` does nothing, because the warnings of each trace are shown.
     """
 
     def __init__(self, statistics: FeatureStatistics | None) -> None:
-        self.statistics = statistics
+        self.statistics, self.silent = statistics, False
         self._scores: dict[int, Tensor] = {}
         self._warned = False
 
@@ -138,7 +141,7 @@ class OODMonitor:
             model, path: as in `warnings`.
             stacklevel: as in `warnings.warn`, relative to the caller.
         """
-        texts = self.warnings(model, path)
+        texts = [] if self.silent else self.warnings(model, path)
         if not self._warned:
             for text in texts:
                 warnings.warn(text, UnfamiliarVideoWarning, stacklevel=stacklevel + 1)

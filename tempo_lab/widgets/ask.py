@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,14 +14,28 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Checkbox, Dropdown, FileUpload, HBox, Layout
 
 from tempo_lab.common.deprecation import renamed_keywords
-from tempo_lab.common.errors import BudgetError, TempoLabError, VideoError
+from tempo_lab.common.errors import BudgetError, TempoLabError
 from tempo_lab.common.files import shipped
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 from tempo_lab.widgets.background import Background, Stage
 from tempo_lab.widgets.base import Explorer, escaped
+from tempo_lab.widgets.known_questions import example_questions, unknown_kind_notice
 from tempo_lab.widgets.player import Player, encode_film
-from tempo_lab.widgets.question import QuestionPanel, check_question, stack_vertically
+from tempo_lab.widgets.question import (
+    QuestionPanel,
+    check_question,
+    default_budget,
+    stack_vertically,
+)
+from tempo_lab.widgets.uploads import (
+    errors_name,
+    mebibytes,
+    store_upload,
+    too_large,
+    upload_limit,
+    warnings_name,
+)
 
 if TYPE_CHECKING:
     from tempo_lab.session.session import Session
@@ -34,9 +46,6 @@ if TYPE_CHECKING:
 
 CLIPS = ("data/clips/voyage.mp4", "data/clips/expedition.mp4")
 """Videos to choose from by default."""
-UPLOAD_VARIABLE, UPLOAD_BYTES = "TEMPO_LAB_UPLOAD_BYTES", 8 << 20
-"""Environment variable with the largest upload in bytes, and its default: what a Jupyter server
-accepts (its messages may have 10 MiB)."""
 STREAM_INTERVAL = 0.05
 """Seconds between two updates of an answer while it is generated."""
 
@@ -51,7 +60,8 @@ class AskPanel(Explorer):
     Args:
         tempo: the model.
         clips: paths of videos to choose from; by default those that come with the library.
-        budget: memory tokens for the whole video.
+        budget: memory tokens for the whole video, at most all that it has; by default so few that
+            the segments want more.
         upload_bytes: size of the largest file that may be uploaded; by default the environment
             variable TEMPO_LAB_UPLOAD_BYTES, or 8 MiB, which any Jupyter server accepts.
 
@@ -71,10 +81,12 @@ class AskPanel(Explorer):
         tempo: Tempo,
         clips: Sequence[str | os.PathLike[str]] | None = None,
         *,
-        budget: int = 8192,
+        budget: int | None = None,
         upload_bytes: int | None = None,
     ) -> None:
-        check_whole("budget", budget, 1, error=BudgetError)
+        if budget is not None:
+            check_whole("budget", budget, 1, error=BudgetError)
+        self._budget = budget
         self.upload_bytes = upload_limit() if upload_bytes is None else upload_bytes
         check_whole("upload_bytes", self.upload_bytes, 1, error=BudgetError)
         self.tempo = tempo
@@ -86,7 +98,7 @@ class AskPanel(Explorer):
         for clip in clips or map(shipped, CLIPS):
             self.paths[self._unused(Path(clip).name)] = Path(clip).expanduser().resolve()
         self._shown = next(iter(self.paths))
-        self.player, self.facts = Player(), HTML(layout=Layout(width="100%"))
+        self.player, self.facts = Player(), HTML(layout=Layout(width="auto"))
         self.clip = Dropdown(options=list(self.paths), description="Video")
         self.upload = FileUpload(
             accept="video/*,image/*,.npy",
@@ -98,14 +110,14 @@ class AskPanel(Explorer):
         make = partial(
             QuestionPanel, ask=self._on_ask, stop=self._background.stop, seek=self.player.seek
         )
-        self.questions = [make(number, budget=budget) for number in (1, 2)]
+        self.questions = [make(number) for number in (1, 2)]
         self.questions[1].panel.layout.display = "none"
-        wrapped = Layout(flex_flow="row wrap", flex="1 1 480px", min_width="0")
+        wrapped = Layout(flex_flow="row wrap", flex="1 1 400px", min_width="0")
         self._both = HBox([each.panel for each in self.questions], layout=wrapped)
         self._body = HBox([self.player.widget, self._both], layout=Layout(flex_flow="row wrap"))
         super().__init__([self.clip, self.upload, self.second])
         self.picture.layout.display = "none"  # each question shows its own
-        row, picture, line = self.panel.children
+        row, line, picture = self.panel.children
         self.panel.children = (row, line, self.facts, self._body, picture)
         for control, trait, action in (
             (self.clip, "value", self._on_clip),
@@ -132,7 +144,8 @@ class AskPanel(Explorer):
 
         Args:
             text: the question.
-            budget: memory tokens for the whole video; by default the number in the panel.
+            budget: memory tokens for the whole video, at most all that it has; by default the
+                number in the panel.
             second: ask it in the second question panel.
 
         Raises:
@@ -147,6 +160,7 @@ class AskPanel(Explorer):
         question.text.value = text
         if budget is not None:
             question.budget.value = check_whole("budget", budget, 1, error=BudgetError)
+        self._clear(question)
         try:
             trace = self._run(question)
         finally:
@@ -157,6 +171,8 @@ class AskPanel(Explorer):
     # Event handlers
 
     def _on_ask(self, question: QuestionPanel) -> None:
+        if not self.running:
+            self._clear(question)
         self._start(question, partial(self._run, question), partial(self._show, question))
 
     def _on_clip(self, change: Any) -> None:
@@ -182,7 +198,7 @@ class AskPanel(Explorer):
         if change["new"]:
             self.upload.error = ""
             with self.guarded():
-                raise self._too_large(one_line(change["new"], 200))
+                raise too_large(one_line(change["new"], 200), self.upload_bytes)
 
     def _on_second(self, change: Any) -> None:
         self.questions[1].panel.layout.display = "" if change["new"] else "none"
@@ -224,35 +240,15 @@ class AskPanel(Explorer):
         name = one_line(str(file["name"]), 80) or "a video without a name"
         size = len(file["content"])
         if size > self.upload_bytes:
-            raise self._too_large(f"{name}, {mebibytes(size)}")
+            raise too_large(f"{name}, {mebibytes(size)}", self.upload_bytes)
         name = self._unused(name)
-        # The user's name is not used on disk; the format is recognized by content.
-        path = self.uploads / f"upload-{secrets.token_hex(8)}"
-        try:
-            path.write_bytes(file["content"])
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise VideoError(
-                "the upload could not be stored",
-                asked=f"{name}, {mebibytes(size)}",
-                found=error.strerror or type(error).__name__,
-                fix="make room on the disk of the temporary files, and upload it again",
-            ) from error
-        self.paths[name] = path
+        self.paths[name] = store_upload(self.uploads, name, file["content"])
         return name
 
     def _unused(self, name: str) -> str:
         """Return the name, with a number appended if another video has it."""
         names = [name, *(f"{name} ({number})" for number in range(2, len(self.paths) + 3))]
         return next(each for each in names if each not in self.paths)
-
-    def _too_large(self, asked: str) -> VideoError:
-        return VideoError(
-            "the file is too large to be uploaded",
-            asked=asked,
-            found=f"room for {mebibytes(self.upload_bytes)}",
-            fix="cut it, or name its path: AskPanel(tempo, [path]), `tempo-lab ask PATH QUESTION`",
-        )
 
     def _open_upload(self, name: str) -> Opened:
         """Open an upload; delete it if it is not a video."""
@@ -264,8 +260,9 @@ class AskPanel(Explorer):
 
     def _open(self, name: str) -> Opened:
         first, path, check = self.questions[0], self.paths[name], self._background.check
-        with _errors_name(name, path):
+        with errors_name(name, path):
             session = self.tempo.open(path, on_wait=check)
+            session.engine.ood_monitor.silent = True  # each answer shows its warnings
             try:
                 with self._stage(first, "reading the film", len(session)) as stage:
                     return session, *encode_film(session.video, stage.update), name
@@ -287,12 +284,14 @@ class AskPanel(Explorer):
 
         self.session.progress = partial(self._stage, question)
         path = self.paths[self._shown]
-        with _errors_name(self._shown, path):
+        with errors_name(self._shown, path):
             trace = self.session.ask(text, budget=question.budget.value, stream=stream)
-        if path.parent != self.uploads:
-            return trace
-        warnings = [each.replace(path.name, self._shown) for each in trace.warnings]
-        own = {"video": self._shown, "warnings": warnings}
+        warnings = warnings_name(self._shown, path, trace.warnings)
+        if notice := unknown_kind_notice(self.session.checkpoint, text):
+            warnings.append(notice)
+        own: dict[str, Any] = {"warnings": warnings}
+        if path.parent == self.uploads:
+            own["video"] = self._shown
         return replace(trace, provenance={**trace.provenance, **own})
 
     # Display
@@ -311,9 +310,17 @@ class AskPanel(Explorer):
             f"{session.video.plan.fps:.2g} per second."
         )
         self.player.show(film, stills)
+        examples = example_questions(session.checkpoint, self.paths[name])
         for question in self.questions:
+            question.set_budget(self._budget or default_budget(session), session)
+            question.set_examples(examples)
             question.clear()
         self.redraw()
+
+    def _clear(self, question: QuestionPanel) -> None:
+        """Remove an old answer, so that none stands below a question that is refused."""
+        question.clear()
+        self._stale = True  # this panel's picture has the old answer until it is drawn again
 
     def _show(self, question: QuestionPanel, trace: Trace) -> None:
         question.show(trace, self.player.stills)
@@ -338,35 +345,3 @@ class AskPanel(Explorer):
         if self.session is not None:
             self.session.close()
         self._folder.cleanup()
-
-
-@contextmanager
-def _errors_name(name: str, path: Path) -> Iterator[None]:
-    """Let errors show the video's own name instead of the path where it is stored."""
-    try:
-        yield
-    except VideoError as error:
-        message = str(error).splitlines()[0].replace(str(path), name)
-        found = str(error.found or "").replace(str(path), name)
-        raise VideoError(message, asked=name, found=found or None, fix=error.fix) from error
-
-
-def upload_limit() -> int:
-    """Return the size of the largest upload in bytes, from the environment or by default 8 MiB.
-
-    Raises:
-        TempoLabError: the environment variable is not a whole number of bytes.
-    """
-    value = os.environ.get(UPLOAD_VARIABLE, str(UPLOAD_BYTES))
-    if not value.isdecimal() or not int(value):
-        raise TempoLabError(
-            "the largest upload must be a whole number of bytes",
-            asked=f"{UPLOAD_VARIABLE}={value}",
-            fix=f"{UPLOAD_VARIABLE}={UPLOAD_BYTES} for {mebibytes(UPLOAD_BYTES)}",
-        )
-    return int(value)
-
-
-def mebibytes(size: int) -> str:
-    """Return a number of bytes as text in MiB, with three digits."""
-    return f"{size / 2**20:.3g} MiB"

@@ -33,7 +33,7 @@ class Explorer:
 
     A subclass creates its controls, passes them to `watch`, and implements `draw`. If an event
     loop runs, as in a notebook, the explorer draws `PAUSE` seconds after the last change, by a
-    timer of that loop; otherwise immediately. Errors are shown below the figure and kept in
+    timer of that loop; otherwise immediately. Errors are shown right below the controls and kept in
     `error`.
 
     Args:
@@ -46,8 +46,8 @@ class Explorer:
     """
 
     def __init__(self, controls: Sequence[Widget], below: Sequence[Widget] = ()) -> None:
-        self.picture = HTML(layout=Layout(width="100%"))
-        self.line = HTML(layout=Layout(width="100%"))
+        self.picture = HTML(layout=Layout(width="auto"))
+        self.line = HTML(layout=Layout(width="auto"))
         self.error: BaseException | None = None
         self._png, self._described = b"", ""
         self._hidden: list[Widget] = []
@@ -55,7 +55,7 @@ class Explorer:
         self._timer: asyncio.TimerHandle | None = None
         self._stale, self._closed = True, False
         row = HBox(list(controls), layout=Layout(flex_flow="row wrap", align_items="center"))
-        self.panel = VBox([row, self.picture, *below, self.line], layout=Layout(width="100%"))
+        self.panel = VBox([row, self.line, self.picture, *below], layout=Layout(width="100%"))
 
     # To be implemented by a subclass
 
@@ -104,7 +104,7 @@ class Explorer:
         self._undo.append(undo)
 
     def say(self, text: str = "") -> None:
-        """Show a line of text, escaped, below the figure."""
+        """Show a line of text, escaped, below the controls."""
         self.line.value = f'<div role="status">{escaped(text)}</div>' if text else ""
 
     @contextmanager
@@ -153,7 +153,7 @@ class Explorer:
             self._timer = loop.call_later(PAUSE, self.redraw)
 
     def redraw(self) -> None:
-        """Draw now. After an error the last picture stays, paler, above the message."""
+        """Draw now. After an error the last picture stays, paler, below the message."""
         self._cancel_timer()
         if self._closed:
             return

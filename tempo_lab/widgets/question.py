@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,26 @@ from ipywidgets import HTML, BoundedIntText, Button, HBox, IntProgress, Layout, 
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.trace.tables import totals
 from tempo_lab.widgets.base import Explorer, escaped
+from tempo_lab.widgets.known_questions import MOST, Example
 from tempo_lab.widgets.player import data_url
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tempo_lab.session.session import Session
     from tempo_lab.trace.trace import Trace
 
 SPANS = 4
 """Number of segments that are listed below an answer."""
 WIDE = 5.4
 """Width of the figure in inches: still readable where two questions are side by side."""
+WARNING = (
+    "background: #fff4d6; color: #5c3d00; border-left: 4px solid #d55e00; padding: 4px 8px; "
+    "margin: 4px 0; line-height: 1.35; overflow-wrap: anywhere"
+)
+"""Style of a warning, readable on light and dark pages."""
+RELEASED_BUDGET = 8192
+"""Memory tokens for a video by default in the released code."""
 
 
 class QuestionPanel(Explorer):
@@ -32,7 +42,6 @@ class QuestionPanel(Explorer):
         ask: called with this panel when the question is asked.
         stop: called when the question is stopped.
         seek: called with the start and end of a segment to play, in seconds.
-        budget: memory tokens for the whole video.
 
     Attributes:
         trace: trace of the last answer; None before the first.
@@ -44,46 +53,86 @@ class QuestionPanel(Explorer):
         ask: Callable[[QuestionPanel], object],
         stop: Callable[[], object],
         seek: Callable[[float, float], object],
-        budget: int,
     ) -> None:
         self.trace: Trace | None = None
         self._ask = ask
+        wide = {"description_width": "initial"}
         self.text = Text(
             placeholder="Ask something about the video",
             description=f"Question {number}",
-            layout=Layout(width="100%"),
+            layout=Layout(flex="1 1 140px", width="auto", min_width="0"),
+            style=wide,
         )
-        self.budget = BoundedIntText(
-            budget, min=1, max=2**31 - 1, description="Budget", layout=Layout(width="180px"),
-            tooltip="Memory tokens for the whole video",
-        )  # fmt: skip
         self.button = Button(description="Ask", button_style="primary", layout=_narrow())
         self.stopper = Button(description="Stop", disabled=True, layout=_narrow())
-        self.bar = IntProgress(0, layout=Layout(width="120px", visibility="hidden"))
+        self.budget = BoundedIntText(
+            1, min=1, max=1, description="Budget", layout=Layout(width="150px"), style=wide,
+            tooltip="Memory tokens for the whole video. With fewer than the maximum, segments that "
+            "are relevant to the question get more of them than the others.",
+        )  # fmt: skip
+        self.maximum = HTML()
+        self.bar = IntProgress(0, layout=Layout(width="120px", display="none"))
         self.stage = HTML()
-        self.answer, self.warnings = (HTML(layout=Layout(width="100%")) for _ in range(2))
+        self.examples = [
+            Button(layout=Layout(width="auto", max_width="100%", display="none"))
+            for _ in range(MOST)
+        ]
+        self.answer, self.warnings = (HTML(layout=Layout(width="auto")) for _ in range(2))
         self.spans = [_Span(seek) for _ in range(SPANS)]
         self.download = HTML()
         spans = VBox([each.row for each in self.spans], layout=Layout(width="100%"))
-        super().__init__(
-            [self.text, self.budget, self.button, self.stopper, self.bar, self.stage],
-            [self.answer, self.warnings, spans, self.download],
-        )
-        row, picture, *below, line = self.panel.children
-        # errors come first
-        self.panel.children = (row, line, *below[:2], picture, *below[2:])
+        rows = [
+            HBox(row, layout=Layout(flex_flow="row wrap", align_items="center"))
+            for row in (
+                [self.budget, self.maximum, self.bar, self.stage],
+                [HTML("Examples"), *self.examples],
+            )
+        ]
+        super().__init__([self.text, self.button, self.stopper], [*rows, spans, self.download])
+        # errors stand between the question and the budget, because they are about one of them
+        question, line, picture, *_ = self.panel.children
+        above = (question, line, *rows, self.answer, self.warnings)
+        self.panel.children = (*above, picture, spans, self.download)
         layout = self.panel.layout
         layout.flex, layout.min_width, layout.padding = "1 1 360px", "0", "0 8px 0 0"
         self.button.on_click(self._on_button)
         self.text.on_msg(self._on_message)
         self.finally_(lambda: self.button.on_click(self._on_button, remove=True))
         self.finally_(lambda: self.text.on_msg(self._on_message, remove=True))
+        for example in self.examples:
+            example.on_click(self._on_example)
+            self.finally_(partial(example.on_click, self._on_example, remove=True))
 
         def on_stop(_: object) -> None:
             stop()
 
         self.stopper.on_click(on_stop)
         self.finally_(lambda: self.stopper.on_click(on_stop, remove=True))
+
+    # What can be asked
+
+    def set_budget(self, budget: int, session: Session) -> None:
+        """Show a budget, at most all memory tokens of the video, and that maximum."""
+        slots = session.checkpoint.model.config.num_compression_tokens
+        self.budget.max = len(session) * slots
+        self.budget.value = budget
+        self.maximum.value = (
+            f'<span title="{len(session)} segments with {slots} memory tokens each">'
+            f"of {self.budget.max} tokens at most</span>"
+        )
+
+    def set_examples(self, examples: Sequence[Example]) -> None:
+        """Offer these questions, at most `MOST`, to be asked with a click."""
+        for number, button in enumerate(self.examples):
+            shown = number < len(examples)
+            button.layout.display = "" if shown else "none"
+            if shown:
+                button.description, answer = examples[number].text, examples[number].answer
+                button.tooltip = f"Ask this. Ground truth: {answer}" if answer else "Ask this"
+
+    def _on_example(self, button: Button) -> None:
+        self.text.value = button.description
+        self._ask(self)
 
     def _on_button(self, _: object) -> None:
         self._ask(self)
@@ -101,10 +150,13 @@ class QuestionPanel(Explorer):
             mine: this question is running.
             any_: any task of the panel is running.
         """
-        self.button.disabled = any_
+        for each in (self.button, *self.examples):
+            each.disabled = any_
         self.stopper.disabled = not mine
-        self.bar.layout.visibility = "visible" if mine else "hidden"
-        if not mine:
+        self.bar.layout.display = "" if mine else "none"
+        if mine:
+            self.progress("starting", 0, 0)
+        else:
             self.stage.value = ""
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -132,8 +184,7 @@ class QuestionPanel(Explorer):
         self.trace, self.download.value = trace, ""
         self.show_answer(trace.answer or "(an empty answer)")
         self.warnings.value = "".join(
-            f'<div role="note" style="color: #9c2a00; line-height: 1.3; margin: 2px 0">'
-            f"{escaped(each)}</div>"
+            f'<div role="note" style="{WARNING}"><strong>Warning:</strong> {escaped(each)}</div>'
             for each in trace.warnings
         )
         table = trace.to_pandas()
@@ -224,7 +275,8 @@ def _link(trace: Trace) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         content = trace.save(Path(folder) / "trace.nc").read_bytes()
-    ledger = escaped(totals(trace))
+    wanted = int(trace.data["wanted"].sum())
+    ledger = escaped(f"{totals(trace)}. The segments wanted {wanted} tokens")
     url = data_url(content, "application/x-netcdf")
     return (
         f'<p style="line-height: 1.3; margin: 4px 0">{ledger}.<br>'
@@ -245,8 +297,26 @@ def check_question(text: str) -> str:
     return text
 
 
+def default_budget(session: Session) -> int:
+    """Return a budget for a video that binds: its segments want more memory tokens.
+
+    A model with a closed vocabulary scores most segments with about 0. Its default is half of what
+    one segment can get above the minimum, in addition to the minimum of every segment: as one
+    segment always wants all of its tokens, that is too little for any question. For other models
+    it is half of all tokens, but no more than the released default of 8192. A single segment, and
+    a model without ATA, get all tokens.
+    """
+    config, segments = session.checkpoint.model.config, len(session)
+    slots, minimum = config.num_compression_tokens, config.min_tokens
+    if segments == 1 or not config.dynamic_compress:
+        return segments * slots
+    if config.example_questions:
+        return max(segments, segments * minimum + (slots - minimum) // 2)
+    return min(RELEASED_BUDGET, segments * slots // 2)
+
+
 def _narrow() -> Layout:
-    return Layout(width="80px")
+    return Layout(width="64px")
 
 
 def stack_vertically(pngs: list[bytes]) -> bytes:

@@ -37,8 +37,22 @@ SHARES = {
     "temperature": "temperature", "topk": "topk", "uniform": "uniform", "none": "none",
 }  # fmt: skip
 """Allocators: names in the menu, and the strategies that allocate in this way."""
+ALLOCATORS_HELP = """How the budget is allocated to segments.
+min-max: the released rule; between minimum and maximum by relevance, relative to other segments
+abstain: min-max if a segment reaches the threshold; otherwise the minimum for every segment
+floor: a fraction of the budget (coverage) is shared evenly; min-max allocates the rest
+threshold: the minimum below the threshold; above it by relevance
+temperature: by sigmoid(logit / temperature), for each segment independently of the others
+topk: the less relevant half gets nothing; the other segments share evenly
+uniform: the same number of tokens for every segment
+none: all tokens of every segment"""
 KEEPS = ("head", "tail", "random", "tome")
 """Which memory tokens of a segment can be kept."""
+KEEPS_HELP = """Which memory tokens of a segment are kept.
+head: the first k, as released
+tail: the last k
+random: k at random, in their order
+tome: the most similar ones are averaged until k are left"""
 DIALS = {
     "abstain": (Abstain, "threshold", 0.0, 1.0),
     "floor": (Floor, "coverage", 0.0, 1.0),
@@ -46,6 +60,11 @@ DIALS = {
     "temperature": (Temperature, "temperature", 0.1, 8.0),
 }
 """Allocators with a parameter: the strategy, the parameter's name, its minimum and maximum."""
+DIALS_HELP = {
+    "threshold": "Relevance from which a segment counts as relevant.",
+    "coverage": "Fraction of the budget that is shared evenly first: 0 is min-max, 1 is uniform.",
+    "temperature": "1 leaves relevance as it is; more softens it, less pushes it to 0 and 1.",
+}
 
 
 class RoutingExplorer(Explorer):
@@ -86,11 +105,11 @@ class RoutingExplorer(Explorer):
         )  # fmt: skip
         self.shares = ipw.Dropdown(
             options=list(dict.fromkeys([*SHARES, shares])), value=shares, description="allocator",
-            tooltip="how the budget is allocated to segments", **sized(17),
+            tooltip=ALLOCATORS_HELP, **sized(17),
         )  # fmt: skip
         self.keeps = ipw.Dropdown(
             options=KEEPS, value=keeps, description="strategy",
-            tooltip="which memory tokens of a segment are kept", **sized(17),
+            tooltip=KEEPS_HELP, **sized(17),
         )  # fmt: skip
         self.dial = ipw.FloatSlider(value=value or 0.0, max=8.0, step=0.05, **sized(27))
         self.again = ipw.Button(
@@ -171,7 +190,7 @@ class RoutingExplorer(Explorer):
         if (shares := self.shares.value) in DIALS:
             _, name, minimum, maximum = DIALS[shares]
             self.dial.description, display = name, "flex"
-            self.dial.tooltip = f"{name} of the allocator {shares}"
+            self.dial.tooltip = DIALS_HELP[name]
             value = STRATEGIES[shares].parameters[name] if change is not None else self.dial.value
             # one message: a page that receives the limits alone would clip the value
             with self.dial.hold_sync(), self.dial.hold_trait_notifications():

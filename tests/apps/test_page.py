@@ -24,7 +24,9 @@ from tornado.websocket import websocket_connect
 from typer.testing import CliRunner
 
 from tempo_lab.apps.cli import app
-from tempo_lab.apps.page import HOST, NOTEBOOK, PORT, VISITOR_BYTES, free_port, visitors_that_fit
+from tempo_lab.apps.page import NOTEBOOK, UPLOAD_BYTES, VISITOR_BYTES, visitors_that_fit
+from tempo_lab.apps.page_address import HOST, PORT, free_port
+from tempo_lab.apps.page_html import LOADING, first_part
 from tempo_lab.apps.page_server import PROTOCOL, SPARE_BYTES, is_message
 from tempo_lab.apps.terminal import REFUSED
 from tempo_lab.common.files import shipped
@@ -62,6 +64,8 @@ def test_the_page_shows_no_code_and_serves_no_file(page):
     code, _, text = status(page.url, opener)
     assert code == 200
     assert "Your own video" in text
+    assert text.startswith(first_part(UPLOAD_BYTES))
+    assert text.count(LOADING) == 1
     assert "AskPanel(tempo)" not in text
     for place in ("voila/files/00_quickstart.ipynb", "voila/files/11_your_own_video.ipynb"):
         assert status(page.root + place, opener)[0] in (403, 404)
@@ -244,6 +248,55 @@ def test_a_port_that_is_taken_is_a_clear_error(page):
     assert f"port {port} of {HOST}" in done.stderr
     assert "in use" in done.stderr
     assert "--port" in done.stderr
+
+
+# Behind a proxy
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory):
+    """A page as behind a proxy that passes its path on."""
+    command = [*APP, "--base-url", "/user/ada/lab.1"]
+    with served(tmp_path_factory.mktemp("proxied"), command) as page:
+        assert page.root.endswith("/user/ada/lab.1/")
+        yield page
+
+
+def test_a_base_url_is_the_path_of_everything(proxied):
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+    code, _, text = status(proxied.url, opener)
+    assert code == 200
+    number = re.search(r'"kernelId": *"([0-9a-f-]{36})"', text)[1]
+    own = re.findall(r"""(?:src|href)=["'](/[^"']*)""", text)
+    assert own
+    assert all(each.startswith("/user/ada/lab.1/") for each in own)
+    script = next(each for each in own if each.endswith(".js"))
+    host = proxied.root.removesuffix("/user/ada/lab.1/")
+    assert status(host + script, opener)[0] == 200
+    address = f"{proxied.root}api/kernels/{number}/channels?token={proxied.token}"
+    assert sent(address.replace("http:", "ws:"), message("comm_info_request")) == "comm_info_reply"
+    assert status(host + "/", opener)[0] == 404
+    assert status(f"{proxied.root.rstrip('/')}?token={proxied.token}")[0] == 200
+
+
+def test_a_base_url_needs_the_token_too(proxied):
+    code, where, text = status(proxied.root)
+    assert (code, "/user/ada/lab.1/login" in where) == (200, True)
+    assert "Your own video" not in text
+
+
+def test_another_host_is_warned_about_and_needs_the_token(tmp_path):
+    with served(tmp_path, [*APP, "--host", "0.0.0.0"]) as page:
+        assert "warning: other machines can reach the page (0.0.0.0, port" in page.output()
+        assert "not encrypted" in page.output()
+        assert "/login" in status(page.root)[1]
+        if elsewhere := _own_address():
+            port = re.search(r":(\d+)/", page.root)[1]
+            assert "/login" in status(f"http://{elsewhere}:{port}/")[1]
+
+
+def test_by_default_nothing_is_warned_about(page):
+    assert "warning" not in page.output()
 
 
 def test_without_a_port_the_next_free_one_is_taken():

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.served import LAB, ROOT, served
+from tests.served import ROOT, lab_command, served
 
 BINARIES = ("chromium", "chromium-browser", "google-chrome")
 WAIT = 240_000
@@ -50,7 +50,7 @@ def visit(chromium):
     """
     contexts = []
 
-    def visitor(url, width=1280, height=2300):
+    def visitor(url, width=1280, height=2300, **options):
         context = chromium.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
@@ -62,7 +62,7 @@ def visit(chromium):
                 page.strangers.append(response.url)
 
         page.on("response", heard)
-        page.goto(url)
+        page.goto(url, **options)
         return page
 
     yield visitor
@@ -95,7 +95,7 @@ def app(chromium, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def lab(chromium, tmp_path_factory):
-    """JupyterLab on a copy of the notebooks without outputs: every output shown is new."""
+    """`make lab` on a copy of the notebooks without outputs: every output shown is new."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     shutil.copytree(ROOT / "data" / "clips", folder / "data" / "clips")
@@ -111,5 +111,5 @@ def lab(chromium, tmp_path_factory):
         path.write_text(json.dumps(settings))
     home = {f"JUPYTER{name}_DIR": str(folder / name.strip("_").lower().removeprefix("lab_"))
             for name in ("_CONFIG", "LAB_SETTINGS", "LAB_WORKSPACES")}  # fmt: skip
-    with served(folder, [*LAB, str(folder / "notebooks")], **home) as page:
+    with served(folder, lab_command(), **home) as page:
         yield page

@@ -5,6 +5,7 @@ from base64 import b64decode
 from io import BytesIO
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -20,7 +21,7 @@ def opened(lab, visit, name, last):
     It has its own kernel and its own workspace: otherwise the notebook of the previous test is
     opened as well, and the test may wait for its kernel or run its cells.
     """
-    address = f"{lab.root}/workspaces/{name}/tree/{name}.ipynb"
+    address = f"{lab.origin}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb"
     page = visit(f"{address}?token={lab.token}", height=2600)
     panel = page.locator(".jp-NotebookPanel")
     cell = panel.locator(".jp-CodeCell", has_text=last)
@@ -47,9 +48,29 @@ def pixels(picture):
     return np.asarray(Image.open(BytesIO(content)).convert("RGB"), dtype=int)
 
 
+def test_it_opens_with_the_notebooks_and_with_the_files_that_they_name(lab, visit, pictures):
+    page = visit(lab.url)
+    page.locator(".jp-NotebookPanel").get_by_role("heading", name="Quickstart").first.wait_for()
+    files = page.get_by_role("region", name="File Browser Section")
+    files.get_by_text("11_your_own_video.ipynb", exact=True).wait_for()
+    pictures(page, "lab-files")
+    files = f"{lab.origin}/api/contents/data/clips"
+    stranger = page.context.browser.new_context()
+    for name, token, status in (
+        ("voyage.mp4", "", 403),  # first: the token is kept in a cookie
+        ("voyage.mp4", f"&token={lab.token}", 200),
+        ("none.mp4", f"&token={lab.token}", 404),
+    ):
+        assert stranger.request.get(f"{files}/{name}?content=0{token}").status == status
+    stranger.close()
+
+
 def test_notebook_00_answers_and_its_segments_are_looked_into(lab, visit, pictures):
     page, panel = opened(lab, visit, "00_quickstart", "SegmentExplorer(")
     panel.get_by_text("'red'", exact=True).first.wait_for()
+    running = psutil.Process(lab.process.pid).children(recursive=True)
+    kernels = [each for each in running if "ipykernel" in " ".join(each.cmdline())]
+    assert {each.cwd() for each in kernels} == {str(lab.log.parent / "notebooks")}
     explorer = panel.locator(".jp-OutputArea-output .widget-vbox").first
     first = pixels(explorer.get_by_alt_text("Segment 8, 32.0 to 36.0 s"))
     explorer.get_by_role("button", name="5", exact=True).click()

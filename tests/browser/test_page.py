@@ -63,13 +63,53 @@ def test_ask_and_read_the_answer(page, pictures):
 
 def refused(page, text):
     """Ask a question with words that the model does not know, and return the alert."""
-    page.get_by_label("Question 1").fill(text)
+    field, budget = page.get_by_label("Question 1"), page.get_by_label("Budget").first
+    answers = page.get_by_text("tokens used; a prompt of").count()
+    field.fill(text)
     page.get_by_role("button", name="Ask", exact=True).first.click()
     alert = page.get_by_role("alert").filter(has_text="does not know every word")
     alert.wait_for()
-    answer = page.get_by_role("status").first
-    assert alert.bounding_box()["y"] < answer.bounding_box()["y"]  # where one looks
+    heights = [each.bounding_box()["y"] for each in (field, alert, budget)]
+    assert heights == sorted(heights)  # next to the control that it is about
+    assert page.get_by_text("tokens used; a prompt of").count() == answers - 1
     return alert.inner_text()
+
+
+SCROLLED = """() => [...document.querySelectorAll("*")].filter(each => {
+  const {overflowX, overflowY} = getComputedStyle(each), scrolls = /auto|scroll/;
+  return scrolls.test(overflowY) && each.scrollHeight > each.clientHeight + 1
+    || scrolls.test(overflowX) && each.scrollWidth > each.clientWidth + 1;
+}).map(each => each.id || each.className)"""
+
+
+def test_something_is_shown_before_the_model_is_loaded(app, visit):
+    page = visit(app.url, wait_until="commit")
+    loading = page.get_by_role("status").filter(has_text="Loading the model")
+    loading.wait_for()
+    assert page.get_by_label("Question 1").count() == 0
+    page.get_by_label("Question 1").wait_for()
+    loading.wait_for(state="detached")
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_there_is_one_scroll_bar(page, width):
+    before = page.viewport_size
+    page.set_viewport_size({"width": width, "height": 700})
+    page.wait_for_function(f"({SCROLLED})().length > 0")  # once the page has its new size
+    assert len(page.evaluate(SCROLLED)) == 1
+    assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
+    page.set_viewport_size(before)
+
+
+def test_an_example_is_asked_with_a_click(page, pictures):
+    page.get_by_role("button", name="Where is the hourglass?").first.click()
+    page.get_by_alt_text("Where is the hourglass?", exact=False).first.wait_for()
+    assert page.get_by_role("status").filter(has_text="city").is_visible()
+    assert page.get_by_label("Budget").first.input_value() == "31"
+    assert page.get_by_text("of 192 tokens at most").first.is_visible()
+    ask(page, "What color is the sea?")
+    assert page.get_by_role("note").filter(has_text="not trained on this kind").is_visible()
+    pictures(page, "page-kind")
 
 
 def test_a_span_plays_its_seconds(page):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tempo_lab.nano.world.casting import draw_scene
 from tempo_lab.nano.world.kinds import KINDS, NEEDLE, draw_questions, questions, reworded
 from tempo_lab.nano.world.questions import Question
+from tempo_lab.nano.world.recognition import question_kind
 from tempo_lab.nano.world.scenes import (
     COLORS,
     MOTIONS,
@@ -38,6 +39,7 @@ __all__ = [
     "draw_questions",
     "draw_scene",
     "make",
+    "question_kind",
     "questions",
     "reworded",
     "write_video",

@@ -1,4 +1,4 @@
-"""Prepare executed notebooks for storage: python notebooks/store.py notebooks/*.ipynb
+"""Prepare executed notebooks for storage: python tests/notebook_store.py notebooks/*.ipynb
 
 Without a kernel, a forge shows "Error displaying widget" instead of a live widget. So only a
 widget's picture is stored, if it has one; the widget returns when its cell runs. A thumbnail of
