@@ -25,7 +25,7 @@ LOOSE = re.compile("|".join(map(re.escape, MARKUP)) + r"|^\s*please tell me,\s*"
 
 
 def question_kind(text: str) -> str | None:
-    """Return the kind of a question, a key of `KINDS`; None for none that the world asks.
+    """Return the kind of a question, a key of `KINDS`; None if the world asks no such question.
 
     The phrases are those of training and the held-out ones. Questions about a thing that is not
     shown (kind "absence") are phrased like those about one that is, and have their kind.
