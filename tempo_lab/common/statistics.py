@@ -34,6 +34,27 @@ def auc(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> float:
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
 
 
+def roc_curve(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ROC curve: rates at each threshold, from none above it to all.
+
+    Equal scores are one threshold, so that the area under straight lines is `auc`.
+
+    Args:
+        scores: [segment], in any unit.
+        relevant: bool [segment], with both kinds.
+
+    Returns:
+        false positive rates [threshold], true positive rates [threshold]; both from 0 to 1.
+
+    >>> roc_curve([0.9, 0.1, 0.2], [True, False, False])
+    (array([0. , 0. , 0.5, 1. ]), array([0., 1., 1., 1.]))
+    """
+    values, flags = np.asarray(scores, float), np.asarray(relevant, bool)
+    thresholds = np.concatenate([[np.inf], np.unique(values)[::-1]])
+    above = values >= thresholds[:, None]
+    return above[:, ~flags].mean(axis=1), above[:, flags].mean(axis=1)
+
+
 def recall_at(scores: npt.ArrayLike, relevant: npt.ArrayLike, top_k: int) -> np.ndarray:
     """Return the share of relevant segments among the k highest scores, for k = 1 to `top_k`.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tempo_lab.common.errors import TraceError
+from tempo_lab.common.statistics import roc_curve
 from tempo_lab.plots.style import (
     BLACK,
     BLUE,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from tempo_lab.analysis.relevance import Relevance
 
+RATES = np.linspace(0, 1, 101)
+"""False positive rates at which ROC curves are averaged."""
+
 
 def relevance(
     result: Relevance,
@@ -41,9 +45,9 @@ def relevance(
 ) -> tuple[Figure, np.ndarray]:
     """Draw scores of one question over the video's seconds; with truth, how good all scores are.
 
-    The green bar below the scores is the evidence. Further panels: recall at k and AUC, with
+    The green bar below the scores is the evidence. Further panels: recall at k and ROC curves, with
     shuffled questions in grey, and the reliability curve, on the diagonal if the scores are
-    calibrated probabilities.
+    calibrated probabilities. The mean ROC curve averages true positive rates (Fawcett 2006).
 
     Args:
         result: what to draw.
@@ -52,7 +56,7 @@ def relevance(
         figure: an empty figure or subfigure to draw in, instead of a new one.
 
     Returns:
-        the figure and its axes: [scores], with truth [scores, recall, AUC, reliability].
+        the figure and its axes: [scores], with truth [scores, recall, ROC, reliability].
 
     Raises:
         TraceError: it is another result, or has no such question.
@@ -64,7 +68,7 @@ def relevance(
     known = "truth" in data
     width = width_of(figure, width)
     narrow = width < NARROW
-    panels = ["recall", "auc", "reliability"] if known else []
+    panels = ["recall", "roc", "reliability"] if known else []
     rows: list[Any] = [["scores"] * (1 if narrow or not known else 3)]
     rows += [[panel] for panel in panels] if narrow else [panels] * known
     figure = new_figure(figure, width, 2.6 + (7.2 if narrow else 2.8) * known)
@@ -73,7 +77,7 @@ def relevance(
     tidy(*named.values())
     if known:
         _recall(named["recall"], data)
-        _areas(named["auc"], data)
+        _roc(named["roc"], data)
         _reliability(named["reliability"], data)
     return figure.figure, np.array(list(named.values()))
 
@@ -128,27 +132,33 @@ def _recall(axes: Axes, data: xr.Dataset) -> None:
     axes.set_title("recall at k", loc="left", fontsize="medium")
 
 
-def _areas(axes: Axes, data: xr.Dataset) -> None:
-    kinds = [("auc", BLUE, "own")]
-    if "control_auc" in data:
-        kinds.append(("control_auc", GREY, "shuffled"))
-    for place, (name, color, _) in enumerate(kinds):
-        values = data[name].to_numpy()
-        # side by side in the order of the questions, so that equal ones do not hide each other
-        offsets = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.plot(place + offsets, values, "o", color=color, ms=4, alpha=0.5, clip_on=False)
-        mean, low, high = (float(data[f"mean_{name}{end}"]) for end in ("", "_low", "_high"))
-        axes.plot([place - 0.35, place + 0.35], [mean] * 2, color=BLACK, lw=1.5)
-        axes.text(place, -0.06, f"{mean:.2f}", ha="center", va="top", fontsize="small")
-        if not np.isnan(low):
-            axes.vlines(place, low, high, color=BLACK, lw=1.5)
-    axes.axhline(0.5, color=BLACK, lw=0.8, ls=":")
-    axes.text(-0.48, 0.51, "chance", va="bottom", fontsize="small")
-    axes.set_xticks(range(len(kinds)), [label for *_, label in kinds])
-    axes.set(ylim=(-0.2, 1.05), xlim=(-0.5, len(kinds) - 0.5), ylabel="AUC of a question")
-    axes.set_yticks(np.linspace(0, 1, 6))
+def _roc(axes: Axes, data: xr.Dataset) -> None:
+    """Draw the mean of the questions' true positive rates. The dotted line is chance."""
+    for prefix, logit, color, label in (
+        ("control_", "control_logit", GREY, "shuffled"),
+        ("", "logit", BLUE, "own"),
+    ):
+        questions = range(data.sizes["question"]) if logit in data else ()
+        each = [data.isel(question=q, segment=slice(int(data["segments"][q]))) for q in questions]
+        curves = [
+            np.interp(RATES, *roc_curve(one[logit], one["truth"]))
+            for one in each
+            if not np.isnan(one["auc"])
+        ]
+        if not curves:
+            continue
+        mean, low, high = (float(data[f"mean_{prefix}auc{end}"]) for end in ("", "_low", "_high"))
+        interval = "" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+        axes.plot([0.0, *RATES], [0.0, *np.mean(curves, axis=0)], color=color, lw=2, clip_on=False,
+                  label=f"{label}: AUC {mean:.2f}{interval}")  # fmt: skip
+    axes.plot([0, 1], [0, 1], color=BLACK, lw=0.8, ls=":")
+    axes.set(xlim=(0, 1), ylim=(0, 1.05))
+    axes.set(xlabel="false positive rate", ylabel="true positive rate")
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize="small", loc="lower right", handlelength=0,
+                    labelcolor="linecolor")  # fmt: skip
     n = int(data["ranked_questions"])
-    axes.set_title(f"ROC-AUC, {n} question{'s' * (n != 1)}", loc="left", fontsize="medium")
+    axes.set_title(f"ROC, {n} question{'s' * (n != 1)}", loc="left", fontsize="medium")
 
 
 def _reliability(axes: Axes, data: xr.Dataset) -> None:

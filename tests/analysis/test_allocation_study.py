@@ -224,7 +224,7 @@ def test_another_budget_and_a_difference_are_drawn():
 
 
 def test_other_results_and_budgets_are_refused():
-    with pytest.raises(TraceError, match="allocation_study returned"):
+    with pytest.raises(TraceError, match=r"result of tempo_lab\.analysis\.allocation_study"):
         plots.allocation_study(make_trace())
     with pytest.raises(TraceError, match=r"asked: 7\n.*found: 6, 12.*\n.*budgets=\[7\]"):
         plots.allocation_study(allocation_study(make_trace()), budget=7)

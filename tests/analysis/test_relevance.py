@@ -270,12 +270,19 @@ def test_with_truth_the_figure_shows_how_right_it_is(questions):
     _, result = questions
     figure, axes = plots.relevance(result)
     figure.canvas.draw()
-    _, recall, areas, reliable = axes
+    _, recall, roc, reliable = axes
     curves = {line.get_label(): line.get_ydata() for line in recall.lines}
     np.testing.assert_allclose(curves["its own question"], result.data["mean_recall"])
     np.testing.assert_allclose(curves["shuffled question"], result.data["mean_control_recall"])
-    assert [t.get_text() for t in areas.get_xticklabels()] == ["own", "shuffled"]
-    np.testing.assert_allclose(areas.lines[0].get_ydata(), result.data["auc"])
+    curves = {line.get_label(): line for line in roc.lines if line.get_linewidth() == 2}
+    numbers = result.numbers()
+    for (label, line), prefix in zip(curves.items(), ("control_", ""), strict=True):
+        mean, low, high = (numbers[f"mean_{prefix}auc{end}"] for end in ("", "_low", "_high"))
+        assert label.endswith(f": AUC {mean:.2f} [{low:.2f}, {high:.2f}]")
+        rates, area = line.get_xydata()[:, 0], line.get_xydata()[:, 1]
+        assert (rates[0], area[0]) == (0, 0)
+        assert (rates[-1], area[-1]) == (1, 1)
+        assert np.trapezoid(area, rates) == pytest.approx(mean, abs=0.02)
     assert f"{result.numbers()['calibration_error']:.3f}" in reliable.get_title("left")
     assert "share" in reliable.get_ylabel()
 

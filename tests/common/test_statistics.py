@@ -14,6 +14,7 @@ from tempo_lab.common.statistics import (
     ranks,
     recall_at,
     reliability,
+    roc_curve,
     spearman,
 )
 
@@ -22,6 +23,17 @@ def test_auc_counts_ties_half() -> None:
     assert auc([0.9, 0.1, 0.2], [True, False, False]) == 1.0
     assert auc([0.1, 0.1, 0.2], [True, False, False]) == 0.25
     assert np.isnan(auc([0.1, 0.2], [True, True]))
+
+
+def test_a_roc_curve_has_a_point_per_score_and_the_area_of_auc() -> None:
+    false, true = roc_curve([0.9, 0.1, 0.2], [True, False, False])
+    assert (false.tolist(), true.tolist()) == ([0, 0, 0.5, 1], [0, 1, 1, 1])
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        scores, relevant = rng.integers(0, 5, 12) / 4, np.arange(12) < rng.integers(1, 12)
+        false, true = roc_curve(scores, relevant)
+        assert np.trapezoid(true, false) == pytest.approx(auc(scores, relevant))
+        assert len(true) == len(set(scores)) + 1
 
 
 def test_calibration_by_hand() -> None:

@@ -23,6 +23,7 @@ FROM_MODULES = {
     "tempo_lab.common.errors.UnfamiliarVideoWarning",
     "tempo_lab.common.statistics.Estimate",
     "tempo_lab.common.statistics.auc",
+    "tempo_lab.common.statistics.roc_curve",
     "tempo_lab.common.statistics.spearman",
     "tempo_lab.evaluation.answer_scoring.Judged",
     "tempo_lab.evaluation.answer_scoring.Score",

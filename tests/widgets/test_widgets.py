@@ -497,7 +497,7 @@ def test_a_slot_that_a_segment_did_not_need_is_an_error_in_the_panel(asked):
     with AttentionExplorer(session, trace) as looks:
         looks.segment.value, looks.row.value = least, row
         assert isinstance(looks.error, TraceError)
-        assert f"of segment {least}" in looks.line.value
+        assert f"segment {least}" in looks.line.value
         looks.reduction.value = "frame pairs"
         assert looks.error is None
 

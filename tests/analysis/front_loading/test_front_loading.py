@@ -412,7 +412,7 @@ def test_differences_are_drawn_without_knee_and_bands(result):
 
 @pytest.mark.parametrize("draw", [plots.front_loading, plots.front_loading_slots])
 def test_what_is_no_result_is_refused(draw):
-    with pytest.raises(TraceError, match="of the kind FrontLoading"):
+    with pytest.raises(TraceError, match="of type FrontLoading"):
         draw(xr.Dataset())
 
 
