@@ -202,7 +202,7 @@ def test_the_figure_has_a_panel_a_kind_and_all_points():
     pyplot.close(figure)
     with pytest.raises(TraceError, match="no questions of this kind"):
         plots.baselines(found, kinds=["absense"])
-    with pytest.raises(TraceError, match="baselines returned"):
+    with pytest.raises(TraceError, match=r"result of tempo_lab\.analysis\.baselines"):
         plots.baselines(make_trace())
 
 
