@@ -163,7 +163,7 @@ def test_the_figure_shows_scores_gains_and_tokens():
     np.testing.assert_allclose([line.get_ydata() for line in tokens.lines], found.data["tokens"])
     assert "memory tokens" in tokens.get_ylabel()
     pyplot.close(figure)
-    with pytest.raises(TraceError, match="allocator_variants returned"):
+    with pytest.raises(TraceError, match=r"result of tempo_lab\.analysis\.allocator_variants"):
         plots.allocator_variants(make_trace())
 
 

@@ -79,5 +79,5 @@ def test_every_published_score_is_drawn():
         np.testing.assert_allclose(sorted(dotted), np.sort(unknown[~np.isnan(unknown)]))
         assert each.get_title("left").startswith(name)
     pyplot.close(figure)
-    with pytest.raises(TraceError, match="published_results returned"):
+    with pytest.raises(TraceError, match=r"result of tempo_lab\.analysis\.published_results"):
         plots.published_results(make_trace())
