@@ -79,13 +79,15 @@ def test_every_page_and_notebook_is_there(pages):
     assert SITE / "index.html" in pages
 
 
-def test_notebooks_show_their_stored_outputs(pages):
+def test_notebooks_show_their_stored_outputs_and_drawings(pages):
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         outputs = [output for cell in cells for output in cell.get("outputs", [])]
         pictures = sum("image/png" in output.get("data", {}) for output in outputs)
+        drawings = sum(cell.source.count("![") for cell in cells if cell.cell_type == "markdown")
         page = pages[SITE / "notebooks" / f"{path.stem}.html"]
-        assert sum("_images/" in address for address in page.loaded) == pictures > 0, path.name
+        images = sum("_images/" in address for address in page.loaded)
+        assert images == pictures + drawings > drawings, path.name
 
 
 def test_formulas_are_drawn_without_a_script(pages):
