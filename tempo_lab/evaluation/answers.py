@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tempo_lab.session.session import Session
     from tempo_lab.session.tempo import Tempo
 
+ROUNDED_SECONDS = 1.0
+"""By how much evidence may end after the video: many datasets round times to seconds."""
 COSTS_ITS_ROWS = (VideoError, QueryError, BudgetError, DatasetError, SubtitleError)
 """Errors that a question or a video raises. Others end the run, as does a `StrategyError`, which
 is a fault of an arm's own code."""
@@ -170,7 +172,7 @@ def _answers(
             "frames": len(answered.session.video.plan.indices),
             "text_tokens": int(trace.data.attrs["text_tokens"]),
             "context_left": int(trace.data.attrs["context_left"]),
-            "warnings": list(trace.warnings),
+            "warnings": [*trace.warnings, *_late_evidence(session, question)],
             **subtitle_columns(job.dataset, question, answered.session),
         }
         yield [row]
@@ -196,6 +198,8 @@ def _relevance(
     question: Question,
     rows: dict[str, Row],
 ) -> Iterator[list[Row]]:
+    from tempo_lab.session.provenance import video_warnings
+
     try:
         other = job.others.get(question.id)
         prompts = {OWN: _prompt(job, session, question), BLANK: ""}
@@ -211,6 +215,7 @@ def _relevance(
     logits[SHUFFLED] = draw.permutation(logits[OWN])
     logits[DIFFERENCE] = logits[OWN] - logits[BLANK]
     start, end = session.video.segment_times.T.tolist()
+    notices = [*video_warnings(session.engine), *_late_evidence(session, question)]
     yield [
         {
             **row,
@@ -218,9 +223,19 @@ def _relevance(
             "start": start,
             "end": end,
             "logit": logits[arm].tolist(),
+            "warnings": notices,
         }
         for arm, row in rows.items()
     ]
+
+
+def _late_evidence(session: Session, question: Question) -> list[str]:
+    """Return a warning if evidence ends after the video, by more than its times are rounded."""
+    duration = float(session.video.info.duration)
+    last = max((end for _, end in question.evidence or ()), default=0.0)
+    if last <= duration + ROUNDED_SECONDS:
+        return []
+    return [f"the evidence ends at {last:g} s, and the video at {duration:g} s: check the times"]
 
 
 def _logit(session: Session, prompt: str) -> np.ndarray:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tempo_lab.allocation import Strategy, find_strategy
+from tempo_lab.allocation import STRATEGIES, Strategy, find_strategy
 from tempo_lab.allocation.arms import Arm
-from tempo_lab.common.errors import BudgetError, TempoLabError
+from tempo_lab.common.errors import BudgetError, TempoLabError, did_you_mean
 from tempo_lab.common.text import one_line
 
 DEFAULT_ARMS = ("head", "uniform", "topk")
@@ -47,6 +47,7 @@ def find_arms(arms: Sequence[str | Strategy], *, blind: bool = False) -> tuple[A
         if isinstance(asked, str) and asked in SPECIAL:
             arm = Arm(asked, budget=None, whole_video=True, **SPECIAL[asked])
         else:  # the strategy itself: a worker process may not have it registered
+            _check_name(asked)
             strategy = find_strategy(asked)
             arm = Arm(strategy.name, strategy, None, whole_video=True)
         known = found.setdefault(arm.family, arm)
@@ -72,6 +73,17 @@ def at_budgets(arms: Sequence[Arm], budgets: Sequence[int]) -> tuple[Arm, ...]:
         for arm in arms
         for budget in ((None,) if arm.family in WITHOUT_BUDGET else budgets)
     )
+
+
+def _check_name(name: str | Strategy) -> None:
+    known = sorted({*STRATEGIES, *SPECIAL})
+    if isinstance(name, str) and name not in known:
+        raise BudgetError(
+            "no arm or allocation strategy has this name",
+            asked=one_line(repr(name), 120),
+            found=", ".join(known),
+            fix=did_you_mean(name, known, "use one of these, a Strategy, or register yours"),
+        )
 
 
 def _same(one: Arm, other: Arm) -> bool:

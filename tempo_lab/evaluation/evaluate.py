@@ -167,7 +167,10 @@ def evaluate(
             write_skipped(folder, dataset.skipped)
             store.set_aside(moved_questions(dataset))
             rows = run_on(opened, jobs, answer_video, store, progress=progress, finished=finished)
-            if not prior_only:
+            warn_of_videos(rows)
+            if prior_only:
+                warn_of_missing_evidence(rows)
+            else:
                 warn_of_idle_budgets(rows, config["slots"])
             return summarize(folder, store, config, dataset)
 
@@ -246,6 +249,29 @@ def as_stored(config: dict[str, Any], folder: Path, default_budgets: bool) -> di
     }
 
 
+def warn_of_videos(rows: Sequence[Row]) -> None:
+    """Warn once if answers or scores come with warnings; each row has its own in `warnings`."""
+    texts = {row["video"]: row["warnings"][0] for row in reversed(rows) if row.get("warnings")}
+    if texts:
+        warnings.warn(
+            f"{len(texts)} of {len({row['video'] for row in rows})} videos have warnings (column "
+            f"`warnings` of their rows). The first one: {one_line(texts.popitem()[1], 300)}",
+            TempoLabWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_missing_evidence(rows: Sequence[Row]) -> None:
+    """Warn if no question has evidence, so that relevance is compared with nothing."""
+    if rows and not any(row.get("evidence") or row.get("saliency") for row in rows):
+        warnings.warn(
+            "No question has evidence, so relevance was scored and compared with nothing. A table "
+            "needs the columns start and end.",
+            TempoLabWarning,
+            stacklevel=3,
+        )
+
+
 def warn_of_idle_budgets(rows: Sequence[Row], slots: int) -> None:
     """Warn where arms are compared at a budget that holds all memory tokens of every video.
 
@@ -262,8 +288,7 @@ def warn_of_idle_budgets(rows: Sequence[Row], slots: int) -> None:
         if largest <= budget and len({row["family"] for row in answered}) > 1:
             warnings.warn(
                 f"A budget of {budget} tokens limits nothing: the largest video has {largest} "
-                f"memory tokens, so that head and uniform keep all of them. Use a budget below "
-                f"{largest} to compare arms.",
+                f"memory tokens. Use a budget below {largest} to compare arms.",
                 TempoLabWarning,
                 stacklevel=3,
             )

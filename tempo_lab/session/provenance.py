@@ -57,6 +57,12 @@ def provenance(engine: CompressorEngine) -> dict[str, Any]:
         **part_of(video),
         "window": video.window,
         "keep": engine.cache_mode,  # the key of recorded traces
-        "warnings": [*info.notes, *engine.ood_monitor.warnings(checkpoint.name, info.path)],
+        "warnings": video_warnings(engine),
         **engine.ood_monitor.provenance,
     }
+
+
+def video_warnings(engine: CompressorEngine) -> list[str]:
+    """Return what a reader of scores or answers should know about the video."""
+    info = engine.video.info
+    return [*info.notes, *engine.ood_monitor.warnings(engine.checkpoint.name, info.path)]

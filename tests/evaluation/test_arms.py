@@ -72,8 +72,11 @@ def test_what_is_no_arm_is_refused():
     for arms in ("head", First(), [], ()):
         with pytest.raises(TempoLabError, match="must be a list"):
             find_arms(arms, blind=True)
-    for name in ("unifrom", First, 3):
+    for name in (First, 3):
         with pytest.raises(BudgetError, match="no such allocation strategy"):
+            find_arms([name])
+    for name, near in (("unifrom", "uniform"), ("orcale", "oracle")):
+        with pytest.raises(BudgetError, match=f"(?s)found: .*oracle.*did you mean '{near}'"):
             find_arms([name])
 
 

@@ -19,6 +19,7 @@ from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.datasets.prompts import plain_prompt
 from tempo_lab.evaluation.datasets.table import aggregate
 from tempo_lab.evaluation.summary import measure_rows, rule_names
+from tests import media
 
 CLIPS = Path(__file__).parents[2] / "data" / "clips"
 TABLE = """video,question,answer,kind
@@ -108,6 +109,41 @@ def test_a_budget_that_limits_nothing_is_named(nano, whole, tmp_path):
         warnings.simplefilter("error")  # one arm is not compared with any
         options |= {"arms": ["head", "all"]}
         tl.evaluate(nano, whole, budgets=[tokens], **options, out=tmp_path)
+
+
+def other_world(folder: Path) -> Path:
+    """A video that nano was not trained on, and a table with times after its end."""
+    media.write_video(folder / "noise.mp4", frames=80, fps=10, size=(64, 64))
+    path = folder / "mine.csv"
+    path.write_text(
+        "video,question,answer,start,end\n"
+        "noise.mp4,What color is the star?,red,0,4\n"
+        "noise.mp4,What color is the moon?,red,4,99\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("prior_only", [False, True])
+def test_warnings_about_videos_and_times_are_in_the_rows_and_said_once(nano, tmp_path, prior_only):
+    table = tl.datasets.table(other_world(tmp_path))
+    options = {} if prior_only else {"arms": ["head"], "budgets": [8]}
+    with pytest.warns(TempoLabWarning, match=r"1 of 1 videos have warnings.*does not look") as all_:
+        run = tl.evaluate(
+            nano, table, prior_only=prior_only, out=tmp_path / "run", progress=False, **options
+        )
+    assert len([one for one in all_ if one.category is TempoLabWarning]) == 1
+    for row in run.rows:
+        texts = " ".join(row["warnings"])
+        assert "noise.mp4 does not look like" in texts
+        assert ("the evidence ends at 99 s, and the video at 8 s" in texts) == (row["item"] == "2")
+
+
+def test_relevance_without_evidence_is_compared_with_nothing(nano, tmp_path):
+    shutil.copy(CLIPS / "voyage.mp4", tmp_path / "a.mp4")
+    (tmp_path / "mine.csv").write_text("video,question\na.mp4,What color is the star?\n")
+    table = tl.datasets.table(tmp_path / "mine.csv")
+    with pytest.warns(TempoLabWarning, match="columns start and end"):
+        tl.evaluate(nano, table, prior_only=True, out=tmp_path / "run", progress=False)
 
 
 @pytest.mark.parametrize("prior_only", [False, True])

@@ -99,7 +99,7 @@ def find_notebook(student: Student, stem: str) -> Path:
 
 def _near(hint: str) -> str:
     name = hint.removeprefix("did you mean ").removesuffix("?")
-    return f"; is it {name}? Rename the file" if name else ""
+    return f"; the file {name} has a similar name" if name else ""
 
 
 def read_cells(path: Path) -> list[Mapping[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tempo_lab.common.errors import did_you_mean
 from tempo_lab.common.text import one_line
 from tempo_lab.evaluation.datasets.records import CORRECT, Record
 from tempo_lab.evaluation.datasets.rows import DatasetError
@@ -37,12 +38,17 @@ def find_file(data: str | os.PathLike[str], patterns: Sequence[str]) -> Path:
                 return matches[0]
     elif path.is_file():
         return path
+    else:
+        there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DatasetError(
+            "there is no such regular file or folder",
+            asked=path,
+            fix=did_you_mean(path.name, there, "check the path"),
+        )
     raise DatasetError(
         "there is no file of this dataset",
         asked=path,
-        found=", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "an empty folder"
-        if path.is_dir()
-        else None,
+        found=", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "an empty folder",
         fix=f"download the dataset from its owners; it has {' or '.join(patterns)}",
     )
 

@@ -22,7 +22,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from threading import Lock
 from typing import Any
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
@@ -169,9 +168,8 @@ class RayEngine:
             TempoLabError: a worker met an error that is not about one video, or Ray stopped.
         """
         waiting = list(jobs)
-        for attempt in range(ATTEMPTS):
-            # Later, no video may wait in an actor that another one kills.
-            yield from self._one_pass(waiting, answer, done, look_ahead=attempt == 0)
+        for _ in range(ATTEMPTS):
+            yield from self._one_pass(waiting, answer, done)
             waiting = [job for job in waiting if not set(job.keys(self.models)).issubset(done)]
             if not waiting:
                 return
@@ -185,7 +183,7 @@ class RayEngine:
             yield _failed(job, self.models, done)
 
     def _one_pass(
-        self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key], *, look_ahead: bool
+        self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key]
     ) -> Generator[list[Row]]:
         import ray.data
 
@@ -199,11 +197,9 @@ class RayEngine:
         context.target_min_block_size = 1
         context.max_errored_blocks = -1  # the videos of actors that died are asked again
         context.enable_progress_bars = context.print_on_execution_start = False
-        tasks = 2 if look_ahead else 1
+        # One: a video that waits in an actor would share the fate of the one that kills it.
         pool = ray.data.ActorPoolStrategy(
-            size=min(self.workers, len(entries)),
-            max_tasks_in_flight_per_actor=tasks,
-            enable_true_multi_threading=True,  # two videos: an actor takes turns itself
+            size=min(self.workers, len(entries)), max_tasks_in_flight_per_actor=1
         )
         with warnings.catch_warnings():  # Ray 2.64 takes these two away: see pyproject.toml
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -212,7 +208,6 @@ class RayEngine:
                 fn_constructor_args=(_Setup(), answer, self.models),
                 batch_size=1,
                 compute=pool,
-                max_concurrency=tasks,
                 max_restarts=-1,
                 max_task_retries=0,  # of a video only what is missing is asked again
                 **self._resources(),
@@ -273,19 +268,13 @@ class _Setup:
 
 
 class _Actor:
-    """Answers jobs in a process of Ray. Errors are sent, because Ray would retry or wrap them.
-
-    A job that is called while another one is answered waits for its turn, and its video is opened
-    and decoded ahead.
-    """
+    """Answers jobs in a process of Ray. Errors are sent, because Ray would retry or wrap them."""
 
     def __init__(self, setup: _Setup, answer: Answer[Any], models: Mapping[str, str]) -> None:
-        from tempo_lab.evaluation.engines.look_ahead import LookAhead
-
-        self._answer, self._error, self._turn = answer, "", Lock()
+        self._answer, self._error = answer, ""
         try:
             setup.apply()
-            self._ahead = LookAhead(load_models(models))
+            self._models = load_models(models)
         except Exception as error:
             self._error = _text(error)
 
@@ -296,10 +285,8 @@ class _Actor:
             return
         try:
             job, done = pickle.loads(batch["job"][0])
-            self._ahead.prepare(job)
-            with self._turn:
-                for rows in self._ahead.answer(job, self._answer, frozenset(done)):
-                    yield _packed(rows, None)
+            for rows in self._answer(job, self._models, frozenset(done)):
+                yield _packed(rows, None)
         except Exception as error:
             yield _packed([], _text(error))
 

@@ -47,7 +47,7 @@ def test_a_missing_notebook_names_one_with_a_similar_name(tmp_path):
     with pytest.raises(SubmissionError, match=r"^there is no 00_quickstart\.ipynb$"):
         find_notebook(ann, QUICKSTART)
     hand_in(tmp_path, submitted({}), "00_quickstart (1)")
-    with pytest.raises(SubmissionError, match=r"is it '00_quickstart \(1\)\.ipynb'"):
+    with pytest.raises(SubmissionError, match=r"file '00_quickstart \(1\)\.ipynb' has a"):
         find_notebook(ann, QUICKSTART)
 
 

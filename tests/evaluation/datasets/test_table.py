@@ -152,3 +152,13 @@ def test_other_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.xlsx").write_bytes(b"x")
     with pytest.raises(DatasetError, match=r"use one of \.jsonl, \.json, \.csv, \.parquet"):
         datasets.table(tmp_path / "mine.xlsx")
+
+
+def test_a_missing_file_names_one_with_a_similar_name(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"(?s)no such regular file.*check the path"):
+        datasets.table(tmp_path / "mine.csv")
+    (tmp_path / "mine.csv").write_text("video,question\n")
+    with pytest.raises(DatasetError, match=r"did you mean 'mine\.csv'"):
+        datasets.table(tmp_path / "mien.csv")
+    with pytest.raises(DatasetError, match=r"found: mine\.csv"):
+        datasets.lvbench(tmp_path, tmp_path)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 NOTE = (
-    "Brackets hold 95 % intervals, which resample whole videos (bootstrap). Measures of one video "
-    "have none. Budgets are memory tokens for the whole video."
+    "Brackets hold 95 % intervals, which resample whole videos (bootstrap). If all videos have the "
+    "highest or the lowest value, resampling has no spread: the interval is then the exact "
+    "binomial one (Clopper-Pearson) for that number of videos, and wide for few videos. Measures "
+    "of one video have no interval. Budgets are memory tokens for the whole video."
 )
 
 
