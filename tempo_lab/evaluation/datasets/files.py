@@ -43,7 +43,7 @@ def find_file(data: str | os.PathLike[str], patterns: Sequence[str]) -> Path:
         raise DatasetError(
             "there is no such regular file or folder",
             asked=path,
-            fix=did_you_mean(path.name, there, "check the path"),
+            fix=did_you_mean(path.name, there, f"check the path to {' or '.join(patterns)}"),
         )
     raise DatasetError(
         "there is no file of this dataset",
