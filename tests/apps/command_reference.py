@@ -1,6 +1,6 @@
 """Writes the tables of `docs/command_line.md` from the commands themselves.
 
-python -m tests.apps.command_reference      # writes the page anew below its mark
+python -m tests.apps.command_reference      # rewrites the page below its mark
 """
 
 from __future__ import annotations

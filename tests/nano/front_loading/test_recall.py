@@ -170,12 +170,12 @@ def test_training_asks_mostly_for_corners(bank: FeatureBank) -> None:
     assert max(shares, key=lambda fact: shares[fact]) == "position"
 
 
-class MeasuredAnew(Exception):
+class MeasuredAgain(Exception):
     pass
 
 
-def measures_anew(*_: object) -> pd.DataFrame:
-    raise MeasuredAnew
+def measures_again(*_: object) -> pd.DataFrame:
+    raise MeasuredAgain
 
 
 def other_weights(path: Path) -> None:
@@ -206,12 +206,12 @@ def test_a_study_is_measured_once_and_tabulated(
     assert len(told["base_digest"]) == 1
 
     made = (tmp_path / "none-1" / "recall.csv.gz").stat().st_mtime_ns
-    monkeypatch.setattr(module, "recall", measures_anew)
+    monkeypatch.setattr(module, "recall", measures_again)
     evaluate_study(tmp_path, tmp_path / "again")
     assert (tmp_path / "none-1" / "recall.csv.gz").stat().st_mtime_ns == made
     for name in ("arms.csv", "facts.csv", "summary.json"):
         both = [(tmp_path / folder / name).read_bytes() for folder in ("tables", "again")]
         assert both[0] == both[1]
     other_weights(tmp_path / "none-1" / "single.safetensors")
-    with pytest.raises(MeasuredAnew):
+    with pytest.raises(MeasuredAgain):
         evaluate_study(tmp_path, tmp_path / "again")
