@@ -20,8 +20,8 @@ class Job(Protocol):
     A job may have two more methods:
 
     * `opens() -> (role, source, options)`: what it is going to open with the model of that role,
-      and those options of `Tempo.open` that are options of `Video`, too. A local worker opens the
-      video in advance.
+      and those options of `Tempo.open` that are options of `Video`, too. A worker opens the video
+      in advance.
     * `failed(reason, done) -> rows`: the rows that are not in `done`, without results and with the
       reason. An engine needs it for a video whose worker process died each time.
     """

@@ -1,10 +1,12 @@
 """The ray engine: Ray Data with a pool of actors, on this machine or on a cluster.
 
-Each actor loads the models once and answers one job at a time. A job is a row of the dataset; an
-actor yields the rows of each question as a block of its own, and the driver, the only one that
-writes, gets it at once. So a lost driver costs the questions in progress. An actor that dies costs
-only the question in progress, too: Ray starts another one, and the driver asks what is missing of
-that video at the end, in at most `ATTEMPTS` passes. After these the video costs its own rows.
+Each actor loads the models once and answers one job at a time; meanwhile it opens and decodes the
+video of the next one. A job is a row of the dataset; an actor yields the rows of each question as a
+block of its own, and the driver, the only one that writes, gets it at once. So a lost driver costs
+the questions in progress. An actor that dies costs only the question in progress, too: Ray starts
+another one, and the driver asks what is missing at the end, in at most `ATTEMPTS` passes. After
+these the video costs its own rows. Only in the first pass does an actor hold a second video, so
+that none is given up because it waited in an actor that another video killed each time.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from threading import Lock
 from typing import Any
 
 from tempo_lab.common.errors import TempoLabError, TempoLabWarning
@@ -44,6 +47,8 @@ START_SECONDS = 300
 too short for a machine that is very busy."""
 OBJECT_STORE_BYTES = 128 * 2**20
 """Shared memory of a local Ray: only jobs and rows are in it, no frames."""
+BUFFERED_BLOCKS = 64
+"""Questions of a video whose rows may wait for the driver while the actor goes on."""
 LONGEST_FOLDER = 40
 """Characters of a folder in which Ray can make its sockets, whose paths have at most 107."""
 LOCAL_SETTINGS = {
@@ -168,8 +173,8 @@ class RayEngine:
             TempoLabError: a worker met an error that is not about one video, or Ray stopped.
         """
         waiting = list(jobs)
-        for _ in range(ATTEMPTS):
-            yield from self._one_pass(waiting, answer, done)
+        for attempt in range(ATTEMPTS):
+            yield from self._one_pass(waiting, answer, done, look_ahead=attempt == 0)
             waiting = [job for job in waiting if not set(job.keys(self.models)).issubset(done)]
             if not waiting:
                 return
@@ -183,7 +188,7 @@ class RayEngine:
             yield _failed(job, self.models, done)
 
     def _one_pass(
-        self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key]
+        self, jobs: Sequence[J], answer: Answer[J], done: Collection[Key], *, look_ahead: bool
     ) -> Generator[list[Row]]:
         import ray.data
 
@@ -195,11 +200,16 @@ class RayEngine:
         context = dataset.context
         context.target_max_block_size = 1  # a block per question, which is sent at once
         context.target_min_block_size = 1
+        # Else an actor waits after two blocks until the driver has taken them, up to a third of the
+        # time. No public option sets this.
+        context._max_num_blocks_in_streaming_gen_buffer = BUFFERED_BLOCKS
         context.max_errored_blocks = -1  # the videos of actors that died are asked again
         context.enable_progress_bars = context.print_on_execution_start = False
-        # One: a video that waits in an actor would share the fate of the one that kills it.
+        tasks = 2 if look_ahead else 1
         pool = ray.data.ActorPoolStrategy(
-            size=min(self.workers, len(entries)), max_tasks_in_flight_per_actor=1
+            size=min(self.workers, len(entries)),
+            max_tasks_in_flight_per_actor=tasks,
+            enable_true_multi_threading=True,  # an actor has a lock of its own
         )
         with warnings.catch_warnings():  # Ray 2.64 takes these two away: see pyproject.toml
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -208,6 +218,7 @@ class RayEngine:
                 fn_constructor_args=(_Setup(), answer, self.models),
                 batch_size=1,
                 compute=pool,
+                max_concurrency=tasks,
                 max_restarts=-1,
                 max_task_retries=0,  # of a video only what is missing is asked again
                 **self._resources(),
@@ -268,13 +279,19 @@ class _Setup:
 
 
 class _Actor:
-    """Answers jobs in a process of Ray. Errors are sent, because Ray would retry or wrap them."""
+    """Answers jobs in a process of Ray. Errors are sent, because Ray would retry or wrap them.
+
+    A job that is called while another one is answered waits for its turn, and its video is opened
+    and decoded ahead.
+    """
 
     def __init__(self, setup: _Setup, answer: Answer[Any], models: Mapping[str, str]) -> None:
-        self._answer, self._error = answer, ""
+        from tempo_lab.evaluation.engines.look_ahead import LookAhead
+
+        self._answer, self._error, self._turn = answer, "", Lock()
         try:
             setup.apply()
-            self._models = load_models(models)
+            self._ahead = LookAhead(load_models(models))
         except Exception as error:
             self._error = _text(error)
 
@@ -285,8 +302,10 @@ class _Actor:
             return
         try:
             job, done = pickle.loads(batch["job"][0])
-            for rows in self._answer(job, self._models, frozenset(done)):
-                yield _packed(rows, None)
+            self._ahead.prepare(job)
+            with self._turn:
+                for rows in self._ahead.answer(job, self._answer, frozenset(done)):
+                    yield _packed(rows, None)
         except Exception as error:
             yield _packed([], _text(error))
 

@@ -13,7 +13,7 @@ import pytest
 
 import tempo_lab as tl
 from tempo_lab.common.errors import VideoError
-from tempo_lab.evaluation.engines import LocalEngine, look_ahead
+from tempo_lab.evaluation.engines import LocalEngine, look_ahead, open_engine
 from tempo_lab.evaluation.runner import run_on
 from tempo_lab.evaluation.store import Store
 from tempo_lab.session import tempo as tempo_module
@@ -126,14 +126,19 @@ def segments_when_the_next_is_open(job, models, done):
     yield from segments(job, models, done)
 
 
-def test_workers_open_their_next_video_in_advance(tmp_path):
+@pytest.mark.parametrize(("engine", "workers"), [("local", 2), ("ray", 1)])
+def test_workers_open_their_next_video_in_advance(tmp_path, engine, workers):
+    if engine == "ray":
+        pytest.importorskip("ray")
     clip = media.write_video(tmp_path / "clip.mp4", frames=120)
     jobs = [OpeningJob(str(tmp_path / f"{number}.mp4")) for number in range(6)]
     for job in jobs:
         Path(job.video).symlink_to(clip)
-    with LocalEngine({"main": "nano"}, workers=2) as engine:
+    with open_engine(engine, {"main": "nano"}, workers) as opened_engine:
         store = Store(tmp_path / "run", {})
-        answered = run_on(engine, jobs, segments_when_the_next_is_open, store, progress=False)
+        answered = run_on(
+            opened_engine, jobs, segments_when_the_next_is_open, store, progress=False
+        )
     assert [row["segments"] for row in answered] == [1] * 6
 
 
