@@ -1,8 +1,9 @@
 """Prepare executed notebooks for storage: python tests/notebook_store.py notebooks/*.ipynb
 
 Without a kernel, a forge shows "Error displaying widget" instead of a live widget. So only a
-widget's picture is stored, if it has one; the widget returns when its cell runs. A thumbnail of
-each notebook's signature figure is written to data/figures/notebooks, for the README's table.
+widget's picture is stored, if it has one; the widget returns when its cell runs. Pictures get their
+alternative text, where nbconvert (in the output) and MyST-NB (in the cell) look for it. A thumbnail
+of each notebook's signature figure is written to data/figures/notebooks, for the README's table.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 import nbformat
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from tempo_lab.course.pictures import CLASS
 
 PICTURES = Path(__file__).parent.parent / "data" / "figures" / "notebooks"
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -48,6 +51,19 @@ def join_prints(notebook: nbformat.NotebookNode) -> None:
                 outputs.append(output)
         if cell.cell_type == "code":
             cell.outputs = outputs
+
+
+def add_alternative_texts(notebook: nbformat.NotebookNode) -> None:
+    """Give pictures the text that `course.drawn` returned in the same cell."""
+    for cell in notebook.cells:
+        outputs = [o for o in cell.get("outputs", []) if "data" in o]
+        texts = [o.data["text/plain"] for o in outputs if CLASS in o.data.get("text/html", "")]
+        if not texts:
+            continue
+        for output in outputs:
+            if "image/png" in output.data:
+                output.metadata.setdefault("image/png", {})["alt"] = texts[0]
+        cell.metadata["mystnb"] = {"image": {"alt": texts[0]}}
 
 
 def signature(notebook: nbformat.NotebookNode) -> bytes:
@@ -88,6 +104,7 @@ def main(paths: list[Path]) -> None:
         notebook = nbformat.read(path, as_version=4)
         without_widgets(notebook)
         join_prints(notebook)
+        add_alternative_texts(notebook)
         nbformat.write(notebook, path)
         picture(path).write_bytes(small(signature(notebook)))
 

@@ -144,6 +144,17 @@ def test_only_a_picture_stands_for_a_widget():
     assert "widgets" not in notebook.metadata
 
 
+@every_notebook
+def test_figures_have_an_alternative_text(path):
+    for cell in code_cells(path):
+        if "course.drawn(" not in cell.source:
+            continue
+        (text,) = (o.data["text/plain"] for o in cell.outputs if o.output_type == "execute_result")
+        pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+        assert [o.metadata["image/png"]["alt"] for o in pictures] == [text], cell.source
+        assert cell.metadata["mystnb"]["image"]["alt"] == text
+
+
 def test_what_is_printed_in_a_row_is_one_output():
     def printed(text, name="stdout"):
         return new_output("stream", text=text, name=name)

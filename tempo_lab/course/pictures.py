@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)"
+"""Style of a text that screen readers read and nobody sees."""
+CLASS = "tempo-lab-alt"
+"""Class of the paragraph in which a notebook keeps the alternative text of the next picture."""
+
+
 class Drawn(str):
-    """Lines of text that are displayed without quotes."""
+    """The alternative text of a figure: a page hides it, and a screen reader reads it.
+
+    JupyterLab has no alternative text for pictures. In stored notebooks the picture has it, too:
+    see `tests/notebook_store.py`.
+    """
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return f'<p class="{CLASS}" style="{HIDDEN}">{html.escape(str(self), quote=False)}</p>'
 
 
 def drawn(figure: Figure) -> Drawn:
@@ -25,7 +39,7 @@ def drawn(figure: Figure) -> Drawn:
         figure: any figure of this library.
 
     Returns:
-        text that is displayed without quotes.
+        text that is hidden where pictures are shown, and printed without quotes elsewhere.
     """
     lines = []
     for number, axes in enumerate(figure.axes, start=1):

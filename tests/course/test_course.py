@@ -159,11 +159,14 @@ def test_a_figure_in_words():
     lower.plot([1, np.nan, 3])
     lower.bar([0, 1], [0.5, 0.5])
     photo.imshow(np.zeros((20, 30, 3), dtype=np.uint8))
-    text = repr(course.drawn(figure))
+    lower.set_title("<b>")
+    text, page = repr(course.drawn(figure)), course.drawn(figure)._repr_html_()
     pyplot.close(figure)
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
     assert text.splitlines() == [
         "1. red $, tokens per segment over time (s): 3 numbers, 1.00 to 6.00, mean 3.00",
-        "2. no labels: 4 numbers, 0.50 to 3.00, mean 1.25",
+        "2. <b>: 4 numbers, 0.50 to 3.00, mean 1.25",
         "3. no labels: no numbers",
         "4. no labels: a picture of 30 x 20 pixels",
     ]

@@ -90,6 +90,13 @@ def test_notebooks_show_their_stored_outputs_and_drawings(pages):
         assert images == pictures + drawings > drawings, path.name
 
 
+def test_figures_of_notebooks_have_an_alternative_text(pages):
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        texts = [cell.metadata.get("mystnb") for cell in nbformat.read(path, as_version=4).cells]
+        page = (SITE / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
+        assert page.count(' alt="1. ') == len(list(filter(None, texts))), path.name
+
+
 def test_formulas_are_drawn_without_a_script(pages):
     drawn = 0
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
