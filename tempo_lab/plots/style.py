@@ -71,10 +71,12 @@ _width: ContextVar[float] = ContextVar("width", default=WIDE)
 
 
 @contextmanager
-def style(width: str | float = "text", *, font: float = 8.5) -> Iterator[None]:
+def style(
+    name: str = "paper", *, width: str | float = "column", font: float = 8.5
+) -> Iterator[None]:
     """Draw figures for a paper inside the block: a given width, fonts of 7 to 9 points::
 
-        with tl.plots.style("column"):
+        with tl.plots.style("paper"):
             figure, _ = tl.plots.allocation(trace)
         figure.savefig("allocation.pdf")
 
@@ -82,17 +84,25 @@ def style(width: str | float = "text", *, font: float = 8.5) -> Iterator[None]:
     block. A figure that a plot creates has TrueType fonts anyway.
 
     Args:
+        name: "paper", the only style.
         width: "column" (3.4 inches), "text" (7 inches), or a number of inches. A plot that is
             given a width, axes or a figure draws in these.
         font: size of titles and labels in points; small labels have 5/6 of it.
 
     Raises:
-        TempoLabError: the width or the font is not a positive number.
+        TempoLabError: there is no such style, or the width or the font is not a positive number.
     """
     import matplotlib
 
     from tempo_lab.plots.figure import TRUETYPE
 
+    if name != "paper":
+        raise TempoLabError(
+            "unknown style",
+            asked=repr(name),
+            found="paper",
+            fix=f'use style("paper", width={name!r})' if name in WIDTHS else 'use style("paper")',
+        )
     if isinstance(width, str) and width not in WIDTHS:
         raise TempoLabError(
             "unknown figure width",

@@ -107,7 +107,7 @@ def test_its_options_are_those_of_all_plots(name):
 @pytest.mark.parametrize("name", [*PLOTS, "attribution of words", "evaluation of relevance"])
 @pytest.mark.parametrize("width", ["column", "text"])
 def test_at_a_papers_width_no_text_is_cut_or_covered(name, width, draws):
-    with plots.style(width):
+    with plots.style("paper", width=width):
         figure, _ = draws[name]()
     texts = drawn_texts(figure)
     pyplot.close(figure)
@@ -134,7 +134,7 @@ def test_a_plots_own_width_comes_before_the_styles():
         if width is None:
             figure, _ = plots.allocation(trace, **options)
         else:
-            with plots.style(width):
+            with plots.style("paper", width=width):
                 figure, _ = plots.allocation(trace, **options)
         pyplot.close(figure)
         assert figure.get_figwidth() == inches
@@ -142,7 +142,7 @@ def test_a_plots_own_width_comes_before_the_styles():
 
 def test_a_style_changes_nothing_outside_of_its_block():
     before = dict(matplotlib.rcParams)
-    with pytest.raises(ZeroDivisionError), plots.style("column", font=8):
+    with pytest.raises(ZeroDivisionError), plots.style("paper", font=8):
         assert matplotlib.rcParams["font.size"] == 8
         raise ZeroDivisionError
     figure, _ = plots.allocation(make_trace())
@@ -154,6 +154,8 @@ def test_a_style_changes_nothing_outside_of_its_block():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"name": "column"}, r'use style\("paper", width=.column.\)'),
+        ({"name": "slides"}, "unknown style"),
         ({"width": "colum"}, "did you mean 'column'"),
         ({"width": 0}, "width is out of range"),
         ({"font": "big"}, "font must be a finite number"),
