@@ -18,7 +18,7 @@ from typing import Any
 from tempo_lab.common.deprecation import warn_renamed
 from tempo_lab.common.errors import did_you_mean
 from tempo_lab.course.checking import CHECKS, Check, CheckResult
-from tempo_lab.course.counting import mean, share
+from tempo_lab.course.counting import mean, share, share_interval
 from tempo_lab.course.pictures import drawn
 from tempo_lab.course.setup import clip, start, truth
 
@@ -31,6 +31,7 @@ __all__ = [
     "lessons",
     "mean",
     "share",
+    "share_interval",
     "start",
     "truth",
 ]

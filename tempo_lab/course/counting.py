@@ -24,9 +24,17 @@ def share(right: Iterable[bool]) -> str:
     """
     flags = [bool(each) for each in right]
     hits, n = sum(flags), len(flags)
+    low, high = share_interval(flags)
+    return f"{hits} of {n}: {hits / n:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def share_interval(right: Iterable[bool]) -> tuple[float, float]:
+    """Return the ends of the exact 95 % interval of `share`, for figures."""
+    flags = [bool(each) for each in right]
+    hits, n = sum(flags), len(flags)
     low = _rate(hits, n, TAIL) if hits else 0.0
     high = _rate(hits + 1, n, 1 - TAIL) if hits < n else 1.0
-    return f"{hits} of {n}: {hits / n:.2f} [{low:.2f}, {high:.2f}]"
+    return low, high
 
 
 def mean(values: npt.ArrayLike, groups: npt.ArrayLike) -> str:
