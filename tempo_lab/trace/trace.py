@@ -1,4 +1,4 @@
-"""Trace: the record of one question, labelled, which opens without a model or a GPU.
+"""Trace: the record of one question, labeled, which opens without a model or a GPU.
 
 The numbers are an xarray Dataset with named axes and units. The ledger is part of it: per segment,
 its score, the tokens it wanted and was given, the slots it kept and the tokens of its timestamp; in

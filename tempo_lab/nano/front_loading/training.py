@@ -52,8 +52,7 @@ ARMS = {
     "suffix": "the last k memory tokens",
     "random": "a random subset of k memory tokens",
 }
-"""Memory tokens of each segment that the LLM reads in training, by arm. k is uniform from 1 to
-all."""
+"""What the LLM reads of each segment in training, by arm. k is drawn evenly from 1 to all."""
 
 FRONT_LOADING = replace(NANO, name="front-loading", workers=1)
 """Nano's recipe up to the ``svlm`` and ``llm`` stages, then its ``single`` stage for each run, with
@@ -67,13 +66,13 @@ STAGE = "single"
 
 
 def kept_slots(arm: str, questions: int, slots: int, rng: np.random.Generator) -> list[Rows]:
-    """Return the slots of the memory tokens that the LLM reads per question, in ascending order.
+    """Which memory tokens the LLM reads for each question: their slots, in ascending order.
 
-    Every arm draws the same numbers, so arms with equal generators keep equally many tokens.
+    Every arm draws the same numbers, so that arms with equal generators keep equally many.
 
     Args:
         arm: a key of :data:`ARMS`.
-        questions: number of questions.
+        questions: how many questions there are.
         slots: memory tokens per segment.
         rng: the generator.
     """
