@@ -189,7 +189,7 @@ def _prior(axes: Axes, arms: pd.DataFrame) -> None:
 
 
 def _legend_under(axes: Axes, room: float) -> None:
-    """Write the legend below the axes, in as many columns as fit into so many inches."""
+    """Write the legend below the axes, in as many columns as fit into ``room`` inches."""
     import matplotlib
     from matplotlib.transforms import ScaledTranslation
 
