@@ -45,7 +45,7 @@ def same_answer(answer: str) -> Callable[[str], float]:
 
 
 def _plain(text: str) -> str:
-    """The text in lower case, without articles and punctuation at its ends."""
+    """Return the text in lower case, without articles and punctuation at its ends."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return _LEAD.sub("", folded.strip(_ENDS), count=1).strip(_ENDS)
 

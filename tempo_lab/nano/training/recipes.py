@@ -35,7 +35,7 @@ class Sizes:
     memory: int = MEMORY
 
     def vision_config(self) -> dict[str, Any]:
-        """Arguments of transformers' Qwen3VLVisionConfig."""
+        """Return the arguments of transformers' Qwen3VLVisionConfig."""
         return {
             "depth": self.vision_depth,
             "hidden_size": self.vision_width,
@@ -53,7 +53,7 @@ class Sizes:
         }
 
     def text_config(self, vocabulary: int) -> dict[str, Any]:
-        """Arguments of transformers' Qwen3VLTextConfig."""
+        """Return the arguments of transformers' Qwen3VLTextConfig."""
         rope = {
             "rope_type": "default",
             "rope_theta": ROPE_THETA,
@@ -63,7 +63,7 @@ class Sizes:
         return {**self._decoder(vocabulary), "rope_parameters": rope}
 
     def llm_config(self, vocabulary: int) -> dict[str, Any]:
-        """Arguments of transformers' Qwen3Config."""
+        """Return the arguments of transformers' Qwen3Config."""
         rope = {"rope_type": "default", "rope_theta": ROPE_THETA}
         return {**self._decoder(vocabulary), "rope_parameters": rope}
 
