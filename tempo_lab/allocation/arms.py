@@ -50,7 +50,7 @@ class Arm:
     blind: bool = False
 
     def tokens(self, segments: int) -> int | None:
-        """Return the budget of a video with so many segments; None for all tokens."""
+        """Return the budget of a video with this many segments; None for all tokens."""
         if self.budget is None or self.whole_video:
             return self.budget
         return self.budget * segments

@@ -29,7 +29,7 @@ Result.KINDS["Strictness"] = AllocatorVariants  # in files saved under its old n
 
 
 def variant_arms(slots: int) -> tuple[Arm, ...]:
-    """The arms of `tempo-lab evaluate world`, and two that look at relevance itself.
+    """Return the arms of `tempo-lab evaluate world`, and two that look at relevance itself.
 
     Args:
         slots: K, memory tokens per segment.

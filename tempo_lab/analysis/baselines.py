@@ -44,7 +44,7 @@ Result.KINDS["Rivals"] = Baselines  # in files saved under its old name
 def baseline_arms(
     slots: int, budgets: Sequence[int] | None = None, families: Sequence[str] | None = None
 ) -> tuple[Arm, ...]:
-    """ATA and its baselines, at the same budgets.
+    """Return ATA and its baselines, at the same budgets.
 
     Args:
         slots: K, memory tokens per segment.
@@ -97,7 +97,7 @@ def baselines(
 
 
 def _reference(arm: Arm, arms: Sequence[Arm]) -> int:
-    """The row of ATA at the arm's budget, or the largest one; the first row where there is none."""
+    """Return ATA's row at the arm's budget, or at its largest one; without ATA the first row."""
     own = [row for row, other in enumerate(arms) if other.family == ATA]
     exact = [row for row in own if arms[row].budget == arm.budget]
     return (exact or sorted(own, key=lambda row: arms[row].budget or 0)[-1:] or [0])[0]

@@ -100,7 +100,7 @@ def relevance_by_layer(
     for trace in trace_list:
         if not np.array_equal(trace.data["layer"], layers):
             raise TraceError(
-                "traces with different layers cannot be analysed together",
+                "traces with different layers cannot be analyzed together",
                 asked=f"layers {layers.tolist()}",
                 found=f"{trace.data['layer'].to_numpy().tolist()} of {trace.question!r}",
                 fix="record the same layers for all questions",

@@ -1,4 +1,4 @@
-"""The result of an analysis: labelled numbers and their provenance. No torch."""
+"""The result of an analysis: labeled numbers and their provenance. No torch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def with_interval(
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Labelled numbers of one analysis; each analysis has a subclass.
+    """Labeled numbers of one analysis; each analysis has a subclass.
 
     Two results of the same class and labels can be subtracted; `provenance` keeps that of both.
 

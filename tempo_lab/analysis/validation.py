@@ -1,4 +1,4 @@
-"""Checks of traces, sessions and cases before they are analysed."""
+"""Checks of traces, sessions and cases before they are analyzed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def check_traces(traces: Trace | Sequence[Trace]) -> list[Trace]:
     """
     trace_list = one_or_more(traces, Trace, "traces", "pass the result of `Session.ask`")
     if not trace_list:
-        raise TraceError("there is no trace to analyse", asked="one trace or more", found="none")
+        raise TraceError("there is no trace to analyze", asked="one trace or more", found="none")
     digests = {str(trace.provenance.get("model_digest", "")) for trace in trace_list}
     if len(digests) > 1:
         raise TraceError(
-            "traces of different models cannot be analysed together",
+            "traces of different models cannot be analyzed together",
             asked="one model",
             found=", ".join(sorted(digest[:12] or "unknown" for digest in digests)),
-            fix="analyse the traces of each model separately, and subtract the results",
+            fix="analyze the traces of each model separately, and subtract the results",
         )
     return trace_list
 

@@ -54,7 +54,7 @@ def demonstrate(
     """Ask the questions, compare the answers, and print and draw the allocations.
 
     Args:
-        video: a video with its ground truth beside it; by default the included clip.
+        video: a video with its ground truth next to it; by default the included clip.
         model: a name for `tempo_lab.load`.
         budget: memory tokens for the whole video.
         out: folder for a trace and a figure of each question.

@@ -130,7 +130,7 @@ def show_comparison(comparison: Comparison) -> None:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
-    """A table of the columns that some row has a value of. Only names of arms may be wrapped."""
+    """Return a table of the columns that have values. Only names of arms may be wrapped."""
     shown = {name: head for name, head in columns.items() if any(_cell(r, name) for r in rows)}
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")

@@ -30,7 +30,7 @@ MIN_TABLE_WIDTH = 80
 
 
 def console() -> Console:
-    """Return a console that prints text as it is: no markup, no colours of its own."""
+    """Return a console that prints text as it is: no markup, no colors of its own."""
     return Console(highlight=False, markup=False)
 
 

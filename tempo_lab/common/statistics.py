@@ -244,7 +244,7 @@ def bootstrap_mean(
 
 @lru_cache(maxsize=4)
 def _draws(videos: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each resample draws each video, [resample, video].
+    """Return how often each resample draws each video, [resample, video].
 
     Tables have many measures of the same videos, so it is kept, in the smallest whole numbers.
     """
@@ -258,5 +258,5 @@ def _draws(videos: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def _parts(draws: np.ndarray) -> list[np.ndarray]:
-    """Views of 1,000 resamples each: as floats or indices, all together would need much memory."""
+    """Return views of 1,000 resamples each; floats or indices of all would need much memory."""
     return [draws[first : first + 1000] for first in range(0, len(draws), 1000)]

@@ -111,7 +111,7 @@ def _limits(
 
 
 def _shown(value: Any) -> str:
-    """The value as text, at most 120 characters."""
+    """Return the value as text, at most 120 characters."""
     if isinstance(value, int) and value.bit_length() > 64:  # its digits would fill a page
         return f"about 2**{value.bit_length() - 1}"
     return one_line(repr(value), 120)

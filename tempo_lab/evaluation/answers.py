@@ -63,7 +63,7 @@ def answer_video(
     unfinished = {key_of(row): row for _, rows in missing for row in rows.values()}
 
     def needs_frames(question: Question) -> bool:
-        """Which subtitles are in a prompt depends on the frames of the video."""
+        """Whether the prompt has subtitles, whose choice depends on the frames of the video."""
         return job.dataset.with_subtitles and question.subtitles is not None
 
     def finish(new: list[Row]) -> list[Row]:
@@ -239,7 +239,7 @@ def _late_evidence(session: Session, question: Question) -> list[str]:
 
 
 def _logit(session: Session, prompt: str) -> np.ndarray:
-    """float64 [segment], Yes minus No for a prompt; "" is the blank question.
+    """Return float64 [segment], Yes minus No for a prompt; "" is the blank question.
 
     Raises:
         QueryError: the prompt is not readable by this model.

@@ -151,7 +151,7 @@ class ArmRunner:
         return row
 
     def _prior(self, case: Case, budget: int | None) -> xr.Dataset:
-        """The model's own relevance and logit [segment]."""
+        """Return the model's own relevance and logit [segment]."""
         key = case.session, case.question
         if key not in self._priors:
             self._remember(case, case.session.ask(case.question, budget=budget, max_new_tokens=1))
@@ -162,7 +162,7 @@ class ArmRunner:
         self._priors.setdefault(key, trace.data[["relevance", "logit"]])
 
     def _thinned(self, session: Session, arm: Arm) -> Session:
-        """The whole video in so few frames that all tokens of their segments fit the budget."""
+        """Return the whole video in few enough frames for all tokens to fit the budget."""
         from tempo_lab.session.tempo import Tempo
 
         budget = arm.tokens(len(session))

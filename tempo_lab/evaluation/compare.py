@@ -185,7 +185,7 @@ def _read(run: Run | str | os.PathLike[str]) -> tuple[Path, dict[str, Any], list
 
 
 def _questions(rows: Sequence[Row], config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The content of each question by its id; of a circular run, that of the first rotation."""
+    """Return the content of each question by its id; of a circular run, of the first rotation."""
     fold = is_circular(config)
     questions: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: str(row["item"])):
@@ -235,7 +235,7 @@ def _settings(
     first_arms: Mapping[Arm, object],
     second_arms: Mapping[Arm, object],
 ) -> dict[str, tuple[Any, Any]]:
-    """What differs, by name; of a setting inside another one, as "rules.extract"."""
+    """Return what differs, by name; of a setting inside another one, as "rules.extract"."""
     one, other = _flat(first), _flat(second)
     one["arms"], other["arms"] = (
         [family if budget is None else f"{family} {budget}" for family, budget in arms]

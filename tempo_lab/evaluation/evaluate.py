@@ -92,7 +92,7 @@ def evaluate(
             another question about the same video (if possible one with other evidence), and a
             blank question, which the model reads as the released code does ("Describe this
             content."). The logits minus those of the blank question are an arm as well.
-        limit: ask only the first so many rows of the dataset.
+        limit: ask only this many rows of the dataset, the first ones.
         preset: the settings of a published result: "paper-4k", "paper-8k" or "paper-12k". It sets
             `fps`, `max_frames` and `budgets` where these are not given, and the minimum number of
             frames (see `tempo_lab.evaluation.presets`).

@@ -171,7 +171,7 @@ def can_be_rotated(row: Question) -> bool:
 
 
 def _other(row: Question, rows: Sequence[Question]) -> Question | None:
-    """The next question about the video, if possible one whose evidence is elsewhere."""
+    """Return the next question about the video, if possible one whose evidence is elsewhere."""
     at = next(number for number, other in enumerate(rows) if other.id == row.id)
     others = [other for other in (*rows[at + 1 :], *rows[:at]) if other.question != row.question]
     apart = [

@@ -134,7 +134,7 @@ def _judge(row: Row, rules: Rules | None) -> Judged:
 
 
 def _of_answers(rows: Sequence[Row], rules: Rules, fold: bool) -> list[Measured]:
-    """The accuracies and costs of one arm's questions; costs are means over the rotations."""
+    """Return the accuracies and costs of an arm's questions; costs are means over rotations."""
     finished = [row for row in rows if FAILED not in row]
     each: dict[str, list[Row]] = defaultdict(list)
     for row in finished:
@@ -165,7 +165,7 @@ def _of_answers(rows: Sequence[Row], rules: Rules, fold: bool) -> list[Measured]
 
 
 def _correct(judged: Sequence[Judged], rotated: bool) -> dict[str, float]:
-    """How right each answered question is, by its id."""
+    """Return how right each answered question is, by its id."""
     return {
         one.id.removesuffix(f"{ROTATION}0") if rotated and one.options else one.id: one.correct
         for one in judged
@@ -177,7 +177,7 @@ def _correct(judged: Sequence[Judged], rotated: bool) -> dict[str, float]:
 
 
 def _relevance(row: Row) -> np.ndarray:
-    """float64 [segment], in which different logits stay different."""
+    """Return float64 [segment], in which different logits stay different."""
     return 1 / (1 + np.exp(-np.asarray(row["logit"], float)))
 
 
@@ -186,7 +186,7 @@ def _spans(row: Row) -> list[tuple[float, float]]:
 
 
 def _relevance_measures(row: Row) -> dict[str, float]:
-    """The measures that need no budget, and what the row cost."""
+    """Return the measures that need no budget, and what the row cost."""
     clips = row["saliency"]
     measures = measure_prior(
         _relevance(row),
@@ -199,7 +199,7 @@ def _relevance_measures(row: Row) -> dict[str, float]:
 
 
 def _evidence_recall(row: Row, budget: int, config: Mapping[str, Any]) -> dict[str, float]:
-    """The share of the evidence that ATA and a uniform allocation keep at a budget."""
+    """Return the share of the evidence that ATA and a uniform allocation keep at a budget."""
     slots = config["slots"]
     try:
         tokens = allocate(

@@ -77,7 +77,7 @@ def write_samples(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def _sample(row: Row, columns: Sequence[str] | dict[str, Any]) -> dict[str, Any]:
-    """A row by the names of the columns; text that is not UTF-8 is escaped."""
+    """Return a row by the names of the columns; text that is not UTF-8 is escaped."""
     sample = {key: value for key, value in row.items() if key in columns}
     others = {key: value for key, value in row.items() if key not in (*columns, "truth")}
     truth = row["truth"]
@@ -126,7 +126,7 @@ def read_samples(folder: Path) -> list[Row]:
 
 
 def _row(sample: dict[str, Any]) -> Row:
-    """The inverse of `_sample`. A column without a value is left out, if rows can lack it."""
+    """Invert `_sample`. A column without a value is left out if rows can lack it."""
     index, answer = sample.pop("answer_index"), sample.pop("answer")
     others = json.loads(sample.pop(OTHERS) or "{}")
     always = ("budget", "evidence", "saliency")

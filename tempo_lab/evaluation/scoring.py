@@ -2,7 +2,7 @@
 
 An answer is right if it equals the right one, apart from case, articles and punctuation at its
 ends, or if it is one plain statement that ends in it: "The star is red." Nothing else counts: an
-answer that denies, hedges or lists several things is not right because it contains the right word.
+answer that denies, hedges or lists several answers is wrong even if it contains the right word.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def same_answer(answer: str) -> Callable[[str], float]:
 
 
 def _plain(text: str) -> str:
-    """The text in lower case, without articles and punctuation at its ends."""
+    """Return the text in lower case, without articles and punctuation at its ends."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return _LEAD.sub("", folded.strip(_ENDS), count=1).strip(_ENDS)
 

@@ -50,7 +50,7 @@ def rule_names(dataset: Dataset) -> dict[str, Any]:
 
 
 def _find(name: str) -> Any:
-    """The function of this package with a name; a configuration cannot name other code."""
+    """Return the function of this package with a name; a configuration cannot name other code."""
     module, _, function = str(name).partition(":")
     if module.startswith("tempo_lab.evaluation.") and function.isidentifier():
         try:

@@ -122,7 +122,7 @@ def _only(one: Measured, names: Collection[str]) -> dict[str, float]:
 
 
 def _of_answers(arm: Arm, rows: Sequence[Row], rules: Rules, fold: bool) -> Iterator[Measure]:
-    """The scores that the dataset's owners report, by their rules and by the strict ones."""
+    """Yield the scores that the dataset's owners report, by their rules and by the strict ones."""
     known = [row for row in rows if row["truth"] is not None]
     if not known:
         return
@@ -153,7 +153,7 @@ def _of_prior(family: str, measured: Mapping[Arm, Sequence[Measured]]) -> Iterat
 
 
 def _first_arm(rows: Sequence[Row]) -> str:
-    """The family that was asked first about most questions; "" without rows.
+    """Return the family that was asked first about most questions; "" without rows.
 
     A question whose first answer was damaged, and therefore asked again at last, is outvoted.
     """
@@ -168,7 +168,7 @@ def _first_arm(rows: Sequence[Row]) -> str:
 def _differences(
     measured: Mapping[Arm, Sequence[Measured]], reference: str, prior: bool
 ) -> Iterator[Measure]:
-    """The other arms minus the reference; of relevance the reference minus its controls."""
+    """Yield the other arms minus the reference; of relevance the reference minus its controls."""
     budgets: dict[str, list[int | None]] = {}
     for family, budget in measured:
         budgets.setdefault(family, []).append(budget)

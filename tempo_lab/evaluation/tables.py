@@ -29,7 +29,7 @@ SHARES = ("score", "auc", "control_auc")
 def to_frame(
     rows: Iterable[Mapping[str, Any]], groups: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """A table with a row for each row, the columns of `results.csv`, and
+    """Return a table with a row for each row, the columns of `results.csv`, and
 
     group: of the question's kind.
     tokens: memory tokens used per segment of the video.

@@ -123,7 +123,7 @@ def _edges(result: AllocationStudy) -> np.ndarray:
 
 
 def _tokens(axes: Axes, edges: np.ndarray, tokens: np.ndarray, names: list[str]) -> None:
-    """Draw tokens [strategy, segment] as colours, the first strategy on top."""
+    """Draw tokens [strategy, segment] as colors, the first strategy on top."""
     rows = np.arange(len(names) + 1) - 0.5
     highest = max(1, int(np.abs(tokens).max()))
     signed = bool((tokens < 0).any())  # a difference of two studies

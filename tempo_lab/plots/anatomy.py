@@ -34,7 +34,7 @@ ROLE_COLORS = {
     "system": PALE, "timestamp": ORANGE, "vision_mark": GREY, "vision": SKY, "query": GREEN,
     "text": PINK, "decision": RED, "memory": BLUE, "answer": BLACK,
 }  # fmt: skip
-"""Colours of the roles of positions in a prompt; each role is also named next to its colour."""
+"""Colors of the roles of positions in a prompt; each role is also named next to its color."""
 
 
 @renamed_keywords(into="figure")

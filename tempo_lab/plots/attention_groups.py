@@ -34,7 +34,7 @@ def attention_groups(
     width: float | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw attention mass by key group with intervals, the control in grey, and mass by layer.
+    """Draw attention mass by key group with intervals, the control in gray, and mass by layer.
 
     Args:
         result: of `tempo_lab.analysis.attention_groups`.

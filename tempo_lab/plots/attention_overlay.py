@@ -56,7 +56,7 @@ def attention_overlay(
         segment: its number; not needed for a rollout, which is of one segment.
         rows: names of recorded rows; each has its row of pictures.
         shared: use one scale for all rows instead of one for each.
-        opacity: of the largest value's colour over the frames, 0 to 1.
+        opacity: of the largest value's color over the frames, 0 to 1.
         frames: uint8 [frame, row, column, 3], of the segment, if they are decoded already.
         width: of the figure, in inches.
         figure: an empty figure or subfigure to draw in, instead of a new one.

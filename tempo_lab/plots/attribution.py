@@ -36,7 +36,7 @@ def attribution(
     """Draw the effect of each unit on the target: red for units that raise it, blue that lower it.
 
     Segments and frame pairs are bars over the video's seconds, slots bars by number, patches one
-    grid per frame pair, words coloured text. Below the question: the baseline, and the difference
+    grid per frame pair, words colored text. Below the question: the baseline, and the difference
     between the sum of the values and the whole effect.
 
     Args:
@@ -138,7 +138,7 @@ def _grids(
 
 
 def _words(axes: Axes, data: Any, values: np.ndarray, label: str, letters: int) -> None:
-    """Draw words in reading order on patches of colour, with their values below.
+    """Draw words in reading order on patches of color, with their values below.
 
     Args:
         letters: number of letters in a line, approximately.

@@ -145,7 +145,7 @@ def _answers(axes: Axes, arms: pd.DataFrame, main: str) -> None:
 
 
 def _styled(names: pd.Series) -> Iterator[tuple[str, str, str]]:
-    """Each family of arms with its colour and marker, in the order of `STYLES`."""
+    """Each family of arms with its color and marker, in the order of `STYLES`."""
     order = [*STYLES]
     families = [str(name) for name in dict.fromkeys(names)]
     known = [name for name in families if FAMILIES.get(name) in STYLES]
@@ -189,7 +189,7 @@ def _prior(axes: Axes, arms: pd.DataFrame) -> None:
 
 
 def _legend_under(axes: Axes, room: float) -> None:
-    """Write the legend below the axes, in as many columns as fit into so many inches."""
+    """Write the legend below the axes, in as many columns as fit into ``room`` inches."""
     import matplotlib
     from matplotlib.transforms import ScaledTranslation
 

@@ -46,7 +46,7 @@ def relevance(
     """Draw scores of one question over the video's seconds; with truth, how good all scores are.
 
     The green bar below the scores is the evidence. Further panels: recall at k and ROC curves, with
-    shuffled questions in grey, and the reliability curve, on the diagonal if the scores are
+    shuffled questions in gray, and the reliability curve, on the diagonal if the scores are
     calibrated probabilities. The mean ROC curve averages true positive rates (Fawcett 2006).
 
     Args:

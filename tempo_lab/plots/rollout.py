@@ -24,7 +24,7 @@ def rollout(
     Args:
         result: of `tempo_lab.analysis.rollout`.
         width: of the figure, in inches.
-        ax: axes to draw in, instead of a new figure; the colour bar takes room from them.
+        ax: axes to draw in, instead of a new figure; the color bar takes room from them.
 
     Returns:
         the figure and its axes.

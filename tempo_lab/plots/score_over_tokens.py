@@ -18,7 +18,7 @@ ABOVE_GRID = 3
 
 
 def in_order(families: pd.Series) -> list[str]:
-    """Families of arms in the order of `STYLES`, those without a style last."""
+    """Return the families of arms in the order of `STYLES`, those without a style last."""
     present = dict.fromkeys(map(str, families))
     return [name for name in STYLES if name in present] + [n for n in present if n not in STYLES]
 

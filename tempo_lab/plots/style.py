@@ -1,6 +1,6 @@
 """What all figures share: the palette, their width and fonts, the axes they are drawn in, titles.
 
-Colours are the Okabe-Ito set, which colour-blind readers can tell apart.
+Colors are the Okabe-Ito set, which color-blind readers can tell apart.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, RED, PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE, FAINT = "#777777", "#cccccc", "#e5e5e5"
-"""The Okabe-Ito colours (RED is their vermillion), and three greys for backgrounds."""
+"""The Okabe-Ito colors (RED is their vermillion), and three grays for backgrounds."""
 RELEVANCE, TOKENS, ATTENTION, EVIDENCE, WANTED = RED, BLUE, PINK, GREEN, PALE
-"""Colours of what is known per segment, the same in every figure over a video's seconds."""
+"""Colors of what is known per segment, the same in every figure over a video's seconds."""
 CYCLE = (BLUE, RED, GREEN, PINK, SKY, ORANGE, BLACK)
-"""Colours of the lines of one figure, in this order."""
+"""Colors of the lines of one figure, in this order."""
 MARKERS = "osD^vPX"
-"""Markers of these lines, so that colour is never the only difference."""
+"""Markers of these lines, so that color is never the only difference."""
 MAP, AROUND_ZERO = "viridis", "RdBu_r"
-"""Colour maps for values of one sign, and for differences around zero."""
+"""Color maps for values of one sign, and for differences around zero."""
 STYLES: dict[str, tuple[str, str]] = {
     "ATA head": (BLUE, "o"),
     "ATA tail": (SKY, "v"),
@@ -49,7 +49,7 @@ STYLES: dict[str, tuple[str, str]] = {
     "shuffled scores": (GREY, "P"),
     "oracle routing": (ORANGE, "D"),
 }
-"""Colour and marker of each family of arms, in every figure that compares allocations."""
+"""Color and marker of each family of arms, in every figure that compares allocations."""
 HOLLOW = ("oracle routing", "shuffled scores")
 """Families drawn as hollow markers: the ceiling and the control."""
 

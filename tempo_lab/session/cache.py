@@ -34,7 +34,7 @@ class ForwardObserver(Protocol):
 def no_observer(
     segments: Sequence[int], slots: range | None = None
 ) -> AbstractContextManager[None]:
-    """The observer that does nothing."""
+    """Return the observer that does nothing."""
     return nullcontext()
 
 
@@ -95,7 +95,7 @@ def cache_cost(
 
 
 def choose_cache(cache: CacheMode, cost: Mapping[str, int], cache_bytes: int) -> CacheMode:
-    """The requested mode; for "auto", the best one that fits.
+    """Return the requested mode; for "auto", the best one that fits.
 
     Args:
         cache: the requested mode.

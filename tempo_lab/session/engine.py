@@ -116,14 +116,14 @@ class CompressorEngine:
         return system + segments + sum(q.nbytes for q in tuple(self._questions.values()))
 
     def visual_prompt(self, segment: int) -> TokenMap:
-        """The visual part of a segment's prompt, from the cache or made without decoding."""
+        """Return the visual part of a segment's prompt, from the cache or made without decoding."""
         for cached in tuple(self._segments.values()):  # another thread's question may add to them
             if cached.segments[0] <= segment <= cached.segments[-1]:
                 return cached.videos[segment - cached.segments[0]]
         return self.batches.prompt(segment)
 
     def svlm_prompt(self, question: str, segment: int = 0) -> TokenMap:
-        """The SVLM's whole prompt for a segment, with its memory slots."""
+        """Return the SVLM's whole prompt for a segment, with its memory slots."""
         return self.prompts.segment(self.visual_prompt(segment), question, self.compressor.slots)
 
     @property
@@ -143,7 +143,7 @@ class CompressorEngine:
     def llm_prompt(
         self, tokens: np.ndarray, question: str, history: tuple[tuple[str, str], ...] = ()
     ) -> TokenMap:
-        """The LLM's whole prompt.
+        """Return the LLM's whole prompt.
 
         Args:
             tokens: int [segment], memory tokens of each segment.
@@ -270,7 +270,7 @@ class CompressorEngine:
         return other
 
     def fork(self) -> CompressorEngine:
-        """An engine that shares the cache of the video, and has cached no question.
+        """Return an engine that shares the cache of the video, and has cached no question.
 
         What it caches of a question does not count towards `cache_bytes`.
         """
@@ -307,7 +307,7 @@ class CompressorEngine:
             self._questions.popitem(last=False)
 
     def _stream(self, start: int) -> Generator[SegmentCache]:
-        """Micro-batches with segments from number `start` on: cached ones, then decoded ones."""
+        """Yield micro-batches of segments from number `start` on: cached, then decoded ones."""
         if self._system is None:
             self._system = self.compressor.system(self.prompts.system())
         reached = start
@@ -384,6 +384,6 @@ class CompressorEngine:
             yield longer
 
     def _scored(self, state: DecodeState, *, keep: bool = True) -> ScoredSegment:
-        """What stays of a state; the state itself only if `keep`, and if a token is missing."""
+        """Return what stays of a state; the state itself only if `keep` and tokens are missing."""
         complete = not keep or len(state.tokens) == self.compressor.slots
         return ScoredSegment(float(state.logit), state.tokens, None if complete else state)

@@ -111,7 +111,7 @@ class MicroBatcher:
         return (image_size if self.video.is_image else video_size)(width, height)
 
     def prompt(self, segment: int) -> TokenMap:
-        """The visual part of a segment's prompt, without decoding it."""
+        """Return the visual part of a segment's prompt, without decoding it."""
         vision = self.config.compressor_config.vision_config
         first = segment * self.video.window
         positions = np.arange(first, min(first + self.video.window, len(self.video.plan)))
@@ -181,7 +181,7 @@ class MicroBatcher:
                     yield segment, patches, grid
 
     def patches(self, segment: Segment) -> tuple[np.ndarray, PatchGrid]:
-        """uint8 patches [patch, value] of a decoded segment, and their grid."""
+        """Return uint8 patches [patch, value] of a decoded segment, and their grid."""
         vision = self.config.compressor_config.vision_config
         frames = segment.frames
         size = self._final_size(frames.shape[2], frames.shape[1])
@@ -193,7 +193,7 @@ class MicroBatcher:
         )
 
     def seconds(self, segment: Segment) -> np.ndarray | None:
-        """Seconds of the timestamp before each frame pair, [pair]; None for a single image."""
+        """Return the seconds of the timestamps before frame pairs [pair]; None for one image."""
         return self._seconds(segment.positions)
 
     def _seconds(self, positions: np.ndarray) -> np.ndarray | None:
@@ -213,6 +213,6 @@ class MicroBatcher:
         self.decoded.append((digest, np.asarray(segment.times, dtype=np.float64)))
 
     def _batch_size(self, grid: PatchGrid, video: TokenMap) -> int:
-        """Segments of this shape whose passes fit the limit: the vision tower's, the prefix's."""
+        """Return how many segments of this shape fit the limits of vision tower and prefix."""
         read = self.limit.prefill_segments(len(video), len(self.prompts.system()))
         return min(self.limit.vision_segments(grid), read, MAX_SEGMENTS)

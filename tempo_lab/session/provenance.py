@@ -16,7 +16,7 @@ from tempo_lab.video.video import Video
 
 
 def part_of(video: Video) -> dict[str, Any]:
-    """What a trace records of a video's part; empty for a whole video.
+    """Return what a trace records of a video's part; empty for a whole video.
 
     Returns:
         "part": [start, end] in seconds of the file. "clock_offset": the seconds to add to the
@@ -28,7 +28,7 @@ def part_of(video: Video) -> dict[str, Any]:
 
 
 def provenance(engine: CompressorEngine) -> dict[str, Any]:
-    """The provenance of a question for which `engine` has scored the video."""
+    """Return the provenance of a question for which `engine` has scored the video."""
     import transformers
 
     checkpoint, video = engine.checkpoint, engine.video

@@ -23,7 +23,7 @@ SPARE_TOKENS = 8
 
 
 def answer_logprob(session: Session, trace: Trace, answer: str) -> np.ndarray:
-    """Log-probability of each token of an answer, given the memory tokens of a trace.
+    """Return the log-probability of each token of an answer, given the memory tokens of a trace.
 
     The LLM reads the answer as if it had generated it (teacher forcing). The interventions of the
     trace's run are repeated.
@@ -84,7 +84,7 @@ class TeacherForced:
         self.ids = torch.tensor([*answer_ids, end], device=self.model.device)
 
     def prompt(self, tokens: Sequence[int] | np.ndarray) -> TokenMap:
-        """The LLM's prompt, which ends before the answer.
+        """Return the LLM's prompt, which ends before the answer.
 
         Args:
             tokens: int [segment], memory tokens of each segment.
@@ -119,7 +119,7 @@ class TeacherForced:
 
     @torch.inference_mode()
     def distributions(self, prompts: torch.Tensor) -> torch.Tensor:
-        """The LLM's distribution at each token of the right answer, given the tokens before it.
+        """Return the LLM's distribution at each token of the right answer, given earlier tokens.
 
         Args:
             prompts: from `embed`.
@@ -133,7 +133,7 @@ class TeacherForced:
         return output.logits.float().log_softmax(dim=-1)
 
     def of_answer(self, distributions: torch.Tensor) -> torch.Tensor:
-        """float32 [row, answer_token], the log-probability of each token of the right answer."""
+        """Return float32 [row, answer_token], the log-probability of each right token."""
         ids = self.ids.expand(len(distributions), -1)[:, :, None]
         return distributions.gather(2, ids)[:, :, 0]
 

@@ -72,7 +72,7 @@ class _Settings:
     seed: int
 
     def allocate(self, relevance: np.ndarray) -> Allocation:
-        """Share the budget by the forced scores, or by relevance where there are none."""
+        """Share the budget by the forced scores, or by relevance if there are none."""
         return allocate(
             relevance if self.scores is None else self.scores,
             self.budget,
@@ -343,7 +343,7 @@ class Session:
     def _with_subtitles(
         self, question: str, subtitles: Subtitles | None, frames: int
     ) -> tuple[str, ListedSubtitles | None]:
-        """The question as the models read it, and the subtitles that it lists.
+        """Return the question as the models read it, and the subtitles that it lists.
 
         Raises:
             SubtitleError: the subtitles cannot be read.
@@ -384,7 +384,7 @@ class Session:
         return np.full(len(trial), min(trial.max_tokens, limit))
 
     def _llm_prompt(self, settings: _Settings, allocation: Allocation) -> TokenMap:
-        """The LLM's prompt for an allocation.
+        """Return the LLM's prompt for an allocation.
 
         Raises:
             BudgetError: the context cannot hold it.
@@ -462,7 +462,7 @@ class Session:
         return active.annotate(trace)
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
-        """The SVLM's prompt for a segment, position by position, with its memory slots."""
+        """Return the SVLM's prompt for a segment, position by position, with its memory slots."""
         return self.engine.svlm_prompt(question, segment)
 
 
@@ -471,5 +471,5 @@ def _provenance(listed: ListedSubtitles | None) -> dict[str, object]:
 
 
 def _probability(logit: np.ndarray) -> np.ndarray:
-    """The sigmoid of logits, float32 [segment]."""
+    """Return the sigmoid of logits, float32 [segment]."""
     return torch.sigmoid(torch.from_numpy(logit)).numpy()

@@ -126,12 +126,12 @@ def render_page(trace: Record, video: Any = None) -> str:
 
 
 def _printable(value: object) -> str:
-    """What the template writes; Jinja escapes it afterwards."""
+    """Return the text that the template writes; Jinja escapes it afterward."""
     return value if isinstance(value, Markup) else escape_control_chars(str(value))
 
 
 def _hash(text: str) -> str:
-    """The source of an inline style or script for a Content-Security-Policy."""
+    """Return the source of an inline style or script for a Content-Security-Policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
 
@@ -143,7 +143,7 @@ def _labels() -> dict[str, str]:
 
 
 def _numbers(trace: Record) -> dict[str, Any]:
-    """What the page computes with, as JSON values; numbers that JSON lacks are their names."""
+    """Return what the page computes with, as JSON values; numbers that JSON lacks become names."""
     data, attrs = trace.data, trace.data.attrs
     start, end = data["start"].to_numpy(), data["end"].to_numpy()
     numbers: dict[str, Any] = {

@@ -18,7 +18,7 @@ BAR_WIDTH = 12  # characters of a relevance bar
 
 
 def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) -> Table:
-    """The ledger as a table, one row per segment, with `Trace.caution` as its caption.
+    """Return the ledger as a table, one row per segment, with `Trace.caution` as its caption.
 
     Without the columns of tokens where the question was only scored. With subtitles in the prompt,
     a column has the number of them that each segment shows.
@@ -59,7 +59,7 @@ def ledger(trace: Trace, rows: int | None = 16, marked: Collection[int] = ()) ->
 
 
 def totals(trace: Trace) -> str:
-    """The ledger's totals in one sentence.
+    """Return the ledger's totals in one sentence.
 
     Raises:
         TraceError: the question was only scored.
@@ -74,7 +74,7 @@ def totals(trace: Trace) -> str:
 
 
 def facts(values: Mapping[str, Any]) -> Table:
-    """Names and values as a table, one row each."""
+    """Return names and values as a table, one row each."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -87,7 +87,7 @@ def facts(values: Mapping[str, Any]) -> Table:
 
 
 def as_json(trace: Trace) -> dict[str, Any]:
-    """A trace as plain JSON values: question, answer, totals, segments, prompts, provenance.
+    """Return a trace as plain JSON values: question, answer, totals, segments, prompts, provenance.
 
     NaN and infinities become None, because JSON has neither. Where the question was only scored,
     so are the answer, the totals, the strategy and the mode.
@@ -112,7 +112,7 @@ def as_json(trace: Trace) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The value as plain JSON: numpy scalars become numbers, NaN and infinities None."""
+    """Return the value as plain JSON: numpy scalars become numbers, NaN and infinities None."""
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

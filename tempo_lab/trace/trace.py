@@ -1,4 +1,4 @@
-"""Trace: the record of one question, labelled, which opens without a model or a GPU.
+"""Trace: the record of one question, labeled, which opens without a model or a GPU.
 
 The numbers are an xarray Dataset with named axes and units. The ledger is part of it: per segment,
 its score, the tokens it wanted and was given, the slots it kept and the tokens of its timestamp; in
@@ -251,7 +251,7 @@ class Trace:
             )
 
     def allocation(self) -> Allocation:
-        """The allocation that the trace records.
+        """Return the allocation that the trace records.
 
         Raises:
             TraceError: the question was only scored.
@@ -312,7 +312,7 @@ class Trace:
         }
 
     def to_pandas(self) -> pd.DataFrame:
-        """The ledger as a table, one row per segment; `slots` lists the kept ones, as in 0-3,9.
+        """Return the ledger as a table, a row per segment; `slots` lists kept slots, as in 0-3,9.
 
         Where the question was only scored, it has the relevance and the times.
         """
@@ -330,7 +330,7 @@ class Trace:
         return table
 
     def top(self, k: int = 5) -> pd.DataFrame:
-        """The k most relevant segments, most relevant first."""
+        """Return the k most relevant segments, most relevant first."""
         return self.to_pandas().sort_values("relevance", ascending=False, kind="stable").head(k)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -446,7 +446,7 @@ class Trace:
 
 
 def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """The interventions that provenance records, one short line each."""
+    """Return the interventions that provenance records, one short line each."""
     records = ({**record} for record in provenance.get("interventions", ()))
     return tuple(format_call(record.pop("kind"), record) for record in records)
 
@@ -454,7 +454,7 @@ def interventions_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
 def _spans(
     times: ArrayLike, true_times: ArrayLike, clock: ArrayLike, segments: int
 ) -> dict[str, ArrayLike]:
-    """The variables of a trace that are in seconds, from arrays [segment, 2] and a clock."""
+    """Return the variables of a trace that are in seconds, from arrays [segment, 2] and a clock."""
     pairs = {"times": np.asarray(times), "true_times": np.asarray(true_times)}
     for name, pair in pairs.items():
         if pair.shape != (segments, 2):
@@ -505,7 +505,7 @@ def _variable(name: str, values: ArrayLike, segments: int) -> xr.Variable:
 
 
 def slots_text(kept: np.ndarray) -> str:
-    """Runs of kept slots as text: bool [slot] -> "0-3,9"."""
+    """Return runs of kept slots as text: bool [slot] -> "0-3,9"."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
     runs = zip(edges[::2], edges[1::2] - 1, strict=True)
     return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)

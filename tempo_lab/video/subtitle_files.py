@@ -172,7 +172,7 @@ def _decode(path: Path, data: bytes, encoding: str | None) -> str:
 
 
 def _no_mark(path: Path, data: bytes) -> SubtitleError:
-    """The error of text that is UTF-16 without a mark; its ASCII characters have a NUL byte."""
+    """Return the error of UTF-16 text without a mark; its ASCII characters have a NUL byte."""
     order = "utf-16-le" if data[1::2].count(0) >= data[::2].count(0) else "utf-16-be"
     line = data[: data.index(0)].count(b"\n") + 1
     return SubtitleError(
@@ -198,7 +198,7 @@ def _undecodable(path: Path, data: bytes, error: UnicodeDecodeError) -> Subtitle
 
 
 def _lines(text: str) -> list[str]:
-    """The lines of a file; other characters that `str.splitlines` splits at are text."""
+    """Return the lines of a file; other characters that `str.splitlines` splits at are text."""
     return re.split(r"\r\n|\n|\r", text)
 
 
@@ -223,7 +223,7 @@ class _Cue:
 
 
 def _from_srt(path: Path, text: str) -> list[Subtitle]:
-    """Cues of SubRip. A blank line does not end the text of a cue: only the next number does."""
+    """Return the lines of SubRip. The next number ends the text of a cue; a blank line does not."""
     cues: list[_Cue] = []
     for number, line in enumerate(_lines(text), start=1):
         if "-->" in line:
@@ -254,7 +254,7 @@ def _from_srt(path: Path, text: str) -> list[Subtitle]:
 
 
 def _from_vtt(path: Path, text: str) -> list[Subtitle]:
-    """Cues of WebVTT. A blank line ends a cue; what comes before its times is a name or a note."""
+    """Return the lines of WebVTT. A blank line ends a cue; text before its times is no subtitle."""
     cues: list[_Cue] = []
     inside = False
     for number, line in enumerate(_lines(text), start=1):

@@ -101,7 +101,7 @@ def subtitles_at_frames(
 
 
 def _frame(time: float, offset: float, fps: float, frames: int) -> int:
-    """The number of the frame that is shown at a time, at most `frames`; a time may be infinite."""
+    """Return the number of the frame at a time, at most `frames`; the time may be infinite."""
     number = min((time - offset) * fps, frames)
     return int(round(number, 6) if offset else number)  # 5.1 - 5 is less than 0.1
 

@@ -135,7 +135,7 @@ class AskPanel(Explorer):
 
     @property
     def running(self) -> bool:
-        """Whether a task runs beside the page."""
+        """Whether a task runs in the background."""
         return self._background.running
 
     @renamed_keywords(beside="second")

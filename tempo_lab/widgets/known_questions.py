@@ -18,7 +18,7 @@ MOST = 5
 WITH_TRUTH = ("order", "time", "count", "present", "most")
 """Kinds that follow those that the ground truth proposes for a demonstration."""
 WITHOUT_TRUTH = ("most", "color", "present", "count", "order")
-"""Kinds of examples for a video of unknown content; the first needs no thing to be shown."""
+"""Kinds of examples for a video of unknown content; the first needs no item in the video."""
 GENERAL = ("What happens in this video?", "What is shown first?", "Where does this take place?")
 """Examples for a model with an open vocabulary."""
 LONGEST = 120

@@ -217,7 +217,7 @@ def test_on_the_embedded_model_the_answer_looks_where_the_evidence_is():
     assert int(answer_attention(trace).data["looked_at"]) == 8
 
 
-# What cannot be analysed
+# What cannot be analyzed
 
 
 def test_what_was_not_recorded_or_not_so(traces):

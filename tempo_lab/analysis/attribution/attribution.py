@@ -37,7 +37,7 @@ TOLERANCE = 0.1
 class Attribution(Result):
     """What each unit adds to the target.
 
-    A positive value means that the target is higher with the unit. Units are labelled in
+    A positive value means that the target is higher with the unit. Units are labeled in
     `data.unit`; units with a time have `start` and `end` in seconds, and patches have `pair`,
     `patch_row`, `patch_column`. `provenance` names units, target, method, baseline and its meaning.
 

@@ -30,7 +30,7 @@ class AttributionSetup:
     Attributes:
         units, target, method: as in `attribution`.
         baseline: the name of what replaces a unit that is removed.
-        meaning: what the baseline does, in words.
+        meaning: a description of the baseline.
     """
 
     units: str

@@ -190,17 +190,17 @@ def _check_cases(cases: Case | Sequence[Case]) -> list[Case]:
     case_list = one_or_more(cases, Case, "cases", fix)
     if not case_list:
         raise TraceError(
-            "there is no case to analyse",
+            "there is no case to analyze",
             asked="one case or more",
             found="none",
             fix="tempo_lab.analysis.world_cases(tempo) makes some",
         )
     if len(models := {case.session.checkpoint.digest: case.session for case in case_list}) > 1:
         raise TraceError(
-            "cases of different models cannot be analysed together",
+            "cases of different models cannot be analyzed together",
             asked="one model",
             found=", ".join(f"{s.checkpoint.name} {d[:12]}" for d, s in models.items()),
-            fix="analyse the cases of each model separately, and subtract the results",
+            fix="analyze the cases of each model separately, and subtract the results",
         )
     return case_list
 

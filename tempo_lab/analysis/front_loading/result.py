@@ -202,7 +202,7 @@ def effective_rank(tokens: np.ndarray) -> np.ndarray:
 
     The spectrum is the squared singular values divided by their sum. (Roy and Vetterli 2007 use
     the singular values themselves; squared, each direction counts by its energy.) Tokens are not
-    centred. The rank is between 1 (all on one line) and the number of tokens (orthogonal, equally
+    centered. The rank is between 1 (all on one line) and the number of tokens (orthogonal, equally
     long).
 
     Args:

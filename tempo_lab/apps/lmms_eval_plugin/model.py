@@ -242,7 +242,7 @@ class TempoLab(lmms):
         self._opened.close()
 
     def _open(self, question: Question) -> Session:
-        """The session of a question's video: the open one, or a new one."""
+        """Return the session of a question's video: the open one, or a new one."""
         image = question.source if isinstance(question.source, Image) else None
         source = _digest(image) if image is not None else question.source
         key = source, question.start, question.end
@@ -264,7 +264,7 @@ class TempoLab(lmms):
 
 
 def _digest(image: Image) -> str:
-    """The same for equal images; `tobytes` alone has no size."""
+    """Return a digest of an image, with its size, which `tobytes` alone lacks."""
     return hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).hexdigest()
 
 

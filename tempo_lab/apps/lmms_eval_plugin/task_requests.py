@@ -87,7 +87,7 @@ def read_messages(messages: Sequence[Message]) -> Question:
 
 
 def _source(part: Mapping[str, Any]) -> tuple[str | Image, float | None, float | None]:
-    """The path or image of a part of a message, and the seconds at which it starts and ends."""
+    """Return the path or image of a part of a message, and the seconds of its start and end."""
     source = part.get("url")
     details = {**part, **source} if isinstance(source, Mapping) else part
     if isinstance(source, Mapping):
@@ -106,7 +106,7 @@ def _source(part: Mapping[str, Any]) -> tuple[str | Image, float | None, float |
 
 
 def _seconds(details: Mapping[str, Any], name: str) -> float | None:
-    """The start or end of a video's part, under either name that lmms-eval has for it."""
+    """Return the start or end of a video's part, under either name that lmms-eval has for it."""
     for key in (f"{name}_time", f"video_{name}"):
         if details.get(key) is not None:
             return check_number(key, details[key], error=TempoLabError)

@@ -106,7 +106,7 @@ def render_page(
 
 
 def _printable(value: object) -> str:
-    """What the template writes; Jinja escapes it afterwards."""
+    """Return the text that the template writes; Jinja escapes it afterward."""
     return value if isinstance(value, Markup) else escape_control_chars(str(value))
 
 

@@ -41,7 +41,7 @@ def activitynet(
 
 
 def _records(path: Path) -> Iterator[Record | DatasetError]:
-    """One record for each sentence of each video."""
+    """Yield one record for each sentence of each video."""
     content = read_json_object(path)
     for video in content.values:
         try:

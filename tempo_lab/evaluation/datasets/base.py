@@ -61,7 +61,7 @@ class Dataset:
         extract: the released rule that finds the letter in an answer.
         letters: letters that this rule may find; None for one letter per option.
         aggregate: turns judged answers into scores.
-        citation: how to cite the dataset, with its licence.
+        citation: how to cite the dataset, with its license.
         with_subtitles: whether prompts list the subtitles of `Row.subtitles`.
     """
 

@@ -104,7 +104,7 @@ def download(
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    """The files in a folder and below that match, without the records that the client keeps."""
+    """Return the matching files in a folder and below, without the client's own records."""
     found = sorted(path for path in folder.rglob(pattern) if path.is_file())
     return [path for path in found if ".cache" not in path.relative_to(folder).parts]
 

@@ -60,7 +60,7 @@ def lvbench(
 
 
 def _questions(path: Path) -> Iterator[Record | DatasetError]:
-    """The questions of all videos; each has its video's key and type as well."""
+    """Yield the questions of all videos; each has its video's key and type as well."""
     for video in read_json_lines(path):
         if isinstance(video, DatasetError):
             yield video
@@ -101,7 +101,7 @@ def _types(record: Record) -> tuple[str, ...]:
 
 
 def _time_reference(record: Record) -> tuple[Span, ...] | None:
-    """The span of a text like "12:04-12:09" or "1:02:03-1:02:09"; one time is a moment."""
+    """Return the span of a text like "12:04-12:09" or "1:02:03-1:02:09"; one time is a moment."""
     value = record.values.get("time_reference")
     if value is None or not str(value).strip():
         return None

@@ -55,7 +55,7 @@ def _row(record: Record) -> Row:
 
 
 def _saliency(record: Record) -> Saliency | None:
-    """The scores of all clips of the video: 0 where a clip is not relevant."""
+    """Return the scores of all clips of the video: 0 where a clip is not relevant."""
     if "saliency_scores" not in record:
         return None
     clips = int(record.number("duration", CLIP) / CLIP)

@@ -206,7 +206,7 @@ def collect(
 
 
 def _at(where: str, error: TempoLabError) -> DatasetError:
-    """The error of a value, with its place in the file."""
+    """Return the error of a value, with its place in the file."""
     message = str(error).split("\n", 1)[0]
     asked, found = where, error.found
     if found is None:

@@ -63,7 +63,7 @@ def table(
 def _with_known_columns(
     path: Path, records: Iterable[Record | DatasetError]
 ) -> Iterator[Record | DatasetError]:
-    """The records; an unknown column is an error of the table, whatever `damaged` says."""
+    """Yield the records; an unknown column is an error of the table, whatever `damaged` says."""
     records = iter(records)
     first = next(records, None)
     for record in chain(() if first is None else (first,), records):
@@ -80,7 +80,7 @@ def _with_known_columns(
 
 
 def _numbered(records: Iterable[Record | DatasetError]) -> Iterator[Record | DatasetError]:
-    """The records, each with an id."""
+    """Yield the records, each with an id."""
     for number, record in enumerate(records, start=1):
         if isinstance(record, Record) and "id" not in record:
             record = Record(record.file, record.place, {**record.values, "id": str(number)})
@@ -113,7 +113,7 @@ def _options(record: Record) -> tuple[str, ...] | None:
 
 
 def _answer(record: Record, options: Sequence[str] | None) -> int | str | None:
-    """The index of the option whose text or letter the answer is, or the text of the answer."""
+    """Return the index of the option with the answer's text or letter, or else the answer."""
     if "answer" not in record:
         return None
     value = record.get("answer")
@@ -145,13 +145,13 @@ def _evidence(record: Record) -> tuple[Span, ...] | None:
 
 
 def _time(value: Any) -> Any:
-    """The seconds of a clock time; anything else as it is."""
+    """Return the seconds of a clock time; anything else as it is."""
     clock = clock_seconds(value) if isinstance(value, str) else None
     return value if clock is None else clock
 
 
 def _list(record: Record, field: str) -> list[Any]:
-    """A list, or the parts of a text: of a JSON list, or between separators."""
+    """Return a list, or the parts of a text: of a JSON list, or between separators."""
     value = record.get(field)
     if isinstance(value, list):
         return value

@@ -27,7 +27,7 @@ class Job(Protocol):
     """
 
     def keys(self, models: Collection[str], /) -> list[Key]:
-        """The keys of all rows that the job gives with these models (by role), in their order."""
+        """Return the keys of all rows of the job with these models (by role), in order."""
 
 
 J = TypeVar("J", bound=Job)

@@ -190,7 +190,7 @@ def _work(
             raise SystemExit
 
     def take(leave: int = 0) -> Any:
-        """Take a job, or return None if that would leave fewer than so many jobs."""
+        """Take a job, or return None if fewer than `leave` jobs would be left."""
         with left.get_lock():
             if left.value <= leave:
                 return None

@@ -111,7 +111,7 @@ class LookAhead:
 
 
 def _key(source: Any, options: Mapping[str, Any]) -> str:
-    """The same text for the same video with the same options of `Video`, defaults included."""
+    """Return a text that is equal for the same video with the same options of `Video`."""
     bound = inspect.signature(Video).bind(source, **options)
     bound.apply_defaults()
     return repr(sorted(bound.arguments.items()))

@@ -230,7 +230,7 @@ class RayEngine:
                 yield rows
 
     def _resources(self) -> dict[str, float]:
-        """What a worker reserves, as options of Ray."""
+        """Return what a worker reserves, as options of Ray."""
         import ray
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -342,7 +342,7 @@ def _text(error: Exception) -> str:
 
 
 def _failed(job: J, models: Models, done: Collection[Key]) -> list[Row]:
-    """The missing rows of a video whose worker process died each time.
+    """Return the missing rows of a video whose worker process died each time.
 
     Raises:
         TempoLabError: this kind of job has no such rows.
@@ -396,12 +396,12 @@ def _last_line(error: Exception) -> str:
 
 
 def _absolute(name: str) -> str:
-    """A name that means the same in another working folder."""
+    """Return a name that means the same in another working folder."""
     return os.path.abspath(name) if os.path.isdir(name) else name
 
 
 def _short_folder() -> str:
-    """A new folder whose path is short enough for Ray's sockets."""
+    """Return a new folder whose path is short enough for Ray's sockets."""
     usual = tempfile.gettempdir()
     short = len(usual) <= LONGEST_FOLDER or sys.platform == "win32"
     return tempfile.mkdtemp(prefix="tempo-", dir=usual if short else "/tmp")

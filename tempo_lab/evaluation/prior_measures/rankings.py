@@ -118,7 +118,7 @@ def hits_by_score(values: np.ndarray, flags: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _ranked(scores: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray, bool]:
-    """The scores, the truth, and whether it has both kinds of segments."""
+    """Return the scores, the truth, and whether it has both kinds of segments."""
     values, flags = one_per_segment("scores", scores), np.asarray(truth)
     if flags.shape != values.shape or flags.dtype != bool:
         raise TempoLabError(

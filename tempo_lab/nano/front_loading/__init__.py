@@ -1,1 +1,1 @@
-"""The front-loading study: does the way memory is cut in training order what it holds?"""
+"""The front-loading study: does truncation of memory in training order its contents?"""

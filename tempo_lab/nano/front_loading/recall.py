@@ -1,8 +1,8 @@
-"""What a run's memory holds of held-out segments, in its first, its last and random tokens.
+"""Measure what the first, last and random memory tokens of a run contain of held-out segments.
 
-Recall is teacher-forced: a fact of an answer is right if the LLM predicts each of its words after
-the true words before it. Every run is asked the same questions, and every random subset is the same
-for all runs.
+Recall is teacher-forced: a fact of an answer is right if the LLM predicts each of its words from
+the correct previous words. Every run answers the same questions, and every random subset is the
+same for all runs.
 """
 
 from __future__ import annotations
@@ -49,30 +49,30 @@ COUNTS = (1, 2, 4, 8)
 """Tokens per segment that are kept, in addition to all of them."""
 
 ONE_WORD = ("color", "size", "motion", "digit", "word", "place", "with")
-"""Kinds of questions with one word for an answer. ``with`` asks for another item's color."""
+"""Kinds of questions with a one-word answer. ``with`` asks for another item's color."""
 
 GROUPS = {"one word": 7, "several parts": 4}
-"""Groups of questions and how many of each are asked about a segment."""
+"""Groups of questions, and the number of questions of each group per segment."""
 
 SEGMENTS = 400
 SEED = 5150
 """Seed of the held-out segments, the questions about them, and the random subsets."""
 
 FACTS = ("color", "size", "motion", "position", "digit", "word", "place", "with")
-"""What is asked about an item: names of its facts."""
+"""Names of the facts that questions ask for."""
 
 RECALL = "recall.csv.gz"
-"""Name of a run's table of recall."""
+"""File name of a run's table of recall."""
 
 MEASURED = "recall.json"
-"""Name of a note of what it was measured with."""
+"""File name of a note of the weights and questions with which the recall was measured."""
 
 ASKED = "asked.json"
-"""Name of the study's note of how often training asks for each fact."""
+"""File name of the study's note of how often training asks for each fact."""
 
 
 def conditions(slots: int) -> dict[str, tuple[str, int]]:
-    """What is kept under each column of a table of recall: (end, number of tokens)."""
+    """Return the tokens kept in each column of a table of recall: (end, number of tokens)."""
     cuts = {f"{end}_{k}": (end, k) for k in COUNTS if k < slots for end in ENDS}
     return {**cuts, "all": ("first", slots)}
 
@@ -80,9 +80,9 @@ def conditions(slots: int) -> dict[str, tuple[str, int]]:
 def draw_group(
     bank: SegmentPool, row: int, index: int, group: str, rng: np.random.Generator
 ) -> list[Question]:
-    """Questions of a group about a segment, all about what it shows.
+    """Return questions of a group about a segment, all about what it shows.
 
-    None of them has "none" as its whole answer: to a question about a card, it is a good guess.
+    None of them has "none" as its whole answer, which is a good guess for a question about a card.
     """
     segment = bank.segments[row]
     drawn: list[Question] = []
@@ -98,7 +98,7 @@ def draw_group(
 
 
 def held_out_videos(bank: SegmentPool) -> list[TrainingVideo]:
-    """A video of each segment of a bank, with its questions, plainly spelled."""
+    """Return a video of each segment of a bank, with questions without spelling variants."""
     videos = []
     for row, segment in enumerate(bank.segments):
         rng = np.random.default_rng([SEED, row])
@@ -110,12 +110,12 @@ def held_out_videos(bank: SegmentPool) -> list[TrainingVideo]:
 
 
 def facts_of(question: Question) -> list[str]:
-    """Names of an answer's facts, in order."""
+    """Return the names of an answer's facts, in order."""
     return list(question.asks) if question.kind == "multi" else [question.kind]
 
 
 def fact_spans(words: PromptIds, question: Question) -> Iterator[tuple[str, str, slice]]:
-    """Name of each fact of an answer, its words, and where its tokens are within the answer's."""
+    """Yield the name of each fact of an answer, its words, and the slice of its tokens."""
     ids = words.text(question.answer)
     comma = words.text("red, red")[1]
     marked = groupby(enumerate(ids), lambda entry: entry[1] == comma)
@@ -126,12 +126,12 @@ def fact_spans(words: PromptIds, question: Question) -> Iterator[tuple[str, str,
 
 
 def chosen_slots(end: str, count: int, orders: Rows) -> list[Rows]:
-    """Slots that are kept for each question, in ascending order.
+    """Return the slots that are kept for each question, in ascending order.
 
     Args:
         end: one of :data:`ENDS`.
-        count: how many.
-        orders: a random order of the slots [question, slot].
+        count: number of slots.
+        orders: random orders of the slots [question, slot].
     """
     slots = orders.shape[1]
     if end == "random":
@@ -142,12 +142,12 @@ def chosen_slots(end: str, count: int, orders: Rows) -> list[Rows]:
 
 @torch.no_grad()
 def recall(joint: JointModel, videos: list[TrainingVideo], batch: int = 16) -> pd.DataFrame:
-    """Which facts are right under which condition.
+    """Return which facts are right under each condition.
 
     Args:
-        joint: the trained model, over the bank of these videos.
-        videos: as :func:`held_out_videos` gives them.
-        batch: videos that are read at once.
+        joint: the trained model, with the bank of these videos.
+        videos: as :func:`held_out_videos` returns them.
+        batch: number of videos that are read at once.
 
     Returns:
         A row for each fact that is not "none", with ``segment, group, fact`` and, for each of
@@ -186,7 +186,7 @@ def recall(joint: JointModel, videos: list[TrainingVideo], batch: int = 16) -> p
 
 
 def asked_shares(bank: FeatureBank, shape: Shape, videos: int = 2000) -> dict[str, float]:
-    """How often training asks for each fact, as a share of all facts that it asks for."""
+    """Return each fact's share of all facts that training asks for."""
     rng, counts = np.random.default_rng([SEED, 13]), Counter[str]()
     for _ in range(videos):
         for question in draw_video(bank, rng, shape).questions:
@@ -196,16 +196,16 @@ def asked_shares(bank: FeatureBank, shape: Shape, videos: int = 2000) -> dict[st
 
 
 def measure(recipe: Recipe, out: Path, runs: list[tuple[str, int]]) -> Path:
-    """Measure the recall of finished runs, those that are not measured yet.
+    """Measure the recall of finished runs that are not measured yet.
 
     Args:
-        recipe: of the runs.
+        recipe: the runs' recipe.
         out: the study's folder.
-        runs: (arm, seed) of each.
+        runs: (arm, seed) of each run.
 
     Returns:
-        The study's folder; each run's has its table of recall now, and a note of what it was
-        measured with.
+        The study's folder. Each run's folder now has its table of recall, and a note of the weights
+        and questions with which it was measured.
     """
     torch.set_num_threads(1)
     pending = [run for run in runs if not _is_measured(run_folder(out, *run))]
@@ -229,18 +229,18 @@ def measure(recipe: Recipe, out: Path, runs: list[tuple[str, int]]) -> Path:
 
 
 def compressed(table: pd.DataFrame) -> bytes:
-    """A table as compressed CSV, the same bytes for the same table."""
+    """Return a table as compressed CSV, the same bytes for the same table."""
     return gzip.compress(table.to_csv(index=False).encode(), mtime=0)
 
 
 def _made_of(folder: Path) -> dict[str, Any]:
-    """What a run's recall depends on: its weights and what is asked."""
+    """Return what a run's recall depends on: its weights and the questions."""
     weights = hashlib.sha256((folder / f"{STAGE}.safetensors").read_bytes()).hexdigest()
     return {"weights": weights[:16], "segments": SEGMENTS, "seed": SEED}
 
 
 def _is_measured(folder: Path) -> bool:
-    """Whether a run's recall is that of the weights that are there."""
+    """Whether a run's recall was measured with its present weights."""
     note = folder / MEASURED
     if not (folder / RECALL).exists() or not note.exists():
         return False
@@ -248,10 +248,10 @@ def _is_measured(folder: Path) -> bool:
 
 
 def finished_runs(out: Path) -> list[tuple[str, int]]:
-    """(arm, seed) of the finished runs in a study's folder, by seed and in the order of the arms.
+    """Return (arm, seed) of a study's finished runs, by seed and in the order of the arms.
 
     Raises:
-        TempoLabError: there is none.
+        TempoLabError: no run is finished.
     """
     notes = [read_note(path) for path in out.glob(f"*-*/{STAGE}.safetensors")]
     states = [note["state"] for note in notes if note["done"]]
@@ -269,7 +269,7 @@ def finished_runs(out: Path) -> list[tuple[str, int]]:
 
 
 def evaluate_study(out: str | Path, tables: str | Path | None = None) -> pd.DataFrame:
-    """Measure the finished runs of a study and write their tables.
+    """Measure the finished runs of a study, and write its tables.
 
     Args:
         out: the study's folder.

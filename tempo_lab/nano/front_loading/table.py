@@ -1,8 +1,8 @@
-"""Runs of the study side by side, with intervals. No torch.
+"""Compare the runs of the study, with confidence intervals. No torch.
 
-Every run is asked the same questions about the same segments. An interval of one run resamples
-segments. One over all seeds resamples seeds and segments, each by itself, as every seed has the
-same segments. All arms are resampled together, so differences between arms are paired.
+Every run answers the same questions about the same segments. The interval of one run resamples
+segments. The interval over all seeds resamples seeds and segments independently, as every seed has
+the same segments. All arms are resampled together, so differences between arms are paired.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ ENDS = ("first", "last", "random")
 """Which memory tokens are kept."""
 
 CONTROL = "none"
-"""The arm in which training cuts nothing."""
+"""The arm in which training does not truncate memory."""
 
 RESAMPLES = 4000
 ALL = "all"
-"""In place of a seed: over all seeds for which every arm has been measured."""
+"""Used instead of a seed: all seeds for which every arm has been measured."""
 
 BASE = (
     "A base whose relevance sentence was trained, whose SVLM wrote notes as text and whose LLM "
     "read them as text; no loss compared memory tokens with notes. The arms differ only in the cut."
 )
-"""What the runs start from, in words."""
+"""Description of the base from which the runs start."""
 
 Runs = Mapping[tuple[str, int], pd.DataFrame]
 """Tables of recall by (arm, seed)."""
@@ -48,12 +48,12 @@ class Recall:
 
     Attributes:
         runs: (arm, seed) of each run.
-        names: of the conditions.
-        facts: how many facts there are.
+        names: names of the conditions.
+        facts: number of facts.
         values: share right [run, condition].
-        resampled: the same with resampled segments [resample, run, condition].
-        seeds: the seeds for which every arm has been measured.
-        drawn: their resamples [resample, seed], as numbers of `seeds`.
+        resampled: share right with resampled segments [resample, run, condition].
+        seeds: seeds for which every arm has been measured.
+        drawn: resampled seeds [resample, seed], as indices into `seeds`.
     """
 
     runs: list[tuple[str, int]]
@@ -65,7 +65,7 @@ class Recall:
     drawn: npt.NDArray[np.int64]
 
     def of(self, arm: str, seed: int | str, name: str) -> tuple[float, Floats]:
-        """Share right and its resamples [resample], of a run or over all seeds."""
+        """Return the share right and its resamples [resample], of a run or over all seeds."""
         column = self.names.index(name)
         if seed != ALL:
             run = self.runs.index((arm, int(seed)))
@@ -76,17 +76,17 @@ class Recall:
         return float(self.values[at, column].mean()), over_seeds
 
     def cut(self, arm: str, seed: int | str, end: str, count: int) -> tuple[float, Floats]:
-        """The same with so many tokens from an end."""
+        """Return the same as `of`, with ``count`` tokens from an end."""
         name = f"{end}_{count}"
         return self.of(arm, seed, name if name in self.names else "all")
 
 
 def recall_of(runs: Runs, groups: list[str] | None = None, fact: str | None = None) -> Recall:
-    """Recall of a group of questions or of a fact in all runs.
+    """Return the recall of groups of questions or of a fact in all runs.
 
     Args:
         runs: tables of recall by (arm, seed), all of the same questions.
-        groups: of the questions; all by default.
+        groups: the groups of questions; all by default.
         fact: the fact; all by default.
     """
     tables = {}
@@ -125,16 +125,16 @@ def _columns(name: str, value: float, resampled: Floats) -> dict[str, float]:
 
 
 def counts_of(names: list[str], slots: int) -> list[int]:
-    """Numbers of tokens that were kept, ascending; all of them last."""
+    """Return the numbers of tokens that were kept, in ascending order, with ``slots`` last."""
     return [*sorted({int(n.rsplit("_", 1)[1]) for n in names if n != "all"}), slots]
 
 
 def arm_table(runs: Runs, slots: int) -> pd.DataFrame:
-    """Share right by arm, seed, group of questions and number of tokens, with 95 % intervals.
+    """Return the share right by arm, seed, group of questions and number of tokens.
 
-    Columns ``first``, ``last`` and ``random`` are shares right with as many tokens from that end;
-    ``first_minus_last`` their difference, and ``minus_none`` by how much it is larger than in the
-    arm without cuts on the same seeds.
+    Columns ``first``, ``last`` and ``random`` are shares right with that many tokens from that end.
+    ``first_minus_last`` is their difference. ``minus_none`` is this difference minus that in the
+    arm without truncation, on the same seeds. All of them have 95 % intervals.
     """
     rows = []
     groups = list(dict.fromkeys(next(iter(runs.values()))["group"]))
@@ -157,24 +157,24 @@ def arm_table(runs: Runs, slots: int) -> pd.DataFrame:
 
 
 def _lead(recall: Recall, arm: str, seed: int | str, count: int) -> tuple[float, Floats]:
-    """First minus last, and its resamples."""
+    """Return the share right of first minus last tokens, and its resamples."""
     first, last = (recall.cut(arm, seed, end, count) for end in ("first", "last"))
     return first[0] - last[0], first[1] - last[1]
 
 
 def _each(recall: Recall) -> list[tuple[str, int | str]]:
-    """Every run, and every arm over all seeds."""
+    """Return every run, and every arm over all seeds."""
     arms = dict.fromkeys(arm for arm, _ in recall.runs)
     pooled: list[tuple[str, int | str]] = [(arm, ALL) for arm in arms] if recall.seeds else []
     return [*recall.runs, *pooled]
 
 
 def fact_table(runs: Runs, slots: int, asked: Mapping[str, float]) -> pd.DataFrame:
-    """Share right by arm, seed, fact and number of first, last and random tokens, with intervals.
+    """Return the share right by arm, seed, fact and number of tokens, with intervals.
 
-    ``asked`` is how often training asks for the fact. ``rank`` is the fact's place in the order of
-    recall, 1 for the one that comes first: by the mean, over the numbers of first tokens, of recall
-    with these tokens divided by recall with all tokens.
+    ``asked`` is the fact's share of what training asks for. ``early`` is recall with first tokens
+    divided by recall with all tokens, averaged over the numbers of first tokens. ``rank`` orders
+    facts by ``early``; the fact with the largest value has rank 1.
     """
     rows = []
     for fact in sorted(set(next(iter(runs.values()))["fact"])):
@@ -197,12 +197,11 @@ def fact_table(runs: Runs, slots: int, asked: Mapping[str, float]) -> pd.DataFra
 
 
 def summary(arms: pd.DataFrame, facts: pd.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings and headlines of both tables as plain JSON values.
+    """Return the settings and the main results of both tables as plain JSON values.
 
     ``first_minus_last``: by arm and group of questions, with one token, over all seeds (or by seed,
-    if no seed has every arm): the value, its interval, and the value of each seed. ``order``: facts
-    by recall, the first one first, with the rank correlation between how early a fact is recalled
-    and how often training asks for it.
+    if no seed has every arm), the value, its interval, and the value of each seed. ``order``: facts
+    by rank, with the rank correlation between ``early`` and ``asked``.
     """
     pooled = ALL in set(arms["seed"])
     leads: dict[str, Any] = {}
@@ -234,7 +233,7 @@ def _round(value: Any) -> float | None:
 def write_tables(
     runs: Runs, slots: int, asked: Mapping[str, float], settings: Mapping[str, Any], out: Path
 ) -> pd.DataFrame:
-    """Write ``arms.csv``, ``facts.csv`` and ``summary.json``; return the first."""
+    """Write ``arms.csv``, ``facts.csv`` and ``summary.json``; return the table of arms."""
     arms, facts = arm_table(runs, slots), fact_table(runs, slots, asked)
     out.mkdir(parents=True, exist_ok=True)
     for name, table in (("arms", arms), ("facts", facts)):

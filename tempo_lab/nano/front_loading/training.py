@@ -1,11 +1,11 @@
-"""The runs of the study: `tempo-lab train front-loading --arm prefix --seed 1`.
+"""Train the runs of the study: `tempo-lab train front-loading --arm prefix --seed 1`.
 
-Memory tokens and projector begin at random, and no loss says what memory should hold: the LLM's
-answers alone train them, with the LLM. The SVLM is frozen as it is before the ``form`` stage, and
-reads the question as in the product. Arms differ only in which memory tokens the LLM reads; runs of
-one seed begin with the same weights and draw the same data in the same order.
+Memory tokens and projector start at random, and no loss says what memory should contain: the loss
+of the LLM's answers alone trains them, with the LLM. The SVLM is frozen as it is before the
+``form`` stage, and reads the question as in inference. Arms differ only in the memory tokens that
+the LLM reads. Runs of one seed have the same initial weights, and the same data in the same order.
 
-The study of this project starts from stages that are kept in the repository's history:
+This project's study starts from stages in the repository's history:
 ``git archive c4c126e data/stages | tar x``, and then ``--base data/stages`` for each run.
 """
 
@@ -55,14 +55,14 @@ ARMS = {
 """What the LLM reads of each segment in training, by arm. k is drawn evenly from 1 to all."""
 
 FRONT_LOADING = replace(NANO, name="front-loading", workers=1)
-"""Nano's recipe up to the ``svlm`` and ``llm`` stages, then its ``single`` stage for each run: 500
-steps of 12 segments with 5 questions each."""
+"""Nano's recipe up to the ``svlm`` and ``llm`` stages, then its ``single`` stage for each run, with
+500 steps of 12 segments with 5 questions each."""
 
 BASE_STAGES = ("vision", "svlm", "llm")
-"""What all runs start from."""
+"""Stages from which all runs start."""
 
 STAGE = "single"
-"""Name of a run's only stage and of its file."""
+"""Name of a run's only stage, and of the stage's file."""
 
 
 def kept_slots(arm: str, questions: int, slots: int, rng: np.random.Generator) -> list[Rows]:
@@ -89,10 +89,10 @@ def kept_slots(arm: str, questions: int, slots: int, rng: np.random.Generator) -
 
 
 def cut_step(joint: JointModel, shape: Shape, arm: str) -> Callable[..., Any]:
-    """The step function of a run: questions about single segments, whose memory the arm cuts."""
+    """Return the step function of a run: questions about single segments, truncated by the arm."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
-        cut = rng.spawn(1)[0]  # by itself: the arms draw the same data
+        cut = rng.spawn(1)[0]  # its own generator, so that the arms draw the same data
         videos = [draw_video(joint.bank, rng, shape) for _ in range(shape.videos)]
         system = "relevance" if rng.random() < 0.5 else "compressor"
         memory = joint.compress_videos(system, videos, rng, partial=False)
@@ -106,13 +106,13 @@ def cut_step(joint: JointModel, shape: Shape, arm: str) -> Callable[..., Any]:
 
 
 class Base(NamedTuple):
-    """What all runs of a study start from.
+    """The models and data from which all runs of a study start.
 
     Attributes:
         tower: the vision tower, frozen.
         bank: segments to train on, with their visual features.
-        joint: SVLM, LLM, memory tokens and projector as a run of a seed begins.
-        digest: of the weights of vision tower, SVLM and LLM.
+        joint: SVLM, LLM, memory tokens and projector at the start of a seed's run.
+        digest: digest of the weights of vision tower, SVLM and LLM.
     """
 
     tower: FrameTower
@@ -122,7 +122,7 @@ class Base(NamedTuple):
 
 
 def load_base(recipe: Recipe, out: Path, seed: int) -> Base:
-    """The base in a study's folder, trained where it is not there, and a seed's first memory."""
+    """Return a study's base, after training what is missing, with a seed's initial memory."""
     tower = train_vision(recipe, out)
     bank = make_bank(tower, recipe.bank, recipe.seed, out)
     svlm = train_svlm(recipe, out, bank, ("svlm",)).requires_grad_(False)
@@ -134,15 +134,15 @@ def load_base(recipe: Recipe, out: Path, seed: int) -> Base:
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:
-    """Folder of a run within the study's folder."""
+    """Return the folder of a run within the study's folder."""
     return out / f"{arm}-{seed}"
 
 
 def run_arm(recipe: Recipe, out: Path, arm: str, seed: int) -> Path:
-    """Train one run in this process, or finish it; returns its folder.
+    """Train one run in this process, or finish it; return its folder.
 
     Raises:
-        TempoLabError: something cannot be written, or the run began from another base.
+        TempoLabError: a file cannot be written, or the run started from another base.
     """
     torch.set_num_threads(1)
     folder = run_folder(out, arm, seed)
@@ -153,10 +153,10 @@ def run_arm(recipe: Recipe, out: Path, arm: str, seed: int) -> Path:
         file = folder / f"{STAGE}.safetensors"
         if file.exists() and (was := read_note(file)["state"]["base"]) != base.digest:
             raise TempoLabError(
-                "the run began from another base",
+                "the run started from another base",
                 asked=f"to continue {folder} from the base {base.digest}",
                 found=f"the base {was}",
-                fix="put its base back, or choose another folder",
+                fix="restore its base, or use another folder",
             )
         groups = [
             (named("memory.", joint.memory), 0.015, 3e-3),
@@ -184,33 +184,33 @@ def train_arm(
     resume: bool = True,
     base: Sequence[str | Path] = (),
 ) -> Path:
-    """Train one run of the study, or finish one that was stopped. It uses one core.
+    """Train one run of the study, or finish a run that was stopped, on one core.
 
     Args:
         arm: a key of :data:`ARMS`.
-        seed: of the first memory tokens and projector, and of the data.
-        out: the study's folder: the base, and a folder for each run.
-        resume: continue the run if it is there; otherwise it is refused.
-        base: runs whose finished ``vision``, ``svlm`` and ``llm`` stages all runs start from; the
-            first that has a stage gives it. What none has is trained. (Not a run that began from a
-            checkpoint: what it has as its ``svlm`` stage is the SVLM after ``form``.)
+        seed: seed of the initial memory tokens and projector, and of the data.
+        out: the study's folder, with the base and a folder for each run.
+        resume: whether to continue a run that is there; otherwise it is refused.
+        base: runs whose finished ``vision``, ``svlm`` and ``llm`` stages all runs start from. Each
+            stage comes from the first base that has it, and is trained if none has it. (A run that
+            started from a checkpoint is no base: its ``svlm`` stage is the SVLM after ``form``.)
 
     Returns:
         The run's folder.
 
     Raises:
-        TempoLabError: no such arm, a run is in the way, or the training failed.
+        TempoLabError: there is no such arm, the run exists already, or the training failed.
     """
     if arm not in ARMS:
-        raise TempoLabError("no such arm", asked=arm, found=", ".join(ARMS), fix="name one")
+        raise TempoLabError("no such arm", asked=arm, found=", ".join(ARMS), fix="use one of these")
     study = Path(out)
     folder = run_folder(study, arm, seed)
     if not resume and (folder / f"{STAGE}.safetensors").exists():
         raise TempoLabError(
-            "this run is already there",
+            "this run already exists",
             asked=f"a new run in {folder}",
             found=f"{STAGE}.safetensors",
-            fix="resume it, or name another folder",
+            fix="resume it, or use another folder",
         )
     with saving_to(study):
         study.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""The recipe that made the embedded model: one command, stage after stage, resumable."""
+"""Training of the embedded model: one command runs all stages of a recipe, and can be resumed."""

@@ -1,7 +1,7 @@
-"""The SVLM's text model over a segment and several questions at once.
+"""Run the SVLM's text model on a segment and several questions at once.
 
-Questions about one segment are branches that share its visual prefix through a block mask; each
-sees exactly what it would see alone.
+Questions about one segment are branches. They share its visual prefix through a block mask, and
+each attends to exactly what it would attend to alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SYSTEMS = ("generic", "compressor", "relevance")
 
 @dataclass(frozen=True)
 class PromptLayout:
-    """Everything about a prefix that does not depend on the segment: ids are filled in later."""
+    """The parts of a prefix that do not depend on the segment; timestamps are filled in later."""
 
     ids: Tensor
     vision: Tensor
@@ -38,7 +38,7 @@ class PromptLayout:
 
 
 class BranchedOutput(NamedTuple):
-    """What :class:`Reader` gives."""
+    """The output of :class:`BranchedForward`; see its ``__call__`` for shapes."""
 
     states: Tensor
     ids: Tensor
@@ -46,7 +46,7 @@ class BranchedOutput(NamedTuple):
 
 
 class BranchedForward:
-    """Runs the SVLM's text model over a prefix and its branches.
+    """Runs the SVLM's text model on a prefix and its branches.
 
     Args:
         model: the text model.
@@ -91,12 +91,12 @@ class BranchedForward:
 
         Args:
             system: which system prompt.
-            features: merged [segment, 64, width] and deepstack levels alike.
+            features: merged [segment, 64, width], and the same for each deepstack level.
             seconds: [segment, 4], the time before each temporal patch.
             branches: ids of each branch of each segment; ``MEMORY_ID`` stands for the next slot.
 
         Returns:
-            Final-norm states [segment, branch, position, width], the ids [segment, branch,
+            Final-norm states [segment, branch, position, width], ids [segment, branch,
             position], padded on the right, and the visual tokens' states [segment, 64, width].
         """
         layout, words, model = self.layouts[system], self.words, self.model
@@ -112,7 +112,7 @@ class BranchedForward:
         prefix[:, layout.clocks] = torch.tensor(
             [[i for second in row for i in words.timestamp(float(second))] for row in seconds]
         ).to(device)
-        # no gradient reaches what stands before the memory tokens of a frozen model
+        # in a frozen model, no gradient reaches positions before the memory tokens
         learning = torch.is_grad_enabled() and table.requires_grad
         kept = DynamicCache()
         mask = self._mask(prefix.shape[1], many, longest).to(device)
@@ -140,14 +140,14 @@ class BranchedForward:
     def _layer(
         layer: nn.Module, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor, kept: Cache
     ) -> Tensor:
-        """One layer, which also attends to the keys and values that were kept of it."""
+        """Run one layer, which also attends to its cached keys and values."""
         out: Tensor = layer(
             x, attention_mask=mask, position_embeddings=cos_sin, **cache_argument(kept)
         )
         return out
 
     def _mask(self, prefix: int, many: int, longest: int) -> Tensor:
-        """[1, 1, position, position]: causal, and branches do not see each other."""
+        """Return the causal mask [1, 1, position, position], without attention between branches."""
         group = torch.cat([torch.zeros(prefix), torch.arange(many).repeat_interleave(longest) + 1])
         causal = torch.ones(len(group), len(group), dtype=torch.bool).tril()
         same = (group[:, None] == group[None]) | (group[None] == 0)
@@ -155,6 +155,6 @@ class BranchedForward:
 
 
 def segment_seconds(index: int, rng: np.random.Generator) -> np.ndarray:
-    """Times [4] before the temporal patches of a segment; at times off the usual quarter."""
+    """Return the seconds [4] before a segment's temporal patches; some are off the usual 0.25."""
     shift = 0.25 if rng.random() < 0.8 else float(rng.uniform(0, 0.9))
     return SEGMENT_SECONDS * index + np.arange(PATCHES) + shift

@@ -1,4 +1,4 @@
-"""A run's logs as a picture."""
+"""Plot the training curves of a run."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 AVERAGED = 5
-"""Logged rows (of 25 steps each) that a drawn line averages."""
+"""Number of logged rows (of 25 steps each) over which curves are averaged."""
 
 NO_SHARES = (
     "loss", "naming loss", "happening loss", "hint", "date", "answers", "written", "recalled",
     "svlm", "segments",
 )  # fmt: skip
-"""What is logged in addition to shares of right answers."""
+"""Logged values that are not shares of right answers."""
 
 NAMED = ("#D55E00", "#E69F00", "#009E73")
-"""Colours of the two that lag and the one that rose most, distinct for colour-blind people."""
+"""Colors of the two lowest curves and the one that rose most; color-blind readers can tell them
+apart."""
 
 
 def training_figure(folder: Path, stages: tuple[str, ...]) -> tuple[Figure, list[Axes]]:
-    """What each stage of a run reached, over its steps: every logged share of right answers.
+    """Plot every logged share of right answers over the steps of each stage.
 
     Args:
-        folder: of the run, with ``STAGE.csv`` files; stages without one are left out.
-        stages: their names in order.
+        folder: the run's folder, with ``STAGE.csv`` files; stages without one are left out.
+        stages: names of the stages, in order.
 
     Returns:
         The figure and one pair of axes for each stage that has begun.

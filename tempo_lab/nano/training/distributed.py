@@ -1,7 +1,7 @@
-"""Where training runs: one process a GPU, or some on a CPU, that train one model together.
+"""Train one model in several processes: one per GPU, or some on a CPU.
 
-Accelerate finds the device and brings the processes together; ``start`` gives it what its launcher
-would set in the environment.
+Accelerate finds the device and connects the processes; ``start`` sets the environment variables
+that its launcher would set.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.interrupts import children_ignore_interrupts
 
 CPU_ONLY = "ACCELERATE_USE_CPU"
-"""Accelerate's own environment variable: train on the CPU although there is a GPU."""
+"""Accelerate's own environment variable: train on the CPU even if there is a GPU."""
 
 
 def gpus() -> int:
-    """How many GPUs there are to train on."""
+    """Return the number of GPUs to train on."""
     return 0 if parse_flag_from_env(CPU_ONLY) else torch.accelerator.device_count()
 
 
@@ -39,22 +39,22 @@ def _accelerator() -> Accelerator:
 
 
 def device() -> torch.device:
-    """This process's GPU, or the CPU where there is none."""
+    """Return this process's GPU, or the CPU if there is none."""
     return _accelerator().device
 
 
 def device_name(device: torch.device) -> str:
-    """What a run says it was trained on."""
+    """Return the name of the device that a run records."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def rank() -> int:
-    """Number of this worker; 0 is the one that saves and logs."""
+    """Return the number of this worker; worker 0 saves and logs."""
     return _accelerator().process_index
 
 
 def world_size() -> int:
-    """How many workers there are."""
+    """Return the number of workers."""
     return _accelerator().num_processes
 
 
@@ -71,16 +71,16 @@ def _as_drawn(drawn: Any) -> Any:
 
 
 def num_workers() -> int:
-    """Processes that draw for one that trains on a GPU; none on a CPU, whose cores all train."""
+    """Return how many processes draw data for a GPU; none on a CPU, whose cores all train."""
     return 0 if device().type == "cpu" else max(1, min(4, (os.cpu_count() or 1) - 2))
 
 
 def prefetch(draw: Callable[[Any], Any], keys: Sequence[Any]) -> Iterator[Any]:
-    """``draw`` of each key, in their order, drawn while a GPU computes what came before.
+    """Return ``draw`` of each key, in order; it is called ahead, while a GPU computes.
 
     Args:
-        draw: a function of a module, or a partial one: it is sent to other processes.
-        keys: each with all that its drawing depends on.
+        draw: a module's function, or a partial of one, as it is sent to other processes.
+        keys: the arguments of ``draw``; nothing else may change its result.
     """
     return iter(
         DataLoader(
@@ -89,19 +89,19 @@ def prefetch(draw: Callable[[Any], Any], keys: Sequence[Any]) -> Iterator[Any]:
             batch_size=None,
             num_workers=num_workers(),
             collate_fn=_as_drawn,
-            generator=torch.Generator(),  # or it takes a number from torch's own
+            generator=torch.Generator(),  # without it, the loader draws from torch's own
         )
     )
 
 
 def wait_for_all() -> None:
-    """Go on when every worker is here."""
+    """Wait until every worker has called this function."""
     _accelerator().wait_for_everyone()
 
 
 @torch.no_grad()
 def average(parameters: Sequence[nn.Parameter]) -> None:
-    """Mean of the workers' gradients, in one message; a missing gradient counts as zero."""
+    """Average the workers' gradients, in one message; a missing gradient counts as zero."""
     if world_size() == 1:
         return
     grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
@@ -121,7 +121,7 @@ def free_port() -> int:
 def start(
     arguments: Sequence[str], count: int, environment: Mapping[str, str]
 ) -> list[subprocess.Popen[bytes]]:
-    """Start ``count`` processes of ``python -m ARGUMENTS`` that work together."""
+    """Start ``count`` processes of ``python -m ARGUMENTS`` that train together."""
     port, processes = str(free_port()), []
     for number in range(count):
         env = {**os.environ, **environment}
@@ -134,7 +134,7 @@ def start(
 
 
 def finish(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Wait for all; when one fails, or this process is interrupted, stop the others.
+    """Wait for all processes; when one fails, or this one is interrupted, stop the others.
 
     Raises:
         TempoLabError: a process failed.
@@ -145,10 +145,10 @@ def finish(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         for process in processes:
             if process.returncode:
                 raise TempoLabError(
-                    "a part of the training stopped",
+                    "a process of the training failed",
                     asked=str(process.args),
                     found=f"exit status {process.returncode}",
-                    fix="read its last lines above; the same command resumes it",
+                    fix="read its last lines above; the same command resumes the training",
                 )
     finally:
         for process in processes:

@@ -1,4 +1,4 @@
-"""From the parts of a run to a self-contained checkpoint folder."""
+"""Export the parts of a run as a self-contained checkpoint folder."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TOWER = "model.vision_tower_aux_list.0"
 VISUAL, SVLM = f"{TOWER}.vlm.model.visual.", f"{TOWER}.vlm.model.language_model."
 FAMILIAR = "model.familiar."
 SEEN = 4096
-"""Segments of the bank from which the checkpoint learns what training frames look like."""
+"""Segments of the bank from which the checkpoint's statistics of training frames are computed."""
 
 
 def example_questions() -> list[str]:
-    """A question of each kind, plainly worded, from the first scenes that have one.
+    """Return a question of each kind, in the plain phrasing, from the first scenes that have one.
 
-    Those of what is absent are in the words of the others.
+    Kind "absence" is left out, as its questions have the phrasings of other kinds.
     """
     found: dict[str, str] = {}
     kinds = [kind for kind in KINDS if kind != "absence"]
@@ -47,7 +47,7 @@ def example_questions() -> list[str]:
 
 
 def familiar_tensors(bank: Path) -> dict[str, Tensor]:
-    """What training frames look like, by the bank's visual features; nothing without a bank."""
+    """Return statistics of the bank's visual features, by tensor name; empty without a bank."""
     if not bank.exists():
         return {}
     with safe_open(bank, framework="pt") as file:
@@ -59,7 +59,7 @@ def familiar_tensors(bank: Path) -> dict[str, Tensor]:
 def tempo_config(
     sizes: Sizes, words: PromptIds, training: dict[str, Any], *, familiar: bool
 ) -> TempoConfig:
-    """The configuration of a trained model."""
+    """Return the configuration of a trained model."""
 
     def token(text: str) -> int:
         return int(words.tokenizer.convert_tokens_to_ids(text))
@@ -101,7 +101,7 @@ def released_keys(
     memory: dict[str, Tensor],
     yes_no_rows: Tensor,
 ) -> dict[str, Tensor]:
-    """All tensors under the names of the released format (docs/method.md section 7)."""
+    """Return all tensors under the names of the released format (docs/method.md section 7)."""
     tensors = {f"{VISUAL}{k}": v for k, v in visual.items()}
     tensors |= {f"{SVLM}{k}": v for k, v in svlm.items()}
     tensors |= {f"model.{k}": v for k, v in llm.items()}
@@ -112,7 +112,7 @@ def released_keys(
 
 
 def parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The way back: visual, svlm, llm and memory of a checkpoint's tensors, in float32."""
+    """Split a checkpoint's tensors into visual, svlm, llm and memory, in float32."""
 
     def named(*names: str, cut: str) -> dict[str, Tensor]:
         found = {k: v for k, v in tensors.items() if k.startswith(names)}
@@ -134,7 +134,7 @@ def export(
     training: dict[str, Any],
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write configuration, weights and tokenizer; each file appears whole or not at all.
+    """Write configuration, weights and tokenizer; each file appears once it is complete.
 
     Raises:
         CheckpointError: a weight is not a finite number in `dtype`; nothing is written.
@@ -157,4 +157,4 @@ def export(
     config.save_pretrained(folder)
     with atomic_file(folder / "model.safetensors") as part:
         save_file(plain, part, metadata={"format": "pt"})
-        part.chmod(0o644)  # safetensors writes for its owner only; a package is read by all
+        part.chmod(0o644)  # safetensors lets only the owner read; anyone may read a package

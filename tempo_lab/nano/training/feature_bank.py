@@ -1,4 +1,4 @@
-"""Visual features of many random segments, computed once when the vision tower is frozen."""
+"""Visual features of many random segments, computed once the vision tower is frozen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tempo_lab.nano.world.scenes import WORLD_VERSION, SceneSegment
 
 
 class FeatureBank(SegmentPool):
-    """A pool with the visual features of its segments, on the CPU: a step takes few of them.
+    """A pool with the visual features of its segments, on the CPU, as a step needs few of them.
 
     Attributes:
         merged: float16 [row, 64, width].
@@ -33,12 +33,12 @@ class FeatureBank(SegmentPool):
         self.merged = self.deep = torch.empty(0)
 
     def features(self, rows: list[int]) -> tuple[Tensor, list[Tensor]]:
-        """Float32 merged features [row, 64, width] and one such for each deepstack level."""
+        """Return float32 merged features [row, 64, width], and as many per deepstack level."""
         return self.merged[rows].float(), [level[rows].float() for level in self.deep]
 
 
 def weights_digest(*modules: nn.Module) -> str:
-    """A digest of modules' weights: what was made with others is of no use."""
+    """Return a digest of modules' weights, so that results of other weights are not reused."""
     sha = hashlib.sha256()
     for module in modules:
         for tensor in module.state_dict().values():
@@ -47,7 +47,7 @@ def weights_digest(*modules: nn.Module) -> str:
 
 
 def _chunk(segments: list[SceneSegment], seed: int, start: int) -> npt.NDArray[np.uint8]:
-    """Frames of the segments from this one on."""
+    """Return the frames of a chunk of segments from number ``start`` on."""
     rng = np.random.default_rng([seed, 1019, start])
     return frames_of(segments[start : start + CHUNK], rng)
 
@@ -55,7 +55,7 @@ def _chunk(segments: list[SceneSegment], seed: int, start: int) -> npt.NDArray[n
 def make_bank(
     tower: FrameTower, count: int, seed: int, out: Path, name: str = "bank"
 ) -> FeatureBank:
-    """The bank of a seed, its features read from ``out/bank.safetensors`` if they are there."""
+    """Return the bank of a seed; its features are read from ``out/NAME.safetensors`` if there."""
     path = out / f"{name}.safetensors"
     wanted: dict[str, Any] = {
         "count": count,

@@ -1,4 +1,4 @@
-"""How words come to match what is seen, from the first step."""
+"""Initial weights and auxiliary losses that match words with visual features."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from tempo_lab.nano.world.scenes import (
 
 
 def _later(words: Iterable[str]) -> tuple[str, ...]:
-    """Words as they are spelled within a text, after another one."""
+    """Return words as they are spelled within a text, after another word."""
     return tuple(f" {word}" for word in words)
 
 
 HAPPENINGS = ("appears", "leaves", "turns", "meets", "none")
-"""First words of what happens to an item; the last of one to which nothing does."""
+"""First words of what happens to an item; the last one means that nothing happens."""
 
 NOTHING_HAPPENS = 0.15
-"""Weight of an item to which nothing happens: of those there are ten times as many."""
+"""Weight of items to which nothing happens; there are ten times as many of them."""
 
 NAMES = {
     "shape": _later(SHAPES),
@@ -48,8 +48,8 @@ NAMES = {
     "height": HEIGHTS,
     "side": _later(SIDES),
 }
-"""What names each label. Motions as they begin an answer, sides as they end one, or "left" would
-be both."""
+"""Words that name each label. Motions are spelled as at the start of an answer and sides as at its
+end, so that "left" is not both."""
 
 
 LOOKS = {
@@ -57,23 +57,23 @@ LOOKS = {
     "color": (COLORS, _later(COLORS)),
     "card": (_later(CARDS),),
 }
-"""Words that begin with a share of what they name, by label, in each spelling. Digits as they stand
-in a question alone: those that begin a text are parts of times, too."""
+"""Words whose embeddings start with a share of what they name, by label, in each spelling. Digits
+only as spelled in a question: those at the start of a text are also parts of times."""
 
 
 @torch.no_grad()
 def name_what_is_seen(
     model: Qwen3VLTextModel, bank: FeatureBank, words: PromptIds, size: float = 1.0
 ) -> None:
-    """Give the words for shapes, colours and cards a share of what such things look like.
+    """Add mean visual features to the embeddings of the words for shapes, colors and cards.
 
-    The mean visual feature of items of a shape, apart from that of all items, is added to the
-    embedding of the shape's word, so that attention can match a word with what is seen from the
-    first step, as it matches a word with itself. From unrelated embeddings the Yes/No instinct
-    did not start within 1400 steps, and any digit was taken for the one that a question names.
+    The mean visual feature of items of a shape, minus the mean over all shapes, is added to the
+    embedding of the shape's word. Attention can then match a word with visual features from the
+    first step, as it matches a word with itself. From unrelated embeddings, the Yes/No answer was
+    not learned within 1400 steps, and any digit was taken for the digit that a question names.
 
     Args:
-        size: length of what is added, in mean lengths of the embedding's rows.
+        size: length of the added vectors, relative to the mean length of the embedding's rows.
     """
     rows = np.arange(min(len(bank), 4096))
     labels = targets([bank.segments[row] for row in rows], np.zeros(len(rows), np.int64))
@@ -93,10 +93,10 @@ def name_what_is_seen(
 
 @torch.no_grad()
 def match_like_with_like(layers: Iterable[nn.Module]) -> None:
-    """Start attention's queries equal to the keys that they meet.
+    """Set the query projections of attention to the key projections that they are matched with.
 
-    What a token looks for is then what is like it: the word "star" finds stars. From unrelated
-    projections the SVLM still guessed among the colours that it saw after 550 steps.
+    A token then attends to tokens like itself: the word "star" finds stars. From unrelated
+    projections, the SVLM still guessed among the visible colors after 550 steps.
     """
     for layer in layers:
         attention: Any = layer.self_attn
@@ -106,10 +106,11 @@ def match_like_with_like(layers: Iterable[nn.Module]) -> None:
 
 
 def happenings(segments: list[SceneSegment], pair: int) -> npt.NDArray[np.int64]:
-    """Label of each merged token [segment, 16]: what has happened to an item by a frame pair.
+    """Return what has happened to items by a frame pair, a label per merged token [segment, 16].
 
-    It stands over the item, of one that left where it would be; -100 elsewhere, and everywhere
-    before anything happens. No frame pair shows it alone, but a token attends to those before.
+    The label is at the token over the item's center (over its would-be center after it left). It is
+    -100 elsewhere, and everywhere before events happen. One frame pair alone does not show an
+    event, but a token attends to earlier pairs.
     """
     labels = np.full((len(segments), TOKENS_A_PATCH), -100, np.int64)
     seconds = pair + 0.25
@@ -125,10 +126,10 @@ def happenings(segments: list[SceneSegment], pair: int) -> npt.NDArray[np.int64]
 def happening_loss(
     states: Tensor, segments: list[SceneSegment], table: Tensor, words: PromptIds
 ) -> Tensor:
-    """Cross-entropy of the words for what happens, among these words alone, at the items' tokens.
+    """Return the cross-entropy of the words for events, among these alone, at the items' tokens.
 
-    Apart from the other names, of which there are a hundred for each of these: as one of them it
-    was not learnt in 1100 steps. Arguments as for :func:`naming_loss`.
+    This loss is separate from the other names, which are a hundred times as many: together with
+    them, events were not learned in 1100 steps. Arguments are those of :func:`naming_loss`.
     """
     labels = np.concatenate([happenings(segments, pair) for pair in range(PATCHES)], 1)
     rows, columns = np.nonzero(labels >= 0)
@@ -142,14 +143,14 @@ def happening_loss(
 def naming_loss(
     states: Tensor, segments: list[SceneSegment], table: Tensor, words: PromptIds
 ) -> Tensor:
-    """Cross-entropy of the words for what each visual token shows, where it shows something.
+    """Return the cross-entropy of the words for what each visual token shows, if it shows anything.
 
-    A token over an item's centre stands alike for its colour, shape, size, motion and corner, one
-    over the middle of a card for what is written there.
+    A token over an item's center has its color, shape, size, motion and corner as targets, with
+    equal weight; a token over a card's center has the card's text.
 
     Args:
         states: the SVLM's final-norm states [segment, token, width].
-        segments: what they show.
+        segments: the segments of these states.
         table: output embedding [token, width].
     """
     at, wanted = [], []

@@ -1,9 +1,9 @@
-"""Stages 5 to 8: memory tokens and projector tie the SVLM to the LLM.
+"""Stages 5 to 8: memory tokens and projector connect the SVLM to the LLM.
 
-Alignment, single segments, short videos, long videos are one step function with different shapes.
-Memory tokens begin as the numbers of the SVLM's form and are held to the notes that they should be,
-while the LLM learns to answer from them. The relevance answer is never trained here; a recipe that
-tunes the SVLM too goes on with its question answering in half of the steps.
+Alignment, single segments, short videos and long videos use one step function with different
+shapes. Memory tokens start as the numbers of the SVLM's form. A loss compares them with their
+target notes, while the LLM learns to answer from them. The relevance answer is never trained here.
+A recipe that also tunes the SVLM continues to train its question answering in half of the steps.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from tempo_lab.nano.training.target_notes import target_note
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS
 
 WRITTEN = 1.0
-"""Weight of the distance between memory tokens and the notes that they should be."""
+"""Weight of the distance between memory tokens and their target notes."""
 
 NOISE = 0.5
-"""How far recalled notes are from true ones, as a share of their root mean square: as memory is."""
+"""Noise of recalled notes, relative to their root mean square: memory is as far from its notes."""
 
 
 class MemoryParameters(nn.Module):
@@ -50,16 +50,16 @@ class MemoryParameters(nn.Module):
         super().__init__()
         self.compression_tokens = nn.Parameter(torch.randn(1, sizes.memory, sizes.width) * 0.3)
         last = nn.Linear(sizes.width, sizes.width)
-        with torch.no_grad():  # or memory begins six times as far from its notes as nothing is
+        with torch.no_grad():  # or memory starts six times as far from its notes as zeros are
             last.weight.mul_(0.3)
         self.mm_projector = nn.Sequential(nn.Linear(sizes.width, sizes.width), nn.GELU(), last)
 
 
 class JointModel:
-    """Everything that is trained together.
+    """The models that are trained together.
 
     Args:
-        svlm, llm: both language models.
+        svlm, llm: the two language models.
         memory: memory tokens and projector.
         words: prompts.
         bank: visual features.
@@ -80,7 +80,7 @@ class JointModel:
     def compress(
         self, system: str, rows: list[int], seconds: npt.NDArray[Any], texts: list[list[str]]
     ) -> Tensor:
-        """Projected memory [segment, question, slot, width] of segments with their questions."""
+        """Return projected memory [segment, question, slot, width] of segments and questions."""
         tail = [MEMORY_ID] * self.slots
         branches = [[self.words.svlm_question(t) + tail for t in row] for row in texts]
         states, ids, _ = self.reader(system, self.bank.features(rows), seconds, branches)
@@ -92,10 +92,10 @@ class JointModel:
     def compress_videos(
         self, system: str, videos: list[TrainingVideo], rng: np.random.Generator, partial: bool
     ) -> Tensor:
-        """Projected memory of all segments of all videos, one after another.
+        """Return projected memory of the segments of all videos, one video after another.
 
-        With ``partial``, gradients flow only through segments that hold evidence and a random
-        quarter of the rest.
+        With ``partial``, gradients flow only through segments that contain evidence and a random
+        quarter of the others.
         """
         rows = [row for video in videos for row in video.rows]
         texts = [video.texts for video in videos for _ in video.rows]
@@ -128,11 +128,11 @@ class JointModel:
         return torch.cat(parts)[back.to(parts[0].device)]
 
     def notes(self, videos: list[TrainingVideo]) -> tuple[Tensor, Tensor]:
-        """What memory should be: notes in the LLM's words.
+        """Return the target notes of memory, in the LLM's embeddings.
 
         Returns:
-            Sums of each token's words' embeddings [segment, question, slot, width], the padding's
-            where it is blank, and whether it says something [segment, question, slot].
+            The sum of the embeddings of each token's words [segment, question, slot, width] (a
+            blank token has the padding's), and whether it has words [segment, question, slot].
         """
         words, empty = self.words, [[self.words.pad]] * self.slots
         ids: list[list[list[int]]] = []
@@ -152,10 +152,10 @@ class JointModel:
         return wanted, at[..., 0] != words.pad
 
     def written(self, videos: list[TrainingVideo], memory: Tensor) -> Tensor:
-        """How far projected memory is from its notes; a guess would be 1 off.
+        """Return the distance of projected memory from its target notes; zeros would be about 1.
 
-        Mean squared distance as a share of the notes' mean square: half of tokens that say
-        something, half of those that are blank.
+        It is the mean squared distance divided by the notes' mean square; tokens with words and
+        blank tokens have equal weight.
 
         Args:
             memory: [segment, question, slot, width].
@@ -167,16 +167,16 @@ class JointModel:
     def answers(
         self, videos: list[TrainingVideo], memory: Tensor, kept: list[list[list[Rows]]]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Answer all questions from the memory tokens that are kept.
+        """Let the LLM answer all questions from the memory tokens that are kept.
 
         Args:
             videos: the videos with their questions.
             memory: [segment of all videos, question, slot, width].
             kept: by video, question and segment, the slots that the LLM reads, in that order. A
-                segment without any loses its timestamp, too.
+                segment without any slot has no timestamp either.
 
         Returns:
-            The LLM's loss over all questions, that of hints and dates, right tokens, the labels.
+            The LLM's loss over all questions, the loss of hints and dates, right tokens, labels.
         """
         words = self.words
         ids: list[list[int]] = []
@@ -222,7 +222,7 @@ class JointModel:
 
 
 def right_by_kind(videos: list[TrainingVideo], right: Tensor, labels: Tensor) -> dict[str, float]:
-    """Share of whole answers that are right, of captions that of their words, by kind."""
+    """Return by kind the share of right answers; for captions, the share of right words."""
     hits: dict[str, list[bool]] = {}
     asked = [question for video in videos for question in video.questions]
     for row, question in enumerate(asked):
@@ -233,7 +233,7 @@ def right_by_kind(videos: list[TrainingVideo], right: Tensor, labels: Tensor) ->
 
 
 def joint_step(joint: JointModel, shape: Shape, *, keep_prior: bool) -> Callable[..., Any]:
-    """The step function of one joint stage."""
+    """Return the step function of one joint stage."""
 
     def asked(
         videos: list[TrainingVideo], memory: Tensor, rng: np.random.Generator

@@ -1,17 +1,17 @@
-"""Stage 4: the LLM learns to answer from notes in words, in the very prompt it will read later.
+"""Stage 4: the LLM learns to answer from notes, in the same prompt as in later stages.
 
-A note says of a segment what memory should hold of it: the things that the questions of this video
-are about, a fact a token, in the order of ``notes.note``. Each token is the sum of its words'
-embeddings, a thing's name and the fact. (Plain text left the LLM guessing: it did not learn to
-bind a shape to its colour.)
+A note contains what memory should contain about a segment: the items that the questions of this
+video are about, one fact per token, in the order of ``target_note``. Each token is the sum of the
+embeddings of its words: an item's name and the fact. (From plain text, the LLM only guessed: it did
+not learn to bind a shape to its color.)
 
-Answering takes two hops: find the note that the question's subject names, and carry it to the
-answer. Neither pays alone, so both start late; the hint, a loss on the answer at the subject
-word itself, makes the first pay at once. A time takes a third, from the note to the timestamp
-before it, which no other kind of question needs: so each note has to say its own time, too, after
-half of the layers, where those above can carry it on, and half of the questions ask for times until
-those are known. (Of 2 to 4 segments, .97 of the times were right after 500 steps with seven tenths
-of the questions about them; with a fifth, they were still a guess after 250.)
+An answer takes two hops: attend to the note that the question's subject names, and copy it to the
+answer. One hop alone does not lower the loss, so both are learned late. The hint, a loss on the
+answer at the subject's word, rewards the first hop at once. A time takes a third hop, from the note
+to the timestamp before it, which no other kind of question needs. So each note also has to predict
+its time after half of the layers, where later layers can use it, and half of the questions ask for
+times until these are known. (With 2 to 4 segments, .97 of the times were right after 500 steps if
+seven tenths of the questions asked for times; with a fifth, they were still a guess after 250.)
 """
 
 from __future__ import annotations
@@ -34,41 +34,42 @@ from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Noun, Scene, SceneSegme
 
 LEVELS = (4, 8, 16, 32, 48)
 TURNS = ((6,), (1, 3, 6))
-"""Questions of a conversation, on the first level and later. Many share the cost of reading; alone
-a question has the notes to itself, as memory tokens will be, which counting and order need."""
+"""Questions per conversation, on the first level and later. Several questions share the cost of
+reading. A single question has the notes to itself, as it will have memory tokens; counting and
+order need that."""
 
 TOKENS = 160
-"""Ids that a step reads for each row of its batch."""
+"""Ids that a step reads per row of its batch."""
 
 SHORT_NOTES = (1.0, 0.3)
-"""Share of videos whose notes hold what is asked about alone, on the first level and later. With
-.6 on the first, it learnt to say colours and what happens in 1800 steps, and nothing else: a fact
-that comes whether or not it is asked about is one to be kept from saying."""
+"""Share of videos whose notes contain only what is asked, on the first level and later. With .6 on
+the first level, the LLM learned only colors and events in 1800 steps: it learns not to answer with
+facts that notes contain whether or not they are asked."""
 
 FALSE_ALARMS = 0.25
-"""Share of irrelevant segments of which a note tells something all the same; others are blank."""
+"""Share of irrelevant segments that have a note nevertheless; the others are blank."""
 HINT = 0.5
 KIND_WEIGHTS = {
     "color": 0.05, "size": 0.06, "motion": 0.08, "position": 0.06, "digit": 0.10, "word": 0.10,
     "place": 0.08, "with": 0.07, "event": 0.06, "multi": 0.14, "present": 0.04, "absence": 0.06,
     "count": 0.12, "order": 0.08, "time": 0.15, "most": 0.08, "two_hop": 0.09, "describe": 0.03,
 }  # fmt: skip
-"""How often a question about a video is of each kind, relative to the others."""
+"""Relative frequency of each kind of question about a video."""
 
 TIMES_FIRST = {**KIND_WEIGHTS, "time": sum(KIND_WEIGHTS.values()) - KIND_WEIGHTS["time"]}
-"""The same until times are known: every second question is about one."""
+"""The same until times are known: half of the questions ask for a time."""
 
 KNOWN = 0.9
-"""Share of times that is right when they are."""
+"""Times are known if more than this share of them is right."""
 
 
 def build_llm(sizes: Sizes, vocabulary: int) -> Qwen3ForCausalLM:
-    """Transformers' Qwen3 at nano's size."""
+    """Build transformers' Qwen3 at nano's size."""
     return Qwen3ForCausalLM(Qwen3Config(**sizes.llm_config(vocabulary)))
 
 
 def short_note(question: Question, segment: SceneSegment, index: int) -> list[list[str]]:
-    """Of a note only what is asked about: easier to learn from at first."""
+    """Return the part of a note that is asked for, which is easier to learn from at first."""
     tokens = target_note(question, segment, index)
     wanted = set(question.answer.replace(",", "").split())
     return [t for at, t in enumerate(tokens) if not at or (t and t[-1].strip() in wanted)]
@@ -77,7 +78,7 @@ def short_note(question: Question, segment: SceneSegment, index: int) -> list[li
 def false_alarm(
     questions: list[Question], segment: SceneSegment, index: int, rng: np.random.Generator
 ) -> list[list[str]]:
-    """What nobody needs: how a note would begin about an item that no question is about."""
+    """Return the start of a note about an item that no question is about."""
     asked = {noun.shape for question in questions for noun in question.nouns}
     others = [item for item in segment.items if item.shape not in asked]
     if not others:
@@ -90,14 +91,14 @@ def false_alarm(
 
 @dataclass
 class Conversation:
-    """One video in notes and the questions about it.
+    """The notes of one video, and the questions about it.
 
     Attributes:
-        ids: what is read; of a memory token's words the first, padding for one that is blank.
-        extra: (position, id) of a memory token's other words, added to the first.
+        ids: ids to read; a memory token has its first word, a blank one padding.
+        extra: (position, id) of a memory token's other words, which are added to the first.
         labels: ids of answers and their ends, ``IGNORE`` elsewhere.
-        spots: (position, kind) of the token of each answer that tells.
-        hints: (position of a question's subject, id of that token).
+        spots: (position, kind) of each answer's deciding token.
+        hints: (position of a question's subject, id of the answer's deciding token).
         dates: (position of a memory token, id of the seconds before it).
     """
 
@@ -110,14 +111,14 @@ class Conversation:
 
 
 def answer_position(words: PromptIds, question: Question, answer: list[int]) -> int:
-    """Which of an answer's tokens tells: the first, or the last two digits of "at ... seconds"."""
+    """Return the position of an answer's deciding token: the first, or a time's last two digits."""
     return 2 if question.kind == "time" and answer[0] == words.text("at")[0] else 0
 
 
 def hint(
     words: PromptIds, question: Question, piece: list[int], answer: list[int]
 ) -> list[tuple[int, int]]:
-    """(position within the piece, id that tells), where the question has named its last thing."""
+    """Return [(position in the piece, deciding id)] where a question names its last item."""
     name = question.nouns[-1].shape if question.nouns else ""
     if question.kind in ("describe", "two_hop"):
         number = int(question.fill[-1])
@@ -135,7 +136,7 @@ def conversation(
     weights: dict[str, float] = KIND_WEIGHTS,
     short: bool = False,
 ) -> Conversation:
-    """Draw questions about a scene, by kind as weighted, and write the notes that answer them."""
+    """Draw questions about a scene by the kinds' weights, and write notes that answer them."""
     start = 0
     asked = draw_asked(scene, rng, turns, weights)
     if rng.random() < 0.3 and not any(q.kind in ("time", "describe") for q in asked):
@@ -174,12 +175,12 @@ def conversation(
 
 
 def answer_loss(hidden: Tensor, labels: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of the labelled tokens, and which are right [row, position].
+    """Return the mean cross-entropy of labeled tokens, and which are right [row, position].
 
     Args:
         hidden: final-norm states [row, position, width].
-        labels: ids [row, position], ``IGNORE`` where nothing is asked; aligned with the ids read.
-            On the CPU, as is what is right: both are looked at number by number.
+        labels: ids [row, position], ``IGNORE`` where nothing is asked, aligned with the ids read.
+            They are on the CPU, like the right tokens, as both are read one number at a time.
         embeddings: output embedding [token, width].
     """
     shifted = labels[:, 1:]
@@ -192,7 +193,7 @@ def answer_loss(hidden: Tensor, labels: Tensor, embeddings: Tensor) -> tuple[Ten
 
 
 def hint_loss(hidden: Tensor, hints: list[tuple[int, int, int]], embeddings: Tensor) -> Tensor:
-    """Mean cross-entropy of (row, position, id) hints."""
+    """Return the mean cross-entropy of (row, position, id) hints."""
     if not hints:
         return hidden.new_zeros(())
     rows, columns, wanted = torch.tensor(hints).to(hidden.device).T
@@ -200,10 +201,10 @@ def hint_loss(hidden: Tensor, hints: list[tuple[int, int, int]], embeddings: Ten
 
 
 def read(model: Qwen3ForCausalLM, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What the LLM makes of embeddings [row, position, width], with its final norm.
+    """Run the LLM on embeddings [row, position, width].
 
     Returns:
-        Its states after all layers and after half of them, each [row, position, width].
+        Final-norm states after all layers and after half of them, each [row, position, width].
     """
     out = model.model(inputs_embeds=x, use_cache=False, output_hidden_states=True)
     middle = out.hidden_states[(model.config.num_hidden_layers + 1) // 2]
@@ -211,13 +212,13 @@ def read(model: Qwen3ForCausalLM, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pad(rows: list[list[int]], value: int, length: int = 0) -> Tensor:
-    """Lists of ids as one tensor, filled on the right, to at least that length."""
+    """Return lists of ids as one tensor, padded on the right to at least that length."""
     length = max(length, *map(len, rows))
     return torch.tensor([row + [value] * (length - len(row)) for row in rows])
 
 
 def text_step(model: Qwen3ForCausalLM, words: PromptIds, pool: SegmentPool, batch: int) -> Any:
-    """The step function of stage 4, with its curriculum over the number of segments."""
+    """Return the step function of stage 4, with its curriculum over the number of segments."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
         level = state["level"]

@@ -1,4 +1,4 @@
-"""Muon on hidden matrices, AdamW on the rest, one schedule for both, state without pickle."""
+"""Muon for hidden matrices and AdamW for the rest, with one schedule; state without pickle."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """Nearly UVᵀ of a matrix USVᵀ: all singular values become about 1.
+    """Return nearly UVᵀ of a matrix USVᵀ: all singular values become about 1.
 
-    Five steps of Newton and Schulz's iteration, with the coefficients of
+    Five steps of the Newton-Schulz iteration, with the coefficients of
     https://kellerjordan.github.io/posts/muon/.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
@@ -36,10 +36,10 @@ def orthogonalized(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """What `torch.optim.Muon` does, in float32.
+    """`torch.optim.Muon` in float32.
 
-    Torch rounds to bfloat16 before it orthogonalizes. A CPU without bfloat16 arithmetic takes
-    twenty times as long for that (``benchmarks/muon.py``): most of a step of the vision stage.
+    Torch rounds to bfloat16 before it orthogonalizes. A CPU without bfloat16 arithmetic then takes
+    twenty times as long (``benchmarks/muon.py``): most of the time of a step of the vision stage.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class MuonAdamW:
 
     Args:
         groups: (parameters by name, Muon rate, AdamW rate) for each group.
-        steps: length of the stage; warm-up at its start, linear decay over its last part.
+        steps: length of the stage, with warm-up at its start and linear decay at its end.
     """
 
     def __init__(
@@ -114,13 +114,13 @@ class MuonAdamW:
         self.steps, self.warmup, self.decay, self.clip = steps, warmup, decay, clip
 
     def factor(self, step: int) -> float:
-        """The schedule at a step counted from 0: warm-up, flat, then linear to nearly zero."""
+        """Return the learning rate's factor at a step from 0: warm-up, 1, then linear to .02."""
         warm = min(1.0, (step + 1) / max(1, min(self.warmup, self.steps // 4)))
         left = (self.steps - step) / max(1.0, self.decay * self.steps)
         return warm * min(1.0, max(0.02, left))
 
     def step(self, step: int) -> None:
-        """Average over the workers, clip, update, forget the gradients."""
+        """Average gradients over the workers, clip them, update, and clear the gradients."""
         average([parameter for parameter in self.parameters if parameter.requires_grad])
         torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
         for kind, optimizer in self.optimizers.items():
@@ -131,7 +131,7 @@ class MuonAdamW:
             parameter.grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor of both optimizers' states, by a flat name."""
+        """Return every tensor of both optimizers' states, by a flat name."""
         flat: dict[str, Tensor] = {}
         for kind, optimizer in self.optimizers.items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -142,7 +142,7 @@ class MuonAdamW:
         return flat
 
     def load_state(self, flat: Mapping[str, Tensor]) -> None:
-        """Put back what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         for kind, optimizer in self.optimizers.items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             by_name = dict(zip(self.names[kind], parameters, strict=True))

@@ -1,4 +1,4 @@
-"""Token ids of everything that is read, exactly as the pipeline's prompts have them, cached."""
+"""Token ids of everything that the models read, exactly as in the pipeline's prompts, cached."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ class PromptIds:
         return [int(i) for i in self.prompts.closing(query).ids]
 
     def llm_turn(self, query: str) -> list[int]:
-        """A follow-up turn, from the ``\\n`` after the last answer's end to the decision."""
+        """Return a follow-up turn, from the ``\\n`` after the last answer to the decision token."""
         first, start = self.llm_question(query), self.opening
         return [*start[-4:], *first[1:]]  # "\n", "<|im_start|>", "user", "\n"

@@ -1,4 +1,4 @@
-"""Sizes of nano, the embedded model, and of others; how long each stage of a recipe runs."""
+"""Recipes of nano, the embedded model, and of other models: sizes and lengths of stages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sizes:
     memory: int = MEMORY
 
     def vision_config(self) -> dict[str, Any]:
-        """Arguments of transformers' Qwen3VLVisionConfig."""
+        """Return the arguments of transformers' Qwen3VLVisionConfig."""
         return {
             "depth": self.vision_depth,
             "hidden_size": self.vision_width,
@@ -53,7 +53,7 @@ class Sizes:
         }
 
     def text_config(self, vocabulary: int) -> dict[str, Any]:
-        """Arguments of transformers' Qwen3VLTextConfig."""
+        """Return the arguments of transformers' Qwen3VLTextConfig."""
         rope = {
             "rope_type": "default",
             "rope_theta": ROPE_THETA,
@@ -63,7 +63,7 @@ class Sizes:
         return {**self._decoder(vocabulary), "rope_parameters": rope}
 
     def llm_config(self, vocabulary: int) -> dict[str, Any]:
-        """Arguments of transformers' Qwen3Config."""
+        """Return the arguments of transformers' Qwen3Config."""
         rope = {"rope_type": "default", "rope_theta": ROPE_THETA}
         return {**self._decoder(vocabulary), "rope_parameters": rope}
 
@@ -108,19 +108,19 @@ class Recipe:
     short: StageLength = StageLength(300, 4)
     long: StageLength = StageLength(700, 2)
     workers: int = 2
-    """Batches of a joint stage's step, each drawn by itself: of as many processes each has one, of
-    fewer, as on one GPU, some take several."""
+    """Batches per step of a joint stage, each drawn separately. With as many processes, each trains
+    on one batch; with fewer, as on one GPU, some train on several."""
     truncation: bool = True
-    """Whether the LLM often gets only the first memory tokens of a segment in joint training."""
+    """Whether the LLM often reads only the first memory tokens of a segment in joint training."""
     save_seconds: float = 120.0
     tune_svlm: bool = False
-    """Whether joint training changes the SVLM too. With it the prior's AUC fell from 1.0 to .54
-    within the single-segment stage; frozen, the prior stays what pre-training made it."""
+    """Whether joint training also changes the SVLM. With True, the prior's AUC fell from 1.0 to .54
+    within the single-segment stage; with False, the prior stays as pre-trained."""
 
 
 NANO = Recipe()
 PLAIN = replace(NANO, name="nano-plain", truncation=False, long=StageLength(250, 2))
-"""The ablation. A long video that is never cut off is slow to read: a third as many."""
+"""The ablation. Long videos without truncation are slow to read: it has a third of their steps."""
 SMALL = replace(
     NANO,
     name="small",
@@ -128,8 +128,8 @@ SMALL = replace(
                 width=384, depth=6, heads=12, kv_heads=4, mlp=1152, memory=32),
     workers=8,
 )  # fmt: skip
-"""Ten times nano's parameters and twice its memory tokens, for GPUs, of which it can use eight.
-Nobody has trained it yet: its lengths and rates are nano's, and nothing about it is measured."""
+"""Ten times nano's parameters and twice its memory tokens, for up to eight GPUs. Nobody has trained
+it yet: it has nano's lengths and learning rates, and nothing about it is measured."""
 
 TINY = Recipe(
     name="tiny",

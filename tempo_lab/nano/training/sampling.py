@@ -1,4 +1,4 @@
-"""Stages 5 to 8: what videos they are about, what is asked of them, how much memory is left."""
+"""Draw the videos of stages 5 to 8, their questions, and the memory tokens that are kept."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ SINGLE = {
     "place": 0.04, "with": 0.09, "event": 0.15, "present": 0.04, "absence": 0.07, "time": 0.08,
     "multi": 0.2, "describe": 0.03, "caption": 0.07, "most": 0.03,
 }  # fmt: skip
-"""How often a question about a video of one segment is of each kind, relative to the others.
+"""Relative frequency of each kind of question about a video of one segment.
 
-Corners most often: their second word is a guess until it is asked for densely, then known within
-some dozens of steps.
+Corners are most frequent: their second word is a guess until many questions ask for it, and is then
+learned within some dozens of steps.
 """
 
 SEVERAL = {**KIND_WEIGHTS, "count": 0.24, "order": 0.12, "two_hop": 0.12, "position": 0.12}
-"""The same of longer ones. What takes several segments is least known from the LLM's text, and the
-second word of a corner from single ones."""
+"""The same for longer videos. What needs several segments is learned least from the LLM's text, and
+the second word of a corner least from single segments."""
 
 RECALLED = {"count": 0.45, "most": 0.3, "two_hop": 0.2, "order": 0.05}
-"""The same where the LLM reads notes in place of memory: what it can learn without the SVLM, whose
-reading is most of a step's work."""
+"""The same for videos of which the LLM reads notes instead of memory: kinds that it can learn
+without the SVLM, which takes most of a step's time."""
 
 CUT_EVIDENCE = 0.2
-"""Share of truncated rows in which what is asked about is cut off, too."""
+"""Share of truncated rows in which relevant segments are truncated, too."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Shape:
     """What the videos of a stage look like.
 
     Attributes:
-        videos, shortest, longest: videos a step and their lengths in segments.
+        videos, shortest, longest: videos per step, and their lengths in segments.
         asked: questions per video.
         truncate: share of questions whose memory is truncated.
-        weights: of the kinds of questions about several segments.
-        partial: gradient only through relevant and some random segments.
-        recalled: videos a step of which the LLM reads notes in place of memory, see `RECALLED`.
+        weights: relative frequency of the kinds of questions about several segments.
+        partial: whether gradients flow only through relevant and some random segments.
+        recalled: videos per step of which the LLM reads notes instead of memory; see `RECALLED`.
     """
 
     videos: int
@@ -63,7 +63,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class TrainingVideo:
-    """A training video: rows of the bank, what they show, what is asked."""
+    """A training video: rows of the bank, the scene that they show, and its questions."""
 
     rows: list[int]
     scene: Scene
@@ -73,7 +73,7 @@ class TrainingVideo:
 
 
 def draw_video(bank: FeatureBank, rng: np.random.Generator, shape: Shape) -> TrainingVideo:
-    """A video put together from the bank's rows, with its questions."""
+    """Return a random video composed of rows of the bank, with its questions."""
     count = int(rng.integers(shape.shortest, shape.longest + 1))
     rows, scene = bank.video(rng, count)
     if count == 1:
@@ -87,7 +87,7 @@ def draw_video(bank: FeatureBank, rng: np.random.Generator, shape: Shape) -> Tra
 
 
 def single_question(bank: FeatureBank, row: int, index: int, rng: np.random.Generator) -> Question:
-    """A question about a video of one segment, the one of that number in a longer one."""
+    """Return a question about a video of one segment, number ``index`` of a longer video."""
     segment = bank.segments[row]
     while True:
         question = draw_question(bank, row, index, rng, SINGLE, 0.9)
@@ -103,7 +103,7 @@ def single_question(bank: FeatureBank, row: int, index: int, rng: np.random.Gene
 def draw_kept_slots(
     question: Question, segments: int, slots: int, truncate: float, rng: np.random.Generator
 ) -> list[Rows]:
-    """The first memory tokens that the LLM gets of each segment: by segment, their slots."""
+    """Return, by segment, the slots of the first memory tokens, as many as the LLM reads."""
     counts = draw_kept_counts(question, segments, slots, truncate, rng)
     return [np.arange(count) for count in counts]
 
@@ -111,12 +111,11 @@ def draw_kept_slots(
 def draw_kept_counts(
     question: Question, segments: int, slots: int, truncate: float, rng: np.random.Generator
 ) -> Rows:
-    """How many memory tokens the LLM gets of each segment [segment].
+    """Return a random number of memory tokens that the LLM reads per segment [segment].
 
-    Mostly the shape that ATA gives: all of a relevant segment, one to four tokens of the others,
-    now and then more for one that was taken for relevant. Of a relevant segment any number of
-    tokens may be left, but seldom: the LLM has to learn what to make of a note that was cut off,
-    and the details are not to move to the front.
+    Most draws are like ATA's allocations: all tokens of relevant segments, one to four tokens of
+    the others, and sometimes all tokens of an irrelevant segment. A few truncate relevant segments
+    anywhere, so that the LLM learns to read truncated notes, but details do not move to the front.
     """
     full = np.full(segments, slots)
     if rng.random() >= truncate:

@@ -1,4 +1,4 @@
-"""Many random segments, from which training puts videos together without drawing them again."""
+"""Many random segments, from which training composes videos without drawing segments again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ CHUNK = 64
 
 
 class SegmentPool:
-    """Segments grouped by the cast they were drawn for, their place, and the needle they show.
+    """Segments grouped by their cast, their place, and the needle that they show.
 
     Args:
-        seed: of everything drawn.
-        count: how many segments.
-        casts: how many casts they share.
+        seed: the seed of everything drawn.
+        count: number of segments.
+        casts: number of casts.
     """
 
     def __init__(self, seed: int, count: int, casts: int = 48) -> None:
@@ -40,14 +40,14 @@ class SegmentPool:
         return len(self.segments)
 
     def pick(self, rng: np.random.Generator, cast: int, place: str, must: str | None) -> int:
-        """A random row that plays this part; any row of a pool that has none."""
+        """Return a random row of this cast, place and needle, else of any place, else any row."""
         for key in [(cast, place, must), *((cast, other, must) for other in PLACES)]:
             if key in self.rows:
                 return int(self.rows[key][rng.integers(len(self.rows[key]))])
         return int(rng.integers(len(self)))
 
     def video(self, rng: np.random.Generator, segments: int) -> tuple[list[int], Scene]:
-        """Rows of a video of so many segments, and what they show."""
+        """Return the rows of a random video of that many segments, and its scene."""
         if segments == 1:
             rows = [int(rng.integers(len(self)))]
         else:

@@ -1,7 +1,7 @@
-"""A stage of training: steps that depend only on (seed, stage, step), saved and resumed.
+"""Run, save and resume a stage of training; its steps depend only on (seed, stage, step).
 
-The data of a step is drawn from a generator seeded with the step's number, so a resumed run needs
-no generator state: weights, optimizer tensors, the step and a small JSON state are everything.
+The data of a step are drawn from a generator that is seeded with the step's number. A resumed run
+needs no generator state, only weights, optimizer tensors, the step and a small JSON state.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], note: dict[str, Any]) 
 
 
 def _digest(tensors: dict[str, Tensor], note: str) -> str:
-    """Of everything in a file, so that damage is noticed."""
+    """Return a digest of everything in a file, which reveals damage."""
     sha = hashlib.sha256(note.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -63,7 +63,7 @@ def _digest(tensors: dict[str, Tensor], note: str) -> str:
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """The JSON note of a file that :func:`write_tensors` made.
+    """Return the JSON note of a file that :func:`write_tensors` wrote.
 
     Raises:
         TempoLabError: the file cannot be read.
@@ -73,19 +73,19 @@ def read_note(path: Path) -> dict[str, Any]:
             note: dict[str, Any] = json.loads((file.metadata() or {})["note"])
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise TempoLabError(
-            "a stage of the training cannot be read",
+            "the file of a training stage cannot be read",
             asked=path,
             found=f"{type(error).__name__}: {error}",
-            fix="resume that run: it sets a damaged stage aside and does it again",
+            fix="resume that run: it sets the damaged file aside and trains the stage again",
         ) from error
     return note
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Note and tensors of a file that :func:`write_tensors` made; None where there is none.
+    """Return note and tensors of a file that :func:`write_tensors` wrote; None if there is none.
 
-    A damaged file is set aside with a warning, as if there were none. (One of an earlier version
-    has no digest, and only damage that cannot be read is noticed.)
+    A damaged file is set aside with a warning, and the result is None. (Files of earlier versions
+    have no digest; only damage that prevents reading is noticed.)
     """
     if not path.exists():
         return None
@@ -101,7 +101,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
             os.replace(path, aside)
         found = error.found if isinstance(error, TempoLabError) else error
         warnings.warn(
-            f"{path} is damaged ({found}). It was set aside as {aside.name}, and is made again.",
+            f"{path} is damaged ({found}). It was set aside as {aside.name} and is made again.",
             TempoLabWarning,
             stacklevel=2,
         )
@@ -113,7 +113,7 @@ COLUMNS = ("step", "seconds", "name", "value")
 
 
 def _before(row: dict[str, Any], start: int) -> bool:
-    """Whether a row of a log is of an earlier step; a damaged one is of none."""
+    """Whether a row of a log is from a step before ``start``; a damaged row is not."""
     try:
         float(row["value"])
         return len(row) == len(COLUMNS) and int(row["step"]) < start
@@ -122,7 +122,7 @@ def _before(row: dict[str, Any], start: int) -> bool:
 
 
 class Log:
-    """Rows of numbers, appended to a CSV file and cut back to the step a run resumes from."""
+    """A CSV file of numbers; rows from the step at which a run resumes are removed."""
 
     def __init__(self, path: Path, start: int) -> None:
         self.path = path
@@ -136,7 +136,7 @@ class Log:
             writer.writerows(rows)
 
     def add(self, step: int, seconds: float, values: dict[str, float]) -> None:
-        """One line for each value."""
+        """Append a row for each value."""
         with self.path.open("a", newline="") as file:
             writer = csv.writer(file)
             for name, value in values.items():
@@ -145,7 +145,7 @@ class Log:
 
 @cache
 def commit() -> str:
-    """The repository's commit, or ``unknown`` where there is none."""
+    """Return the repository's commit, or ``unknown`` outside a repository."""
     try:
         found = subprocess.run(
             ["git", "rev-parse", "HEAD"],
@@ -160,12 +160,12 @@ def commit() -> str:
 
 
 def named(prefix: str, module: nn.Module) -> dict[str, nn.Parameter]:
-    """A module's parameters by name; tied ones once."""
+    """Return a module's parameters by name; tied parameters appear once."""
     return {f"{prefix}{name}": p for name, p in module.named_parameters()}
 
 
 def _draw(draw: Draw | None, seed: int, name: str, turn: tuple[int, int]) -> Any:
-    """What a batch of a step is about: drawn, or the generator with which the step will draw."""
+    """Return the data of a batch, or without ``draw`` the generator that the step draws from."""
     step, batch = turn
     rng = np.random.default_rng([seed, sum(map(ord, name)), step, *([batch] * bool(batch))])
     return draw(rng) if draw else rng
@@ -187,17 +187,17 @@ def run_stage(
     batches: int = 1,
     draw: Draw | None = None,
 ) -> dict[str, Any]:
-    """Run (or finish, or skip when finished) one stage.
+    """Run one stage, resume it, or skip it if it is finished.
 
     Args:
-        folder: where ``NAME.safetensors`` and ``NAME.csv`` live.
-        modules: everything the stage may change, saved under its name.
-        step_function: (generator or what was drawn, step, state) -> loss and numbers to log.
+        folder: folder of ``NAME.safetensors`` and ``NAME.csv``.
+        modules: all modules that the stage may change, by the name under which they are saved.
+        step_function: (generator or drawn data, step, state) -> loss and numbers to log.
         state: small JSON values that the step function may change (a curriculum's level).
-        after: called once when the last step is done, before the final save.
-        batches: of a step, drawn apart and shared among the workers; at least one for each.
-        draw: generator -> what the step function is given in its place. Next to a GPU, other
-            processes draw, ahead of it: for what takes the CPU long and depends on no state.
+        after: called once after the last step, before the final save.
+        batches: batches per step, drawn separately and shared among the workers; at least one each.
+        draw: generator -> data that the step function gets instead of the generator. For a GPU,
+            other processes draw ahead, which helps if drawing is slow. Data cannot depend on state.
 
     Returns:
         The state at the end.
@@ -260,7 +260,7 @@ def run_stage(
     for step in bar:
         for _ in mine:
             loss, numbers = step_function(next(drawn), step, state)
-            (loss * (world_size() / batches)).backward()  # the workers' mean is then the batches'
+            (loss * (world_size() / batches)).backward()  # to average over batches
             for key, value in {"loss": float(loss.detach()), **numbers}.items():
                 sums.setdefault(key, []).append(value)
         optimizer.step(step)

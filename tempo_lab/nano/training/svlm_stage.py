@@ -1,7 +1,7 @@
-"""Stages 2 and 3: the SVLM as an ordinary small vision-language model, with a Yes/No instinct.
+"""Stages 2 and 3: train the SVLM as an ordinary small vision-language model that answers Yes or No.
 
-It answers questions about one segment, says whether the segment is relevant, and writes what should
-be remembered of it: first word after word, then each word by itself, as memory tokens will be.
+It answers questions about one segment, says whether the segment is relevant, and writes a note for
+memory: first word after word, then each word independently, as memory tokens will be computed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BRANCHES = 5
 
 
 def build_svlm(sizes: Sizes, vocabulary: int) -> Qwen3VLTextModel:
-    """The text half of transformers' Qwen3-VL at nano's size."""
+    """Build the text model of transformers' Qwen3-VL at nano's size."""
     return Qwen3VLTextModel(Qwen3VLTextConfig(**sizes.text_config(vocabulary)))
 
 
@@ -43,7 +43,7 @@ RELEVANT = {
     **LOCAL, "position": 0.06, "event": 0.06, "multi": 0.08, "two_hop": 0.1, "describe": 0.18,
     "caption": 0.02,
 }  # fmt: skip
-"""How often a question is of each kind whose relevance or note is asked for."""
+"""Relative frequency of each kind of question, in batches that ask for relevance or a note."""
 
 
 def draw_question(
@@ -54,11 +54,11 @@ def draw_question(
     weights: dict[str, float],
     own: float,
 ) -> Question:
-    """A question to be asked about a row of the bank.
+    """Return a random question to ask about a row of the bank.
 
     Args:
         index: number of the segment in its video.
-        own: how often the question comes from what the segment itself shows.
+        own: probability that the question is made from the segment itself.
     """
     segment = bank.segments[row]
     while True:
@@ -70,13 +70,13 @@ def draw_question(
 
 
 WITH_NOTE = 0.5
-"""Share of batches that ask for relevance in which a note follows."""
+"""Share of relevance batches in which a note follows."""
 
 
 def form(words: PromptIds, slots: int) -> list[int]:
-    """The numbers 1 to ``slots``, for each of which a compressor says a word of its note.
+    """Return the ids of the numbers 1 to ``slots``; at each, the compressor predicts a note's word.
 
-    Memory tokens begin as these: a word of the note is said without those before it being read.
+    Memory tokens start as these numbers: each word is predicted without reading those before it.
     """
     return [words.text(f" {number}")[0] for number in range(1, slots + 1)]
 
@@ -90,14 +90,14 @@ def vlm_batch(
     slots: int = 0,
     relevance: bool = True,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss and accuracies of one batch of what an ordinary small model is asked.
+    """Return the loss and accuracies of one batch of questions to the SVLM alone.
 
-    Without a system prompt it answers. As a compressor it says whether there is anything to store,
-    "Yes" or "No" where it is asked for relevance, and writes its note.
+    Without a system prompt, the SVLM answers. With the compressor's prompt, it says whether there
+    is anything to store ("Yes" or "No" if the prompt asks for relevance) and writes its note.
 
     Args:
-        slots: of the form that it fills in with its note; 0 to write one word after another.
-        relevance: whether the Yes/No prompt with its answer may come (never in joint training).
+        slots: slots of the form in which it writes its note; 0 to write one word after another.
+        relevance: whether the Yes/No prompt may occur (never in joint training).
     """
     words, roll = reader.words, rng.random()
     if relevance:
@@ -187,7 +187,7 @@ def vlm_batch(
 
 
 def svlm_step(reader: BranchedForward, bank: FeatureBank, batch: int, slots: int = 0) -> Any:
-    """The step function of stage 2, and with the slots of a form of stage 3."""
+    """Return the step function of stage 2, or of stage 3 with the slots of a form."""
 
     def step(rng: np.random.Generator, number: int, state: dict[str, Any]) -> Any:
         return vlm_batch(reader, bank, rng, batch, slots=slots)

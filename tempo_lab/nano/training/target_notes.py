@@ -1,4 +1,4 @@
-"""What a segment tells about a question: the ideal memory, in words."""
+"""Target notes: the words that an ideal memory of a segment contains for a question."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ LOCAL = {
     "place": 0.06, "with": 0.11, "event": 0.14, "present": 0.08, "absence": 0.08, "time": 0.03,
     "count": 0.03, "order": 0.03, "two_hop": 0.03, "most": 0.03,
 }  # fmt: skip
-"""How often a question about one segment is of each kind, where it has one: something happens in
-four of ten."""
+"""Relative frequency of each kind of question about one segment, if it has such a question; only
+four of ten segments have an event."""
 
 LONG = {"multi": 0.6, "describe": 0.15, "caption": 0.25}
-"""The same, of questions with long words or long answers."""
+"""The same for questions with long texts or long answers."""
 
 
 def stated_facts(question: Question, segment: SceneSegment, index: int) -> list[str]:
-    """What the segment of that number says to a question, part by part; nothing if irrelevant."""
+    """Return the facts that the segment, number ``index``, adds to an answer, if it is relevant."""
     kind = question.kind
     if not relevant(question, segment, index):
         return []
@@ -54,9 +54,9 @@ def stated_facts(question: Question, segment: SceneSegment, index: int) -> list[
 
 
 def answer(question: Question, segment: SceneSegment, index: int) -> str:
-    """What a model that sees this segment alone should say.
+    """Return what a model that sees only this segment should answer.
 
-    The answer, or, where that takes other segments too, what this one has to say about it.
+    If the answer needs other segments, too, it is the part that this segment shows.
     """
     parts = stated_facts(question, segment, index)
     if question.kind == "present":
@@ -65,24 +65,23 @@ def answer(question: Question, segment: SceneSegment, index: int) -> str:
 
 
 def subject(question: Question, segment: SceneSegment) -> list[str]:
-    """Words that name those of a question's things that the segment shows."""
+    """Return the words that name a question's items, for those that the segment shows."""
     return " ".join(str(noun) for noun in question.nouns if segment.find(noun)).split()
 
 
 def target_note(question: Question, segment: SceneSegment, index: int) -> list[list[str]]:
-    """What memory should hold of the segment of that number: words, token by token.
+    """Return the words that memory should contain of the segment, number ``index``, by token.
 
-    One fact a token, with the name of its thing, from the gist to the details: that the thing is
-    there, the place, its colour and size; what it does, in which corner, the card; what happens to
-    it; the colour of the other thing that was asked about; at the end what else is there. The
-    order does not depend on what is asked about the thing. Of a scene: the place, the card, and
-    from left to right each thing and its colour.
+    Each token has one fact and its item's name, from general to detailed: the name alone, place,
+    color, size, motion, corner, card, event, the color of a second item in the question, and then
+    the names of the other items. The order does not depend on which fact the question asks for. A
+    description has the place, the card, and from left to right each item and its color.
 
     Returns:
-        The words of each token, none for a blank one; no token where nothing is relevant. Names
-        are spelled as within a question, with a space, facts as an answer begins: so the LLM
-        finds and says them as they are. (With a space before both, it learnt to say colours, and
-        in 1800 steps neither places nor motions.)
+        The words of each token, none for a blank one; no tokens if the segment is irrelevant.
+        Names are spelled as within a question, with a space, and facts as at the start of an
+        answer, so that the LLM can match and copy them. (With a space before both, it learned to
+        answer with colors, but in 1800 steps with neither places nor motions.)
     """
     if not relevant(question, segment, index):
         return []
@@ -93,7 +92,7 @@ def target_note(question: Question, segment: SceneSegment, index: int) -> list[l
         things = [t for i in segment.items for t in ([f" {i.shape}"], [f" {i.shape}", i.color])]
         return [[segment.place], [card], *things]
     found = [item for noun in question.nouns if (item := segment.find(noun))]
-    if not found:  # the digit after which something else is looked for
+    if not found:  # it shows only the digit of a question about what comes after
         return [[f" {card}"], [f" {card}", segment.place]]
     item, name = found[0], [f" {word}" for word in subject(question, segment)]
     height, side = item.position.split() or ("middle", "middle")
@@ -108,7 +107,7 @@ def target_note(question: Question, segment: SceneSegment, index: int) -> list[l
 
 
 def note_text(tokens: list[list[str]]) -> str:
-    """A note as a text of as many words as it has tokens: what each of them adds."""
+    """Return a note as text, with one word per token: the fact that the token adds."""
     return " ".join(token[-1].strip() if token else "none" for token in tokens)
 
 
@@ -118,10 +117,11 @@ def _shapes_of(segment: SceneSegment) -> tuple[list[str], list[str]]:
 
 
 def _after_a_digit(segment: SceneSegment, rng: np.random.Generator) -> Question | None:
-    """What comes after a digit: mostly asked where there is one, and of a thing that is not there.
+    """Return a question about what comes after a digit, mostly if the segment has a digit.
 
-    Relevance then hangs on the digit alone, which is as often another one. With the segment's own
-    digit asked about three times as often as another, any digit was taken for it.
+    It is mostly about an item that the segment does not show. Relevance then depends on the digit
+    alone, which is another one in half of the questions. When questions had the segment's own digit
+    three times as often as another, the SVLM took any digit for it.
     """
     digit = segment.card if segment.card in DIGITS else None
     if not digit and rng.random() < 0.75:
@@ -137,11 +137,11 @@ def _after_a_digit(segment: SceneSegment, rng: np.random.Generator) -> Question 
 def segment_question(
     segment: SceneSegment, index: int, source: SceneSegment, rng: np.random.Generator, kind: str
 ) -> Question | None:
-    """A question of a kind as ``source`` gives rise to it, to be asked about ``segment``.
+    """Return a question of a kind made from ``source``, to ask about ``segment``.
 
-    With the segment itself as its source a question is mostly relevant, with another one mostly
-    not; a question about what comes after a digit is either by itself. None where the source has
-    no question of that kind.
+    If the source is the segment itself, the question is mostly relevant, otherwise mostly not. A
+    question about what comes after a digit does not depend on the source. The result is None if the
+    source has no question of that kind.
     """
     if kind == "caption":
         return Question(DESCRIBE, "", "caption", ())
@@ -166,7 +166,7 @@ def segment_question(
     question = found[0]
     if kind in ("absence", "present") or question.nouns[0].color or rng.random() < 0.6:
         return question
-    noun = question.nouns[0]  # by shape and colour, now and then a colour that is not there
+    noun = question.nouns[0]  # by shape and color, sometimes a color not shown
     item = source.find(noun)
     if item is None or item.event == "changes" or kind == "color" or "color" in question.asks:
         return question
@@ -177,9 +177,9 @@ def segment_question(
 
 
 def is_skipped(kind: str, answer: str, rng: np.random.Generator) -> bool:
-    """Whether not to ask for a card's digit or word: mostly where there is none.
+    """Whether to skip a question for a card's digit or word: mostly if the answer is "none".
 
-    With as many "none" as other answers the LLM learnt to say "none" alone in 3000 steps.
+    With as many "none" as other answers, the LLM learned only to answer "none" in 3000 steps.
     """
     return kind in ("digit", "word") and answer == "none" and rng.random() < 0.75
 
@@ -187,7 +187,7 @@ def is_skipped(kind: str, answer: str, rng: np.random.Generator) -> bool:
 def draw_asked(
     scene: Scene, rng: np.random.Generator, count: int, weights: dict[str, float]
 ) -> list[Question]:
-    """Questions to learn from, by kind as weighted; for cards mostly where there are some."""
+    """Return questions to train on, by the kinds' weights; about cards mostly if there are any."""
     asked = draw_questions(scene, rng, count, weights)
     for at, question in enumerate(asked):
         if is_skipped(question.kind, question.answer, rng):
@@ -197,7 +197,7 @@ def draw_asked(
 
 
 def draw_kind(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    """A kind by its weight."""
+    """Return a random kind by its weight."""
     names = list(weights)
     chance = np.array([weights[name] for name in names])
     return names[rng.choice(len(names), p=chance / chance.sum())]

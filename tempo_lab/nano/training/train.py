@@ -1,7 +1,7 @@
-"""The whole recipe, stage after stage: `tempo-lab train nano --out runs/nano`.
+"""Run all stages of a recipe: `tempo-lab train nano --out runs/nano`.
 
-Every stage writes ``STAGE.safetensors`` and ``STAGE.csv`` into the run's folder and is skipped when
-its file says that it is done, so a killed run continues where its last save was.
+Every stage writes ``STAGE.safetensors`` and ``STAGE.csv`` into the run's folder. A stage whose file
+says that it is done is skipped, so a killed run continues from its last save.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from tempo_lab.nano.training.vision_stage import (
 from tempo_lab.nano.training.warm_start import STARTED_FROM, start_from
 
 CPU_ENVIRONMENT = {
-    # glibc's malloc gives pages back after every step and pays for them again: ten times slower
+    # otherwise glibc's malloc returns pages after every step and requests them again: 10x slower
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
     "MALLOC_TOP_PAD_": "500000000",
@@ -66,7 +66,7 @@ CPU_ENVIRONMENT = {
 
 
 def shapes(recipe: Recipe) -> dict[str, Shape]:
-    """What the videos of each joint stage look like."""
+    """Return the shapes of the videos of each joint stage."""
     drawn = {
         "align": Shape(recipe.align.batch, 1, 1, 5, 0.3, SEVERAL),
         "single": Shape(recipe.single.batch, 1, 1, 5, 0.5, SEVERAL),
@@ -79,7 +79,7 @@ def shapes(recipe: Recipe) -> dict[str, Shape]:
 
 
 def train_vision(recipe: Recipe, out: Path) -> FrameTower:
-    """Stage 1; returns the tower, frozen, with its outputs rescaled."""
+    """Run stage 1; return the tower, frozen, with rescaled outputs."""
     torch.manual_seed(recipe.seed)
     tower = FrameTower(build_vision(recipe.sizes).to(device()))
     heads = range(1 + len(recipe.sizes.deepstack))
@@ -106,10 +106,10 @@ def train_vision(recipe: Recipe, out: Path) -> FrameTower:
 def train_svlm(
     recipe: Recipe, out: Path, bank: FeatureBank, stages: Sequence[str] = ("svlm", "form")
 ) -> Qwen3VLTextModel:
-    """Stages 2 and 3, on the frozen tower's features: notes in words, then in a form.
+    """Run stages 2 and 3 on the frozen tower's features: notes word after word, then in a form.
 
     Args:
-        stages: ``("svlm",)`` to stop before the form.
+        stages: names of the stages; ``("svlm",)`` to stop before the form.
     """
     torch.manual_seed(recipe.seed + 2)
     words = PromptIds()
@@ -134,7 +134,7 @@ def train_svlm(
 
 
 def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
-    """Stage 4; needs no other stage."""
+    """Run stage 4, which needs no other stage."""
     torch.manual_seed(recipe.seed + 1)
     words = PromptIds()
     model = build_llm(recipe.sizes, len(words))
@@ -158,10 +158,10 @@ def train_llm(recipe: Recipe, out: Path) -> Qwen3ForCausalLM:
 def train_joint(
     recipe: Recipe, out: Path, svlm: Qwen3VLTextModel, llm: Qwen3ForCausalLM, bank: FeatureBank
 ) -> None:
-    """Stages 5 to 8, each with fresh optimizers; export follows each of them.
+    """Run stages 5 to 8, each with new optimizers, and export a checkpoint after each.
 
-    What they begin with is exported, too, as ``before``: `tempo-lab evaluate world --before` asks
-    its SVLM what is relevant.
+    The models before joint training are exported, too, as ``before``: `tempo-lab evaluate world
+    --before` compares with the relevance scores of their SVLM.
     """
     torch.manual_seed(recipe.seed + 3)
     words = PromptIds()
@@ -180,7 +180,7 @@ def train_joint(
         tuning = recipe.tune_svlm and not aligning
         svlm.requires_grad_(tuning)
         llm.requires_grad_(not aligning)
-        alone = name in ("align", "single")  # many notes a step; of videos few
+        alone = name in ("align", "single")  # many notes per step; fewer with videos
         groups = [(named("memory.", memory), *((0.015, 3e-3) if alone else (4e-3, 8e-4)))]
         if not aligning:
             groups.append((named("llm.", llm.model), *((5e-3, 1e-3) if alone else (3e-3, 6e-4))))
@@ -202,27 +202,27 @@ def train_joint(
 
 
 def weights_of(out: Path, stage: str, module: str) -> dict[str, Tensor]:
-    """One module's weights as a stage's file has them."""
+    """Return a module's weights from a stage's file."""
     lead = f"weights/{module}/"
     tensors = load_file(out / f"{stage}.safetensors")
     return {k.removeprefix(lead): v for k, v in tensors.items() if k.startswith(lead)}
 
 
 def yes_no_rows(out: Path) -> Tensor:
-    """The relevance rows: the SVLM's Yes and No embeddings before joint training, [2, width]."""
+    """Return the SVLM's Yes and No embeddings before joint training, [2, width]."""
     words = PromptIds()
     return weights_of(out, "form", "svlm")["embed_tokens.weight"][[words.yes, words.no]].clone()
 
 
 def export_run(recipe: Recipe, out: Path, folder: Path) -> None:
-    """Export the newest joint weights of a run, finished or not."""
+    """Export the newest joint weights of a run, whether it is finished or not."""
     stages = [name for name in JOINT_STAGES if (out / f"{name}.safetensors").exists()]
     if not stages:
         raise TempoLabError(
             "this run has nothing to export yet",
             asked=str(out),
             found="no joint stage has been saved",
-            fix="let the training run on, or resume it",
+            fix="wait for the training's first joint save, or resume the training",
         )
     modules = {name: weights_of(out, stages[-1], name) for name in ("svlm", "llm", "memory")}
     _export(recipe, out, folder, (*SEPARATE_STAGES, *stages), modules)
@@ -237,7 +237,7 @@ def _export(
     stages: Sequence[str],
     modules: Mapping[str, dict[str, Tensor]],
 ) -> None:
-    """A checkpoint of the stages that are there, with the run's vision tower and these weights."""
+    """Export a checkpoint of these stages, with the run's vision tower and these weights."""
     notes = {
         name: {"commits": ["unknown"], **read_note(out / f"{name}.safetensors")} for name in stages
     }
@@ -267,7 +267,7 @@ def run(recipe: Recipe, out: Path, part: str) -> None:
     """Run one part of the recipe in this process: ``eyes``, ``llm`` or ``joint``.
 
     Raises:
-        TempoLabError: something cannot be written.
+        TempoLabError: a file cannot be written.
     """
     torch.set_num_threads(1)
     with saving_to(out):
@@ -283,15 +283,15 @@ def run(recipe: Recipe, out: Path, part: str) -> None:
 
 @contextmanager
 def saving_to(out: Path) -> Iterator[None]:
-    """Name a disk that is full, or a folder that cannot be written to."""
+    """Raise a `TempoLabError` if the disk is full or a folder is not writable."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         raise TempoLabError(
-            "the run cannot be saved; what was saved before is whole",
+            "the run cannot be saved; earlier saves are intact",
             asked=out,
             found=str(error),
-            fix="make room in a folder that can be written to; the same command resumes the run",
+            fix="make room in a writable folder; the same command resumes the run",
         ) from error
 
 
@@ -303,33 +303,33 @@ def train(
     base: Sequence[str | Path] = (),
     in_process: bool = False,
 ) -> Path:
-    """Train a recipe from nothing, or finish a run that was stopped.
+    """Train a recipe from random weights, or finish a run that was stopped.
 
-    Two single-thread processes work side by side: the vision tower and the SVLM in one, the LLM
-    on text in the other; then both on what ties them together. Where there is a GPU, the first
-    two share it, as each of them draws its data while the other computes, and one process a GPU
-    does the rest. ``ACCELERATE_USE_CPU=true`` in the environment keeps all of it on the CPU.
+    Two single-thread processes run in parallel: one trains the vision tower and the SVLM, the other
+    trains the LLM on text. Then both run joint training. If there is a GPU, the first two processes
+    share it, as each draws its data while the other computes, and joint training has one process
+    per GPU. ``ACCELERATE_USE_CPU=true`` in the environment keeps all training on the CPU.
 
     Args:
-        name: a recipe's name (``nano``, ``nano-plain``; ``small``, ten times as large and never
+        name: name of the recipe (``nano``, ``nano-plain``; ``small``, ten times as large and not
             trained yet; or ``tiny`` for tests).
         out: the run's folder.
-        resume: continue what is there; otherwise a folder with a run in it is refused.
-        base: what the run starts from: runs whose finished stages before joint training are
-            taken over, and checkpoints, which bring the vision tower and the SVLM. The first that
-            has a stage gives it, what none has is trained; the recipes must agree in them, as
+        resume: whether to continue a run in this folder; otherwise such a folder is refused.
+        base: runs and checkpoints to start from. A run provides its finished stages before joint
+            training, a checkpoint its vision tower and SVLM. Each stage comes from the first base
+            that has it, and is trained if none has it. The recipes must agree in these stages, as
             ``nano`` and ``nano-plain`` do.
-        in_process: everything in this process, one part after another.
+        in_process: whether to train in this process, one part after another.
 
     Returns:
         The folder of the exported checkpoint.
 
     Raises:
-        TempoLabError: no such recipe, a run is in the way, or a part failed.
+        TempoLabError: there is no such recipe, the folder has a run, or a process failed.
     """
     if name not in RECIPES:
         raise TempoLabError(
-            "no such recipe", asked=name, found=", ".join(RECIPES), fix="name one of these"
+            "no such recipe", asked=name, found=", ".join(RECIPES), fix="use one of these"
         )
     folder = Path(out)
     found = sorted(path.name for path in folder.glob("*.safetensors"))
@@ -338,7 +338,7 @@ def train(
             "a run is already in this folder",
             asked=f"a new run in {folder}",
             found=", ".join(found),
-            fix="resume it, or name another folder",
+            fix="resume it, or use another folder",
         )
     with saving_to(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Stage 1: the vision tower learns to name what each merged token shows."""
+"""Stage 1: train the vision tower to name what each merged token shows."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ HEADS = {
     "place": len(PLACES),
 }
 TINTED = 0.5
-"""Share of segments that are shown in shades of one colour."""
+"""Share of segments that are shown in shades of one color."""
 
 Labels = dict[str, npt.NDArray[np.int64]]
-"""By head, the label of each merged token [segment, 16]; -100 where nothing is asked."""
+"""By head, the label of each merged token [segment, 16]; -100 where the loss ignores the token."""
 
 NOTHING = {"shape": len(SHAPES), "card": len(CARDS)}
 
 
 def patchify(frames: Tensor) -> Tensor:
-    """Frames uint8 [segment, frame, row, column, rgb] -> patches [pair of frames, 64, 1536].
+    """Return uint8 frames [segment, frame, row, column, rgb] as patches [frame pair, 64, 1536].
 
-    The order within a temporal patch is Qwen3-VL's: merge blocks row by row, the four patches of
-    a block together; a patch is (rgb, frame, row, column).
+    The order within a temporal patch is Qwen3-VL's: merge blocks row by row, with the four patches
+    of a block together. A patch is (rgb, frame, row, column).
     """
     pairs = frames.shape[0] * frames.shape[1] // TEMPORAL
     x = (frames.float() - 127.5) / 127.5
@@ -71,10 +71,10 @@ def patchify(frames: Tensor) -> Tensor:
 
 
 class FrameTower:
-    """Qwen3-VL's own vision modules, run over a batch of equal temporal patches at once.
+    """Runs Qwen3-VL's own vision modules on a batch of equal temporal patches.
 
-    The modules' plain forward loops over temporal patches; they never attend to each other, so a
-    batch dimension gives the same numbers (a test holds them equal).
+    The modules' own forward pass loops over temporal patches. These never attend to each other, so
+    a batch dimension gives the same numbers (a test compares them).
     """
 
     def __init__(self, model: Qwen3VLVisionModel) -> None:
@@ -88,10 +88,10 @@ class FrameTower:
         self.positions = torch.from_numpy(np.stack([rows[order], columns[order]], 1)).to(device)
 
     def __call__(self, frames: npt.NDArray[np.uint8]) -> tuple[Tensor, list[Tensor]]:
-        """Sampled frames -> merged features [pair, 16, width], and as much per deepstack level.
+        """Return merged features [pair, 16, width] of frames, and as many per deepstack level.
 
         Args:
-            frames: [segment, frame, row, column, rgb].
+            frames: sampled frames [segment, frame, row, column, rgb].
         """
         model = self.model
         patches = patchify(torch.from_numpy(frames).to(model.pos_embed.weight.device))
@@ -121,12 +121,12 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def build_vision(sizes: Sizes) -> Qwen3VLVisionModel:
-    """Transformers' vision tower at nano's size."""
+    """Build transformers' vision tower at nano's size."""
     return Qwen3VLVisionModel(Qwen3VLVisionConfig(**sizes.vision_config()))
 
 
 def add_noise(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """What camera and codec do to [segment, frame, row, column, rgb]: light, noise, chroma."""
+    """Simulate camera and codec on [segment, frame, row, column, rgb]: light, noise, chroma."""
     count = frames.shape[0]
     gain = rng.uniform(0.9, 1.1, (count, 1, 1, 1, 1)).astype(np.float32)
     shift = rng.uniform(-10, 10, (count, 1, 1, 1, 1)).astype(np.float32)
@@ -136,7 +136,7 @@ def add_noise(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.ND
         tint = x - light
         small = tint.reshape(*tint.shape[:2], FRAME // 2, 2, FRAME // 2, 2, 3).mean((3, 5))
         x = light + small.repeat(2, axis=2).repeat(2, axis=3)
-    if rng.random() < 0.3:  # a slight blur, as resizing leaves
+    if rng.random() < 0.3:  # a slight blur, as from resizing
         x[:, :, 1:-1] = 0.7 * x[:, :, 1:-1] + 0.15 * (x[:, :, :-2] + x[:, :, 2:])
         x[:, :, :, 1:-1] = 0.7 * x[:, :, :, 1:-1] + 0.15 * (x[:, :, :, :-2] + x[:, :, :, 2:])
     if rng.random() < 0.6:
@@ -147,10 +147,10 @@ def add_noise(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.ND
 def tint(
     frames: npt.NDArray[np.uint8], share: float, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """A share of [segment, frame, row, column, rgb] in shades of one random colour, and which.
+    """Show a share of [segment, frame, row, column, rgb] in shades of one color; return which, too.
 
-    A shape has to be known by its outline there. Without, one in ten shapes was taken for another
-    in pairs of shape and colour that training never shows, one in five hundred in all others.
+    Their shapes have to be recognized by outline. Without this, one in ten shapes was confused in
+    pairs of shape and color that training never shows, and one in five hundred in other pairs.
     """
     chosen = rng.random(len(frames)) < share
     gain = rng.uniform(0.5, 1.3, (int(chosen.sum()), 1, 1, 1, 3)).astype(np.float32)
@@ -163,7 +163,7 @@ def tint(
 def pairs_of(
     segments: list[SceneSegment], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """One random frame pair of each segment: frames [segment, 2, 128, 128, rgb] and which pair."""
+    """Return a random frame pair per segment, [segment, 2, 128, 128, rgb], and its number."""
     which = rng.integers(PATCHES, size=len(segments))
     starts = which + rng.uniform(0, 0.45, len(segments))
     pairs = [render(s, [t, t + 0.5], FRAME) for s, t in zip(segments, starts, strict=True)]
@@ -173,7 +173,7 @@ def pairs_of(
 def frames_of(
     segments: list[SceneSegment], rng: np.random.Generator | None
 ) -> npt.NDArray[np.uint8]:
-    """Sampled frames [segment, 8, 128, 128, rgb]; with a generator, disturbed and slightly late."""
+    """Return sampled frames [segment, 8, 128, 128, rgb]; with a generator, noisy and a bit late."""
     if rng is None:
         return np.stack([sampled(segment, FRAME) for segment in segments])
     phases = rng.uniform(0, 0.45, len(segments))
@@ -182,13 +182,13 @@ def frames_of(
 
 
 def token_at(x: float, y: float) -> int:
-    """Number of the merged token over a point in units."""
+    """Return the number of the merged token over a point in units."""
     column, row = (int(np.clip(v * SIDE // UNITS, 0, SIDE - 1)) for v in (x, y))
     return row * SIDE + column
 
 
 def targets(segments: list[SceneSegment], which: npt.NDArray[np.int64]) -> Labels:
-    """Labels in the frame pair ``which``; an item's stand at the token over its centre."""
+    """Return labels of frame pairs ``which``; an item's labels are at the token over its center."""
     labels = {name: np.full((len(segments), SIDE * SIDE), -100, np.int64) for name in HEADS}
     for name, nothing in NOTHING.items():
         labels[name][:] = nothing
@@ -221,7 +221,7 @@ class Probe(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in HEADS.items()})
 
     def loss(self, features: Tensor, labels: Labels) -> tuple[Tensor, dict[str, float]]:
-        """Summed cross-entropy and accuracies where an attribute is shown."""
+        """Return the summed cross-entropy, and accuracies where an attribute is shown."""
         total = features.new_zeros(())
         numbers: dict[str, float] = {}
         for name, head in self.heads.items():
@@ -244,7 +244,7 @@ class Probe(nn.Module):
 
 
 def draw_pairs(batch: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Labels]:
-    """Frame pairs [segment, 2, 128, 128, rgb] of so many new segments, and their tokens' labels."""
+    """Return frame pairs [segment, 2, 128, 128, rgb] of random segments, and their labels."""
     segments = [draw_segment(rng) for _ in range(batch)]
     frames, which = pairs_of(segments, rng)
     frames, colorless = tint(frames, TINTED, rng)
@@ -254,7 +254,7 @@ def draw_pairs(batch: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.uin
 
 
 def vision_step(tower: FrameTower, probes: list[Probe]) -> Any:
-    """The step function of stage 1, on what ``draw_pairs`` draws."""
+    """Return the step function of stage 1, for data of :func:`draw_pairs`."""
 
     def step(
         drawn: tuple[npt.NDArray[np.uint8], Labels], number: int, state: dict[str, Any]
@@ -272,7 +272,7 @@ def vision_step(tower: FrameTower, probes: list[Probe]) -> Any:
 
 @torch.no_grad()
 def rescale(tower: FrameTower, seed: int, std: float = 0.35) -> None:
-    """Scale the mergers' outputs to one standard deviation, so that text embeddings match them."""
+    """Scale the mergers' outputs to a standard deviation of ``std``, similar to text embeddings."""
     rng = np.random.default_rng([seed, 7])
     merged, deep = tower(frames_of([draw_segment(rng) for _ in range(64)], rng))
     mergers = [tower.model.merger, *tower.model.deepstack_merger_list]

@@ -25,7 +25,7 @@ SPECIAL = (
     "<|image_pad|>",
 )
 SENTENCES = (COMPRESSOR_SYSTEM, RELEVANCE_SENTENCE, LLM_SYSTEM, "\nQuery:\n")
-RELEVANCE = {"Yes": "\ue000", "No": "\ue001"}  # and what stands for them while all is lowercased
+RELEVANCE = {"Yes": "\ue000", "No": "\ue001"}  # and their placeholders while the text is lowercased
 MORE_WORDS = """a an the is are was of in on at to and or with without for from by it its this that
     there here all any no not none yes how many much when who why do does did can you see seen
     show shown shows showing appear appears first last next before after then most least same other
@@ -54,7 +54,7 @@ PIECES = "|".join(
 
 
 def vocabulary() -> list[str]:
-    """Every token in order; words stand alone (start of a text) and with a space before them."""
+    """Return every token in order; each word is there without and with a space before it."""
     phrases = " ".join(text for group in PHRASES.values() for text in group)
     words = {*MORE_WORDS, *SHAPES, *COLORS, *MOTIONS, *PLACES, *SIZES, *WORDS}
     words |= set(
@@ -76,10 +76,10 @@ def vocabulary() -> list[str]:
 
 
 def normalizing() -> list[normalizers.Normalizer]:
-    """The steps that ordinary text goes through; added tokens as written here never do.
+    """Return the normalizers of ordinary text; added tokens, as written here, bypass them.
 
-    `Yes` and `No` alone are the two words of the relevance prior; within a text they are words as
-    all others. What in lower case would read as a control token gets a second bar: it is unknown.
+    `Yes` and `No` alone are the two tokens of the relevance prior; within a text they are ordinary
+    words. Text that would be a control token in lower case gets a second bar and is unknown.
     """
     hide = [normalizers.Replace(Regex(rf"\A{w}\z"), mark) for w, mark in RELEVANCE.items()]
     show = [normalizers.Replace(mark, word) for word, mark in RELEVANCE.items()]
@@ -87,7 +87,7 @@ def normalizing() -> list[normalizers.Normalizer]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer of both networks."""
+    """Build the tokenizer of both language models."""
     tokens = vocabulary()
     assert len(set(tokens)) == len(tokens)
     inner = Tokenizer(models.WordLevel({t: i for i, t in enumerate(tokens)}, unk_token="<unk>"))

@@ -1,4 +1,4 @@
-"""What a run starts from: finished stages of other runs, or a checkpoint."""
+"""Start a run from finished stages of other runs, or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from tempo_lab.nano.training.stages import SEPARATE_STAGES, read_note, write_ten
 from tempo_lab.nano.training.vision_stage import Probe
 
 BROUGHT = ("vision", "svlm", "form")
-"""The stages that a checkpoint brings: joint training leaves both as they are."""
+"""The stages that a checkpoint provides; joint training does not change their weights."""
 
 STARTED_FROM = "base.json"
-"""Next to a run's stages: what the checkpoint that it started from says of its own training."""
+"""File next to a run's stages: the training record of the checkpoint that the run started from."""
 
 
 def start_from(base: str | Path, folder: Path, recipe: Recipe) -> None:
-    """Let a run's folder begin with finished stages, those that it does not have yet.
+    """Copy finished stages into a run's folder, except those that it already has.
 
     Args:
-        base: an embedded model, a checkpoint's folder, or another run's.
-        folder: of the run.
-        recipe: that it follows.
+        base: an embedded model, a checkpoint's folder, or another run's folder.
+        folder: the run's folder.
+        recipe: the run's recipe.
 
     Raises:
-        TempoLabError: the base has none, or a checkpoint of other sizes.
+        TempoLabError: the base has no finished stage, or is a checkpoint of other sizes.
         CheckpointError: a checkpoint cannot be read.
     """
     found = EMBEDDED.get(str(base), Path(base))
@@ -45,12 +45,12 @@ def start_from(base: str | Path, folder: Path, recipe: Recipe) -> None:
 
 
 def start_from_run(base: Path, folder: Path, stages: Sequence[str] = SEPARATE_STAGES) -> None:
-    """Let a run's folder begin with another run's finished stages, those that it does not have yet.
+    """Copy another run's finished stages into a run's folder, except those that it already has.
 
     Args:
         base: the other run's folder.
-        folder: of the run.
-        stages: which may be taken over.
+        folder: the run's folder.
+        stages: the stages that may be copied.
 
     Raises:
         TempoLabError: none of them is finished there.
@@ -59,13 +59,13 @@ def start_from_run(base: Path, folder: Path, stages: Sequence[str] = SEPARATE_ST
     done = [path for path in paths if path.exists() and read_note(path).get("done")]
     if not done:
         raise TempoLabError(
-            "a run to start from has no finished stage",
+            "the run to start from has no finished stage",
             asked=f"{', '.join(stages)} of {base}",
             found=", ".join(f"{path.stem} unfinished" for path in paths if path.exists()) or "none",
-            fix="let that run finish one, or start without it",
+            fix="let that run finish a stage, or start without it",
         )
     for path in done:
-        if not (folder / path.name).exists():  # of this run, or taken over before
+        if not (folder / path.name).exists():  # of this run, or copied before
             for name in (f"{path.stem}.csv", path.name):
                 with atomic_file(folder / name) as part:
                     shutil.copyfile(base / name, part)
@@ -82,7 +82,7 @@ def _from_checkpoint(base: Path, folder: Path, recipe: Recipe) -> None:
     shape = tuple(modules["memory"]["compression_tokens"].shape)
     if shape != wanted:
         raise TempoLabError(
-            "a checkpoint to start from has other sizes than the recipe",
+            "the checkpoint to start from has other sizes than the recipe",
             asked=f"memory tokens of shape {wanted} in {base}",
             found=f"shape {shape}",
             fix="name a checkpoint of this recipe",

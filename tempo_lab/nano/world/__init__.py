@@ -1,6 +1,6 @@
-"""Procedural videos whose every question has a known answer (no torch).
+"""Procedural videos and questions about them, with known answers (no torch).
 
-``make`` writes one as an H.264 file with its truth in JSON; it and the renderer's encoder are
+``make`` writes a video as an H.264 file, and its ground truth as JSON. ``make`` and the encoder are
 imported when first used.
 """
 

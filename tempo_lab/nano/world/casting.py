@@ -1,4 +1,4 @@
-"""Scenes drawn at random: casts of shapes, chapters of places, segments full of items."""
+"""Draw random scenes: a cast of shapes, chapters of places, and segments with items."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tempo_lab.nano.world.scenes import (
 )
 
 VARIANTS = 12
-"""Variants of each place's background."""
+"""Number of variants of each place's background."""
 
 
 def draw_color(rng: np.random.Generator, shape: str, held_out: bool) -> str:
-    """A colour for a shape; without ``held_out`` none that is kept out of training."""
+    """Return a random color for a shape; without ``held_out``, one of those that training shows."""
     choices = [c for c in COLORS if held_out or (shape, c) not in HELD_OUT]
     return choices[rng.integers(len(choices))]
 
@@ -41,13 +41,13 @@ def draw_segment(
     shapes: tuple[str, ...] = SHAPES,
     held_out: bool = False,
 ) -> SceneSegment:
-    """One random segment.
+    """Return a random segment.
 
     Args:
-        place: where; drawn evenly if None.
-        must: a shape that has to be there.
-        shapes: what the other items are drawn from.
-        held_out: whether pairs of shape and colour that training never shows may come.
+        place: its place; drawn uniformly if None.
+        must: a shape that the segment has to show, if any.
+        shapes: the shapes from which the other items are drawn.
+        held_out: whether pairs of shape and color that training never shows may occur.
     """
     layout = Layout(rng)
     card, card_x, card_y = None, 0.0, 0.0
@@ -94,10 +94,10 @@ def draw_segment(
 
 
 def draw_places(rng: np.random.Generator, segments: int) -> list[str]:
-    """Places of a video's segments, never the same twice in a row.
+    """Return the place of each segment; successive chapters are in different places.
 
-    Chapters last two to six segments; in videos of more than five minutes they grow with the video
-    (a few minutes each in an hour).
+    Chapters last two to six segments. In videos of more than five minutes, chapters get longer with
+    the video (a few minutes each in a video of one hour).
     """
     places: list[str] = []
     growth = max(1, segments // 72)
@@ -110,10 +110,10 @@ def draw_places(rng: np.random.Generator, segments: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Cast:
-    """Which part each shape plays in a video.
+    """The role of each shape in a video.
 
-    Needles come once, the rare one two to five times (less often in videos of up to six segments),
-    the absent one never, the common ones everywhere.
+    Needles appear once, the rare shape two to five times (less often in videos of up to six
+    segments), the absent shape never, and the common shapes anywhere.
     """
 
     needles: tuple[str, ...]
@@ -123,13 +123,13 @@ class Cast:
 
 
 def draw_cast(rng: np.random.Generator) -> Cast:
-    """Random parts."""
+    """Return a random cast."""
     order = tuple(SHAPES[i] for i in rng.permutation(len(SHAPES)))
     return Cast(order[:3], order[3], order[4], order[5:])
 
 
 def draw_plan(rng: np.random.Generator, cast: Cast, segments: int) -> list[tuple[str, str | None]]:
-    """Place of each segment, and the needle or rare shape that it has to show, if any."""
+    """Return each segment's place, and the needle or rare shape that it has to show, if any."""
     must: list[str | None] = [None] * segments
     needles = cast.needles[: max(1, segments // 2)]
     repeats = min(int(rng.integers(2, 6)), max(0, (segments - len(needles)) // 2))
@@ -140,15 +140,15 @@ def draw_plan(rng: np.random.Generator, cast: Cast, segments: int) -> list[tuple
 
 
 def draw_scene(seed: int, segments: int, *, held_out: bool = True) -> Scene:
-    """The scene of a seed.
+    """Return the scene of a seed.
 
     Args:
         seed: any non-negative integer; the same seed gives the same scene.
         segments: length of the video in segments of four seconds.
-        held_out: whether pairs of shape and colour that training never shows may come.
+        held_out: whether pairs of shape and color that training never shows may occur.
     """
     if segments < 1:
-        raise ValueError(f"a scene needs at least one segment, asked: {segments}")
+        raise ValueError(f"a scene needs at least one segment, but segments is {segments}")
     rng = np.random.default_rng([seed, 17])
     cast = draw_cast(rng)
     drawn = [

@@ -1,4 +1,4 @@
-"""Scenes as real H.264 files, with their ground truth in JSON files."""
+"""Write scenes as H.264 files, with their ground truth in JSON files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tempo_lab.nano.world.renderer import Pixels, render
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Scene
 
 FPS = 8
-"""Frames a second of the files: a multiple of the sampling rate, so that segments line up."""
+"""Frames per second of the files: a multiple of the sampling rate, so that segments line up."""
 
 SIZE = 384
-"""Rows and columns of the files' frames: three times what the embedded model sees."""
+"""Rows and columns of the files' frames: three times those that the embedded model sees."""
 
 
 def frames(scene: Scene, size: int = SIZE, fps: int = FPS) -> Iterator[Pixels]:
-    """Frames of a scene in order, a segment's worth at a time: uint8 [frame, row, column, rgb]."""
+    """Yield the frames of each segment in order: uint8 [frame, row, column, rgb]."""
     seconds = np.arange(round(SEGMENT_SECONDS * fps)) / fps
     for segment in scene.segments:
         yield render(segment, seconds, size)
@@ -36,10 +36,10 @@ def frames(scene: Scene, size: int = SIZE, fps: int = FPS) -> Iterator[Pixels]:
 def write_video(
     scene: Scene, path: str | Path, *, size: int = SIZE, fps: int = FPS, crf: int = 21
 ) -> Path:
-    """Encode a scene as H.264 (yuv420p) in MP4; the file appears whole or not at all.
+    """Write a scene as H.264 (yuv420p) in MP4; the file appears once it is complete.
 
     Raises:
-        TempoLabError: it cannot be written.
+        TempoLabError: the file cannot be written.
     """
     path = Path(path)
     try:
@@ -50,7 +50,7 @@ def write_video(
             "the video could not be written",
             asked=path,
             found=error.strerror or type(error).__name__,
-            fix="make room there; TMPDIR names another folder for temporary files",
+            fix="make room there, or set TMPDIR to another folder for temporary files",
         ) from error
     return path
 
@@ -71,9 +71,9 @@ def _encode(scene: Scene, path: Path, size: int, fps: int, crf: int) -> None:
 
 
 def demo_questions(scene: Scene, count: int = 3) -> list[Question]:
-    """A few questions for showing: about what comes once, each of another kind and thing.
+    """Return example questions of different kinds, each about another item where possible.
 
-    A star comes first, where there is one.
+    Their items appear in one segment each. Questions about a star are preferred.
     """
     chosen: list[Question] = []
     for kind in ("color", "place", "motion", "multi", "order", "time"):
@@ -85,10 +85,10 @@ def demo_questions(scene: Scene, count: int = 3) -> list[Question]:
 
 
 def truth(scene: Scene) -> dict[str, Any]:
-    """What a file shows and what may be asked about it, as plain JSON values.
+    """Return the ground truth of a scene as plain JSON values.
 
-    Keys ``segments`` and ``chapters`` say what is shown, ``questions`` lists every question with
-    one right answer, ``demo`` a few of them for showing.
+    Keys ``segments`` and ``chapters`` contain what is shown, ``questions`` every question that has
+    one right answer, and ``demo`` a few of these as examples.
     """
     return {
         **scene.to_dict(),
@@ -100,17 +100,17 @@ def truth(scene: Scene) -> dict[str, Any]:
 def make(
     seed: int, segments: int, out: str | Path, *, size: int = SIZE, fps: int = FPS
 ) -> tuple[Path, Path]:
-    """Write the video of a seed and its truth.
+    """Write the video of a seed and its ground truth.
 
     Args:
         seed: any non-negative integer; the same seed gives the same video.
         segments: length in segments of four seconds.
-        out: a path that ends in ``.mp4``, or a folder (made if need be).
+        out: a path that ends in ``.mp4``, or a folder (created if it does not exist).
         size: rows and columns of a frame, even.
-        fps: frames a second of the file; a multiple of two keeps segments where they are.
+        fps: frames per second of the file; with a multiple of two, sampled segments line up.
 
     Returns:
-        The video's path and that of its truth in JSON.
+        The path of the video, and the path of its ground truth in JSON.
     """
     path = Path(out)
     if path.suffix.lower() != ".mp4":

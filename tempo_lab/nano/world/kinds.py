@@ -1,4 +1,4 @@
-"""The kinds of questions: each makes, of a scene, all its questions that have one right answer."""
+"""Make the questions of each kind: all questions about a scene that have one right answer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tempo_lab.nano.world.scenes import (
 
 ATTRIBUTES = ("color", "size", "motion", "position", "digit", "word", "place")
 NEEDLE = (*ATTRIBUTES, "with")
-"""Kinds that one attribute in one segment answers."""
+"""Kinds whose answer is one attribute in one segment."""
 
 MOST_COUNTED = 5
 
 
 def attributes(noun: Noun, item: Item, segment: SceneSegment) -> dict[str, str]:
-    """Everything that can be asked about an item alone, and the answers."""
+    """Return every attribute that can be asked about an item alone, with the answer."""
     card = segment.card
     found = {
         "size": item.size,
@@ -46,13 +46,13 @@ def attributes(noun: Noun, item: Item, segment: SceneSegment) -> dict[str, str]:
 
 
 def happening(item: Item) -> str:
-    """What happens to an item, "" for nothing."""
+    """Return what happens to an item; "" if nothing happens."""
     said = {"changes": f"turns {item.other}", "meets": f"meets the {item.other}"}
     return said.get(item.event or "", item.event or "")
 
 
 def _changes(scene: Scene, noun: Noun) -> bool:
-    """Whether a thing named by its colour changes it, or another one takes it on."""
+    """Whether an item of this shape changes from or to the color in its name."""
     return bool(noun.color) and any(
         item.event == "changes"
         and item.shape == noun.shape
@@ -63,7 +63,7 @@ def _changes(scene: Scene, noun: Noun) -> bool:
 
 
 def _once(scene: Scene) -> Iterator[tuple[Noun, int, Item]]:
-    """Things that come in one segment alone, by their colour too where the shape comes again."""
+    """Yield items that appear in one segment only, named by color if others share the shape."""
     for noun, indices in scene.where.items():
         if len(indices) == 1 and (not noun.color or len(scene.where[Noun(noun.shape)]) > 1):
             item = scene.segments[indices[0]].find(noun)
@@ -113,7 +113,7 @@ def _multi(scene: Scene) -> list[Question]:
 
 
 def _nouns(scene: Scene) -> Iterator[tuple[Noun, tuple[int, ...]]]:
-    """Every shape, and every colour of the shapes that are shown."""
+    """Yield every shape, and every color of the shapes that are shown, with their segments."""
     for shape in SHAPES:
         yield Noun(shape), scene.where.get(Noun(shape), ())
         if Noun(shape) in scene.where:
@@ -213,11 +213,11 @@ KINDS: dict[str, Callable[[Scene], list[Question]]] = {
     "two_hop": _two_hop,
     "describe": _describe,
 }
-"""Every kind of question: a scene -> all its questions of that kind, plainly worded."""
+"""By kind of question: a scene -> all its questions of that kind, in the plain phrasing."""
 
 
 def questions(scene: Scene, kinds: tuple[str, ...] | None = None) -> list[Question]:
-    """All questions of a scene that have one right answer, plainly worded."""
+    """Return all questions of a scene that have one right answer, in the plain phrasing."""
     return [q for kind in (kinds or tuple(KINDS)) for q in KINDS[kind](scene)]
 
 
@@ -227,10 +227,11 @@ def draw_questions(
     count: int,
     weights: Mapping[str, float] | tuple[str, ...] = tuple(KINDS),
 ) -> list[Question]:
-    """Random questions of a scene, plainly worded, none twice; fewer where it has no more.
+    """Return different random questions of a scene, in the plain phrasing.
 
     Args:
-        weights: how often each kind comes; equally often if only named.
+        count: how many; there are fewer if the scene has no more.
+        weights: relative frequency of each kind; equal if only the kinds are given.
     """
     kinds = list(weights)
     chance = np.array([weights[k] if isinstance(weights, Mapping) else 1.0 for k in kinds], float)
@@ -244,7 +245,7 @@ def draw_questions(
         if not pool:
             chance[kinds.index(kind)] = 0
             continue
-        if kind in ("present", "digit", "word"):  # as many of one answer as of the others
+        if kind in ("present", "digit", "word"):  # balance "no" and "none" with the others
             usual = rng.random() < 0.5
             pool = [q for q in pool if (q.answer in ("no", "none")) == usual] or pool
         if kind == "count":
@@ -257,5 +258,5 @@ def draw_questions(
 
 
 def reworded(question: Question, rng: np.random.Generator) -> Question:
-    """The question in other, neatly spelled words, among them those kept out of training."""
+    """Return the question in a random phrasing, spelled correctly; the phrasing may be held out."""
     return replace(question, text=rephrase(question, rng, held_out=True, rough=False))

@@ -1,4 +1,4 @@
-"""Free room in a frame: items keep apart at all times, and off the card."""
+"""Place items in a frame: they keep apart at all times, and do not touch the card."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tempo_lab.nano.world.scenes import MOTIONS, SEGMENT_SECONDS, SPEED, STEP, UNITS
 
 CELLS = 4
-"""The frame in cells a side: at whole seconds no two items have their centres in one cell."""
+"""Cells per side of a frame: at whole seconds, no cell contains the centers of two items."""
 
 TIMES = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
 
@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def card_box(card: str) -> tuple[int, int]:
-    """Columns and rows of a card, in units."""
+    """Return the columns and rows of a card, in units."""
     return 18 * len(card) + 6, 27
 
 
@@ -26,7 +26,7 @@ def _cell(x: Floats, y: Floats) -> Floats:
 
 
 class Layout:
-    """Finds free room: items keep apart at all times, and off the card."""
+    """Finds free space for items and a card, and records what is placed."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -34,7 +34,7 @@ class Layout:
         self.card: tuple[float, float, float, float] | None = None
 
     def put_card(self, card: str) -> tuple[float, float]:
-        """Centre of a card near one of the frame's edges."""
+        """Place a card near the top or bottom edge; return its center, in units."""
         wide, high = card_box(card)
         x = float(self.rng.integers(wide // 2 + 2, UNITS - wide // 2 - 1))
         y = float(self.rng.choice((high // 2 + 3, UNITS - high // 2 - 3)))
@@ -42,7 +42,7 @@ class Layout:
         return x, y
 
     def _free(self, xs: Floats, ys: Floats, radius: float) -> npt.NDArray[np.bool_]:
-        """Which of the paths [candidate, time] touch nothing that is placed."""
+        """Return which of the paths [candidate, time] touch nothing that is placed: [candidate]."""
         free = np.ones(len(xs), bool)
         for x, y, other in self.placed:
             apart = np.hypot(xs - x, ys - y) > radius + other + 3
@@ -55,7 +55,7 @@ class Layout:
         return free
 
     def put(self, radius: int, motion: str, tries: int = 40) -> tuple[float, float] | None:
-        """Where an item may start, or None where ``tries`` random places were all taken."""
+        """Place an item; return its start, in units; None if ``tries`` random starts are taken."""
         dx, dy = STEP[motion]
         travel = SPEED * SEGMENT_SECONDS
         low, high = radius + 3.0, UNITS - radius - 3.0
@@ -72,7 +72,7 @@ class Layout:
         return float(starts[0][free[0]]), float(starts[1][free[0]])
 
     def put_meeting(self, radius: int, other: int) -> tuple[str, float, float, float, float] | None:
-        """A still item and one that moves up to it: motion, the one's start, the other's place."""
+        """Place two items that meet; return the mover's motion and start, the other's center."""
         for _ in range(12):
             motion = MOTIONS[self.rng.integers(4)]
             start = self.put(radius, motion, tries=1)

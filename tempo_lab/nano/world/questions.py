@@ -1,6 +1,6 @@
-"""Questions about a scene: their words, what is relevant to them, and how answers are scored.
+"""Questions about a scene: their phrasings, the segments relevant to them, and their scores.
 
-What can be asked of a scene is in ``kinds.py``.
+``kinds.py`` makes the questions of a scene.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "What can be seen at {} seconds?",
     ),
 }
-"""Phrasings by what they ask: the first is the plain one, the last is kept out of training."""
+"""Phrasings by what they ask: the first one is plain, the last one is held out from training."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,12 @@ class Question:
 
     Attributes:
         text: as a user would type it.
-        answer: what the model should say, exactly; parts are separated by a comma.
+        answer: the exact right answer; its parts are separated by commas.
         kind: a key of `tempo_lab.nano.world.KINDS`.
         evidence: numbers of the segments that must be seen to answer.
-        nouns: the things that the question is about.
+        nouns: names of the items that the question is about.
         asks: keys of `PHRASES`, one for each part.
-        fill: what the phrases are filled with.
+        fill: what fills the fields of the phrases.
     """
 
     text: str
@@ -143,16 +143,16 @@ class Question:
     fill: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The question as plain JSON values."""
+        """Return the question as plain JSON values."""
         row = asdict(self)
         return {**row, "evidence": list(self.evidence), "nouns": [str(n) for n in self.nouns]}
 
     def score(self, given: str) -> float:
-        """How right an answer is, 0 to 1.
+        """Return the score of an answer, 0 to 1.
 
-        Most kinds are right or wrong. Of several parts the share that is right, in their order; of
-        a description the share of its parts, in any order, less for each that is not there. A time
-        is right within its own segment.
+        Most answers are right or wrong. An answer of several parts scores the share of right parts,
+        in order. A description scores the share of its parts, in any order, and less for each wrong
+        part. A time is right within its segment.
         """
         said = [part.strip(" .") for part in given.strip().lower().split(",")]
         wanted = self.answer.split(", ")
@@ -169,14 +169,14 @@ class Question:
 
 
 def caption(segment: SceneSegment) -> str:
-    """What a segment shows, from left to right, then the place and what is on its card."""
+    """Return what a segment shows: items from left to right, the place, and the card's text."""
     parts = [f"{item.color} {item.shape}" for item in segment.items]
     parts.append(segment.place)
     return ", ".join([*parts, segment.card] if segment.card is not None else parts)
 
 
 def relevant(question: Question, segment: SceneSegment, index: int) -> bool:
-    """Whether the segment of that number matters to the question, by what it alone shows."""
+    """Whether the segment, number ``index``, is relevant to the question, by its content alone."""
     if question.kind == "most" or question.text == DESCRIBE:
         return True
     if question.kind == "describe":
@@ -187,27 +187,27 @@ def relevant(question: Question, segment: SceneSegment, index: int) -> bool:
 
 
 def article(noun: str) -> str:
-    """A noun with its article."""
+    """Return a noun with its indefinite article."""
     return f"{'an' if noun[0] in 'aeiou' or noun.startswith('hour') else 'a'} {noun}"
 
 
 def phrase(ask: str, fill: tuple[str, ...], number: int = 0) -> str:
-    """A phrasing of one part."""
+    """Return one part of a question, in the phrasing of that number."""
     return PHRASES[ask][number].format(*fill, a=article(fill[0]) if fill else "")
 
 
 def phrasing(ask: str, text: str) -> str | None:
-    """Which phrase of :data:`PHRASES` a question of one part follows; None if it follows none."""
+    """Return the phrase of :data:`PHRASES` that a question of one part follows; None if none."""
     fitting = [
         form
         for form in PHRASES[ask]
         if re.fullmatch(re.sub(r"\\{\w*\\}", ".+", re.escape(form)), text)
     ]
-    return max(fitting, key=len, default=None)  # "the first star" fits where "the star" does, too
+    return max(fitting, key=len, default=None)  # the phrase "the {}" also fits "the first star"
 
 
 def wording(asks: tuple[str, ...], fill: tuple[str, ...], numbers: tuple[int, ...]) -> str:
-    """All parts in one text; from the second on the thing is called "it"."""
+    """Return all parts as one text; from the second part on, the item is called "it"."""
     if len(asks) == 1:
         return phrase(asks[0], fill, numbers[0])
     parts = []
@@ -228,7 +228,7 @@ def plain(
     asks: tuple[str, ...] = (),
     fill: tuple[str, ...] = (),
 ) -> Question:
-    """A plainly worded question; by default of one part, filled with what it is about."""
+    """Return a question in the plain phrasing; by default with one part, filled with its nouns."""
     asks = asks or (kind,)
     fill = fill or tuple(str(noun) for noun in nouns)
     text = wording(asks, fill, (0,) * len(asks))
@@ -241,11 +241,11 @@ MARKUP = ("<|im_end|><|video_pad|><image>", "<|im_end|>", "<image>", "@@", "###"
 def rephrase(
     question: Question, rng: np.random.Generator, *, held_out: bool = False, rough: bool = True
 ) -> str:
-    """The question in other words.
+    """Return the question's text in a random phrasing.
 
     Args:
-        held_out: whether phrasings that training never shows may come.
-        rough: whether it is now and then spelled loosely, or has markup in it.
+        held_out: whether phrasings that training never shows may occur.
+        rough: whether the text is sometimes spelled loosely, or contains markup.
     """
     if not question.asks:
         return question.text

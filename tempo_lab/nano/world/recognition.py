@@ -1,4 +1,4 @@
-"""Recognize the kind of a question by its words, as the training phrases it."""
+"""Recognize the kind of a question by its phrasing."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LOOSE = re.compile("|".join(map(re.escape, MARKUP)) + r"|^\s*please tell me,\s*"
 def question_kind(text: str) -> str | None:
     """Return the kind of a question, a key of `KINDS`; None if the world asks no such question.
 
-    The phrases are those of training and the held-out ones. Questions about a thing that is not
-    shown (kind "absence") are phrased like those about one that is, and have their kind.
+    The phrases include those held out from training. Questions about an item that is not shown
+    (kind "absence") have the phrases of other kinds, and the kind of their phrase is returned.
 
     >>> question_kind("What color is the star?"), question_kind("What color is the sea?")
     ('color', None)

@@ -1,6 +1,6 @@
-"""Pixels of a scene: cached backgrounds, sprites and cards, pasted with numpy.
+"""Render a scene: cached backgrounds, sprites and cards, pasted with numpy.
 
-Frames come at any square size; 128 is what the embedded model sees, larger sizes are for people.
+Frames are square, of any size: 128 for the embedded model, larger ones for people.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ FONT = {
     "x": "10001 10001 01010 00100 01010 10001 10001",
     "y": "10001 10001 01010 00100 00100 00100 00100",
 }
-"""Five by seven dots of what is written on cards."""
+"""Characters on cards: seven rows of five dots each."""
 
 
 def _polygon(points: Floats, x: Floats, y: Floats) -> Floats:
-    """Signed distance to a closed polygon [corner, xy], negative inside."""
+    """Return the signed distance to a closed polygon [corner, xy], negative inside."""
     best = np.full(x.shape, np.inf, np.float32)
     sign = np.ones(x.shape, np.float32)
     previous = np.roll(points, 1, axis=0)
@@ -73,7 +73,7 @@ def _polygon(points: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def _distance(shape: str, x: Floats, y: Floats) -> Floats:
-    """Signed distance to a shape of radius one, negative inside."""
+    """Return the signed distance to a shape of radius one, negative inside."""
     if shape == "circle":
         return (np.hypot(x, y) - 0.92).astype(np.float32)
     if shape == "ring":
@@ -115,7 +115,7 @@ def _distance(shape: str, x: Floats, y: Floats) -> Floats:
 
 @lru_cache(maxsize=2048)
 def sprite(shape: str, color: str, radius: int, size: int) -> tuple[Floats, Floats]:
-    """A shape at a frame size: colour * alpha [row, column, rgb], 1 - alpha [row, column, 1]."""
+    """Return color * alpha [row, column, rgb] and 1 - alpha [row, column, 1] of a shape."""
     scale = size / UNITS
     half = int(np.ceil((radius * 1.1 + 4) * scale))
     axis = (np.arange(2 * half, dtype=np.float32) - half + 0.5) / (radius * scale)
@@ -134,7 +134,7 @@ def sprite(shape: str, color: str, radius: int, size: int) -> tuple[Floats, Floa
 
 @lru_cache(maxsize=64)
 def card(text: str, size: int) -> Floats:
-    """A white card with dark characters, [row, column, rgb], of :func:`card_box` units."""
+    """Return a white card with dark characters, [row, column, rgb], of :func:`card_box` units."""
     wide, high = card_box(text)
     ink = np.zeros((high, wide), np.float32)
     for index, character in enumerate(text):
@@ -165,7 +165,7 @@ def _ramp(y: Floats, top: tuple[int, int, int], bottom: tuple[int, int, int]) ->
 
 @lru_cache(maxsize=256)
 def background(place: str, variant: int, size: int) -> Floats:
-    """A place, [row, column, rgb] float32 in 0..255; ``variant`` moves its details about."""
+    """Return a place, float32 [row, column, rgb] in 0..255; ``variant`` moves its details."""
     rng = np.random.default_rng([variant, sum(map(ord, place))])
     x, y = _grid(size)
     soft = size / 1.5
@@ -244,10 +244,10 @@ def _paste(frame: Pixels, item: Item, seconds: float, scale: float) -> None:
 
 
 def render(segment: SceneSegment, seconds: npt.ArrayLike, size: int = UNITS) -> Pixels:
-    """Frames of a segment at the given seconds after its start.
+    """Render a segment at the given seconds after its start.
 
     Returns:
-        uint8 [frame, row, column, rgb], ``size`` rows and columns.
+        uint8 [frame, row, column, rgb], with ``size`` rows and columns.
     """
     times = np.atleast_1d(np.asarray(seconds, np.float64))
     scale = size / UNITS
@@ -267,5 +267,5 @@ def render(segment: SceneSegment, seconds: npt.ArrayLike, size: int = UNITS) -> 
 
 
 def sampled(segment: SceneSegment, size: int = UNITS, phase: float = 0.0) -> Pixels:
-    """The eight frames that sampling at two frames a second sees, ``phase`` seconds late."""
+    """Return the eight frames sampled at two frames per second, ``phase`` seconds late."""
     return render(segment, np.arange(8) * 0.5 + phase, size)

@@ -1,7 +1,7 @@
-"""What a scene is: a row of four-second segments, each of three to five items in a place.
+"""Scenes: sequences of four-second segments, each with three to five items in a place.
 
-Places last several segments (chapters). Everything a question can ask about is in the
-:class:`SceneSegment` and its items. Scenes are drawn at random in ``casting.py``.
+A place lasts several segments (a chapter). A :class:`SceneSegment` and its items contain everything
+that a question can ask about. ``casting.py`` draws random scenes.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ CARDS = (*DIGITS, *WORDS)
 EVENTS = ("appears", "leaves", "changes", "meets")
 
 HELD_OUT = frozenset(zip(SHAPES, COLORS, strict=False))
-"""Pairs of shape and colour that no training video shows: one in ten of all."""
+"""Pairs of shape and color that no training video shows: one in ten of all pairs."""
 
 SEGMENT_SECONDS = 4.0
-"""Length of a segment: eight frames at two frames a second."""
+"""Length of a segment: eight frames at two frames per second."""
 
 EVENT_SECONDS = 2.0
 """When an event happens, in seconds after the start of its segment."""
 
 UNITS = 128
-"""Coordinates of a scene run over 0..128 on both axes, whatever the size of the frame."""
+"""Coordinates of a scene range from 0 to 128 on both axes, for frames of any size."""
 
 SPEED = 6.0
-"""Units that a moving item travels in a second, three in a sampled frame."""
+"""Units per second of a moving item: three units per sampled frame."""
 
 STEP = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still": (0, 0)}
 CLEAR = 12.0
-"""Units off the middle lines from which an item counts as in a corner of the picture."""
+"""An item at least this many units from both middle lines is in a corner of the frame."""
 
 
 class Noun(NamedTuple):
-    """What a question calls an item: "star", or "red star" where the colour tells it apart."""
+    """Name of an item in a question: "star", or "red star" where the color distinguishes it."""
 
     shape: str
     color: str = ""
@@ -56,13 +56,13 @@ class Noun(NamedTuple):
 
 @dataclass(frozen=True)
 class Item:
-    """One coloured shape.
+    """One colored shape.
 
     Attributes:
-        shape, color, size, motion: what it is and what it does.
-        x, y: its centre at the start of the segment, in units.
+        shape, color, size, motion: of `SHAPES`, `COLORS`, `SIZES` and `MOTIONS`.
+        x, y: its center at the start of the segment, in units.
         event: one of `EVENTS`, or None.
-        other: the colour it changes to, or the shape it meets.
+        other: the color that it changes to, or the shape that it meets.
     """
 
     shape: str
@@ -80,23 +80,23 @@ class Item:
         return SIZES[self.size]
 
     def center(self, seconds: float) -> tuple[float, float]:
-        """Centre, in units, so many seconds after the segment's start."""
+        """Return the center, in units, this many seconds after the segment's start."""
         dx, dy = STEP[self.motion]
         return self.x + dx * SPEED * seconds, self.y + dy * SPEED * seconds
 
     def shown(self, seconds: float) -> bool:
-        """Whether it is there, so many seconds after the segment's start."""
+        """Whether the item is visible this many seconds after the segment's start."""
         if self.event == "appears":
             return seconds >= EVENT_SECONDS
         return self.event != "leaves" or seconds < EVENT_SECONDS
 
     def color_at(self, seconds: float) -> str:
-        """Its colour, so many seconds after the segment's start."""
+        """Return the color this many seconds after the segment's start."""
         return self.other if self.event == "changes" and seconds >= EVENT_SECONDS else self.color
 
     @property
     def position(self) -> str:
-        """The corner it is in over the whole segment, "" for one that is in none."""
+        """The corner that contains the item during the whole segment; "" if there is none."""
         x, y = self.center(SEGMENT_SECONDS / 2)
         if min(abs(x - UNITS / 2), abs(y - UNITS / 2)) < CLEAR:
             return ""
@@ -105,9 +105,9 @@ class Item:
 
 @dataclass(frozen=True)
 class SceneSegment:
-    """What four seconds show: a place, its items from left to right, now and then a card.
+    """Four seconds of a scene: a place, its items from left to right, and sometimes a card.
 
-    ``card`` is a digit or a short word, or None; ``card_x, card_y`` its centre in units.
+    ``card`` is a digit, a short word or None; ``card_x, card_y`` is its center in units.
     """
 
     place: str
@@ -118,7 +118,7 @@ class SceneSegment:
     card_y: float = 0.0
 
     def find(self, noun: Noun) -> Item | None:
-        """The item of that name, if it is here; no shape comes twice in a segment."""
+        """Return the item of that name, or None; no shape appears twice in a segment."""
         for item in self.items:
             if item.shape == noun.shape and noun.color in ("", item.color):
                 return item
@@ -141,7 +141,7 @@ class Scene:
         return len(self) * SEGMENT_SECONDS
 
     def chapters(self) -> list[dict[str, Any]]:
-        """Runs of segments in the same place: place, first and last segment."""
+        """Return runs of segments in the same place: place, first and last segment."""
         runs: list[dict[str, Any]] = []
         for index, segment in enumerate(self.segments):
             if runs and runs[-1]["place"] == segment.place:
@@ -152,7 +152,7 @@ class Scene:
 
     @cached_property
     def where(self) -> dict[Noun, tuple[int, ...]]:
-        """Segments of each thing that is shown, by shape alone and by shape and colour."""
+        """Segments that show each item, by shape alone and by shape and color."""
         found: dict[Noun, list[int]] = {}
         for index, segment in enumerate(self.segments):
             for item in segment.items:
@@ -161,7 +161,7 @@ class Scene:
         return {noun: tuple(indices) for noun, indices in found.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The scene as plain JSON values."""
+        """Return the scene as plain JSON values."""
         return {
             "seed": self.seed,
             "world_version": WORLD_VERSION,

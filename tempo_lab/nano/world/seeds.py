@@ -1,8 +1,8 @@
-"""Which scene seeds are drawn for what. No two purposes share a video.
+"""Scene seeds of each purpose. No two purposes share a video.
 
 A scene seed is the number that `draw_scene` takes; a run (`--seed` of a command) has many. Training
-draws its segments from generators of its own and needs no scene; what it shows as examples comes
-from `TRAINING`. The shipped clips and `tempo-lab world make` take seeds below a million.
+draws its segments from its own generators and needs no scene; a checkpoint's example questions come
+from `TRAINING`. The included clips and `tempo-lab world make` take seeds below a million.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class Purpose:
     """The scene seeds of one purpose.
 
     Attributes:
-        name: of the purpose.
-        starts: first scene seed of each run; their step is how many scene seeds a run has.
+        name: the purpose's name.
+        starts: first scene seed of each run; their step is the number of scene seeds per run.
     """
 
     name: str
@@ -27,21 +27,21 @@ class Purpose:
 
     @property
     def runs(self) -> int:
-        """How many runs there are, from 0 on."""
+        """Number of runs, which are numbered from 0."""
         return sum(map(len, self.starts))
 
     def seeds(self, run: int) -> range:
-        """The scene seeds of a run.
+        """Return the scene seeds of a run.
 
         Raises:
-            TempoLabError: no such run.
+            TempoLabError: there is no such run.
         """
         if not 0 <= run < self.runs:
             raise TempoLabError(
                 f"there is no such seed for the videos of {self.name}",
                 asked=f"seed {run}",
                 found=f"seeds 0 to {self.runs - 1}",
-                fix="a seed from this range",
+                fix="use a seed in this range",
             )
         first = next(islice(chain(*self.starts), run, None))
         return range(first, first + self.starts[0].step)

@@ -1,4 +1,4 @@
-"""Turn recorded chunks into labelled arrays. The chunks are CPU tensors."""
+"""Turn recorded chunks into labeled arrays. The chunks are CPU tensors."""
 
 from __future__ import annotations
 

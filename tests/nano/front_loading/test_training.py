@@ -199,7 +199,7 @@ def test_a_base_is_taken_over_once_and_a_run_in_the_way_is_refused(
         train_arm("middle", 7, tmp_path)
     (tmp_path / "random-7").mkdir()
     (tmp_path / "random-7" / "single.safetensors").touch()
-    with pytest.raises(TempoLabError, match="already there"):
+    with pytest.raises(TempoLabError, match="already exists"):
         train_arm("random", 7, tmp_path, resume=False)
 
 

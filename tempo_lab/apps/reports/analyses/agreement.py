@@ -11,7 +11,7 @@ from tempo_lab.common.statistics import Estimate, bootstrap_mean, spearman
 def correlation_of_shared_first(segments: int) -> float:
     """Return the rank correlation expected of two rankings that share only their first segment.
 
-    Of centred ranks, the first gives ((n - 1) / 2)^2, and the others, in any order, their mean
+    Of centered ranks, the first gives ((n - 1) / 2)^2, and the others, in any order, their mean
     -1/2 each: n (n - 1) / 4 of the n (n^2 - 1) / 12 that equal rankings have.
 
     >>> correlation_of_shared_first(2)

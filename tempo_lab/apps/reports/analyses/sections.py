@@ -60,7 +60,7 @@ def relevance(results: ReportResults, findings: Findings) -> Section:
         [
             plot_picture(
                 "relevance",
-                "Above: one question. Below: all questions; shuffled ones are grey",
+                "Above: one question. Below: all questions; shuffled ones are gray",
                 plots.relevance(results.relevance),
             ),
             plot_picture(

@@ -153,7 +153,7 @@ def attention(results: ReportResults, findings: Findings) -> Section:
 
 
 def _row_attention(results: ReportResults, findings: Findings, row: str, label: str) -> str:
-    """What one kind of row attends to, and what of it was learned."""
+    """Return what one kind of row attends to, and what of it was learned."""
     groups = [str(group) for group in results.attention.data["group"].to_numpy()]
     mass = {group: findings("attention", f"{row} on {group}") for group in groups}
     learned = {group: findings("attention", f"{row} on {group} less random") for group in groups}

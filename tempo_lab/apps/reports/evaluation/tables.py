@@ -77,7 +77,7 @@ def costs(run: EvaluationRun) -> pd.DataFrame:
 
 
 def _names(run: EvaluationRun, table: pd.DataFrame) -> pd.DataFrame:
-    """The arms of a table, and their budgets where they have any."""
+    """Return the arms of a table, and their budgets where they have any."""
     names = pd.DataFrame({"arm": table["arm"]})
     if run.config["kind"] != PRIOR:
         names["budget"] = [_whole(budget) for budget in table["budget"]]

@@ -126,7 +126,7 @@ def _digest(name: str, *, required: bool) -> str | None:
 
 
 def _digest_of(jobs: list[VideoJob]) -> str:
-    """A digest of everything that is asked: rows of other questions belong to another run."""
+    """Return a digest of all questions and arms; rows of others belong to another run."""
     questions = [
         [job.video, item.question.text, item.question.answer, *job.keys((MAIN,))]
         for job in jobs

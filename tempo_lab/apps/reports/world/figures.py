@@ -1,6 +1,6 @@
 """Figures of the evaluation's tables: each function returns (figure, axes) and never shows them.
 
-Each line also has its own marker, so that no meaning depends on colour alone. No torch.
+Each line also has its own marker, so that no meaning depends on color alone. No torch.
 """
 
 from __future__ import annotations
