@@ -14,7 +14,7 @@ from tempo_lab.allocation import STRATEGIES
 from tempo_lab.apps import completion
 from tempo_lab.evaluation.arms import SPECIAL
 from tempo_lab.evaluation.presets import PRESETS
-from tempo_lab.nano.front_loading.training import ARMS
+from tempo_lab.nano.front_loading.cuts import ARMS
 from tempo_lab.nano.training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]

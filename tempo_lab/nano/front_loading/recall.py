@@ -24,9 +24,9 @@ import torch
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.files import write_atomic
 from tempo_lab.common.progress import progress_bar
+from tempo_lab.nano.front_loading.cuts import ARMS
 from tempo_lab.nano.front_loading.table import ENDS, write_tables
 from tempo_lab.nano.front_loading.training import (
-    ARMS,
     BASE_STAGES,
     FRONT_LOADING,
     STAGE,

@@ -22,6 +22,7 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from tempo_lab.common.errors import TempoLabError
+from tempo_lab.nano.front_loading.cuts import ARMS, kept_slots
 from tempo_lab.nano.training.distributed import device, finish, start
 from tempo_lab.nano.training.feature_bank import FeatureBank, make_bank, weights_digest
 from tempo_lab.nano.training.joint_stage import (
@@ -33,7 +34,7 @@ from tempo_lab.nano.training.llm_stage import HINT
 from tempo_lab.nano.training.optimizers import MuonAdamW
 from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import NANO, Recipe
-from tempo_lab.nano.training.sampling import Rows, Shape, draw_video
+from tempo_lab.nano.training.sampling import Shape, draw_video
 from tempo_lab.nano.training.stages import named, read_note, run_stage
 from tempo_lab.nano.training.train import (
     CPU_ENVIRONMENT,
@@ -46,14 +47,6 @@ from tempo_lab.nano.training.train import (
 from tempo_lab.nano.training.vision_stage import FrameTower
 from tempo_lab.nano.training.warm_start import start_from_run
 
-ARMS = {
-    "none": "all memory tokens",
-    "prefix": "the first k memory tokens",
-    "suffix": "the last k memory tokens",
-    "random": "a random subset of k memory tokens",
-}
-"""What the LLM reads of each segment in training, by arm. k is drawn evenly from 1 to all."""
-
 FRONT_LOADING = replace(NANO, name="front-loading", workers=1)
 """Nano's recipe up to the ``svlm`` and ``llm`` stages, then its ``single`` stage for each run, with
 500 steps of 12 segments with 5 questions each."""
@@ -63,29 +56,6 @@ BASE_STAGES = ("vision", "svlm", "llm")
 
 STAGE = "single"
 """Name of a run's only stage, and of the stage's file."""
-
-
-def kept_slots(arm: str, questions: int, slots: int, rng: np.random.Generator) -> list[Rows]:
-    """Which memory tokens the LLM reads for each question: their slots, in ascending order.
-
-    Every arm draws the same numbers, so that arms with equal generators keep equally many.
-
-    Args:
-        arm: a key of :data:`ARMS`.
-        questions: how many questions there are.
-        slots: memory tokens per segment.
-        rng: the generator.
-    """
-    counts = rng.integers(1, slots + 1, questions)
-    orders = rng.permuted(np.tile(np.arange(slots), (questions, 1)), axis=1)
-    everything = np.arange(slots)
-    kept = {
-        "none": lambda count, order: everything,
-        "prefix": lambda count, order: everything[:count],
-        "suffix": lambda count, order: everything[slots - count :],
-        "random": lambda count, order: np.sort(order[:count]),
-    }[arm]
-    return [kept(count, order) for count, order in zip(counts, orders, strict=True)]
 
 
 def cut_step(joint: JointModel, shape: Shape, arm: str) -> Callable[..., Any]:

@@ -13,11 +13,10 @@ from safetensors.torch import load_file
 
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.nano.front_loading import training as study
+from tempo_lab.nano.front_loading.cuts import ARMS, kept_slots
 from tempo_lab.nano.front_loading.training import (
-    ARMS,
     FRONT_LOADING,
     cut_step,
-    kept_slots,
     load_base,
     run_arm,
     train_arm,
