@@ -24,8 +24,12 @@ def enough(ks, right):
 
 course.check_enough(enough)
 
-
 # %% Exercise 4
+first_facts = [2, 3]
+course.check_first_facts(first_facts)
+
+
+# %% Exercise 5
 def knee(ks, curve):
     x, y = np.array(ks, dtype=float), np.array(curve, dtype=float)
     above = (y - y[0]) / (y[-1] - y[0]) - (x - x[0]) / (x[-1] - x[0])
@@ -34,8 +38,8 @@ def knee(ks, curve):
 
 course.check_knee(knee)
 
-# %% Exercise 5
-slot = 2  # after the thing and its place
+# %% Exercise 6
+slot = 2  # after the object and its place
 only = tl.Intervention.slots([slot])
 run = session.ask("What color is the star?", budget=64, interventions=only)
 course.check_color_slot(slot, run)

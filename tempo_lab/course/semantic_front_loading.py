@@ -115,6 +115,22 @@ def _by_rotation(ks: Sequence[int], curve: Sequence[float]) -> int:
 
 
 @check(
+    right=[([2, 3],), ([3, 2],), ({2, 3},), (np.array([2, 3]),)],
+    wrong=[([0, 1],), ([1, 2],), ([3],), ([2, 3, 0],), (3,)],
+)
+def check_first_facts(answer: Any) -> str | None:
+    """The two facts of four that come first if the frequencies are reversed."""
+    values = sorted(numbers(answer))
+    if values == [2, 3]:
+        return None
+    if len(values) != 2:
+        return "Give two facts."
+    if values == [0, 1]:
+        return "That is the order before the frequencies were reversed."
+    return "Compare how often each fact is asked for, now that the frequencies are reversed."
+
+
+@check(
     right=[
         (lambda ks, curve: _knee(np.array(ks), np.array(curve)),),
         (_by_rotation,),

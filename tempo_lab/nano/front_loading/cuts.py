@@ -11,19 +11,19 @@ ARMS = {
     "suffix": "the last k memory tokens",
     "random": "a random subset of k memory tokens",
 }
-"""What the LLM reads of each segment in training, by arm. k is drawn evenly from 1 to all."""
+"""Memory tokens of each segment that the LLM reads in training, by arm. k is uniform, 1 to all."""
 
 
 def kept_slots(
     arm: str, questions: int, slots: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
-    """Which memory tokens the LLM reads for each question: their slots, in ascending order.
+    """Return the slots of the memory tokens that the LLM reads per question, in ascending order.
 
     Every arm draws the same numbers, so that arms with equal generators keep equally many.
 
     Args:
         arm: a key of :data:`ARMS`.
-        questions: how many questions there are.
+        questions: number of questions.
         slots: memory tokens per segment.
         rng: the generator.
     """
