@@ -229,6 +229,8 @@ def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
         print_table(tables.ledger(trace, rows))
         if not trace.scores_only:
             console().print(tables.totals(trace), markup=False)
+    if trace.read_as is not None:
+        print_error(f"note: the model read the question as {trace.read_as!r}")
     for warning in trace.warnings:
         print_error(f"warning: {warning}")
 
