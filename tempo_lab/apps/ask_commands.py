@@ -157,6 +157,8 @@ def trace(
     from tempo_lab.trace.trace import Trace
 
     loaded = Trace.load(file)
+    if html is not None:
+        loaded.to_html(html, video=video)  # refuses another video before anything is printed
     try:
         if not as_json:
             answer = {} if loaded.scores_only else {"answer": loaded.answer}
@@ -168,8 +170,6 @@ def trace(
         sys.stdout.flush()
     finally:  # what reads the output may have ended
         _write(loaded, None, figure)
-        if html is not None:
-            loaded.to_html(html, video=video)
 
 
 def info(
