@@ -11,8 +11,10 @@ from collections.abc import Collection
 
 GIVEN = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?:\"([^\"]*)\"|'([^']*)'|(<[^>]*>|[\w./:-]+)?)")
 """An argument as in Python: device="cpu", base=<folder>, fps=2, device=."""
-NAMED = re.compile(r"(?<![\w.=\"'-])([a-z]+(?:_[a-z]+)+)(?![\w(.=])")
-"""The name of an argument of several words: max_frames."""
+NAMED = re.compile(r"(?<![\w.=\"'-])([a-z]+(?:_[a-z]+)+|fps)(?![\w(.=])")
+"""The name of an argument: max_frames."""
+PYTHON_ONLY = {"max_new_tokens", "subtitle_frames", "min_tokens"}
+"""Names of arguments that not every command has as options."""
 SEPARATOR = re.compile(r"(; |, or )")
 
 
@@ -33,22 +35,23 @@ def as_options(text: str, options: Collection[str]) -> str:
     pieces = SEPARATOR.split(text)
     kept = ""
     for number, part in enumerate(pieces[::2]):
-        if any(_option(name) not in options for name in _arguments(part)):
+        given = {match[1] for match in GIVEN.finditer(part)}
+        named = {match[1] for match in NAMED.finditer(part)} & PYTHON_ONLY
+        if any(_option(name) not in options for name in given | named):
             continue
-        kept += (pieces[2 * number - 1] if kept else "") + _replaced(part)
+        kept += (pieces[2 * number - 1] if kept else "") + _replaced(part, options)
     return kept or text
 
 
-def _arguments(part: str) -> list[str]:
-    return [match[1] for pattern in (GIVEN, NAMED) for match in pattern.finditer(part)]
-
-
-def _replaced(part: str) -> str:
+def _replaced(part: str, options: Collection[str]) -> str:
     def given(match: re.Match[str]) -> str:
         value = next((text for text in match.groups()[1:] if text is not None), "")
         return f"{_option(match[1])} {value}".rstrip()
 
-    return NAMED.sub(lambda match: _option(match[1]), GIVEN.sub(given, part))
+    def named(match: re.Match[str]) -> str:
+        return option if (option := _option(match[1])) in options else match[1]
+
+    return NAMED.sub(named, GIVEN.sub(given, part))
 
 
 def _option(name: str) -> str:

@@ -29,12 +29,14 @@ def misfit(forms: QuestionForms, question: str, answer: str) -> str | None:
     asked, said = trimmed(question).lower(), trimmed(answer).lower()
     if UNKNOWABLE.match(asked):
         return "no kind of question that it knows asks who or why"
-    if re.search(r"\bor\b", asked):
+    if PART.search(question):
+        fits, form = "," in said, "several parts"
+    elif re.search(r"\bor\b", asked):
         fits = said == NOT_SHOWN or re.search(rf"\b{re.escape(said)}\b", asked) is not None
         form = "one of the things that it names"
     elif YES_NO.match(asked):
         fits, form = said in ("yes", "no"), "yes or no"
-    elif DESCRIBE.match(asked) or (re.search(r"\band\b", asked) and not PART.search(question)):
+    elif DESCRIBE.match(asked) or re.search(r"\band\b", asked):
         fits, form = "," in said, "several parts"
     elif COUNT.match(asked):
         fits, form = said.isdigit(), "a number"
