@@ -162,8 +162,10 @@ def trace(
     try:
         if not as_json:
             answer = {} if loaded.scores_only else {"answer": loaded.answer}
-            values = {"question": loaded.question, **answer, **loaded.provenance}
-            values.pop("warnings", None)  # `_show` prints them
+            question = loaded.question if loaded.read_as is None else loaded.asked
+            values = {"question": question, **answer, **loaded.provenance}
+            for shown in ("warnings", "asked"):  # `_show` prints the one, and the other is above
+                values.pop(shown, None)
             console().print(facts(values))
             print()
         _show(loaded, as_json=as_json, rows=None if all_segments else 16)

@@ -87,8 +87,10 @@ def check_output_paths(
 def _cannot_write(folder: Path) -> str | None:
     """Return why nothing can be created in a folder; None if something can.
 
-    The rights do not tell: those of /proc allow everything to root.
+    Rights alone do not tell: those of /proc allow everything to root.
     """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "no permission"
     try:
         with TemporaryDirectory(dir=folder, prefix=".tempo-lab-"):
             return None

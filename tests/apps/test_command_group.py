@@ -102,7 +102,12 @@ def test_json_errors_send_no_terminal_escapes(tmp_path):
         (["ask", CLIP, STAR, "--json", "--budget", "many"], "BadParameter", "--budget", "integer"),
         (["trace", "a.nc", "--json", "--nope"], "NoSuchOption", "--nope", "--figure"),
         (["evaluate", "tabel", "--json"], "UsageError", "tempo-lab evaluate tabel", "table"),
-        (["evaluate", "compare", "a", "b", "--json", "--csv"], "BadParameter", "--csv", "--csv"),
+        (
+            ["evaluate", "compare", "a", "b", "--json", "--csv"],
+            "BadParameter",
+            "tempo-lab",
+            "--csv",
+        ),
     ],
 )
 def test_usage_errors_are_json_too(words, kind, asked, found):
