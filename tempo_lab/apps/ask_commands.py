@@ -157,19 +157,21 @@ def trace(
     from tempo_lab.trace.trace import Trace
 
     loaded = Trace.load(file)
+    if html is not None:
+        loaded.to_html(html, video=video)  # refuses another video before anything is printed
     try:
         if not as_json:
             answer = {} if loaded.scores_only else {"answer": loaded.answer}
-            values = {"question": loaded.question, **answer, **loaded.provenance}
-            values.pop("warnings", None)  # `_show` prints them
+            question = loaded.question if loaded.read_as is None else loaded.asked
+            values = {"question": question, **answer, **loaded.provenance}
+            for shown in ("warnings", "asked"):  # `_show` prints the one, and the other is above
+                values.pop(shown, None)
             console().print(facts(values))
             print()
         _show(loaded, as_json=as_json, rows=None if all_segments else 16)
         sys.stdout.flush()
     finally:  # what reads the output may have ended
         _write(loaded, None, figure)
-        if html is not None:
-            loaded.to_html(html, video=video)
 
 
 def info(
@@ -229,6 +231,8 @@ def _show(trace: Trace, *, as_json: bool, rows: int | None = 16) -> None:
         print_table(tables.ledger(trace, rows))
         if not trace.scores_only:
             console().print(tables.totals(trace), markup=False)
+    if trace.read_as is not None:
+        print_error(f"note: the model read the question as {trace.read_as!r}")
     for warning in trace.warnings:
         print_error(f"warning: {warning}")
 

@@ -58,7 +58,8 @@ Split = Annotated[
 Damaged = Annotated[
     Literal["refuse", "skip"],
     typer.Option(
-        help="Treatment of a damaged row: refuse the dataset, or skip the row.",
+        help="Treatment of a damaged row: refuse the dataset, or skip the row. Rows of missing "
+        "videos are always skipped.",
         rich_help_panel=DATASET,
     ),
 ]

@@ -14,7 +14,7 @@ import typer
 from tempo_lab.apps import completion, options
 from tempo_lab.apps.output_paths import check_output_folder, check_video_path
 from tempo_lab.apps.terminal import require
-from tempo_lab.common.errors import TempoLabError
+from tempo_lab.common.errors import TempoLabError, did_you_mean
 
 STUDY = "Front-loading study"
 """Heading of options in --help."""
@@ -89,6 +89,13 @@ def train(
 
     if cpu:
         os.environ[CPU_ONLY] = "true"
+    if recipe not in completion.RECIPES:
+        raise TempoLabError(
+            "no such recipe",
+            asked=recipe,
+            found=", ".join(completion.RECIPES),
+            fix=did_you_mean(recipe, completion.RECIPES, "name one of these"),
+        )
     folder, study = out or Path("runs") / recipe, recipe == "front-loading"
     if study != (arm is not None) or study != (seed is not None):
         raise TempoLabError(

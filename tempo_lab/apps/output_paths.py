@@ -8,6 +8,7 @@ import os
 from itertools import combinations
 from mimetypes import MimeTypes
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tempo_lab.common.errors import TempoLabError
@@ -49,13 +50,14 @@ def check_output_paths(
             found = f"no folder {folder}"
         elif is_special(path):
             found = "a device, pipe or socket"
-        elif not os.access(folder, os.W_OK | os.X_OK):
-            found = f"the folder {folder} is not writable"
+        elif problem := _cannot_write(folder):
+            found = f"the folder {folder} is not writable ({problem})"
         if found is not None:
             raise TempoLabError(
                 f"{option} needs the name of a regular file in a writable folder that exists",
                 asked=path,
                 found=found,
+                fix="use a name in another folder",
             )
         for source in sources:
             is_frame = path.suffix.lower() in IMAGE_SUFFIXES and same_file(folder, source)
@@ -82,6 +84,20 @@ def check_output_paths(
             )
 
 
+def _cannot_write(folder: Path) -> str | None:
+    """Return why nothing can be created in a folder; None if something can.
+
+    Rights alone do not tell: those of /proc allow everything to root.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "no permission"
+    try:
+        with TemporaryDirectory(dir=folder, prefix=".tempo-lab-"):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
 def check_output_folder(folder: Path, option: str = "--out") -> None:
     """Refuse an output folder that cannot be created, or whose name looks like that of a file.
 
@@ -96,8 +112,8 @@ def check_output_folder(folder: Path, option: str = "--out") -> None:
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not place.is_dir():
         found = f"{place} is a file"
-    elif not os.access(place, os.W_OK | os.X_OK):
-        found = f"{place} is not writable"
+    elif problem := _cannot_write(place):
+        found = f"{place} is not writable ({problem})"
     elif not exists and folder.suffix.lower() in FILE_SUFFIXES:
         found = f"the suffix {folder.suffix} of a file"
     else:

@@ -245,10 +245,11 @@ def _logit(session: Session, prompt: str) -> np.ndarray:
         QueryError: the prompt is not readable by this model.
         VideoError: the video cannot be decoded.
     """
-    from tempo_lab.session.validation import check_question, check_words
+    from tempo_lab.session.validation import check_question, check_words, read_as_known
 
     checkpoint = session.checkpoint
     examples = checkpoint.model.config.example_questions
+    prompt = read_as_known(checkpoint, prompt)
     if prompt:
         check_question(prompt, "strict", checkpoint.prompts.llm, examples)
         check_words(prompt, checkpoint.prompts.llm, examples)

@@ -24,7 +24,7 @@ from tempo_lab.evaluation.answers import answer_video
 from tempo_lab.evaluation.arms import DEFAULT_ARMS, at_budgets, find_arms
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.engines import Models, open_engine
-from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs, moved_questions
+from tempo_lab.evaluation.jobs import MODEL, can_be_rotated, make_jobs, model_name, moved_questions
 from tempo_lab.evaluation.presets import (
     OLDER,
     choose_budgets,
@@ -140,6 +140,7 @@ def evaluate(
         jobs = make_jobs(
             dataset,
             at_budgets(found, each_budget),
+            model=model_name(described["model"]),
             limit=limit,
             circular=circular,
             sampling=sampling,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from tempo_lab.allocation.arms import Arm
@@ -17,10 +18,10 @@ from tempo_lab.evaluation.arms import tuned_parameters
 from tempo_lab.evaluation.datasets.base import Dataset
 from tempo_lab.evaluation.datasets.rows import Row as Question
 from tempo_lab.evaluation.presets import DEFAULT_SAMPLING, Sampling
-from tempo_lab.evaluation.store import FAILED, Key, Row, key_of
+from tempo_lab.evaluation.store import FAILED, ROLE, Key, Row, key_of
 
 MODEL = "model"
-"""The role of the only model, in the keys of rows."""
+"""The role of the only model, in the keys of rows, and in the column `model` of older runs."""
 OWN, SHUFFLED, OTHER, BLANK, DIFFERENCE = (
     "prior", "shuffled in time", "another question", "blank question", "prior - blank question",
 )  # fmt: skip
@@ -37,6 +38,7 @@ class DatasetJob:
         video: path.
         questions: rows of the dataset, or rotations of them.
         arms: how they are answered; empty if only the segments are scored.
+        model: the name of the model, for the rows.
         others: the question that is the control of another one, by the id of the latter.
         sampling: of the video.
         max_new_tokens: of an answer; None for the dataset's.
@@ -46,6 +48,7 @@ class DatasetJob:
     video: str
     questions: tuple[Question, ...]
     arms: tuple[Arm, ...]
+    model: str = MODEL
     others: Mapping[str, Question] = field(default_factory=dict)
     sampling: Sampling = DEFAULT_SAMPLING
     max_new_tokens: int | None = None
@@ -60,7 +63,8 @@ class DatasetJob:
         known = {
             "video": self.video,
             "item": question.id,
-            "model": MODEL,
+            "model": self.model,
+            ROLE: MODEL,
             "question": question.question,
             "truth": question.answer,
             "options": len(question.options or ()),
@@ -113,6 +117,7 @@ def make_jobs(
     dataset: Dataset,
     arms: tuple[Arm, ...],
     *,
+    model: str = MODEL,
     limit: int | None = None,
     circular: bool = False,
     sampling: Sampling = DEFAULT_SAMPLING,
@@ -124,6 +129,7 @@ def make_jobs(
         dataset: the questions.
         arms: how they are answered; empty to score only the segments. Each question then has
             another one about the same video as its control.
+        model: the name of the model, for the rows.
         limit: use only the first so many rows of the dataset.
         circular: ask each rotation of the options. A question without options, or without a known
             answer, is asked once.
@@ -143,9 +149,31 @@ def make_jobs(
         others = {} if arms else {row.id: _other(row, about[video]) for row in questions}
         found = {name: other for name, other in others.items() if other is not None}
         jobs.append(
-            DatasetJob(dataset, video, tuple(questions), arms, found, sampling, max_new_tokens)
+            DatasetJob(
+                dataset, video, tuple(questions), arms, model, found, sampling, max_new_tokens
+            )
         )
     return jobs
+
+
+def model_name(asked: str) -> str:
+    """Return the name of a model as asked, without the folders of a path.
+
+    >>> model_name("nano"), model_name("Vision-CAIR/Tempo-6B"), model_name("/models/mine")
+    ('nano', 'Vision-CAIR/Tempo-6B', 'mine')
+    """
+    path = Path(asked).expanduser()
+    on_this_machine = path.is_absolute() or asked.startswith(".") or path.is_dir()
+    return path.resolve().name if on_this_machine else asked
+
+
+def with_model_name(rows: Iterable[Row], asked: str) -> list[Row]:
+    """Return rows whose column `model` has the name; in older runs it has the role."""
+    name = model_name(asked)
+    return [
+        row if ROLE in row or row["model"] != MODEL else {**row, "model": name, ROLE: MODEL}
+        for row in rows
+    ]
 
 
 def moved_questions(dataset: Dataset) -> Callable[[Row], bool]:

@@ -21,6 +21,7 @@ from tempo_lab.common.errors import TempoLabError
 from tempo_lab.common.files import write_atomic
 from tempo_lab.evaluation.compare import Comparison, compare
 from tempo_lab.evaluation.datasets.base import Dataset, Skipped
+from tempo_lab.evaluation.jobs import MODEL, with_model_name
 from tempo_lab.evaluation.run_files import (
     CONFIG,
     LOCK,
@@ -76,7 +77,9 @@ class EvaluationRun:
                 part of this package.
         """
         folder = Path(folder)
-        return cls._of(folder, read_config(folder), read_rows(folder), dataset)
+        config = read_config(folder)
+        rows = with_model_name(read_rows(folder), str(config.get("model", MODEL)))
+        return cls._of(folder, config, rows, dataset)
 
     @classmethod
     def _of(
@@ -167,6 +170,7 @@ def summarize(
             files cannot be written.
     """
     rows = latest(store) if store.path.exists() else read_rows(folder)
+    rows = with_model_name(rows, str(config.get("model", MODEL)))
     run = EvaluationRun._of(folder, config, rows, dataset)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -19,8 +19,8 @@ from tempo_lab.evaluation.store import Row
 
 SAMPLES = "samples.parquet"
 TEXTS = (
-    "item", "video", "model", "arm", "family", "digest", "question", "prompt", "answer", "said",
-    "failed",
+    "item", "video", "model", "role", "arm", "family", "digest", "question", "prompt", "answer",
+    "said", "failed",
 )  # fmt: skip
 WHOLE = (
     "budget", "options", "answer_index", "used", "segments", "frames", "text_tokens",

@@ -21,6 +21,9 @@ SETTINGS = "settings.json"
 CHECK = "check"
 """Name of a row's checksum in its line."""
 
+ROLE = "role"
+"""Column of a row whose column `model` is a name: the role of that model, as in the keys of rows.
+Where it is missing, `model` is the role."""
 FAILED = "failed"
 """Column of a row without an answer: why there is none."""
 
@@ -30,7 +33,7 @@ Key = tuple[str, int | str, str, str]
 
 def key_of(row: Row) -> Key:
     """What a row is the result of: video, number or id of the question, role of the model, arm."""
-    return row["video"], row["item"], row["model"], row["arm"]
+    return row["video"], row["item"], row[ROLE if ROLE in row else "model"], row["arm"]
 
 
 class Store:

@@ -20,6 +20,8 @@ import torch
 from transformers import GenerationConfig
 
 from tempo_lab.common.errors import CheckpointError, TempoLabError, did_you_mean
+from tempo_lab.common.question_forms import QuestionForms
+from tempo_lab.common.validation import check_whole
 from tempo_lab.model.base_qwen import (
     complete_config,
     load_tokenizer,
@@ -39,6 +41,7 @@ from tempo_lab.model.hub import (
 from tempo_lab.model.memory import fitting_dtype, free_bytes
 from tempo_lab.model.plain import PLAIN_HEAD, PLAIN_TYPE, PlainQwen3VL, plain_config
 from tempo_lab.model.prompts import IM_END, Prompts
+from tempo_lab.model.question_forms import read_question_forms, write_question_forms
 from tempo_lab.model.rope import round_as_released
 from tempo_lab.model.tempo import RELEASED_LEFTOVER, TempoForConditionalGeneration
 from tempo_lab.model.weights import (
@@ -67,6 +70,8 @@ class Checkpoint:
         digest: hexadecimal digest of configuration, weights, tokenizers, relevance rows and rope.
         rope: "correct" or "released".
         revision: commit of a hub name, or the revision as passed; None for a folder.
+        question_forms: how the questions are phrased that the model was trained on; None for a
+            model with an open vocabulary. They are not part of the digest.
         lock: held while a question is answered, because captures and interventions change the
             model, and the cache of a video grows.
     """
@@ -77,6 +82,7 @@ class Checkpoint:
     digest: str
     rope: str = "correct"
     revision: str | None = None
+    question_forms: QuestionForms | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock, repr=False, compare=False)
 
     @property
@@ -235,8 +241,16 @@ def load_checkpoint(
     _rebuild_rotary(model, target)
     if rope == "released":
         round_as_released(model)
-    model.generation_config = _greedy(files.folder, files.prompts)
-    return Checkpoint(model.eval(), files.prompts, files.name, files.digest, rope, files.revision)
+    model.generation_config = _greedy(files.folder, files.prompts, files.config)
+    return Checkpoint(
+        model.eval(),
+        files.prompts,
+        files.name,
+        files.digest,
+        rope,
+        files.revision,
+        read_question_forms(files.folder),
+    )
 
 
 def _prefix(config: TempoConfig) -> str:
@@ -348,23 +362,34 @@ def _prompts(config: TempoConfig, folder: Path, svlm: Path) -> Prompts:
     return Prompts(tokenizers[svlm], tokenizers[folder])
 
 
-def _greedy(folder: Path, prompts: Prompts) -> GenerationConfig:
-    """Return greedy decoding that stops at `<|im_end|>` and at the checkpoint's stop tokens."""
-    stops = [int(prompts.llm.convert_tokens_to_ids(IM_END))]
+def _greedy(folder: Path, prompts: Prompts, config: TempoConfig) -> GenerationConfig:
+    """Return greedy decoding that stops at `<|im_end|>` and at the checkpoint's stop tokens.
+
+    The file's `max_new_tokens` is the longest answer by default, for a model with a small
+    vocabulary only: the length of other answers is that of the released evaluation.
+    """
+    stops, longest = [int(prompts.llm.convert_tokens_to_ids(IM_END))], None
     path = folder / "generation_config.json"
     if path.is_file():
         try:
-            eos = read_object(path).get("eos_token_id")
+            values = read_object(path)
+            eos = values.get("eos_token_id")
             stops += [eos] if isinstance(eos, int) else [int(i) for i in eos or []]
-        except (OSError, ValueError, TypeError, AttributeError) as err:
+            if config.example_questions and values.get("max_new_tokens") is not None:
+                longest = check_whole(
+                    "max_new_tokens", values["max_new_tokens"], 1, error=CheckpointError
+                )
+        except (OSError, ValueError, TypeError, AttributeError, TempoLabError) as err:
             raise CheckpointError(
-                "the stop tokens cannot be read",
+                "the stop tokens, or the longest answer, cannot be read",
                 asked=path,
                 found=str(err),
                 fix="correct or delete this file",
             ) from None
     stops = list(dict.fromkeys(stops))
-    return GenerationConfig(do_sample=False, eos_token_id=stops, pad_token_id=stops[0])
+    return GenerationConfig(
+        do_sample=False, eos_token_id=stops, pad_token_id=stops[0], max_new_tokens=longest
+    )
 
 
 def _rebuild_rotary(model: TempoForConditionalGeneration, device: torch.device) -> None:
@@ -401,6 +426,8 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as part:
             checkpoint.model.save_pretrained(part)
             prompts.llm.save_pretrained(part)
+            if checkpoint.question_forms is not None:
+                write_question_forms(Path(part), checkpoint.question_forms)
             if not config.shared_tokenizer:
                 prompts.svlm.save_pretrained(Path(part) / SVLM_FILES)
             folder.mkdir(exist_ok=True)

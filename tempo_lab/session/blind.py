@@ -14,6 +14,7 @@ from tempo_lab.session.validation import (
     check_memory,
     check_question,
     check_texts,
+    read_as_known,
 )
 
 
@@ -62,10 +63,11 @@ def answer_blind(
     check_memory(checkpoint)
     check_texts(question, ())
     model, prompts = checkpoint.model, checkpoint.prompts
-    check_question(question, "strict", prompts.llm, model.config.example_questions)
-    prompt = prompts.conversation(None, np.zeros(0, dtype=np.int64), question)
+    read = read_as_known(checkpoint, question)
+    check_question(read, "strict", prompts.llm, model.config.example_questions, question)
+    prompt = prompts.conversation(None, np.zeros(0, dtype=np.int64), read)
     context = model.config.context_length
-    answer_budget = check_answer_budget(max_new_tokens, len(prompt), context)
+    answer_budget = check_answer_budget(max_new_tokens, len(prompt), model)
     with checkpoint.lock:
         embeddings = model.embed(prompt, [])
         generated = answer(model, prompts.llm, embeddings, max_new_tokens=answer_budget)

@@ -21,6 +21,7 @@ from tempo_lab.session.capture.spec import Capture, Price
 from tempo_lab.session.engine import CompressorEngine
 from tempo_lab.session.interventions.apply import ActiveInterventions
 from tempo_lab.session.interventions.spec import Intervention
+from tempo_lab.session.notices import notices
 from tempo_lab.session.provenance import provenance
 from tempo_lab.session.subtitles import (
     ListedSubtitles,
@@ -37,6 +38,7 @@ from tempo_lab.session.validation import (
     check_subtitle_words,
     check_texts,
     check_words,
+    read_as_known,
 )
 from tempo_lab.trace.trace import Trace
 from tempo_lab.video.subtitles import SAMPLED_FRAMES
@@ -49,7 +51,9 @@ class _Settings:
     """A validated question and its settings.
 
     Attributes:
-        question: what the models read: the subtitles, if any, and the question as asked.
+        question: what the models read: the subtitles, if any, and the question as read.
+        asked: the question as asked, without subtitles, and
+        read: as the models read it, without subtitles.
         subtitles: those that the prompt lists, and
         subtitle_tokens: the tokens by which they make the LLM's prompt longer.
         history: earlier (question, answer) turns, oldest first.
@@ -59,6 +63,8 @@ class _Settings:
     """
 
     question: str
+    asked: str
+    read: str
     subtitles: ListedSubtitles | None
     subtitle_tokens: int
     history: tuple[tuple[str, str], ...]
@@ -176,8 +182,10 @@ class Session:
 
         Args:
             question: plain text; control tokens in it are read as the characters they are made of.
-                A blank question is refused, except in mode "faithful", which repeats the released
-                code: the SVLM then reads "Describe this content.".
+                A model with a small vocabulary reads it in the forms that it knows, as "What is"
+                for "What's" and "33 seconds" for "0:33"; see `Trace.read_as`. A blank question is
+                refused, except in mode "faithful", which repeats the released code: the SVLM then
+                reads "Describe this content.".
             budget: memory tokens for the whole video; 8192 by default.
             strategy: the allocation strategy, a name in `tempo_lab.allocation.STRATEGIES` or a
                 `Strategy`; by default "head", or "none" for a single image or where the checkpoint
@@ -222,10 +230,10 @@ class Session:
             compressed = config.dynamic_compress and not self.video.is_image
             strategy = "head" if compressed else "none"
         strategy = find_strategy(strategy)
-        check_question(question, mode, prompts.llm, config.example_questions)
-        asked = question
-        question, listed = self._with_subtitles(question, subtitles, subtitle_frames)
-        subtitle_tokens = subtitle_length(prompts, listed, asked, turns)
+        asked, read = question, read_as_known(self.checkpoint, question)
+        check_question(read, mode, prompts.llm, config.example_questions, asked)
+        question, listed = self._with_subtitles(read, subtitles, subtitle_frames)
+        subtitle_tokens = subtitle_length(prompts, listed, read, turns)
         text_tokens = len(prompts.opening()) + len(prompts.closing(question, turns))
         active = ActiveInterventions(interventions, self.engine, question, strategy)
         check_words(active.question, prompts.llm, config.example_questions)
@@ -234,11 +242,13 @@ class Session:
             budget = all_tokens if strategy.name == "none" else DEFAULT_BUDGET
         settings = _Settings(
             question=question,
+            asked=asked,
+            read=read,
             subtitles=listed,
             subtitle_tokens=subtitle_tokens,
             history=turns,
             answer_budget=check_answer_budget(
-                max_new_tokens, text_tokens, config.context_length, subtitle_tokens
+                max_new_tokens, text_tokens, self.checkpoint.model, subtitle_tokens
             ),
             scores=None if scores is None else check_scores(scores, len(self.video)),
             budget=budget,
@@ -317,10 +327,11 @@ class Session:
         """
         engine, prompts = self.engine, self.checkpoint.prompts
         check_texts(question, ())
-        check_question(question, None, prompts.llm, self.checkpoint.model.config.example_questions)
-        without = question
-        question, listed = self._with_subtitles(question, subtitles, subtitle_frames)
-        tokens = len(prompts.question(question)) - len(prompts.question(without))
+        asked, read = question, read_as_known(self.checkpoint, question)
+        examples = self.checkpoint.model.config.example_questions
+        check_question(read, None, prompts.llm, examples, asked)
+        question, listed = self._with_subtitles(read, subtitles, subtitle_frames)
+        tokens = len(prompts.question(question)) - len(prompts.question(read))
         with self.checkpoint.lock:
             with stage(self.progress, "reading segments", len(self)) as bar:
                 scored = engine.score(question, bar.update, memory=False)
@@ -335,7 +346,7 @@ class Session:
                 prompts={
                     "svlm": prompts.segment(engine.visual_prompt(0), question).text(prompts.svlm)
                 },
-                provenance={**provenance(engine), **_provenance(listed)},
+                provenance={**provenance(engine), **_provenance(listed), **_asked(asked, read)},
                 subtitle_lines=self._subtitle_lines(listed),
                 subtitle_tokens=tokens,
             )
@@ -436,6 +447,8 @@ class Session:
             "stopped": generated.stopped,
             "answer_tokens": len(generated.ids),
         }
+        recorded = provenance(active.engine)
+        recorded["warnings"] += notices(self.checkpoint, settings.read, generated)
         trace = Trace.from_run(
             question=settings.question,
             answer=generated.text,
@@ -454,11 +467,14 @@ class Session:
                 "llm": prompt.text(self.checkpoint.prompts.llm),
             },
             provenance={
-                **provenance(active.engine), **settings_record, **_provenance(settings.subtitles)
+                **recorded,
+                **settings_record,
+                **_provenance(settings.subtitles),
+                **_asked(settings.asked, settings.read),
             },
             subtitle_lines=self._subtitle_lines(settings.subtitles),
             subtitle_tokens=settings.subtitle_tokens,
-        )  # fmt: skip
+        )
         return active.annotate(trace)
 
     def prompt(self, question: str, segment: int = 0) -> TokenMap:
@@ -468,6 +484,11 @@ class Session:
 
 def _provenance(listed: ListedSubtitles | None) -> dict[str, object]:
     return {} if listed is None else {"subtitles": listed.provenance}
+
+
+def _asked(asked: str, read: str) -> dict[str, str]:
+    """What a trace records of a question that was not read as it was asked."""
+    return {} if asked == read else {"asked": asked}
 
 
 def _probability(logit: np.ndarray) -> np.ndarray:

@@ -10,11 +10,13 @@ import numpy as np
 
 from tempo_lab.allocation import as_scores
 from tempo_lab.common.errors import BudgetError, QueryError
+from tempo_lab.common.question_reading import read_question
 from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 from tempo_lab.model.checkpoint import Checkpoint
 from tempo_lab.model.plain import no_memory
 from tempo_lab.model.prompts import BLANK_QUERY, known_words, unknown_words
+from tempo_lab.model.tempo import TempoForConditionalGeneration
 from tempo_lab.model.token_map import MEMORY, TokenMap
 from tempo_lab.trace.trace import Trace
 
@@ -63,21 +65,32 @@ def check_texts(question: object, history: object) -> tuple[tuple[str, str], ...
     return tuple(turns)
 
 
+def read_as_known(checkpoint: Checkpoint, question: str) -> str:
+    """Return a question in the forms that the model knows, if the checkpoint lists any."""
+    forms = checkpoint.question_forms
+    return question if forms is None else read_question(forms, question)
+
+
 def check_question(
-    question: str, mode: str | None, tokenizer: Any, examples: Sequence[str] | None
+    question: str,
+    mode: str | None,
+    tokenizer: Any,
+    examples: Sequence[str] | None,
+    asked: str | None = None,
 ) -> None:
     """Refuse a question without a visible character, or without a word that the model knows.
 
     In mode "faithful" a blank question passes, as in the released code.
 
     Args:
-        question: the question as asked.
+        question: the question as the model reads it.
         mode: the allocation's mode; None where nothing is allocated.
         tokenizer: the model's tokenizer.
         examples: questions that the model can answer; None for a model without a closed vocabulary.
+        asked: the question as asked, where it is read differently.
 
     Raises:
-        QueryError: the question asks nothing.
+        QueryError: the question asks nothing, or has unknown words.
     """
     if not any(character.isprintable() and not character.isspace() for character in question):
         if mode == "faithful":
@@ -93,11 +106,11 @@ def check_question(
                 else ""
             ),
         )
-    check_words(question, tokenizer, examples)
+    check_words(question, tokenizer, examples, asked)
     if examples and not known_words(tokenizer, question):
         raise QueryError(
             "the question has no word that the model knows",
-            asked=repr(question),
+            asked=repr(asked or question),
             found="only punctuation, numbers or markup",
             fix=_example_questions(examples),
         )
@@ -123,13 +136,16 @@ def check_subtitle_words(text: str, tokenizer: Any, examples: Sequence[str] | No
         )
 
 
-def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -> None:
+def check_words(
+    question: str, tokenizer: Any, examples: Sequence[str] | None, asked: str | None = None
+) -> None:
     """Refuse words outside the vocabulary of a model whose vocabulary is closed.
 
     Args:
-        question: the question as asked.
+        question: the question as the model reads it.
         tokenizer: the model's tokenizer.
         examples: questions that the model can answer; None for a model without a closed vocabulary.
+        asked: the question as asked, where it is read differently.
 
     Raises:
         QueryError: a word is unknown.
@@ -141,7 +157,7 @@ def check_words(question: str, tokenizer: Any, examples: Sequence[str] | None) -
     near = {word: get_close_matches(word.lower(), known, n=1, cutoff=0.75) for word in unknown}
     raise QueryError(
         "this model does not know every word of the question",
-        asked=question,
+        asked=asked or question,
         found="unknown: "
         + ", ".join(f"{w} (near: {near[w][0]})" if near[w] else w for w in unknown),
         fix=_example_questions(examples or ()),
@@ -177,29 +193,36 @@ def check_scores(scores: Iterable[float], segments: int) -> np.ndarray:
     return array
 
 
-def default_answer_budget(context: int) -> int:
-    """Tokens of an answer by default: 1024, or a quarter of a small context."""
-    return min(MAX_NEW_TOKENS, context // 4)
+def default_answer_budget(model: TempoForConditionalGeneration) -> int:
+    """Tokens of an answer by default.
+
+    They are those of a model's generation settings, or else 1024, at most a quarter of the context.
+    """
+    longest = model.generation_config.max_new_tokens or MAX_NEW_TOKENS
+    return min(longest, model.config.context_length // 4)
 
 
 FEWER_SUBTITLES = "subtitles of fewer frames (a smaller subtitle_frames), no subtitles"
 
 
 def check_answer_budget(
-    max_new_tokens: int | None, text_tokens: int, context: int, subtitle_tokens: int = 0
+    max_new_tokens: int | None,
+    text_tokens: int,
+    model: TempoForConditionalGeneration,
+    subtitle_tokens: int = 0,
 ) -> int:
     """Return the tokens that the answer may have.
 
     Args:
         max_new_tokens: as asked; None for the default.
         text_tokens: tokens of the prompt without the video.
-        context: tokens that the LLM can hold.
+        model: the model, with its context and generation settings.
         subtitle_tokens: how many of `text_tokens` are subtitles.
 
     Raises:
         BudgetError: not a whole number from 1, or text and answer alone exceed the context.
     """
-    budget = default_answer_budget(context)
+    budget, context = default_answer_budget(model), model.config.context_length
     if max_new_tokens is not None:
         fix = f"leave it out for {budget}"
         budget = check_whole("max_new_tokens", max_new_tokens, 1, error=BudgetError, fix=fix)

@@ -81,7 +81,8 @@ class Trace:
     """The record of one question about one video.
 
     Attributes:
-        question: the question as the models read it: `asked`, after the subtitles if there are any.
+        question: the question as the models read it, after the subtitles if there are any; see
+            `asked` and `read_as`.
         answer: the answer as generated; "" where the question was only scored.
         data: the numbers, by segment, slot and answer token; the ledger's totals are in `attrs`.
             Where the question was only scored: relevance, logit and times, and no totals.
@@ -282,6 +283,15 @@ class Trace:
     @property
     def asked(self) -> str:
         """The question as asked, without the subtitles before it."""
+        return str(self.provenance.get("asked", self._read))
+
+    @property
+    def read_as(self) -> str | None:
+        """The question as the models read it, without subtitles; None if that is `asked`."""
+        return None if self._read == self.asked else self._read
+
+    @property
+    def _read(self) -> str:
         subtitles = self.provenance.get("subtitles", {})
         return self.question[subtitles.get("characters", 0) :]
 
@@ -426,6 +436,8 @@ class Trace:
 
     def _repr_html_(self) -> str:
         columns, lines = ["start", "end", "relevance"], {"Question": self.asked}
+        if self.read_as is not None:
+            lines["Read as"] = self.read_as
         if self.has_subtitles:
             columns.append("subtitle_lines")
         if not self.scores_only:

@@ -20,7 +20,7 @@ from tempo_lab.common.text import one_line
 from tempo_lab.common.validation import check_whole
 from tempo_lab.widgets.background import Background, Stage
 from tempo_lab.widgets.base import Explorer, escaped
-from tempo_lab.widgets.known_questions import example_questions, unknown_kind_notice
+from tempo_lab.widgets.known_questions import example_questions
 from tempo_lab.widgets.player import Player, encode_film
 from tempo_lab.widgets.question import (
     QuestionPanel,
@@ -286,10 +286,7 @@ class AskPanel(Explorer):
         path = self.paths[self._shown]
         with errors_name(self._shown, path):
             trace = self.session.ask(text, budget=question.budget.value, stream=stream)
-        warnings = warnings_name(self._shown, path, trace.warnings)
-        if notice := unknown_kind_notice(self.session.checkpoint, text):
-            warnings.append(notice)
-        own: dict[str, Any] = {"warnings": warnings}
+        own: dict[str, Any] = {"warnings": warnings_name(self._shown, path, trace.warnings)}
         if path.parent == self.uploads:
             own["video"] = self._shown
         return replace(trace, provenance={**trace.provenance, **own})

@@ -1,4 +1,4 @@
-"""Questions that a model can answer: examples to click, and a notice about other kinds."""
+"""Questions that a model can answer, as examples to click."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tempo_lab.common.text import one_line
-from tempo_lab.nano.world import KINDS, question_kind
+from tempo_lab.nano.world import question_kind
 
 if TYPE_CHECKING:
     from tempo_lab.model.checkpoint import Checkpoint
@@ -52,20 +52,6 @@ def example_questions(checkpoint: Checkpoint, video: Path) -> list[Example]:
     by_kind = {question_kind(text): text for text in reversed(listed)}
     chosen = [by_kind[kind] for kind in WITHOUT_TRUTH if kind in by_kind] or list(listed)
     return [Example(text) for text in chosen[:MOST]]
-
-
-def unknown_kind_notice(checkpoint: Checkpoint, question: str) -> str | None:
-    """Return a warning if a model of nano's world is asked a question of none of its kinds.
-
-    None for other models, and for questions of a known kind.
-    """
-    listed = checkpoint.model.config.example_questions
-    if not listed or not all(map(question_kind, listed)) or question_kind(question):
-        return None
-    return (
-        f"{Path(checkpoint.name).name} was not trained on this kind of question: its answer is "
-        f'usually wrong. It knows {len(KINDS)} kinds of questions, such as "{listed[0]}"'
-    )
 
 
 def _ground_truth(video: Path) -> list[Example]:

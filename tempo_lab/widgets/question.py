@@ -183,7 +183,8 @@ class QuestionPanel(Explorer):
         """
         self.trace, self.download.value = trace, ""
         self.show_answer(trace.answer or "(an empty answer)")
-        self.warnings.value = "".join(
+        read = "" if trace.read_as is None else f"<div>Read as: {escaped(trace.read_as)}</div>"
+        self.warnings.value = read + "".join(
             f'<div role="note" style="{WARNING}"><strong>Warning:</strong> {escaped(each)}</div>'
             for each in trace.warnings
         )
@@ -218,7 +219,7 @@ class QuestionPanel(Explorer):
         """Return question, answer and token totals as a sentence."""
         if self.trace is None:
             return "a question that was not asked yet"
-        return f"{self.trace.question} {self.trace.answer}. {totals(self.trace)}"
+        return f"{self.trace.asked} {self.trace.answer}. {totals(self.trace)}"
 
     def close(self) -> None:
         """Remove all callbacks and widgets."""

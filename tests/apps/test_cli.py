@@ -352,6 +352,20 @@ def test_trace_as_a_page(saved, tmp_path):
         assert words in result.stderr
 
 
+def test_another_video_is_refused_before_the_trace_is_printed(saved, frames_file, tmp_path):
+    result = run("trace", saved, "--html", tmp_path / "a.html", "--video", frames_file)
+    assert result.exit_code == REFUSED
+    assert result.stdout == ""
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_a_question_that_was_read_differently_is_noted(tmp_path):
+    trace = make_trace(question="What is it?", provenance={"asked": "What's it?"})
+    result = run("trace", trace.save(tmp_path / "t.nc"))
+    assert "What's it?" in result.stdout
+    assert "the model read the question as 'What is it?'" in result.stderr
+
+
 def test_what_a_file_says_never_reaches_the_terminal_raw(tmp_path):
     wild = "\x1b[31m[bold]red[/bold]\x07 \ud800"
     trace = make_trace(question=wild, answer=wild, provenance={"video": wild})
@@ -487,6 +501,8 @@ def test_train_uses_no_gpu_with_cpu(tmp_path, monkeypatch, options, kept):
 
 
 def test_train_refuses_unknown_recipes(tmp_path):
+    result = run("train", "nanoo", "--out", tmp_path)
+    assert "did you mean 'nano'?" in result.stderr
     result = run("train", "giga", "--out", tmp_path)
     assert result.exit_code == REFUSED
     assert "nano" in result.stderr

@@ -86,7 +86,7 @@ def test_json_errors_have_the_values_of_the_exception():
     assert error["type"] == "BudgetError"
     assert error["message"] == raised.value.message
     assert error["asked"] == str(raised.value.asked)
-    assert error["fix"] == raised.value.fix
+    assert error["fix"] == raised.value.fix.replace("fps or max_f", "--fps or --max-f")
 
 
 def test_json_errors_send_no_terminal_escapes(tmp_path):
@@ -96,20 +96,27 @@ def test_json_errors_send_no_terminal_escapes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "kind"),
+    ("words", "kind", "asked", "found"),
     [
-        (["ask", CLIP, "--json"], "MissingParameter"),
-        (["ask", CLIP, STAR, "--json", "--budget", "many"], "BadParameter"),
-        (["trace", "a.nc", "--json", "--nope"], "NoSuchOption"),
-        (["evaluate", "tabel", "--json"], "UsageError"),
-        (["evaluate", "compare", "a", "b", "--json", "--csv"], "BadParameter"),
+        (["ask", CLIP, "--json"], "MissingParameter", "question", "no value"),
+        (["ask", CLIP, STAR, "--json", "--budget", "many"], "BadParameter", "--budget", "integer"),
+        (["trace", "a.nc", "--json", "--nope"], "NoSuchOption", "--nope", "--figure"),
+        (["evaluate", "tabel", "--json"], "UsageError", "tempo-lab evaluate tabel", "table"),
+        (
+            ["evaluate", "compare", "a", "b", "--json", "--csv"],
+            "BadParameter",
+            "tempo-lab",
+            "--csv",
+        ),
     ],
 )
-def test_usage_errors_are_json_too(words, kind):
+def test_usage_errors_are_json_too(words, kind, asked, found):
     result = run(*words)
     assert result.exit_code == USAGE
     error = json.loads(result.stderr)
     assert (error["type"], error["exit_code"]) == (kind, USAGE)
+    assert error["asked"].startswith(asked)
+    assert found in error["found"]
     assert error["fix"].endswith("--help")
 
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tempo_lab
+from tempo_lab.apps import output_paths
 from tempo_lab.apps.cli import app
 from tempo_lab.apps.output_paths import check_output_folder, check_output_paths, check_video_path
 from tempo_lab.apps.terminal import REFUSED
@@ -114,3 +115,17 @@ def test_a_folder_that_is_not_writable_is_refused(tmp_path, monkeypatch):
         check_output_paths(tmp_path / "a.nc", None, CLIP)
     with pytest.raises(TempoLabError, match="is not writable"):
         check_video_path(tmp_path / "a.mp4")
+
+
+def test_a_folder_in_which_nothing_can_be_created_is_refused(tmp_path, monkeypatch):
+    """As /proc, whose rights allow everything to a superuser."""
+
+    def refuse(*_, **__):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(output_paths, "TemporaryDirectory", refuse)
+    with pytest.raises(TempoLabError, match="No such file") as raised:
+        check_output_folder(tmp_path / "q")
+    assert raised.value.fix == "use the name of another folder; the command creates it"
+    with pytest.raises(TempoLabError, match="No such file"):
+        check_output_paths(tmp_path / "a.nc", None)

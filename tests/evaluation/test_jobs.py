@@ -11,8 +11,9 @@ import tempo_lab as tl
 from tempo_lab.allocation import Abstain
 from tempo_lab.evaluation.answers import answer_video
 from tempo_lab.evaluation.arms import at_budgets, find_arms
-from tempo_lab.evaluation.jobs import make_jobs
+from tempo_lab.evaluation.jobs import make_jobs, model_name, with_model_name
 from tempo_lab.evaluation.presets import Sampling
+from tempo_lab.evaluation.store import key_of
 
 TABLE = """video,question,options,answer,start,end
 a.npy,Which?,x|y|z,B,0,4
@@ -43,6 +44,9 @@ def test_a_job_has_the_questions_about_one_video(table):
     assert items(jobs) == [["1", "3", "4"], ["2"]]
     keys = [key[1:] for key in jobs[1].keys({"model": None})]
     assert keys == [("2", "model", "head 8")]  # an oracle needs evidence
+    rows = make_jobs(table, arms("head"), model="mine")[1].rows(jobs[1].questions[0])
+    assert [row["model"] for row in rows.values()] == ["mine"]
+    assert [key_of(row)[1:] for row in rows.values()] == keys  # the name is no part of the key
     assert items(make_jobs(table, arms("head"), limit=2)) == [["1"], ["2"]]
     assert jobs[0].answer_tokens == table.max_new_tokens
     assert make_jobs(table, arms("head"), max_new_tokens=3)[0].answer_tokens == 3
@@ -84,3 +88,19 @@ def test_jobs_and_what_answers_them_can_be_sent_to_a_process(table):
     assert answer is answer_video
     assert [job.digests() for job in received] == [job.digests() for job in jobs]
     assert [job.sampling for job in received] == [Sampling(fps=1)] * 2
+
+
+def test_a_model_is_named_without_its_folders(tmp_path, monkeypatch):
+    (tmp_path / "deep" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    names = ("nano", "Vision-CAIR/Tempo-6B", str(tmp_path / "deep" / "mine"), "deep/mine", ".")
+    expected = ["nano", "Vision-CAIR/Tempo-6B", "mine", "mine", tmp_path.name]
+    assert [model_name(name) for name in names] == expected
+
+
+def test_rows_of_older_runs_get_the_name_and_keep_their_key():
+    old = {"video": "a.npy", "item": "1", "model": "model", "arm": "head 8"}
+    (new,) = with_model_name([old], "/models/mine")
+    assert new["model"] == "mine"
+    assert key_of(new) == key_of(old)
+    assert with_model_name([new], "/models/other") == [new]

@@ -242,13 +242,13 @@ def test_an_upload_has_examples_that_the_model_knows(panel, nano, clip):
         assert panel.ask(text).warnings == ()
 
 
-def test_a_question_of_no_known_kind_is_answered_with_a_warning(panel, nano):
+def test_a_doubtful_answer_to_a_question_of_no_known_kind_has_a_warning(panel):
     question = panel.questions[0]
     for text in ("What color is the sea?", "Is the star red?"):
         trace = panel.ask(text)
         (warning,) = trace.warnings
         assert warning.startswith("nano was not trained on this kind of question")
-        assert nano.model.config.example_questions[0] in warning
+        assert '"What color is the ' in warning  # the most similar kind
         assert 'role="note"' in question.warnings.value
         assert "nano was not trained" in question.warnings.value
     assert panel.ask(QUESTION).warnings == ()

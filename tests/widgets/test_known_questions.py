@@ -7,7 +7,7 @@ import pytest
 
 from tempo_lab.nano.world import question_kind
 from tempo_lab.nano.world.files import make
-from tempo_lab.widgets.known_questions import MOST, example_questions, unknown_kind_notice
+from tempo_lab.widgets.known_questions import MOST, example_questions
 
 LISTED = ("What color is the star?", "Is there a circle?", "Where is the moon?")
 
@@ -62,13 +62,3 @@ def test_a_model_with_an_open_vocabulary_gets_general_questions(tmp_path):
     examples = texts(tmp_path / "mine.mp4", None)
     assert examples
     assert not set(examples) & set(LISTED)
-
-
-def test_only_a_model_of_the_world_is_warned_about():
-    question = "Who is the director?"
-    notice = unknown_kind_notice(checkpoint(), question)
-    assert notice.startswith("small was not trained")
-    assert "/models" not in notice
-    assert unknown_kind_notice(checkpoint(), "Where is the red moon?") is None
-    assert unknown_kind_notice(checkpoint(None), question) is None
-    assert unknown_kind_notice(checkpoint(("How deep is the sea?",)), question) is None

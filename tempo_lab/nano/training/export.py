@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,19 @@ from torch import Tensor
 from transformers import Qwen3VLConfig
 
 from tempo_lab.common.errors import CheckpointError
-from tempo_lab.common.files import atomic_file
+from tempo_lab.common.files import atomic_file, write_atomic
 from tempo_lab.model.config import TempoConfig
 from tempo_lab.model.out_of_distribution import FeatureStatistics
+from tempo_lab.model.question_forms import write_question_forms
 from tempo_lab.nano.training.prompt_ids import PromptIds
 from tempo_lab.nano.training.recipes import FRAME, PATCHES, WINDOW, Sizes
 from tempo_lab.nano.world import KINDS, WORLD_VERSION, draw_scene
+from tempo_lab.nano.world.recognition import FORMS
 from tempo_lab.nano.world.seeds import TRAINING
 
 MIN_TOKENS = 2
+LONGEST_ANSWER = 32
+"""Tokens of an answer by default; the longest right answer of the world has 18, and its end."""
 TOWER = "model.vision_tower_aux_list.0"
 VISUAL, SVLM = f"{TOWER}.vlm.model.visual.", f"{TOWER}.vlm.model.language_model."
 FAMILIAR = "model.familiar."
@@ -155,6 +160,9 @@ def export(
     config = tempo_config(sizes, words, training, familiar=familiar)
     config.dtype = dtype
     config.save_pretrained(folder)
+    write_question_forms(folder, FORMS)
+    generation = {"max_new_tokens": LONGEST_ANSWER}
+    write_atomic(folder / "generation_config.json", (json.dumps(generation) + "\n").encode())
     with atomic_file(folder / "model.safetensors") as part:
         save_file(plain, part, metadata={"format": "pt"})
         part.chmod(0o644)  # safetensors lets only the owner read; anyone may read a package

@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 
+from tempo_lab.common.question_forms import NUMBER, THING, QuestionForms
 from tempo_lab.nano.world.kinds import ATTRIBUTES
 from tempo_lab.nano.world.questions import MARKUP, PHRASES
-from tempo_lab.nano.world.scenes import COLORS, DIGITS, SHAPES
+from tempo_lab.nano.world.scenes import COLORS, DIGITS, MOTIONS, PLACES, SHAPES, SIZES, WORDS
 
-SHAPE = f"(?:{'|'.join(SHAPES)})"
-NOUN = f"(?:(?:{'|'.join(COLORS)}) )?{SHAPE}"
+SHAPE = "shape"
 FIELDS = {
     "color": (SHAPE,),  # the color of "the red star" is no question
-    "with": (NOUN, SHAPE),
+    "with": (THING, SHAPE),
     "order": (SHAPE, SHAPE),
-    "two_hop": (SHAPE, f"(?:{'|'.join(DIGITS)})"),
-    "describe": (r"\d+",),
+    "two_hop": (SHAPE, "digit"),
+    "describe": (NUMBER,),
 }
 """What the fields of a phrase can contain; other phrases are about one thing."""
-FIELD = re.compile(r"\{(\w*)\}")
-LOOSE = re.compile("|".join(map(re.escape, MARKUP)) + r"|^\s*please tell me,\s*", re.IGNORECASE)
-"""What `rephrase` adds to a question without changing it."""
+POSITIONS = tuple(f"{row} {column}" for row in ("top", "bottom") for column in ("left", "right"))
+UNNAMED = re.compile(r"\{(\d*)\}")
+
+
+def _named(phrase: str, fields: tuple[str, ...]) -> str:
+    """Return a phrase of `PHRASES` whose fields have the names that `QuestionForms` knows."""
+    numbers = iter(range(len(fields)))
+
+    def name(match: re.Match[str]) -> str:
+        return f"{{{fields[int(match[1]) if match[1] else next(numbers)]}}}"
+
+    return UNNAMED.sub(name, phrase.replace("{a}", f"{{a {fields[0]}}}"))
+
+
+FORMS = QuestionForms(
+    words={
+        "color": COLORS,
+        SHAPE: SHAPES,
+        "size": tuple(SIZES),
+        "motion": MOTIONS,
+        "position": POSITIONS,
+        "place": PLACES,
+        "digit": DIGITS,
+        "word": WORDS,
+    },
+    kinds={
+        kind: tuple(_named(phrase, FIELDS.get(kind, (THING,))) for phrase in phrases)
+        for kind, phrases in PHRASES.items()
+    },
+    parts=ATTRIBUTES,
+    markup=MARKUP,
+)
+"""The question forms of the world; `export` writes them into a checkpoint."""
 
 
 def question_kind(text: str) -> str | None:
@@ -33,44 +62,4 @@ def question_kind(text: str) -> str | None:
     >>> question_kind("What color is the star?"), question_kind("What color is the sea?")
     ('color', None)
     """
-    words = " ".join(LOOSE.sub(" ", text).split())
-    parts = [_trimmed(part) for part in re.split(r"\bQ\d+:", words)]
-    if len(parts) == 1:
-        return next((kind for kind in PHRASES if _pattern(kind).fullmatch(parts[0])), None)
-    before, first, *others = parts
-    several = (
-        bool(others)
-        and not before
-        and any(_pattern(kind).fullmatch(first) for kind in ATTRIBUTES)
-        and all(any(_pattern(kind, it=True).fullmatch(part) for kind in ATTRIBUTES)
-                for part in others)
-    )  # fmt: skip
-    return "multi" if several else None
-
-
-def _trimmed(text: str) -> str:
-    return text.strip(" ?.").replace("colour", "color")
-
-
-@cache
-def _pattern(kind: str, *, it: bool = False) -> re.Pattern[str]:
-    """Return a pattern of all phrases of a kind; with `it`, the thing is called "it"."""
-    fields = FIELDS.get(kind, (NOUN,))
-
-    def literal(text: str) -> str:
-        return re.escape(text).replace(r"the\ ", r"(?:the\ )?")  # rephrase may leave it out
-
-    patterns = []
-    for phrase in PHRASES[kind]:
-        if it:
-            phrase = phrase.replace("the {}", "it")
-        first, *rest = FIELD.split(_trimmed(phrase))  # text, field, text, field, ..., text
-        pattern = literal(first)
-        for number, (name, text) in enumerate(zip(rest[::2], rest[1::2], strict=True)):
-            if name == "a":
-                field = f"an? {fields[0]}"
-            else:
-                field = fields[int(name) if name else number]
-            pattern += field + literal(text)
-        patterns.append(pattern)
-    return re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE)
+    return FORMS.kind(text)

@@ -79,7 +79,7 @@ def _sizes(
     # all segments have the same shape, except that the last one may have fewer frame pairs
     first, last = (engine.svlm_prompt(question, segment) for segment in (0, segments - 1))
     limit = config.context_length
-    answer = answer_budget or default_answer_budget(limit)
+    answer = answer_budget or default_answer_budget(engine.checkpoint.model)
     if text is None:
         text = len(prompts.opening()) + len(prompts.closing(question))
     last_end = len(engine.video.plan) / engine.video.plan.fps  # on the clock of the prompt
