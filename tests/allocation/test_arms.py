@@ -7,8 +7,8 @@ import pytest
 from tempo_lab.allocation.arms import (
     allocation_arms,
     ata,
-    brief_arms,
     budgets,
+    control_arms,
     front_loading_arms,
     kept_lengths,
     quarter,
@@ -33,8 +33,8 @@ def test_arms_of_a_question_have_names_of_their_own() -> None:
     every = (*allocation_arms(budgets(SLOTS), budgets(SLOTS)), *strictness_arms(SLOTS))
     every += front_loading_arms(range(1, SLOTS + 1))
     assert len({arm.name for arm in every}) == len(every)
-    assert set(brief_arms(SLOTS)) <= set(every)
-    assert ata(SLOTS) in brief_arms(SLOTS)
+    assert set(control_arms(SLOTS)) <= set(every)
+    assert ata(SLOTS) in control_arms(SLOTS)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 6, 16, 24, 128])

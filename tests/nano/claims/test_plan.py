@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tempo_lab.allocation.arms import (
-    brief_arms,
     budgets,
+    control_arms,
     strictness_arms,
 )
 from tempo_lab.allocation.ata import allocate
@@ -59,7 +59,7 @@ def test_questions_of_several_parts_are_asked_under_all_arms() -> None:
     job = next(job for job in draw_jobs("quick", 5, SLOTS) if job.part.segments == 32)
     asked = [item.arms for item in job.items if item.question.kind == "multi"]
     assert len(asked) == 4
-    assert all(arms == brief_arms(SLOTS) for arms in asked)
+    assert all(arms == control_arms(SLOTS) for arms in asked)
     assert not any(
         item.question.kind == "multi"
         for job in draw_jobs("quick", 5, SLOTS)
