@@ -99,13 +99,13 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
     assert all_tokens - eight < 0.01
     assert interval("attention", "decision on frames, random weights")[0] > 0.5
     assert interval("attention", "memory on frames, random weights")[0] > 0.5
-    assert interval("attention", "decision on frames less random")[1] < 0
-    assert interval("attention", "memory on frames less random")[1] < 0
-    assert interval("attention", "decision on query less random")[0] > 0
-    assert interval("attention", "memory on query less random")[0] > 0
-    assert interval("attention", "memory on earlier memory less random")[0] > 0
-    assert interval("attention", "memory on evidence less elsewhere")[1] < 0
-    assert interval("attention", "decision on evidence less elsewhere")[1] < 0
+    assert interval("attention", "decision on frames minus random")[1] < 0
+    assert interval("attention", "memory on frames minus random")[1] < 0
+    assert interval("attention", "decision on query minus random")[0] > 0
+    assert interval("attention", "memory on query minus random")[0] > 0
+    assert interval("attention", "memory on earlier memory minus random")[0] > 0
+    assert interval("attention", "memory on evidence minus elsewhere")[1] < 0
+    assert interval("attention", "decision on evidence minus elsewhere")[1] < 0
     alone = table.loc[("compare", FIRST_ALONE), "value"]
     assert f"({alone:.2f})" in PAGE.read_text()
     for pair in ("relevance, effect", "attention, effect"):

@@ -229,7 +229,7 @@ def _strictness(frame: pd.DataFrame) -> Section:
             "Faithful: the released allocator, which always treats some segment as the most"
             " relevant. Abstaining: if no segment's relevance reaches one half, every segment gets"
             " only the minimum. Floor: every segment keeps half of the budget's mean, and ATA"
-            " allocates the rest. Questions about present things and needles show what strictness"
+            " allocates the rest. Questions about present objects and needles show what strictness"
             " costs.",
         ],
         [render_picture("strictness", "Absent, present and needle", figures.strictness(table))],
