@@ -28,8 +28,8 @@ def claim_rows() -> list[dict]:
         for number, score in enumerate(values):
             rows.append(
                 {"video": f"v{number // 2}", "item": number, "segments": 32, "model": MAIN,
-                 "kind": "color", "arm": arm, "family": arm.rstrip(" 4"), "budget": 4.0,
-                 "score": float(score), "used": 80}
+                 "kind": "color", "arm": arm, "family": arm.rstrip(" 4"),
+                 "budget": None if arm == "all tokens" else 4.0, "score": float(score), "used": 80}
             )  # fmt: skip
     for number, value in enumerate((1.0, 0.5)):
         rows.append(

@@ -213,11 +213,28 @@ def recompute(folder: str | Path, out: str | Path) -> Evaluation:
     Raises:
         TempoLabError: a file is missing or damaged, or the folder cannot be written to.
     """
-    folder, out = Path(folder), Path(out)
+    settings, rows = read_rows(folder)
+    missing = [role for role in (PLAIN, BEFORE) if role not in settings["models"]]
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / SETTINGS, json.dumps(settings, indent=1).encode())
+    return write_results(out, settings, rows, missing)
+
+
+def read_rows(folder: str | Path) -> tuple[dict[str, Any], list[Row]]:
+    """Return the settings and the rows of a report.
+
+    Args:
+        folder: of a report, with `settings.json` and `answers.jsonl.gz`.
+
+    Raises:
+        TempoLabError: a file is missing or damaged.
+    """
+    folder = Path(folder)
     try:
         settings = json.loads((folder / SETTINGS).read_bytes())
         lines = gzip.decompress((folder / ANSWERS).read_bytes()).decode().splitlines()
-        rows = [json.loads(line) for line in lines]
+        return settings, [json.loads(line) for line in lines]
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise TempoLabError(
             "the rows of the evaluation cannot be read",
@@ -225,7 +242,3 @@ def recompute(folder: str | Path, out: str | Path) -> Evaluation:
             found=one_line(str(error), 200),
             fix=f"give a folder of `tempo-lab evaluate world` with {SETTINGS} and {ANSWERS}",
         ) from error
-    missing = [role for role in (PLAIN, BEFORE) if role not in settings["models"]]
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / SETTINGS, json.dumps(settings, indent=1).encode())
-    return write_results(out, settings, rows, missing)
