@@ -143,6 +143,7 @@ def _as_json(found: ClaimVerdict) -> dict[str, Any]:
     rounded = {key: round(v, 4) if isinstance(v, float) else v for key, v in numbers.items()}
     return {
         **{key: value for key, value in claim.items() if key != "name"},
+        "estimates": list(found.claim.estimates),
         "decided_by": found.decided_by,
         **rounded,
         "verdict": found.verdict,
