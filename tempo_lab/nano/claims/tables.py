@@ -22,6 +22,14 @@ QUESTIONS = {
     "absence": "absence", "most": "the place shown most", "count": "counts", "two_hop": "two hops",
 }  # fmt: skip
 """Groups that claims are about, as text."""
+CONTROL_COLUMNS = (
+    "group", "family", "role", "score", "tokens", "ata_minus", "ata_minus_low", "ata_minus_high",
+    "n", "videos",
+)  # fmt: skip
+NOISE_COLUMNS = (
+    "noise", "family", "auc", "auc_low", "auc_high", "score", "score_low", "score_high", "tokens",
+    "n", "videos",
+)  # fmt: skip
 WAYS = {"first tokens": "first", "last tokens": "last", "random tokens": "random"}
 
 
@@ -85,7 +93,7 @@ def controls_table(frame: pd.DataFrame, slots: int, segments: int = 32) -> pd.Da
                 lead = as_columns(difference, "ata_minus") if role else {"n": len(arm)}
                 score = {"score": arm["score"].mean(), "tokens": arm["tokens"].mean()}
                 rows.append({"group": group, "family": family, "role": role} | score | lead)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
 
 
 def noise_table(frame: pd.DataFrame, slots: int) -> pd.DataFrame:
@@ -114,7 +122,7 @@ def noise_table(frame: pd.DataFrame, slots: int) -> pd.DataFrame:
             row = {"noise": noise, "family": name, **as_columns(area if noise else prior, "auc")}
             row |= {"tokens": arm["tokens"].mean(), **as_columns(estimate(arm), "score")}
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(NOISE_COLUMNS))
 
 
 def front_loading_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -175,7 +175,7 @@ def controls(table: pd.DataFrame, groups: Sequence[str], lead: float) -> tuple[F
         groups: the kinds, in this order.
         lead: smallest lead over a control that counts as one, drawn as a line.
     """
-    others = table[table["role"] != ""] if len(table) else pd.DataFrame(columns=["group", "family"])
+    others = table[table["role"] != ""]
     families = list(dict.fromkeys(others["family"]))[::-1]
     place = {family: number for number, family in enumerate(families)}
     columns = min(4, len(groups))
