@@ -73,7 +73,7 @@ def relevance_noise(
     margin = 0.06 * max(float(doses["auc"].max() - doses["auc"].min()), 0.05)
     axes.set_xlim(doses["auc"].min() - margin, doses["auc"].max() + margin)
     axes.set(
-        xlabel="AUC of relevance (grey: standard deviation of the noise, in logits)",
+        xlabel="AUC of relevance\n(grey: standard deviation of the noise, in logits)",
         ylabel="accuracy", ylim=(0, 1.03),
     )  # fmt: skip
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.08), fontsize="small")
