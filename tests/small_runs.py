@@ -5,7 +5,7 @@ from __future__ import annotations
 from tempo_lab.allocation.arms import (
     Arm,
     ata,
-    brief_arms,
+    control_arms,
 )
 from tempo_lab.nano.claims import plan
 from tempo_lab.nano.claims.plan import ClaimPart
@@ -18,7 +18,7 @@ SLOTS = 16
 def small(segments: int = 2, videos: int = 2) -> ClaimPart:
     """A part that takes seconds."""
     sparse = Arm("sparse frames", "none", 8, sparse=True)
-    arms = (*brief_arms(SLOTS), sparse)
+    arms = (*control_arms(SLOTS), sparse)
     return ClaimPart(segments, videos, 1, 1, 0, arms, (ata(SLOTS),), loaded=1, strict=True)
 
 

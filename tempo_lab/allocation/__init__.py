@@ -5,7 +5,7 @@ Importing this registers every strategy of the library. `arms` has what evaluati
 
 from tempo_lab.allocation.absolute import Absolute, Abstain, Floor, Temperature, Threshold
 from tempo_lab.allocation.ata import Allocation, allocate, as_scores, keep_tokens
-from tempo_lab.allocation.baselines import Everything, TopK, Uniform
+from tempo_lab.allocation.baselines import Everything, Router, TopK, Uniform
 from tempo_lab.allocation.strategies import (
     STRATEGIES,
     Head,
@@ -22,6 +22,6 @@ from tempo_lab.allocation.strategies import (
 
 __all__ = [
     "Absolute", "Abstain", "Allocation", "Everything", "Floor", "Head", "Ints", "Mode", "Pair",
-    "Random", "STRATEGIES", "Strategy", "Tail", "Temperature", "Threshold", "ToMe", "TopK",
-    "Uniform", "allocate", "as_scores", "find_strategy", "keep_tokens", "register_strategy",
+    "Random", "Router", "STRATEGIES", "Strategy", "Tail", "Temperature", "Threshold", "ToMe",
+    "TopK", "Uniform", "allocate", "as_scores", "find_strategy", "keep_tokens", "register_strategy",
 ]  # fmt: skip

@@ -12,9 +12,10 @@ from typing import Literal
 
 import numpy as np
 
+from tempo_lab.allocation.facility_location import facility_location
 from tempo_lab.allocation.strategies import Mode, Strategy
 
-Scores = Literal["own", "shuffled", "oracle"]
+Scores = Literal["own", "shuffled", "oracle", "noisy", "facility"]
 
 PRIOR = "prior"
 """The arm of rows that hold relevance instead of an answer."""
@@ -29,7 +30,10 @@ class Arm:
         strategy: a name in `tempo_lab.allocation.STRATEGIES`, or a strategy.
         budget: tokens per segment; None for all tokens.
         scores: what to allocate by: the model's own relevance, the same shuffled among the
-            segments (control), or 1 for segments with evidence and 0 for the others (ceiling).
+            segments (control), 1 for segments with evidence and 0 for the others (ceiling), the
+            relevance after noise was added to its logits ("noisy"), or the rank of the segments
+            by facility location, which does not read the question ("facility").
+        noise: standard deviation of the noise, in logits.
         mode: of the allocation.
         sparse: keep all tokens of fewer segments, sampled over the whole video, which fit the
             budget.
@@ -43,6 +47,7 @@ class Arm:
     strategy: str | Strategy
     budget: int | None
     scores: Scores = "own"
+    noise: float = 0.0
     mode: Mode = "strict"
     sparse: bool = False
     logprob: bool = False
@@ -61,7 +66,13 @@ class Arm:
         return self.family if self.budget is None else f"{self.family} {self.budget}"
 
     def forced(
-        self, relevance: np.ndarray, evidence: np.ndarray, draw: np.random.Generator
+        self,
+        relevance: np.ndarray,
+        evidence: np.ndarray,
+        draw: np.random.Generator,
+        *,
+        logit: np.ndarray | None = None,
+        features: np.ndarray | None = None,
     ) -> np.ndarray | None:
         """Return the scores to allocate by instead of the model's own; None to use its own.
 
@@ -69,10 +80,22 @@ class Arm:
             relevance: the model's own, [segment].
             evidence: whether a segment holds evidence, bool [segment]. If all or no segments do,
                 an oracle uses the model's own scores.
-            draw: the generator that shuffles.
+            draw: the generator that shuffles and draws noise.
+            logit: of the model's relevance, [segment]; noisy scores need it.
+            features: visual features, [segment, hidden]; facility location needs them.
         """
         if self.scores == "shuffled":
             return draw.permutation(relevance)
+        if self.scores == "noisy":
+            assert logit is not None
+            noisy = logit + self.noise * draw.standard_normal(len(logit))
+            return (1 / (1 + np.exp(-noisy))).astype(np.float32)
+        if self.scores == "facility":
+            assert features is not None
+            order = facility_location(features)
+            ranks = np.empty(len(order), np.float32)
+            ranks[order] = np.linspace(1, 0, len(order))
+            return ranks
         if self.scores == "oracle" and 0 < evidence.sum() < len(evidence):
             return evidence.astype(np.float32)
         return None
@@ -125,6 +148,8 @@ def allocation_arms(curves: Iterable[int], baselines: Iterable[int]) -> tuple[Ar
         *_family("uniform head", "uniform", main),
         *_family("uniform ToMe", "uniform-tome", main),
         *_family("top-k", "topk", others),
+        *_family("hard router", "router", others),
+        *_family("facility location", "router", others, scores="facility"),
         *_family("sparse frames", "none", others, sparse=True),
         *_family("shuffled scores", "head", others, scores="shuffled"),
         *_family("oracle routing", "head", others, scores="oracle"),
@@ -136,17 +161,35 @@ def ata(slots: int) -> Arm:
     return Arm(ATA, "head", quarter(slots))
 
 
-def brief_arms(slots: int) -> tuple[Arm, ...]:
-    """Return the main arms at one budget, for kinds of questions whose curves are not drawn."""
-    budget = (quarter(slots),)
-    return (
-        ALL,
-        ata(slots),
-        *_family("uniform head", "uniform", budget),
-        *_family("uniform ToMe", "uniform-tome", budget),
-        *_family("top-k", "topk", budget),
-        *_family("shuffled scores", "head", budget, scores="shuffled"),
-        *_family("oracle routing", "head", budget, scores="oracle"),
+CONTROLS = (
+    "uniform head", "uniform ToMe", "sparse frames", "facility location", "shuffled scores",
+)  # fmt: skip
+"""Families that allocate without the relevance of the question: where allocation by relevance
+matters, each of them has fewer right answers than ATA."""
+RIVALS = ("top-k", "hard router")
+"""Families that allocate by relevance in another way than ATA."""
+
+
+def control_arms(slots: int) -> tuple[Arm, ...]:
+    """Return ATA, its controls and rivals at one budget, all tokens, and the oracle."""
+    families = (ALL.family, ATA, *CONTROLS, *RIVALS, "oracle routing")
+    arms = allocation_arms((quarter(slots),), (quarter(slots),))
+    return tuple(arm for arm in arms if arm.family in families)
+
+
+NOISY: dict[str, tuple[str, float]] = {
+    f"{name}, noise {noise}": (strategy, noise)
+    for noise in (6, 9, 14, 24)
+    for name, strategy in (("ATA", "head"), ("top-k", "topk"))
+}
+"""Strategy and noise on the logits of relevance of the arms of the dose-response, by family."""
+
+
+def noisy_arms(slots: int) -> tuple[Arm, ...]:
+    """Return ATA and top-k at one budget, with noise on the logits of relevance."""
+    return tuple(
+        Arm(family, strategy, quarter(slots), scores="noisy", noise=noise)
+        for family, (strategy, noise) in NOISY.items()
     )
 
 

@@ -35,6 +35,27 @@ class TopK(Strategy):
         return segments - segments // 2
 
 
+@register_strategy("router")
+class Router(Strategy):
+    """Keep all K tokens of the highest-scoring segments that the budget holds, none of the others.
+
+    It is a hard router: budget // K segments, at least one.
+    """
+
+    uses_scores = False
+
+    def allocate(
+        self, scores: Floats, budget: int, low: int, high: int, mode: Mode
+    ) -> tuple[Ints, Ints]:
+        kept = np.argsort(-scores, kind="stable")[: max(1, budget // high)]
+        wanted = np.zeros(len(scores), dtype=np.int64)
+        wanted[kept] = high
+        return wanted, np.minimum(wanted, max(0, budget))
+
+    def min_budget(self, segments: int) -> int:
+        return 1
+
+
 @register_strategy("uniform")
 class Uniform(Strategy):
     """The same number of tokens for every segment, whatever its score."""

@@ -67,9 +67,9 @@ def ask(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="Allocation strategy: head, tail, random, tome; the baselines topk, uniform, "
-            "uniform-tail, uniform-random, uniform-tome, none; abstain, floor, temperature, "
-            "threshold, which fix faults of the min-max normalization.",
+            help="Allocation strategy: head, tail, random, tome; the baselines topk, router, "
+            "uniform, uniform-tail, uniform-random, uniform-tome, none; abstain, floor, "
+            "temperature, threshold, which fix faults of the min-max normalization.",
             show_default="head",
             rich_help_panel=options.ALLOCATION,
             autocompletion=completion.strategies,

@@ -23,6 +23,7 @@ from tempo_lab.apps.options import WorldSeed
 from tempo_lab.apps.output_paths import check_output_folder
 from tempo_lab.apps.terminal import (
     SOME_FAILED,
+    print_error,
     print_json,
     print_json_error,
     print_table,
@@ -232,7 +233,10 @@ def _write_report(run: EvaluationRun) -> Path:
 @evaluate.command("world", rich_help_panel=EMBEDDED)
 def evaluate_world(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Ask fewer questions: ten minutes instead of a night.")
+        bool,
+        typer.Option(
+            "--quick", help="Ask fewer questions: 25 minutes of one core instead of a night."
+        ),
     ] = False,
     seed: WorldSeed = 0,
     model: options.Model = "nano",
@@ -257,11 +261,15 @@ def evaluate_world(
     import matplotlib
 
     matplotlib.use("agg")
+    from tempo_lab.apps.reports.world.evaluate import NOTICE
     from tempo_lab.apps.reports.world.evaluate import evaluate_world as measure
+    from tempo_lab.nano.world.seeds import held_out
 
     size = "quick" if quick else "full"
     evaluation = measure(model, size=size, seed=seed, out=out, before=before, workers=workers)
     print_table(verdict_table(evaluation.verdicts))
+    if not held_out(seed):
+        print_error(NOTICE)
     print(f"\n{evaluation.folder / 'report.html'}")
 
 

@@ -36,7 +36,7 @@ COMPARED = {
 }  # fmt: skip
 """Measures that the comparison of two runs shows."""
 DIGITS = {"budget": 0, "unparsed": 0, "failed": 0, "tokens": 1, "tokens_per_frame": 2}
-VERDICT_COLORS = {"reached": "green", "not reached": "red"}
+VERDICT_COLORS = {"shown": "green", "refuted": "red"}
 
 
 def show_run(run: EvaluationRun) -> None:
@@ -160,7 +160,7 @@ def verdict_table(verdicts: list[ClaimVerdict]) -> Table:
     from tempo_lab.apps.reports.html import VERDICT_COLUMNS
 
     table = Table(*VERDICT_COLUMNS, box=None, pad_edge=False, header_style="bold")
-    for verdict in verdicts:
-        reached = Text(verdict.reached, style=VERDICT_COLORS.get(verdict.reached, "dim"))
-        table.add_row(verdict.claim, verdict.asked, verdict.measured, reached)
+    for found in verdicts:
+        verdict = Text(found.verdict, style=VERDICT_COLORS.get(found.verdict, "dim"))
+        table.add_row(found.claim.name, found.claim.threshold, found.measured, verdict)
     return table

@@ -49,9 +49,12 @@ class ArmAnswer:
     def row(self) -> dict[str, Any]:
         """Return the columns of a result row: said, score, used.
 
-        Also logprob and answer_tokens, of the right answer, where the arm asks for them.
+        Also logprob and answer_tokens, of the right answer, where the arm asks for them; and the
+        AUC of noisy scores, where some segments hold evidence and some do not.
         """
         row = {"said": self.trace.answer, "score": self.score, "used": self.used}
+        if self.arm.scores == "noisy" and 0 < self.case.evidence.sum() < len(self.case.evidence):
+            row["auc"] = auc(self.trace.data["score"], self.case.evidence)
         if self.arm.logprob:
             from tempo_lab.session.scoring import answer_logprob
 
@@ -107,8 +110,14 @@ class ArmRunner:
         else:
             budget = arm.tokens(len(session))
         if arm.scores != "own":
-            relevance = self._prior(case, budget)["relevance"].to_numpy()
-            scores = arm.forced(relevance, case.evidence, draw)
+            prior = self._prior(case, budget)
+            scores = arm.forced(
+                prior["relevance"].to_numpy(),
+                case.evidence,
+                draw,
+                logit=prior["logit"].to_numpy(),
+                features=session.engine.mean_features if arm.scores == "facility" else None,
+            )
         with warnings.catch_warnings():
             if arm.sparse:  # frames so far apart are meant to look strange
                 warnings.simplefilter("ignore", UnfamiliarVideoWarning)

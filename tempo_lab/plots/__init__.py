@@ -26,6 +26,7 @@ from tempo_lab.plots.prompt_sensitivity import prompt_sensitivity
 from tempo_lab.plots.published_results import published_results
 from tempo_lab.plots.relevance import relevance
 from tempo_lab.plots.relevance_by_layer import relevance_by_layer
+from tempo_lab.plots.relevance_noise import relevance_noise
 from tempo_lab.plots.rollout import rollout
 from tempo_lab.plots.routing import routing
 from tempo_lab.plots.style import style
@@ -52,6 +53,7 @@ __all__ = [
     "published_results",
     "relevance",
     "relevance_by_layer",
+    "relevance_noise",
     "baselines",
     "rollout",
     "routing",

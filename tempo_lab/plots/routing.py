@@ -74,9 +74,9 @@ def routing(
 
     if (tokens < wanted).any():
         lower.stairs(wanted, edges, fill=True, color=WANTED, label="wanted")
-    lower.stairs(tokens, edges, fill=True, color=TOKENS, label="given now")
+    lower.stairs(tokens, edges, fill=True, color=TOKENS, label="this allocation")
     fill_segments(lower, edges, tokens, TOKENS)
-    lower.stairs(before, edges, color=BLACK, linewidth=1.6, linestyle="--", label="as asked")
+    lower.stairs(before, edges, color=BLACK, linewidth=1.6, linestyle="--", label="in the trace")
     highest = max(1, *map(int, (tokens.max(), wanted.max(), before.max())))
     lower.set(ylabel="memory tokens\nper segment", xlabel="time (s)", ylim=(0, 1.1 * highest))
     lower.set_xlim(edges[0], edges[-1])

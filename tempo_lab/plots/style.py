@@ -44,6 +44,8 @@ STYLES: dict[str, tuple[str, str]] = {
     "uniform head": (RED, "o"),
     "uniform ToMe": (RED, "s"),
     "top-k": (GREEN, "^"),
+    "hard router": (GREEN, "s"),
+    "facility location": (PINK, "p"),
     "sparse frames": (PINK, "X"),
     "all tokens": (BLACK, "*"),
     "shuffled scores": (GREY, "P"),

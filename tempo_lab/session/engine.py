@@ -92,6 +92,7 @@ class CompressorEngine:
         self._segments: dict[tuple[str, str], SegmentCache] = {}
         self._questions: OrderedDict[tuple[str, str], QuestionCache] = OrderedDict()
         self._system: SystemPrefix | None = None
+        self._means: dict[int, np.ndarray] = {}
 
     def cost(self, question: str = "") -> dict[str, int]:
         """Bytes that each cache mode costs for the whole video (see `cache_cost`).
@@ -114,6 +115,11 @@ class CompressorEngine:
         system = 0 if self._system is None else self._system.nbytes
         segments = sum(cached.nbytes for cached in tuple(self._segments.values()))
         return system + segments + sum(q.nbytes for q in tuple(self._questions.values()))
+
+    @property
+    def mean_features(self) -> np.ndarray:
+        """float32 [segment, hidden], the mean visual feature of each segment encoded so far."""
+        return np.array([self._means[segment] for segment in sorted(self._means)], np.float32)
 
     def visual_prompt(self, segment: int) -> TokenMap:
         """Return the visual part of a segment's prompt, from the cache or made without decoding."""
@@ -266,7 +272,7 @@ class CompressorEngine:
             cached = takewhile(lambda item: item[1].features is not None, self._segments.items())
             other._segments = {key: replace(segments, prefix=None) for key, segments in cached}
         other.batches.decoded = list(self.batches.decoded)
-        other.ood_monitor = self.ood_monitor
+        other.ood_monitor, other._means = self.ood_monitor, self._means
         return other
 
     def fork(self) -> CompressorEngine:
@@ -282,6 +288,7 @@ class CompressorEngine:
         """Clear the cache."""
         self._segments.clear()
         self._questions.clear()
+        self._means.clear()
         self._system = None
 
     def _on_demand(self, cost: dict[str, int]) -> bool:
@@ -328,6 +335,8 @@ class CompressorEngine:
         self.computed["decoded"] += len(batch.segments)
         features = self.compressor.encode_vision(batch.patches, batch.grid)
         self.ood_monitor.add(batch.segments[0], features.merged, batch.grid.pairs)
+        means = features.merged.float().mean(dim=1).cpu().numpy()
+        self._means.update(zip(batch.segments, means, strict=True))
         return SegmentCache(batch.segments, batch.videos, batch.grid, features)
 
     def _prefix(self, cached: SegmentCache) -> PrefixCache:

@@ -180,7 +180,7 @@ class RoutingExplorer(Explorer):
             ["", "answer", "tokens", "strategy"],
             [
                 [name, each.answer, each.data.attrs["used"], each.data.attrs["strategy"]]
-                for name, each in (("as asked", trace), ("with this", self.answered))
+                for name, each in (("the trace", trace), ("this allocation", self.answered))
             ],
         )
 

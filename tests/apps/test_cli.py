@@ -594,7 +594,7 @@ def test_help_lists_every_strategy_of_the_library():
     options = get_command(app).commands["ask"].params
     help_text = next(option.help for option in options if option.name == "strategy")
     assert every <= set(re.findall(r"[a-z-]+", help_text))
-    assert len(every) == 14
+    assert len(every) == 15
 
 
 def test_unknown_commands_and_options_are_usage_errors():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tempo_lab.allocation.arms import Arm
+from tempo_lab.allocation.facility_location import facility_location
 from tempo_lab.common.errors import BudgetError
 from tempo_lab.evaluation.arm_runner import ArmRunner
 from tempo_lab.evaluation.cases import Case
@@ -74,6 +75,36 @@ def test_rows_hold_answers_and_relevance(session):
     assert (prior["control"], 0 <= prior["control_auc"] <= 1) == (OTHER, True)
     with ArmRunner() as runner:
         assert "auc" not in runner.prior_row(Case(session, QUESTION, "red", [False] * 6), 24)
+
+
+def test_noisy_scores_have_an_auc_of_their_own(session):
+    case = Case(session, QUESTION, "red", EVIDENCE)
+    quiet, loud = (Arm("noisy", "head", 4, scores="noisy", noise=noise) for noise in (0, 1e3))
+    with ArmRunner() as runner:
+        prior = runner.prior_row(case, 24)
+        same = runner.ask(case, quiet, draw=draw(), max_new_tokens=1)
+        other = runner.ask(case, loud, draw=draw(), max_new_tokens=1)
+        nothing = replace(case, evidence=np.zeros(6, bool))
+        assert "auc" not in runner.ask(nothing, loud, draw=draw(), max_new_tokens=1).row()
+    assert same.row()["auc"] == prior["auc"]
+    relevance = same.trace.data["relevance"].to_numpy()
+    np.testing.assert_allclose(same.trace.data["score"], relevance, rtol=1e-5)
+    assert np.abs(other.trace.data["score"].to_numpy() - relevance).max() > 0.1
+
+
+def test_facility_location_reads_the_frames_and_not_the_question(session):
+    arm = Arm("facility location", "router", 64, scores="facility")
+    with ArmRunner() as runner:
+        one, other = (
+            runner.ask(Case(session, text, "red", EVIDENCE), arm, draw=draw(), max_new_tokens=1)
+            for text in (QUESTION, OTHER)
+        )
+    features = session.engine.mean_features
+    assert len(features) == len(session)
+    scores = one.trace.data["score"].to_numpy()
+    np.testing.assert_array_equal(scores, other.trace.data["score"])
+    assert np.argsort(-scores).tolist() == facility_location(features).tolist()
+    assert sorted(one.trace.data["tokens"].to_numpy())[-3:] == [128] * 3
 
 
 @pytest.mark.parametrize(

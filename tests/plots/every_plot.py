@@ -4,6 +4,7 @@ import json
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
 import tempo_lab as tl
 from tempo_lab import course, plots
@@ -14,6 +15,21 @@ from tempo_lab.analysis.published_results import published_results
 from tests.evaluation.runs import answers_run, relevance_run
 
 QUESTION = "What color is the star?"
+
+
+def noise_rows():
+    """Return the table of a dose-response: three amounts of noise."""
+    rows = [
+        {"noise": noise, "family": family, "auc": auc, "score": score}
+        | {"score_low": score - 0.05, "score_high": score + 0.05}
+        for noise, auc, scores in (
+            (0, 0.99, (0.94, 0.9)),
+            (6, 0.97, (0.9, 0.86)),
+            (24, 0.7, (0.7, 0.68)),
+        )
+        for family, score in zip(("ATA", "top-k", "uniform head"), (*scores, 0.6), strict=True)
+    ]
+    return pd.DataFrame(rows)
 
 
 def calls(session):
@@ -80,6 +96,7 @@ def calls(session):
         "prompt_sensitivity": partial(plots.prompt_sensitivity, prompts),
         "published_results": partial(plots.published_results, published_results()),
         "relevance": partial(plots.relevance, relevance),
+        "relevance_noise": partial(plots.relevance_noise, noise_rows()),
         "relevance_by_layer": partial(plots.relevance_by_layer, layers),
         "baselines": partial(
             plots.baselines, tl.analysis.baselines(cases, arms=arms, progress=False)

@@ -361,8 +361,8 @@ def test_the_button_answers_with_the_allocation_that_is_shown(asked):
         np.testing.assert_array_equal(again.data["tokens"], routing.allocation.tokens)
         np.testing.assert_array_equal(again.data["kept"], routing.allocation.kept)
         assert again.data.attrs["strategy"] == "tail"
-        assert "as asked" in routing.answers.value
-        assert "with this" in routing.answers.value
+        assert "the trace" in routing.answers.value
+        assert "this allocation" in routing.answers.value
         routing.shares.value, routing.dial.value = "temperature", 0.5
         routing.again.click()
         name = routing.answered.data.attrs["strategy"]

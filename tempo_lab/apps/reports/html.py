@@ -18,7 +18,7 @@ from tempo_lab.common.text import escape_control_chars
 if TYPE_CHECKING:
     from tempo_lab.nano.claims.claims import ClaimVerdict
 
-VERDICT_COLUMNS = ("claim", "asked", "measured", "by its interval")
+VERDICT_COLUMNS = ("claim", "threshold", "measured", "verdict")
 DPI = 130
 NOTE = (
     "Brackets hold 95 % intervals. They resample whole videos (bootstrap); where all answers are "
@@ -84,6 +84,7 @@ def render_page(
     sections: Sequence[Section],
     verdicts: Sequence[ClaimVerdict] | None = None,
     note: str = NOTE,
+    notice: str = "",
 ) -> str:
     """Return the whole page as HTML.
 
@@ -93,6 +94,7 @@ def render_page(
         sections: one per claim or question.
         verdicts: the table of claims, if the report has one.
         note: about intervals, below the settings.
+        notice: a warning above everything else.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, finalize=_printable,
@@ -101,7 +103,7 @@ def render_page(
     environment.filters["to_html"] = _table
     return environment.get_template("page.html.jinja").render(
         title=title, settings=settings, sections=sections, verdicts=verdicts,
-        verdict_columns=VERDICT_COLUMNS, note=note,
+        verdict_columns=VERDICT_COLUMNS, note=note, notice=notice,
     )  # fmt: skip
 
 

@@ -10,14 +10,16 @@ import numpy as np
 
 from tempo_lab.allocation.arms import (
     ALL,
+    ATA,
     PRIOR,
     Arm,
     allocation_arms,
     ata,
-    brief_arms,
     budgets,
+    control_arms,
     front_loading_arms,
     kept_lengths,
+    noisy_arms,
     quarter,
     strictness_arms,
 )
@@ -32,8 +34,9 @@ from tempo_lab.nano.world.seeds import EVALUATION
 SEEDS_PER_LENGTH = 10_000
 """Seeds reserved for each length of a run, so that no two lengths share a video."""
 
-CLAIMED = ("time", "order", "count", "absence", "most")
-"""Kinds, apart from the needles, that a claim is about. They are asked more often."""
+CLAIMED = ("time", "order", "count", "absence", "most", "two_hop")
+"""Kinds, apart from needles and questions of several parts, that a claim is about. They are asked
+more often."""
 STRICT_KINDS = ("absence", "present")
 LOADED_KINDS = ("multi",)
 """Kinds that front-loading is claimed for. Some needles are measured, too."""
@@ -54,15 +57,14 @@ class ClaimPart:
         segments: length of each video.
         videos: how many.
         needles: questions about one segment, per video.
-        claimed: questions of each kind of `CLAIMED`, per video. The first of each is asked under
-            all arms, the others under ATA alone.
+        claimed: questions of each kind of `CLAIMED`, per video; fewer where a scene has fewer.
         others: questions of each other kind, per video.
-        multi: multi-part questions per video, each asked under `other_arms`. They need several
-            tokens of one segment.
+        multi: multi-part questions per video. They need several tokens of one segment.
         arms: for needles.
         other_arms: for all other kinds.
         loaded: multi-part questions, and as many needles, asked with 1..K tokens kept.
         strict: whether the strictness arms are run.
+        noisy: whether needles are asked with noise on the relevance, too.
     """
 
     segments: int
@@ -75,28 +77,33 @@ class ClaimPart:
     multi: int = 1
     loaded: int = 0
     strict: bool = False
+    noisy: bool = False
 
 
 SIZES = ("quick", "full")
+LONG_FAMILIES = (ALL.family, ATA, "uniform head", "top-k", "shuffled scores")
+"""Families that a quick evaluation asks about its longest videos."""
 
 
 def parts(size: str, slots: int) -> tuple[ClaimPart, ...]:
     """What an evaluation of this size (one of `SIZES`) asks a model with K memory tokens."""
-    brief, few = brief_arms(slots), (ALL, ata(slots))
+    controls, few = control_arms(slots), (ALL, ata(slots))
     if size == "full":
         full = allocation_arms(budgets(slots), budgets(slots))
         return (
             ClaimPart(8, 240, 8, 2, 1, full, full, loaded=3, strict=True),
-            ClaimPart(32, 240, 8, 4, 1, full, full, multi=4, strict=True),
+            ClaimPart(32, 240, 8, 4, 1, full, full, multi=4, strict=True, noisy=True),
             ClaimPart(64, 120, 8, 2, 1, few, few),
             ClaimPart(128, 80, 8, 2, 1, full, full, strict=True),
         )
     quick = allocation_arms(budgets(slots), (quarter(slots),))
+    # Drawing a long video takes most of its time; what answers from all of its tokens, the rest.
+    long = tuple(arm for arm in controls if arm.family in LONG_FAMILIES)
     return (
-        ClaimPart(8, 20, 5, 1, 1, quick, brief, loaded=2, strict=True),
-        ClaimPart(32, 22, 8, 4, 1, quick, brief, multi=4, strict=True),
-        ClaimPart(64, 9, 8, 0, 0, few, few, multi=0),
-        ClaimPart(128, 6, 8, 0, 0, brief, few, multi=0),
+        ClaimPart(8, 18, 5, 1, 1, quick, controls, loaded=2, strict=True),
+        ClaimPart(32, 24, 6, 2, 1, quick, controls, multi=3, strict=True, noisy=True),
+        ClaimPart(64, 6, 10, 0, 0, few, few, multi=0),
+        ClaimPart(128, 6, 8, 0, 0, long, few, multi=0),
     )
 
 
@@ -189,10 +196,10 @@ class VideoJob:
         part = self.part
         if kind in NEEDLE:
             # an abstaining ATA must also be measured where there is evidence
-            return part.arms + (strictness_arms(self.slots) if part.strict and rank == 0 else ())
+            strict = strictness_arms(self.slots) if part.strict and rank == 0 else ()
+            return part.arms + strict + (noisy_arms(self.slots) if part.noisy else ())
         strict = strictness_arms(self.slots) if part.strict and kind in STRICT_KINDS else ()
-        brief = rank >= (part.multi if kind in LOADED_KINDS else 1)
-        return ((ata(self.slots),) if brief else part.other_arms) + strict
+        return part.other_arms + strict
 
     def _control(
         self, other: Scene, rng: np.random.Generator, question: Question

@@ -7,15 +7,29 @@ from typing import Any
 
 import pandas as pd
 
-from tempo_lab.allocation.arms import ALL, PRIOR, STRICT, ata
+from tempo_lab.allocation.arms import ALL, CONTROLS, NOISY, PRIOR, RIVALS, STRICT, ata, quarter
+from tempo_lab.common.statistics import Estimate
 from tempo_lab.evaluation import tables
-from tempo_lab.evaluation.tables import as_columns, estimate, score_by
+from tempo_lab.evaluation.tables import as_columns, estimate, paired_difference, score_by
 from tempo_lab.nano.claims.plan import LOADED_KINDS, MAIN, STRICT_KINDS
 from tempo_lab.nano.world.kinds import NEEDLE
 from tempo_lab.nano.world.questions import PHRASES, phrasing
 
 NEEDLES = "needle"
 """Group of all kinds of questions about one segment."""
+QUESTIONS = {
+    NEEDLES: "needles", "multi": "questions of several parts", "time": "time", "order": "order",
+    "absence": "absence", "most": "the place shown most", "count": "counts", "two_hop": "two hops",
+}  # fmt: skip
+"""Groups that claims are about, as text."""
+CONTROL_COLUMNS = (
+    "group", "family", "role", "score", "tokens", "ata_minus", "ata_minus_low", "ata_minus_high",
+    "n", "videos",
+)  # fmt: skip
+NOISE_COLUMNS = (
+    "noise", "family", "auc", "auc_low", "auc_high", "score", "score_low", "score_high", "tokens",
+    "n", "videos",
+)  # fmt: skip
 WAYS = {"first tokens": "first", "last tokens": "last", "random tokens": "random"}
 
 
@@ -44,13 +58,71 @@ def prior_table(frame: pd.DataFrame) -> pd.DataFrame:
 def allocation_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Score and tokens used, by length, kind and arm. All arms of a kind have the same questions.
 
-    Questions that only ATA was asked (for a more precise claim) are left out.
+    Questions that only ATA was asked are left out.
     """
-    some = frame[(frame["model"] == MAIN) & ~frame["family"].isin([PRIOR, *WAYS])]
-    some = some[~some["family"].isin(STRICT)]
+    others = [PRIOR, *WAYS, *STRICT, *NOISY]
+    some = frame[(frame["model"] == MAIN) & ~frame["family"].isin(others)]
     answered = some[some["arm"] == ALL.name].set_index(["video", "item"]).index
     some = some[some.set_index(["video", "item"]).index.isin(answered)]
     return score_by(some, ["segments", "group", "family", "budget"])
+
+
+def controls_table(frame: pd.DataFrame, slots: int, segments: int = 32) -> pd.DataFrame:
+    """ATA beside every other arm of its budget, by kind of question: score, tokens, difference.
+
+    Its columns are group, family, role ("control", "rival", "upper bound" or "all tokens"), score,
+    tokens, and ata_minus with its interval and the number of questions and videos.
+
+    Args:
+        frame: of `to_frame`.
+        slots: K, memory tokens per segment.
+        segments: length of the videos.
+    """
+    roles = {ALL.family: "all tokens"} | dict.fromkeys(CONTROLS, "control")
+    roles |= dict.fromkeys(RIVALS, "rival") | {"oracle routing": "upper bound"}
+    own, rows = ata(slots), []
+    some = frame[(frame["model"] == MAIN) & (frame["segments"] == segments)]
+    asked = some[some["arm"] == own.name]
+    for group in groups_of(asked):
+        part = some[some["group"] == group]
+        for family, role in {own.family: "", **roles}.items():
+            budget = part["budget"].isna() if family == ALL.family else part["budget"] == own.budget
+            arm = part[(part["family"] == family) & budget & part["score"].notna()]
+            if len(arm):
+                difference = paired_difference(part, own.name, arm["arm"].iloc[0])
+                lead = as_columns(difference, "ata_minus") if role else {"n": len(arm)}
+                score = {"score": arm["score"].mean(), "tokens": arm["tokens"].mean()}
+                rows.append({"group": group, "family": family, "role": role} | score | lead)
+    return pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
+
+
+def noise_table(frame: pd.DataFrame, slots: int) -> pd.DataFrame:
+    """Score of needles by noise on the logits of relevance, with the AUC of the noisy relevance.
+
+    A row for each amount of noise and family: ATA, top-k, and uniform head, which does not read the
+    relevance. Its columns are noise, family, auc, score and their intervals, tokens, n and videos.
+    Without noise, the AUC is that of the model's own relevance.
+
+    Args:
+        frame: of `to_frame`.
+        slots: K, memory tokens per segment.
+    """
+    some = frame[(frame["model"] == MAIN) & (frame["group"] == NEEDLES)]
+    asked = some[some["family"].isin(NOISY)].set_index(["video", "item"]).index
+    some = some[some.set_index(["video", "item"]).index.isin(asked)]
+    without = {"ATA": ata(slots).family, "top-k": "top-k", "uniform head": "uniform head"}
+    prior = estimate(some[some["arm"] == PRIOR], "auc")
+    rows = []
+    for noise in sorted({0.0, *(noise for _, noise in NOISY.values())}) if len(some) else ():
+        for name, family in without.items():
+            noisy = name != "uniform head" and noise
+            wanted = f"{name}, noise {noise:g}" if noisy else family
+            arm = some[(some["family"] == wanted) & (some["budget"] == quarter(slots))]
+            area: Estimate = estimate(some[some["family"] == f"ATA, noise {noise:g}"], "auc")
+            row = {"noise": noise, "family": name, **as_columns(area if noise else prior, "auc")}
+            row |= {"tokens": arm["tokens"].mean(), **as_columns(estimate(arm), "score")}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(NOISE_COLUMNS))
 
 
 def front_loading_table(frame: pd.DataFrame) -> pd.DataFrame:

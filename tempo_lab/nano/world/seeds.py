@@ -58,6 +58,17 @@ EVALUATION = Purpose(
     (range(1_000_000, 2_000_000, 100_000), range(10_000_000, 1_000_000_000, 100_000)),
 )
 """Videos of `tempo-lab evaluate world`."""
-DEVELOPMENT = (1, 7)
-"""Runs of the evaluation by which the recipe of the embedded model was chosen: not held out."""
+DEVELOPMENT = (1, 7, 11)
+"""Runs of the evaluation by which something was chosen: the recipe of the embedded model (1, 7), or
+the claims and their thresholds (1, 7, 11). A report on one of them is no evidence."""
+REPORTED = (4021, 7763)
+"""Runs of the evaluation that `docs/reports.md` reports. Choose nothing by them: a later model
+needs runs of its own, and these then belong to `DEVELOPMENT`."""
+
+
+def held_out(run: int) -> bool:
+    """Return whether nothing was chosen by a run of the evaluation."""
+    return run not in DEVELOPMENT
+
+
 PURPOSES = (TRAINING, NOTEBOOKS, REPORT, EVALUATION)

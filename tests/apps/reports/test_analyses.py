@@ -113,7 +113,7 @@ def test_the_table_is_long_and_the_page_repeats_it(written):
         "front_loading", "attention", "compare",
     }  # fmt: skip
     page = text_of((written.folder / "report.html").read_text())
-    for quantity in ("AUC", "AUC, shuffled question", "AUC less shuffled"):
+    for quantity in ("AUC", "AUC, shuffled question", "AUC minus shuffled"):
         row = table[(table["analysis"] == "relevance") & (table["quantity"] == quantity)].iloc[0]
         numbers = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
         assert str(written.findings("relevance", quantity)) in page
@@ -183,7 +183,7 @@ def test_the_control_of_agreement_pairs_two_questions_about_one_video():
     traces = [{"video_digest": video} for video in ("a", "a", "b")]
     estimates = cross_question_agreement(SimpleNamespace(data=data, provenance={"traces": traces}))
     other = estimates["rank correlation, other question, relevance, attention"]
-    difference = estimates["rank correlation less other question, relevance, attention"]
+    difference = estimates["rank correlation minus other question, relevance, attention"]
     assert (other.value, other.n) == (-1.0, 2)  # the third video has one question
     assert difference.value == 2.0
 
@@ -203,7 +203,7 @@ def test_agreement_is_told_from_a_shared_first_segment(low, gain, words):
         Finding("compare", FIRST_ALONE, 0.33),
         Finding("compare", "rank correlation, a, b", low + 0.1, low, low + 0.2),
         Finding(
-            "compare", "rank correlation less other question, a, b", gain, gain - 0.1, gain + 0.1
+            "compare", "rank correlation minus other question, a, b", gain, gain - 0.1, gain + 0.1
         ),
     ]
     assert (

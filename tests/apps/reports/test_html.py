@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib import pyplot
 
 from tempo_lab.apps.reports.html import Picture, Section, render_page, render_picture
-from tempo_lab.nano.claims.claims import ClaimVerdict
+from tempo_lab.common.statistics import Estimate
+from tempo_lab.nano.claims.claims import Claim, ClaimVerdict
 
 WILD = "<script>alert('$x$')</script>\x1b[31m"
 
@@ -17,11 +18,14 @@ WILD = "<script>alert('$x$')</script>\x1b[31m"
 def test_text_is_escaped_wherever_it_stands():
     table = pd.DataFrame({"text": [WILD]})
     section = Section(WILD, [WILD], [Picture("a", WILD, b"png")], {WILD: table})
-    page = render_page(WILD, {WILD: WILD}, [section], [ClaimVerdict(WILD, WILD, WILD, WILD)])
+    claim = Claim(WILD, WILD, WILD, WILD, (WILD, WILD), at_least=0.0)
+    verdict = ClaimVerdict(claim, WILD, Estimate(1, 1, 1, 1, 2), WILD)
+    page = render_page(WILD, {WILD: WILD}, [section], [verdict], notice=WILD)
     assert "<script" not in page
     assert "\x1b" not in page
-    # title and heading, setting, verdict, section: title, paragraph, two captions, table, cell
-    assert page.count("&lt;script&gt;") == 2 + 2 + 4 + 1 + 1 + 2 + 1 + 1
+    # title and heading, notice, setting, verdict (statement, weakest estimate, verdict), section:
+    # title, paragraph, two captions, table, cell
+    assert page.count("&lt;script&gt;") == 2 + 1 + 2 + 3 + 1 + 1 + 2 + 1 + 1
     assert page.count(r"\x1b[31m") == page.count("&lt;script&gt;")
 
 
@@ -35,11 +39,22 @@ def test_tables_show_three_digits_and_nothing_for_a_missing_number():
 
 
 def test_verdicts_are_marked_and_are_there_only_when_asked_for():
-    verdicts = [ClaimVerdict("c", "a", "m", r) for r in ("reached", "not reached", "open")]
+    claim = Claim("c", "It is so.", "accuracy", "none", ("a",), at_least=0.5)
+    words = ("shown", "refuted", "undecided")
+    verdicts = [ClaimVerdict(claim, "a", Estimate(1, 1, 1, 9, 2), word) for word in words]
     page = render_page("t", {}, [], verdicts)
-    for mark, reached in (("reached", "reached"), ("missed", "not reached"), ("", "open")):
-        assert f'<td class="{mark}">{reached}</td>' in page
-    assert "Asked, measured, reached" not in render_page("t", {}, [])
+    for mark, word in (("shown", "shown"), ("refuted", "refuted"), ("", "undecided")):
+        assert f'<td class="{mark}">{word}</td>' in page
+    assert "<td>It is so.</td><td>at least 0.5</td>" in page
+    assert "Verdicts" not in render_page("t", {}, [])
+
+
+def test_one_row_is_one_row_and_a_notice_stands_first():
+    section = Section("a", [], (), {"b": pd.DataFrame({"n": [1]})})
+    page = render_page("t", {}, [section], notice="Mind this.")
+    assert "<summary>b (1 row)</summary>" in page
+    assert page.index("Mind this.") < page.index("<h2>")
+    assert "class=notice" not in render_page("t", {}, [section])
 
 
 def test_a_picture_is_closed_and_stands_in_the_page():

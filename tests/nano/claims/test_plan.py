@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from tempo_lab.allocation.arms import (
-    brief_arms,
     budgets,
+    control_arms,
+    noisy_arms,
     strictness_arms,
 )
 from tempo_lab.allocation.ata import allocate
 from tempo_lab.common.errors import TempoLabError
 from tempo_lab.nano.claims import plan
 from tempo_lab.nano.claims.plan import MAIN, draw_jobs
+from tempo_lab.nano.world.kinds import NEEDLE
 from tempo_lab.nano.world.seeds import EVALUATION
 from tests.small_runs import SLOTS, small_jobs
 
@@ -58,14 +60,23 @@ def test_a_video_is_always_asked_the_same() -> None:
 def test_questions_of_several_parts_are_asked_under_all_arms() -> None:
     job = next(job for job in draw_jobs("quick", 5, SLOTS) if job.part.segments == 32)
     asked = [item.arms for item in job.items if item.question.kind == "multi"]
-    assert len(asked) == 4
-    assert all(arms == brief_arms(SLOTS) for arms in asked)
+    assert len(asked) == 3
+    assert all(arms == control_arms(SLOTS) for arms in asked)
     assert not any(
         item.question.kind == "multi"
         for job in draw_jobs("quick", 5, SLOTS)
         if job.part.segments == 128
         for item in job.items
     )
+
+
+def test_every_question_of_32_segments_has_every_control() -> None:
+    for size in plan.SIZES:
+        job = next(job for job in draw_jobs(size, 5, SLOTS) if job.part.segments == 32)
+        for item in job.items:
+            assert set(control_arms(SLOTS)) <= set(item.arms)
+            noisy = set(noisy_arms(SLOTS)) <= set(item.arms)
+            assert noisy == (item.question.kind in NEEDLE)
 
 
 def test_the_control_asks_about_something_else() -> None:

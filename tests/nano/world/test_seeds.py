@@ -13,8 +13,10 @@ from tempo_lab.nano.world.seeds import (
     NOTEBOOKS,
     PURPOSES,
     REPORT,
+    REPORTED,
     TRAINING,
     Purpose,
+    held_out,
 )
 
 
@@ -45,10 +47,15 @@ def test_no_two_runs_share_a_scene(purpose: Purpose) -> None:
 
 def test_stored_numbers_stand_on_the_scenes_that_they_were_drawn_from() -> None:
     assert NOTEBOOKS.seeds(1)[0] == 2_001_000
-    for run in DEVELOPMENT:
-        assert draw_jobs("quick", run, 16)[0].seed in range(
-            1_000_000 + 100_000 * run, 1_100_000 + 100_000 * run
-        )
+    for run in (*DEVELOPMENT, *REPORTED):
+        first = 1_000_000 + 100_000 * run if run < 10 else 9_000_000 + 100_000 * run
+        assert draw_jobs("quick", run, 16)[0].seed in range(first, first + 100_000)
+
+
+def test_what_is_reported_was_not_chosen_by() -> None:
+    assert not set(DEVELOPMENT) & set(REPORTED)
+    assert all(map(held_out, REPORTED))
+    assert not any(map(held_out, DEVELOPMENT))
 
 
 def test_more_videos_than_a_seed_has_are_refused_before_anything_is_made() -> None:

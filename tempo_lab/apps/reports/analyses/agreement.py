@@ -32,7 +32,7 @@ def cross_question_agreement(result: Comparison, seed: int = 0) -> dict[str, Est
 
     Returns:
         estimates by quantity: for each pair of measures "rank correlation, other question", and
-        the paired difference, "rank correlation less other question". NaN where videos have one
+        the paired difference, "rank correlation minus other question". NaN where videos have one
         question.
     """
     data = result.data
@@ -51,7 +51,7 @@ def cross_question_agreement(result: Comparison, seed: int = 0) -> dict[str, Est
                 if other != number
             ]
             control[number] = np.mean(others) if others else np.nan
-        for joined, values in ((",", control), (" less", own - control)):
+        for joined, values in ((",", control), (" minus", own - control)):
             name = f"rank correlation{joined} other question, {pair}"
             estimates[name] = bootstrap_mean(values, videos, seed=seed)
     return estimates

@@ -81,7 +81,7 @@ def _relevance(result: Relevance) -> list[Finding]:
     rows = [
         finding("AUC", "mean_auc"),
         finding("AUC, shuffled question", "mean_control_auc"),
-        finding("AUC less shuffled", "auc_gain"),
+        finding("AUC minus shuffled", "auc_gain"),
         finding("hit at 1", "mean_hit"),
         finding("hit at 1, shuffled question", "mean_control_hit"),
         finding("calibration error", "calibration_error"),
@@ -139,7 +139,7 @@ def _prompts(results: Sequence[PromptSensitivity], seed: int) -> list[Finding]:
         auc = np.array([float(data["auc"]) for data in worded])
         released = np.array([float(result.data["auc"][0]) for result in results])
         add_mean(f"AUC, {wording}", auc.tolist(), SHARE)
-        add_mean(f"AUC less released, {wording}", (auc - released).tolist(), DIFFERENCE)
+        add_mean(f"AUC minus released, {wording}", (auc - released).tolist(), DIFFERENCE)
         for name, label, bounds in (
             ("rank_agreement", "rank agreement with released", None),
             ("distance", "memory distance", None),
@@ -171,9 +171,9 @@ def _allocation(results: ReportResults, seed: int) -> list[Finding]:
             label: np.array([float(study["on_evidence"].sel(strategy=strategy)) for study in those])
             for label, those in studies.items()
         }
-        shares[" less shuffled"] = shares[""] - shares[", shuffled question"]
+        shares[" minus shuffled"] = shares[""] - shares[", shuffled question"]
         for label, values in shares.items():
-            bounds = DIFFERENCE if label == " less shuffled" else SHARE
+            bounds = DIFFERENCE if label == " minus shuffled" else SHARE
             estimate = bootstrap_mean(values, videos, seed=seed, bounds=bounds)
             rows.append(_estimated("allocation", f"on evidence{label}, {strategy}", estimate))
         for name in ("used", "outlier", "faded", "moved_by_noise"):
@@ -234,14 +234,14 @@ def _attention(result: AttentionGroups) -> list[Finding]:
     rows = []
     for row in data["row"].to_numpy():
         for name, label in (
-            ("mass", ""), ("control", ", random weights"), ("gain", " less random")
+            ("mass", ""), ("control", ", random weights"), ("gain", " minus random")
         ):  # fmt: skip
             rows += [
                 finding(f"{row} on {group}{label}", name, row=row, group=group)
                 for group in data["group"].to_numpy()
             ]
         for name, label in (("evidence", ""), ("control_evidence", ", random weights")):
-            rows.append(finding(f"{row} on evidence less elsewhere{label}", name, row=row))
+            rows.append(finding(f"{row} on evidence minus elsewhere{label}", name, row=row))
     return rows
 
 

@@ -33,7 +33,7 @@ def interpret_agreement(findings: Findings, pair: str, texts: tuple[str, str, st
             agreement than with another question; for agreement that is not about the question.
     """
     correlation, gain = (
-        findings("compare", f"rank correlation{of}, {pair}") for of in ("", " less other question")
+        findings("compare", f"rank correlation{of}, {pair}") for of in ("", " minus other question")
     )
     beyond_first = correlation.low > findings("compare", FIRST_ALONE).value
     return gain.interpret(texts[0] if beyond_first else texts[1], texts[2], texts[3])

@@ -19,7 +19,7 @@ NEARLY_ALL = 0.9
 
 def relevance(results: ReportResults, findings: Findings) -> Section:
     """Return the section on routing and calibration, and on the depth of the decision."""
-    auc, gain = findings("relevance", "AUC"), findings("relevance", "AUC less shuffled")
+    auc, gain = findings("relevance", "AUC"), findings("relevance", "AUC minus shuffled")
     error = findings("relevance", "calibration error").value
     shuffled = findings("relevance", "calibration error, shuffled question").value
     certain = findings("relevance", "scores below .1 or above .9").value
@@ -43,7 +43,7 @@ def relevance(results: ReportResults, findings: Findings) -> Section:
             f"Result: AUC {auc}, shuffled {findings('relevance', 'AUC, shuffled question')}; the"
             f" difference is {gain}. "
             + gain.interpret(
-                "The answer Yes or No finds the segments with the evidence, and depends on the"
+                "The Yes or No answer finds the segments with the evidence, and depends on the"
                 " question.",
                 "It ranks segments worse than with another question: the opposite of the claim.",
                 "It cannot be distinguished from the ranking for another question: a relevance"
@@ -85,7 +85,7 @@ def prompts(results: ReportResults, findings: Findings) -> Section:
     changed = findings(name, f"answer changed at the same tokens, {LEFT_OUT}")
     routing = [
         f"“{wording}”: AUC {findings(name, f'AUC, {wording}')}, "
-        + findings(name, f"AUC less released, {wording}").interpret(
+        + findings(name, f"AUC minus released, {wording}").interpret(
             "higher than released",
             "lower than released",
             "not distinguishable from released by its interval",
@@ -125,7 +125,7 @@ def prompts(results: ReportResults, findings: Findings) -> Section:
 def allocation(results: ReportResults, findings: Findings) -> Section:
     """Return the section on where tokens go, and on what strictness is worth."""
     name = "allocation"
-    gain = findings(name, "on evidence less shuffled, head")
+    gain = findings(name, "on evidence minus shuffled, head")
     outliers = ", ".join(
         f"{strategy} {findings(name, f'outlier, {strategy}')}"
         for strategy in ("head", "abstain", "floor", "threshold", "temperature")
@@ -139,7 +139,7 @@ def allocation(results: ReportResults, findings: Findings) -> Section:
             " and uniform allocation.",
             f"Result: ATA puts {findings(name, 'on evidence, head')} of its tokens on the evidence;"
             f" with shuffled scores {findings(name, 'on evidence, shuffled question, head')},"
-            f" uniform {findings(name, 'on evidence, uniform')}. Own less shuffled: {gain}. "
+            f" uniform {findings(name, 'on evidence, uniform')}. Own minus shuffled: {gain}. "
             + gain.interpret(
                 "Relevance sends tokens to the evidence.",
                 "Relevance sends tokens away from the evidence.",
@@ -147,7 +147,7 @@ def allocation(results: ReportResults, findings: Findings) -> Section:
             )
             + " If the least relevant segment becomes certain, the others lose this share of"
             f" their tokens: {outliers}.",
-            f"Method, with answers: for each video {ABSENCE} questions about absent things, {MOST}"
+            f"Method, with answers: for each video {ABSENCE} questions about absent objects, {MOST}"
             f" about the whole video and {NEEDLES} about one segment (fewer if the video does not"
             " have as many), under allocators of different strictness. Control: the released rule,"
             " which is the first and with which the others are paired.",

@@ -156,12 +156,12 @@ def _row_attention(results: ReportResults, findings: Findings, row: str, label: 
     """Return what one kind of row attends to, and what of it was learned."""
     groups = [str(group) for group in results.attention.data["group"].to_numpy()]
     mass = {group: findings("attention", f"{row} on {group}") for group in groups}
-    learned = {group: findings("attention", f"{row} on {group} less random") for group in groups}
+    learned = {group: findings("attention", f"{row} on {group} minus random") for group in groups}
     largest = sorted(groups, key=lambda group: -mass[group].value)[:4]
     more = [f"{group} {gain}" for group, gain in learned.items() if gain.low > 0]
     less = [f"{group} {gain}" for group, gain in learned.items() if gain.high < 0]
-    difference = findings("attention", f"{row} on evidence less elsewhere")
-    control = findings("attention", f"{row} on evidence less elsewhere, random weights")
+    difference = findings("attention", f"{row} on evidence minus elsewhere")
+    control = findings("attention", f"{row} on evidence minus elsewhere, random weights")
     shown = ", ".join(f"{group} {mass[group]}" for group in largest)
     return (
         f"{label}: the largest masses are {shown}. More than with random weights:"
@@ -202,7 +202,7 @@ def agreement(results: ReportResults, findings: Findings) -> Section:
 def _pair_agreement(findings: Findings, pair: str) -> str:
     correlation = findings("compare", f"rank correlation, {pair}")
     other = findings("compare", f"rank correlation, other question, {pair}")
-    gain = findings("compare", f"rank correlation less other question, {pair}")
+    gain = findings("compare", f"rank correlation minus other question, {pair}")
     same_first = findings("compare", f"same first segment, {pair}").value
     first_alone = findings("compare", FIRST_ALONE).value
     texts = (

@@ -11,6 +11,8 @@ from tempo_lab.apps.reports.analyses.format import compare_with_claim, interpret
 from tempo_lab.apps.reports.analyses.run import MULTI, NEEDLE, RANDOM_WEIGHTS, ReportResults
 from tempo_lab.apps.reports.html import Section
 
+LABELS = {TAIL: "the last ones", RANDOM: "random ones"}
+"""Arms that the first tokens are compared with, as text."""
 COLUMNS = ("question", "measured", "control", "difference", "reading")
 Row = tuple[str, Finding, str, Finding | str, str]
 
@@ -45,7 +47,7 @@ def summary(results: ReportResults, findings: Findings) -> Section:
 
 def _routing(findings: Findings) -> Row:
     gain, control = (
-        findings("relevance", f"AUC{of}") for of in (" less shuffled", ", shuffled question")
+        findings("relevance", f"AUC{of}") for of in (" minus shuffled", ", shuffled question")
     )
     return (
         "Does relevance rank the evidence first? AUC",
@@ -59,7 +61,7 @@ def _routing(findings: Findings) -> Row:
 def _tokens(findings: Findings) -> Row:
     own, control, gain = (
         findings("allocation", f"on evidence{of}, head")
-        for of in ("", ", shuffled question", " less shuffled")
+        for of in ("", ", shuffled question", " minus shuffled")
     )
     question = "Do tokens go to the evidence? Share of ATA's tokens"
     return question, own, f"shuffled question: {control}", gain, compare_with_claim(gain)
@@ -74,29 +76,32 @@ def _front_loading(
     if condition == RANDOM_WEIGHTS:
         reading = lead.interpret("ahead untrained", "behind untrained", "neither is ahead")
     return (
-        f"Front-loading, {condition}: do the first {k} tokens carry more than {arm} {k}? {measure}",
+        f"Front-loading, {condition}: do the first {k} tokens carry more than {LABELS[arm]}?"
+        f" {measure}",
         findings(name, f"{measure}, {HEAD}, k={k}"),
-        f"{arm}: {findings(name, f'{measure}, {arm}, k={k}')}",
+        f"{LABELS[arm]}: {findings(name, f'{measure}, {arm}, k={k}')}",
         lead,
         reading,
     )
 
 
 def _evidence(findings: Findings) -> Row:
-    name = "decision on evidence less elsewhere"
+    name = "decision on evidence minus elsewhere"
     difference = findings("attention", name)
     control = findings("attention", f"{name}, random weights")
     question = "Do frames with the evidence get more attention of the decision? Difference"
-    reading = difference.interpret("yes", "less", "not seen here")
+    reading = difference.interpret("yes", "no, less", "not seen here")
     return question, difference, f"random weights: {control}", "", reading
 
 
 def _agreement(findings: Findings, pair: str) -> Row:
     own, control, gain = (
         findings("compare", f"rank correlation{of}, {pair}")
-        for of in ("", ", other question", " less other question")
+        for of in ("", ", other question", " minus other question")
     )
     question = f"Do {pair.replace(', ', ' and ')} of segments agree? Rank correlation"
-    texts = "yes", "on the first", "less than with another question", "not about the question"
+    texts = (
+        "yes", "on the first segment", "less than with another question", "not about the question",
+    )  # fmt: skip
     reading = interpret_agreement(findings, pair, texts)
     return question, own, f"other question: {control}", gain, reading

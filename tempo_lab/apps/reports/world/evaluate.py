@@ -1,14 +1,25 @@
 """`tempo-lab evaluate world`: the method's claims, measured on held-out procedural videos.
 
-Writes one folder: the answers (`answers.jsonl`, from which a stopped run continues),
-`results.csv`, `claims.csv`, `claims.json`, the figures, and `report.html`, which holds them all.
+Writes one folder:
+
+* `answers.jsonl`: the rows, from which a stopped run continues;
+* `answers.jsonl.gz`: the same rows, compressed, in the order of the plan: everything else can be
+  computed from it again without a model (`recompute`). It is not Parquet, because no Parquet engine
+  is among the package's dependencies, and pandas reads this format without one;
+* `results.csv`: the rows without relevance per segment;
+* `claims.csv`: every measure with its interval;
+* `claims.json`: every registered claim with the interval that decides it, and its verdict;
+* `controls.csv`, `noise.csv`: ATA beside every other arm, and the dose-response;
+* the figures, and `report.html`, which holds them all.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,18 +31,24 @@ from tempo_lab.apps.reports.world.sections import all_sections
 from tempo_lab.common.errors import CheckpointError, TempoLabError
 from tempo_lab.common.files import EMBEDDED, write_atomic
 from tempo_lab.common.statistics import Estimate
+from tempo_lab.common.text import one_line
 from tempo_lab.common.version import __version__
 from tempo_lab.evaluation.runner import run
-from tempo_lab.evaluation.store import Row, Store
-from tempo_lab.nano.claims import claims, tables
+from tempo_lab.evaluation.store import SETTINGS, Row, Store
+from tempo_lab.nano.claims import claims, measures, tables
 from tempo_lab.nano.claims.answering import answer_video
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN, VideoJob, draw_jobs
 from tempo_lab.nano.world.scenes import WORLD_VERSION
-from tempo_lab.nano.world.seeds import DEVELOPMENT
+from tempo_lab.nano.world.seeds import held_out
 from tempo_lab.session.tempo import load
 
+ANSWERS = "answers.jsonl.gz"
 ABLATION = "{}-plain"
 """Name of a model's ablation without prefix dropout."""
+NOTICE = (
+    "This is no evidence: something about the model or the claims was chosen by this seed. Report "
+    "a seed that is not in tempo_lab.nano.world.seeds.DEVELOPMENT."
+)
 MAX_WORKERS = 8
 """Largest default number of processes: each holds a model and a video."""
 
@@ -44,7 +61,7 @@ class Evaluation:
         folder: of all files.
         settings: what was run.
         frame: a row for each (video, question, model, arm), see `tables.to_frame`.
-        measured: every claim with its interval, by name.
+        measured: every measure with its interval, by name.
     """
 
     folder: Path
@@ -54,8 +71,8 @@ class Evaluation:
 
     @property
     def verdicts(self) -> list[claims.ClaimVerdict]:
-        """What was required, what was measured, and whether it was reached."""
-        return claims.verdicts(self.measured, self.settings["memory_tokens_a_segment"])
+        """The verdicts on the registered claims."""
+        return claims.verdicts(self.measured)
 
 
 def evaluate_world(
@@ -71,7 +88,7 @@ def evaluate_world(
 
     Args:
         model: a name for `tempo_lab.load`. `MODEL-plain`, where there is one, is its ablation.
-        size: "quick" (ten minutes on two cores) or "full" (overnight); one of `plan.SIZES`.
+        size: "quick" (25 minutes of one core) or "full" (overnight); one of `plan.SIZES`.
         seed: of the videos; each seed has its own.
         out: folder; by default `results/world-MODEL-SIZE-SEED` in the working directory.
         before: a checkpoint from before compressor training, for the prior's AUC.
@@ -104,6 +121,7 @@ def evaluate_world(
         "memory_tokens_a_segment": tempo.slots,
         "videos": len(jobs),
         "questions": _digest_of(jobs),
+        "claims": claims.digest(),
     }
     name = Path(str(model)).name
     folder = Path(out or Path("results") / f"world-{name}-{size}-{seed}")
@@ -138,7 +156,7 @@ def _digest_of(jobs: list[VideoJob]) -> str:
 def write_results(
     folder: Path, settings: dict[str, Any], rows: list[Row], missing: list[str]
 ) -> Evaluation:
-    """Write tables, claims, figures and the page of finished rows.
+    """Write rows, tables, claims, figures and the page of finished rows.
 
     Args:
         folder: where to write.
@@ -146,21 +164,30 @@ def write_results(
         rows: of `run`.
         missing: roles without a model.
     """
+    slots = settings["memory_tokens_a_segment"]
     frame = tables.to_frame(rows)
-    measured = claims.measure(frame, settings["memory_tokens_a_segment"])
-    evaluation = Evaluation(folder, settings, frame, measured)
-    sections = all_sections(frame, rows, settings["memory_tokens_a_segment"], missing)
-    tuned = settings.get("seed") in DEVELOPMENT
+    evaluation = Evaluation(folder, settings, frame, measures.measure(frame, slots))
+    verdicts = evaluation.verdicts
+    sections = all_sections(frame, rows, slots, missing, verdicts)
+    fresh = held_out(settings["seed"])
     shown = {
         **settings,
-        "held out": "no: the recipe of the embedded models was chosen by it" if tuned else "yes",
+        "held out": "yes" if fresh else "no: this seed was used to choose the model or the claims",
     }
     title = f"{settings['model']}: the method's claims, measured"
+    notice = "" if fresh else NOTICE
+    page = render_page(title, shown, sections, verdicts, notice=notice)
+    about = {"seed": settings["seed"], "held_out": fresh, "registered": settings["claims"]}
+    record = about | {"claims": claims.as_json(verdicts)}
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
     files = {
+        ANSWERS: gzip.compress(lines.encode(), mtime=0),
         "results.csv": frame.to_csv(index=False).encode("utf-8", "backslashreplace"),
-        "claims.csv": claims.as_table(measured).to_csv(index=False).encode(),
-        "claims.json": (json.dumps(claims.as_json(measured), indent=1) + "\n").encode(),
-        "report.html": render_page(title, shown, sections, evaluation.verdicts).encode("utf-8"),
+        "claims.csv": measures.as_table(evaluation.measured).to_csv(index=False).encode(),
+        "claims.json": (json.dumps(record, indent=1) + "\n").encode(),
+        "controls.csv": tables.controls_table(frame, slots).to_csv(index=False).encode(),
+        "noise.csv": tables.noise_table(frame, slots).to_csv(index=False).encode(),
+        "report.html": page.encode("utf-8"),
         **{f"{picture.name}.png": picture.png for each in sections for picture in each.pictures},
     }
     try:
@@ -174,3 +201,44 @@ def write_results(
             fix="free some space, then run the command again: it continues",
         ) from error
     return evaluation
+
+
+def recompute(folder: str | Path, out: str | Path) -> Evaluation:
+    """Compute everything again from the rows of a report, without a model.
+
+    Args:
+        folder: of a report, with `settings.json` and `answers.jsonl.gz`.
+        out: folder to write to.
+
+    Raises:
+        TempoLabError: a file is missing or damaged, or the folder cannot be written to.
+    """
+    settings, rows = read_rows(folder)
+    missing = [role for role in (PLAIN, BEFORE) if role not in settings["models"]]
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / SETTINGS, json.dumps(settings, indent=1).encode())
+    return write_results(out, settings, rows, missing)
+
+
+def read_rows(folder: str | Path) -> tuple[dict[str, Any], list[Row]]:
+    """Return the settings and the rows of a report.
+
+    Args:
+        folder: of a report, with `settings.json` and `answers.jsonl.gz`.
+
+    Raises:
+        TempoLabError: a file is missing or damaged.
+    """
+    folder = Path(folder)
+    try:
+        settings = json.loads((folder / SETTINGS).read_bytes())
+        lines = gzip.decompress((folder / ANSWERS).read_bytes()).decode().splitlines()
+        return settings, [json.loads(line) for line in lines]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise TempoLabError(
+            "the rows of the evaluation cannot be read",
+            asked=folder,
+            found=one_line(str(error), 200),
+            fix=f"give a folder of `tempo-lab evaluate world` with {SETTINGS} and {ANSWERS}",
+        ) from error

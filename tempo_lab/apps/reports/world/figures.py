@@ -5,7 +5,7 @@ Each line also has its own marker, so that no meaning depends on color alone. No
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,18 @@ from tempo_lab.common.statistics import Reliability
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
 from tempo_lab.nano.claims.tables import NEEDLES, groups_of
 from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens, tokens_axis
-from tempo_lab.plots.style import BLUE, GREEN, GREY, ORANGE, PINK, RED, STYLES, error_bars, tidy
+from tempo_lab.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    RED,
+    STYLES,
+    error_bars,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +37,11 @@ MIN_ARMS = 3
 
 WAY_STYLES = {"first": (BLUE, "o"), "last": (RED, "v"), "random": (GREEN, "D")}
 MODEL_NAMES = {MAIN: "this model", BEFORE: "before compressor training", PLAIN: "no prefix dropout"}
+ROLE_STYLES = {
+    "control": (BLUE, "o"), "rival": (GREEN, "^"), "upper bound": (ORANGE, "D"),
+    "all tokens": (BLACK, "*"),
+}  # fmt: skip
+"""Colour and marker of the arms that ATA is compared with, by their role."""
 LENGTH_COLORS = (BLUE, RED, GREEN, PINK)
 
 
@@ -147,6 +163,46 @@ def kinds(table: pd.DataFrame, budget: int, segments: int = 32) -> tuple[Figure,
         f"{segments} segments, a budget of {budget} tokens per segment", loc="left",
         fontsize="medium",
     )  # fmt: skip
+    legend_beside(figure, axes)
+    return figure, axes
+
+
+def controls(table: pd.DataFrame, groups: Sequence[str], lead: float) -> tuple[Figure, np.ndarray]:
+    """Draw ATA minus each other arm of its budget, with its interval, one panel per kind.
+
+    Args:
+        table: what `controls_table` returned.
+        groups: the kinds, in this order.
+        lead: smallest lead over a control that counts as one, drawn as a line.
+    """
+    others = table[table["role"] != ""]
+    families = list(dict.fromkeys(others["family"]))[::-1]
+    place = {family: number for number, family in enumerate(families)}
+    columns = min(4, len(groups))
+    rows = -(-len(groups) // columns)
+    height = 0.7 + rows * (0.7 + 0.22 * max(len(families), 3))
+    figure, axes = _subplots(
+        columns, rows=rows, width=11.0, height=height, sharex=True, sharey=True
+    )
+    for group, each in zip(groups, axes.flat, strict=False):
+        part = others[others["group"] == group]
+        for role, (color, marker) in ROLE_STYLES.items():
+            some = part[part["role"] == role]
+            if len(some):
+                bars = error_bars(some["ata_minus"], some["ata_minus_low"], some["ata_minus_high"])
+                each.errorbar(
+                    some["ata_minus"], some["family"].map(place), xerr=bars, fmt=marker,
+                    color=color, capsize=2, ms=5, label=role,
+                )  # fmt: skip
+        each.axvline(0, color=BLACK, linewidth=0.8)
+        each.axvline(lead, color=GREY, linewidth=0.8, linestyle=":")
+        count = f", n = {part['n'].max()}" if len(part) else ""
+        each.set_title(f"{group.replace('_', ' ')}{count}", loc="left", fontsize="medium")
+        each.set_yticks(range(len(families)), families)
+    for each in axes.flat[len(groups) :]:
+        each.set_axis_off()
+    for each in np.atleast_2d(axes)[-1]:
+        each.set_xlabel("ATA minus the arm")
     legend_beside(figure, axes)
     return figure, axes
 
