@@ -30,7 +30,7 @@ def share_by(scores, budget):
 course.check_sharing(share_by)
 
 # %% Exercise 5
-fewest = 3  # the thing, its place, its color
+fewest = 3  # the object, its place, its color
 give = tl.Intervention.allocate
 enough = session.ask("What color is the star?", budget=64, interventions=give({8: fewest}))
 short = session.ask("What color is the star?", budget=64, interventions=give({8: fewest - 1}))
