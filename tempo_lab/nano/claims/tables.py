@@ -18,7 +18,7 @@ from tempo_lab.nano.world.questions import PHRASES, phrasing
 NEEDLES = "needle"
 """Group of all kinds of questions about one segment."""
 QUESTIONS = {
-    NEEDLES: "needles", "multi": "questions of several parts", "time": "time", "order": "order",
+    NEEDLES: "needles", "multi": "several parts", "time": "time", "order": "order",
     "absence": "absence", "most": "the place shown most", "count": "counts", "two_hop": "two hops",
 }  # fmt: skip
 """Groups that claims are about, as text."""

@@ -11,51 +11,58 @@ import pytest
 
 import tempo_lab as tl
 from tempo_lab.apps.reports.analyses.findings import FIRST_ALONE
+from tempo_lab.apps.reports.world.evaluate import read_rows
+from tempo_lab.nano.claims.claims import as_json, digest, registered, verdicts
+from tempo_lab.nano.claims.measures import as_table, measure
 from tempo_lab.nano.claims.plan import MAIN, PLAIN
+from tempo_lab.nano.claims.tables import to_frame
 from tempo_lab.nano.world.scenes import WORLD_VERSION
+from tempo_lab.nano.world.seeds import REPORTED
+from tests.apps.reports.world_page import PAGE, REPORTS, page
 
 ROOT = Path(__file__).parents[3]
 ANALYSES = ROOT / "data" / "analysis_report"
-REPORT = ROOT / "data" / "nano_report"
-SEEDS = (REPORT, REPORT / "seed_11")
-PAGE = ROOT / "docs" / "reports.md"
 
 
-@pytest.fixture(scope="module")
-def claims() -> list[dict[str, float | None]]:
-    """As the columns of the page have them: of the report's own seed, and of one more."""
-    return [json.loads((folder / "claims.json").read_text()) for folder in SEEDS]
-
-
-@pytest.mark.parametrize("folder", SEEDS, ids=["report", "seed 11"])
-def test_the_report_is_about_the_shipped_weights(folder: Path) -> None:
+@pytest.mark.parametrize("folder", REPORTS, ids=lambda folder: folder.name)
+def test_the_report_is_about_the_shipped_weights_and_the_registered_claims(folder: Path) -> None:
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["models"][MAIN] == tl.load("nano").checkpoint.digest
     assert settings["models"][PLAIN] == tl.load("nano-plain").checkpoint.digest
     assert settings["world"] == WORLD_VERSION
     assert settings["size"] in ("quick", "full")
+    assert settings["claims"] == digest()
+    assert settings["seed"] in REPORTED
+    assert folder.name == f"seed_{settings['seed']}"
+    record = json.loads((folder / "claims.json").read_text())
+    assert record["held_out"] is True
+    assert list(record["claims"]) == [claim.name for claim in registered()]
+    assert not [each for each in record["claims"].values() if each["verdict"] == "not measured"]
 
 
-def test_the_report_has_every_claim(claims: list[dict[str, float | None]]) -> None:
-    for values in claims:
-        assert list(values) == list(claims[0])
-        assert len(values) > 60
-        assert all(value is not None for value in values.values())
+def test_every_reported_seed_is_shipped() -> None:
+    assert [folder.name for folder in REPORTS] == [f"seed_{seed}" for seed in sorted(REPORTED)]
 
 
-def test_the_page_repeats_the_report(claims: list[dict[str, float | None]]) -> None:
-    """Every row of its table names claims and gives their values, to two digits."""
-    rows = re.findall(r"^\|.*\|$", PAGE.read_text(), re.MULTILINE)
-    claim_rows = [row for row in rows if any(f"`{name}`" in row for name in claims[0])]
-    assert len(claim_rows) >= 10
-    for row in claim_rows:
-        cells = [cell.strip() for cell in row.strip("|").split("|")]
-        names = re.findall(r"`(\w+)`", cells[-1])
-        for cell, measured in zip(cells[1:], claims, strict=False):
-            values = re.findall(r"-?\d*\.\d\d\b", cell)
-            assert [f"{measured[name]:.2f}".removeprefix("0") for name in names] == [
-                value.removeprefix("0") for value in values
-            ], row
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", REPORTS, ids=lambda folder: folder.name)
+def test_the_claims_follow_from_the_shipped_rows(folder: Path) -> None:
+    settings, rows = read_rows(folder)
+    slots = settings["memory_tokens_a_segment"]
+    assert len({row["video"] for row in rows}) == settings["videos"]
+    measured = measure(to_frame(rows), slots)
+    stored = json.loads((folder / "claims.json").read_text())["claims"]
+    for name, claim in as_json(verdicts(measured)).items():
+        assert claim["verdict"] == stored[name]["verdict"], name
+        assert claim["value"] == pytest.approx(stored[name]["value"], abs=2e-4), name
+    table = pd.read_csv(folder / "claims.csv", index_col="name")
+    found = as_table(measured).set_index("name")
+    pd.testing.assert_frame_equal(table, found, check_dtype=False, atol=1e-6)
+
+
+def test_the_page_repeats_the_report() -> None:
+    text = PAGE.read_text()
+    assert text == page(text), "run python -m tests.apps.reports.world_page"
 
 
 def test_the_analyses_are_of_the_shipped_weights() -> None:
@@ -118,6 +125,6 @@ def test_the_sentences_beside_the_analyses_hold() -> None:
 
 
 def test_figures_that_are_shown_are_there() -> None:
-    for page in (PAGE, ROOT / "README.md"):
-        for name in re.findall(r"\]\(([^):#]+)\)", page.read_text()):
-            assert (page.parent / name).exists(), (page, name)
+    for path in (PAGE, ROOT / "README.md"):
+        for name in re.findall(r"\]\(([^):#]+)\)", path.read_text()):
+            assert (path.parent / name).exists(), (path, name)

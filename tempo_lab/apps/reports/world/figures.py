@@ -13,7 +13,7 @@ import pandas as pd
 
 from tempo_lab.common.statistics import Reliability
 from tempo_lab.nano.claims.plan import BEFORE, MAIN, PLAIN
-from tempo_lab.nano.claims.tables import NEEDLES, groups_of
+from tempo_lab.nano.claims.tables import NEEDLES, QUESTIONS, groups_of
 from tempo_lab.plots.score_over_tokens import legend_beside, score_over_tokens, tokens_axis
 from tempo_lab.plots.style import (
     BLACK,
@@ -107,7 +107,9 @@ def prior(
         )
     right.set(xlabel="relevance (probability)", ylabel="share that holds evidence")
     right.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    right.legend(framealpha=0.85, edgecolor="none", loc="upper left", fontsize="small")
+    right.legend(
+        frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize="small"
+    )
     right.set_title("Calibration", loc="left", fontsize="medium")
     return figure, axes
 
@@ -197,7 +199,7 @@ def controls(table: pd.DataFrame, groups: Sequence[str], lead: float) -> tuple[F
         each.axvline(0, color=BLACK, linewidth=0.8)
         each.axvline(lead, color=GREY, linewidth=0.8, linestyle=":")
         count = f", n = {part['n'].max()}" if len(part) else ""
-        each.set_title(f"{group.replace('_', ' ')}{count}", loc="left", fontsize="medium")
+        each.set_title(f"{QUESTIONS.get(group, group)}{count}", loc="left", fontsize="small")
         each.set_yticks(range(len(families)), families)
     for each in axes.flat[len(groups) :]:
         each.set_axis_off()
