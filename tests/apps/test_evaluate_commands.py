@@ -311,7 +311,7 @@ def test_missing_videos_and_failed_rows_have_an_exit_code_and_are_counted(own, t
     assert (len(record["failed"]), len(record["skipped"])) == (1, 1)
     assert (error["type"], error["exit_code"]) == ("FailedRows", SOME_FAILED)
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "Failed rows (1 rows)" in page
+    assert "Failed rows (1 row)" in page
     assert "absent.mp4" in page
 
 
@@ -368,7 +368,7 @@ def test_the_embedded_model_refuses_a_benchmark_row_by_row(benchmarks, name, tmp
     assert result.exit_code == 3, result.output
     (row,) = map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())
     assert "this model does not know every word" in row["failed"]
-    assert "Failed rows (1 rows)" in (tmp_path / "report.html").read_text()
+    assert "Failed rows (1 row)" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("model", ["nano", "saved"])

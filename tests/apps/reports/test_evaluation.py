@@ -27,7 +27,7 @@ def test_the_page_of_answers(tmp_path):
     for shown in (
         "nano on table", "compat_letter", "data:image/png;base64,", "0.841 [0.741, 0.941]",
         "uniform minus head", "tokens per frame", "context left (tokens)", "512.0", "By duration",
-        "Failed rows (1 rows)", "Skipped rows of the dataset (1 rows)", "Unparsed answers (1 rows)",
+        "Failed rows (1 row)", "Skipped rows of the dataset (1 row)", "Unparsed answers (1 row)",
     ):  # fmt: skip
         assert shown in page, shown
     assert "Published" not in page  # a table of one's own
