@@ -75,7 +75,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:class", r"tempo_lab\.(model|session)\..+"),  # parts of the engine in signatures
+    ("py:class", r"tempo_lab\.(common|model|session)\..+"),  # parts of the engine in signatures
     ("py:class", r"tempo_lab\..+\.[A-Z]"),  # type variables
 ]
 

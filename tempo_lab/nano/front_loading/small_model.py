@@ -149,7 +149,7 @@ def train(
 
     Args:
         cut: which memory tokens the reader gets in training, a key of
-            :data:`tempo_lab.nano.front_loading.cuts.ARMS`.
+            `tempo_lab.nano.front_loading.cuts.ARMS`.
         asked: share of the questions that ask for each fact. They add up to 1.
         seed: of the weights and of the data.
         settings: sizes of the model and of its training.
