@@ -119,7 +119,7 @@ def test_the_budget_slider_of_notebook_05_moves_figure_and_ledger(lab, visit, pi
     assert (moved != figure).mean() > 0.01
 
     explorer.get_by_role("button", name="Answer with this allocation").click()
-    answers = explorer.locator("table", has_text="with this")
+    answers = explorer.locator("table", has_text="this allocation")
     answers.wait_for()
     assert answers.locator("td").nth(6).inner_text() == str(after)
     pictures(page, "lab-05", explorer)
