@@ -33,7 +33,7 @@ def misfit(forms: QuestionForms, question: str, answer: str) -> str | None:
         fits, form = "," in said, "several parts"
     elif re.search(r"\bor\b", asked):
         fits = said == NOT_SHOWN or re.search(rf"\b{re.escape(said)}\b", asked) is not None
-        form = "one of the things that it names"
+        form = "one of the objects that it names"
     elif YES_NO.match(asked):
         fits, form = said in ("yes", "no"), "yes or no"
     elif DESCRIBE.match(asked) or re.search(r"\band\b", asked):

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 FIELD = re.compile(r"\{(a )?(\w+)\}")
-THING, NUMBER = "noun", "number"
+NOUN, NUMBER = "noun", "number"
 """Fields that are no list of words: a shape with or without its color, and a whole number."""
 PART = re.compile(r"\bQ\d+:")
 
@@ -60,7 +60,7 @@ class QuestionForms:
             parts, markup = _texts(values["parts"]), _texts(values["markup"])
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"a list is missing or has another type ({error})") from None
-        known = {*words, THING, NUMBER}
+        known = {*words, NOUN, NUMBER}
         phrases = [phrase for group in kinds.values() for phrase in group]
         fields = {match[2] for phrase in phrases for match in FIELD.finditer(phrase)}
         if not fields <= known or not {"shape", "color"} <= set(words) or not all(kinds.values()):
@@ -115,7 +115,7 @@ class QuestionForms:
 
     @cached_property
     def noun(self) -> str:
-        """Pattern of a thing: a shape with or without its color."""
+        """Pattern of an object: a shape with or without its color."""
         return f"(?:{_any_of(self.words['color'])} )?{self._any_shape}"
 
     @cached_property
@@ -132,7 +132,7 @@ class QuestionForms:
         return self._patterns[kind, it].fullmatch(text) is not None
 
     def _pattern(self, phrase: str, it: bool) -> str:
-        """Return the pattern of a phrase; with `it`, the thing is called "it"."""
+        """Return the pattern of a phrase; with `it`, the object is called "it"."""
         if it:
             phrase = re.sub(r"the \{\w+\}", "it", phrase)
         return "".join(
@@ -143,11 +143,11 @@ class QuestionForms:
     def _field(self, article: bool, name: str) -> str:
         if name == NUMBER:
             return r"\d+"
-        words = self.noun if name == THING else _any_of(self.words[name])
+        words = self.noun if name == NOUN else _any_of(self.words[name])
         return f"an? {words}" if article else words
 
     def _general(self, text: str) -> list[str]:
-        """Return the words of a text, with one sign for things and one for numbers."""
+        """Return the words of a text, with one sign for objects and one for numbers."""
         text = re.sub(rf"\b{self.noun}(?:e?s)?\b|\{{(?:noun|shape)\}}", "*", trimmed(text).lower())
         text = re.sub(r"\b\d+\b|\{(?:digit|number)\}", "#", text)
         return re.findall(r"\w+|[*#]", text)
@@ -156,7 +156,7 @@ class QuestionForms:
         """Return a phrase whose fields have the words of a question, or else the first ones."""
 
         def fill(match: re.Match[str]) -> str:
-            name = "shape" if match[2] == THING else match[2]
+            name = "shape" if match[2] == NOUN else match[2]
             if name == NUMBER:
                 return next(numbers, "10")
             own = [word for word in self.words[name] if re.search(rf"\b{word}", question, re.I)]

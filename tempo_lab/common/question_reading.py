@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tempo_lab.common.question_forms import QuestionForms, with_article
+from tempo_lab.common.text import clock_seconds
 
 IS = re.compile(
     r"(?<=[a-z])['\u2019]s(?=\s+(?:the|an?|this|that|there|it|in|on|at|next|shown|with|first|going)\b)",
@@ -13,7 +14,7 @@ IS = re.compile(
 """An "'s" that means "is", by the word after it; in "the moon's color" it does not."""
 ARE = re.compile(r"(?<=[a-z])['\u2019]re\b", re.IGNORECASE)
 IN_THE_VIDEO = re.compile(r"\s+(?:in|of) (?:the|this) (?:video|clip|film)\b", re.IGNORECASE)
-CLOCK = re.compile(r"\b(\d{1,2}):([0-5]\d)\b")
+CLOCK = re.compile(r"\b(?:\d{1,2}:)?\d{1,2}:[0-5]\d\b")
 SECOND = re.compile(r"\bsecond (\d+)\b", re.IGNORECASE)
 
 
@@ -37,12 +38,17 @@ def read_times(text: str) -> str:
     >>> read_times("What is shown at 1:05?"), read_times("What is at second 9?")
     ('What is shown at 65 seconds?', 'What is at 9 seconds?')
     """
-    text = CLOCK.sub(lambda m: f"{60 * int(m[1]) + int(m[2])} seconds", text)
+
+    def seconds(match: re.Match[str]) -> str:
+        clock = clock_seconds(match[0])
+        return match[0] if clock is None else f"{clock:.0f} seconds"
+
+    text = CLOCK.sub(seconds, text)
     return SECOND.sub(r"\1 seconds", text)
 
 
 def read_plurals(forms: QuestionForms, text: str) -> str:
-    """Return the text with one thing, where the question means the same about several.
+    """Return the text with one object, where the question means the same about several.
 
     "Are there any stars?" becomes "Is there a star?", and "How many times do stars appear?" becomes
     "How many times does the star appear?". "What colors are the stars?" asks for a list and stays.

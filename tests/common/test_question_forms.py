@@ -39,6 +39,7 @@ def test_other_values_are_refused(changes):
     [
         ("What's the color of the star in the video?", "What is the color of the star?"),
         ("What\u2019s shown at 1:05?", "What is shown at 65 seconds?"),
+        ("What is shown at 1:02:03?", "What is shown at 3723 seconds?"),
         ("What color's the star?", "What color is the star?"),
         ("What can you see at second 50?", "What can you see at 50 seconds?"),
         ("Are there any red stars in this clip?", "Is there a red star?"),

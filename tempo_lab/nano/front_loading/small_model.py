@@ -187,8 +187,7 @@ def train(
             asks = rng.choice(len(shares), (settings.batch, settings.questions), p=shares)
             questions = torch.from_numpy(asks)
             kept = _as_mask(kept_slots(cut, settings.batch, settings.slots, rng), settings.slots)
-            memory = model.write(items)
-            memory = memory + settings.noise * torch.randn_like(memory)
+            memory = _add_noise(model.write(items), settings.noise)
             logits = model.read(memory, questions, kept)
             right = items.gather(1, questions)
             loss = nn.functional.cross_entropy(logits.flatten(0, 1), right.flatten())
@@ -220,8 +219,7 @@ def recall(model: SmallModel, items: int = 1000, seed: int = 1_000_000) -> pd.Da
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         shown = _draw_items(model, items, rng)
-        memory = model.write(shown)
-        memory = memory + model.settings.noise * torch.randn_like(memory)
+        memory = _add_noise(model.write(shown), model.settings.noise)
         every = torch.arange(facts).expand(items, -1)
         for tokens in range(1, slots + 1):
             places = torch.arange(slots).expand(items, -1)
@@ -270,6 +268,10 @@ def order(table: pd.DataFrame, end: str = "first") -> pd.Series:
 def _draw_items(model: SmallModel, count: int, rng: np.random.Generator) -> torch.Tensor:
     """Values of facts [item, fact]."""
     return torch.from_numpy(rng.integers(model.settings.values, size=(count, len(model.asked))))
+
+
+def _add_noise(memory: torch.Tensor, deviation: float) -> torch.Tensor:
+    return memory + deviation * torch.randn_like(memory)
 
 
 def _as_mask(kept: Sequence[np.ndarray], slots: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tempo_lab.common.question_forms import with_article
 from tempo_lab.nano.world.scenes import SEGMENT_SECONDS, Noun, SceneSegment
 
 DESCRIBE = "Describe this content."
@@ -186,14 +187,9 @@ def relevant(question: Question, segment: SceneSegment, index: int) -> bool:
     return any(segment.find(noun) for noun in question.nouns)
 
 
-def article(noun: str) -> str:
-    """Return a noun with its indefinite article."""
-    return f"{'an' if noun[0] in 'aeiou' or noun.startswith('hour') else 'a'} {noun}"
-
-
 def phrase(ask: str, fill: tuple[str, ...], number: int = 0) -> str:
     """Return one part of a question, in the phrasing of that number."""
-    return PHRASES[ask][number].format(*fill, a=article(fill[0]) if fill else "")
+    return PHRASES[ask][number].format(*fill, a=with_article(fill[0]) if fill else "")
 
 
 def phrasing(ask: str, text: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tempo_lab.common.question_forms import NUMBER, THING, QuestionForms
+from tempo_lab.common.question_forms import NOUN, NUMBER, QuestionForms
 from tempo_lab.nano.world.kinds import ATTRIBUTES
 from tempo_lab.nano.world.questions import MARKUP, PHRASES
 from tempo_lab.nano.world.scenes import COLORS, DIGITS, MOTIONS, PLACES, SHAPES, SIZES, WORDS
@@ -12,12 +12,12 @@ from tempo_lab.nano.world.scenes import COLORS, DIGITS, MOTIONS, PLACES, SHAPES,
 SHAPE = "shape"
 FIELDS = {
     "color": (SHAPE,),  # the color of "the red star" is no question
-    "with": (THING, SHAPE),
+    "with": (NOUN, SHAPE),
     "order": (SHAPE, SHAPE),
     "two_hop": (SHAPE, "digit"),
     "describe": (NUMBER,),
 }
-"""What the fields of a phrase can contain; other phrases are about one thing."""
+"""What the fields of a phrase can contain; other phrases are about one item."""
 POSITIONS = tuple(f"{row} {column}" for row in ("top", "bottom") for column in ("left", "right"))
 UNNAMED = re.compile(r"\{(\d*)\}")
 
@@ -44,7 +44,7 @@ FORMS = QuestionForms(
         "word": WORDS,
     },
     kinds={
-        kind: tuple(_named(phrase, FIELDS.get(kind, (THING,))) for phrase in phrases)
+        kind: tuple(_named(phrase, FIELDS.get(kind, (NOUN,))) for phrase in phrases)
         for kind, phrases in PHRASES.items()
     },
     parts=ATTRIBUTES,
